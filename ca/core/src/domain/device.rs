@@ -1,0 +1,60 @@
+//! The device that a key lives in.
+
+use super::ids::TokenSerial;
+
+/// Which kind of hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceKind {
+    /// A YubiKey's PIV application, attested by Yubico's certificates.
+    YubiKeyPiv,
+}
+
+impl DeviceKind {
+    /// The stable name in storage, APIs and audit rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::YubiKeyPiv => "yubikey-piv",
+        }
+    }
+
+    /// Reads the stable name.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text == "yubikey-piv").then_some(Self::YubiKeyPiv)
+    }
+}
+
+/// One device in the world.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Device {
+    /// Its kind.
+    pub kind: DeviceKind,
+    /// Its serial number, unique within its kind.
+    pub serial: TokenSerial,
+}
+
+/// What was proven about the key; each level has a certificate policy OID of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Assurance {
+    /// Only claimed.
+    Asserted,
+    /// The maker's attestation says that the key was generated in the device.
+    Attested,
+    /// The same, and that the device asks for its PIN.
+    AttestedWithPin,
+}
+
+impl Assurance {
+    /// The stable name in storage, APIs and audit rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asserted => "asserted",
+            Self::Attested => "attested",
+            Self::AttestedWithPin => "attested-pin",
+        }
+    }
+
+    /// Reads the stable name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Asserted, Self::Attested, Self::AttestedWithPin].into_iter().find(|a| a.as_str() == text)
+    }
+}

@@ -1,0 +1,112 @@
+//! Refusals as RFC 9457 problem details.
+
+use serde::{Deserialize, Serialize};
+
+/// `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:inro:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A short sentence, the same for each code.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is particular to this refusal and what to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The stable code.
+    pub code: Code,
+    /// When it may succeed: an RFC 3339 time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<jiff::Timestamp>,
+    /// For the help desk; it finds the log lines and audit rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support_id: Option<String>,
+}
+
+/// The stable codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// The request doesn't parse.
+    MalformedRequest,
+    /// The body is too large.
+    TooLarge,
+    /// No such thing here.
+    NotFound,
+    /// ID, password, acquisition code or token assignment is wrong: one code for all, so that nothing can be guessed.
+    AuthenticationFailed,
+    /// The bearer is wrong or has expired: open the enrolment again.
+    BearerInvalid,
+    /// Too many attempts; `retry_at` says when the next is looked at.
+    Throttled,
+    /// Outside the hours in which certificates are issued (rule 3); `retry_at` says when they begin.
+    OutsideHours,
+    /// The user already has a certificate (rules 1 and 4).
+    AlreadyCertified,
+    /// The account doesn't permit it.
+    NotPermitted,
+    /// This agent is too old.
+    AgentTooOld,
+    /// The idempotency key is missing, malformed, or was used for something else.
+    IdempotencyKey,
+    /// The challenge has expired: open the enrolment again.
+    ChallengeExpired,
+    /// The certification request is refused.
+    CsrRefused,
+    /// The evidence is refused; `detail` names the check.
+    EvidenceRefused,
+    /// The token isn't the one that was claimed or assigned.
+    WrongDevice,
+    /// The key or token is in use already.
+    DeviceInUse,
+    /// The issuer's own certificate expires before the new one would.
+    IssuerExpires,
+    /// The confirmation doesn't match.
+    ConfirmationMismatch,
+    /// Try again later: signer or database.
+    Unavailable,
+    /// A defect; nothing was issued.
+    Internal,
+}
+
+impl Code {
+    /// The code as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MalformedRequest => "malformed-request",
+            Self::TooLarge => "too-large",
+            Self::NotFound => "not-found",
+            Self::AuthenticationFailed => "authentication-failed",
+            Self::BearerInvalid => "bearer-invalid",
+            Self::Throttled => "throttled",
+            Self::OutsideHours => "outside-hours",
+            Self::AlreadyCertified => "already-certified",
+            Self::NotPermitted => "not-permitted",
+            Self::AgentTooOld => "agent-too-old",
+            Self::IdempotencyKey => "idempotency-key",
+            Self::ChallengeExpired => "challenge-expired",
+            Self::CsrRefused => "csr-refused",
+            Self::EvidenceRefused => "evidence-refused",
+            Self::WrongDevice => "wrong-device",
+            Self::DeviceInUse => "device-in-use",
+            Self::IssuerExpires => "issuer-expires",
+            Self::ConfirmationMismatch => "confirmation-mismatch",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_spellings_of_a_code_agree() {
+        for code in [Code::MalformedRequest, Code::AlreadyCertified, Code::CsrRefused, Code::IssuerExpires] {
+            assert_eq!(serde_json::to_value(code).expect("a code"), code.as_str());
+        }
+    }
+}

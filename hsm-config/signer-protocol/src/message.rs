@@ -1,0 +1,289 @@
+//! The messages themselves. Everything here is data; the signer's policy judges it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The version of this protocol; a signer refuses a client that greets it with another.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// A key by the name that the signer's configuration gives it, such as `customer-issuing` or `customer-ocsp`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyLabel(pub String);
+
+/// A numbered request. Numbers are the client's and unique among its requests in flight.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// Echoed in the reply.
+    pub number: u64,
+    /// Milliseconds after which the client no longer waits; the signer gives up no later.
+    pub deadline_ms: u32,
+    /// What is asked.
+    pub body: RequestBody,
+}
+
+/// What a client can ask.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum RequestBody {
+    /// The first message of a connection.
+    Hello {
+        /// [`PROTOCOL_VERSION`] of the client.
+        version: u16,
+    },
+    /// Sign a `TBSCertificate` with an issuing key.
+    SignCertificate {
+        /// The issuing key.
+        key: KeyLabel,
+        /// Names this issuance for ever: the same intent with the same bytes returns the recorded signature, with
+        /// other bytes it is refused.
+        intent: Uuid,
+        /// SHA-256 head of the authority's audit chain when the intent was committed; kept in the journal.
+        audit_head: [u8; 32],
+        /// DER of the `TBSCertificate` (RFC 5280, 4.1).
+        #[serde(with = "serde_bytes")]
+        tbs: Vec<u8>,
+    },
+    /// Sign a `TBSCertList` with an issuing key.
+    SignCrl {
+        /// The issuing key.
+        key: KeyLabel,
+        /// SHA-256 head of the authority's audit chain.
+        audit_head: [u8; 32],
+        /// DER of the `TBSCertList` (RFC 5280, 5.1).
+        #[serde(with = "serde_bytes")]
+        tbs: Vec<u8>,
+    },
+    /// Sign an OCSP `ResponseData` with a responder key.
+    SignOcsp {
+        /// The responder key.
+        key: KeyLabel,
+        /// DER of the `ResponseData` (RFC 6960, 4.2.1).
+        #[serde(with = "serde_bytes")]
+        tbs: Vec<u8>,
+    },
+    /// Record revocations durably. Idempotent per serial number; a recorded revocation can't be taken back.
+    Revoke {
+        /// The issuing key whose certificates are revoked.
+        key: KeyLabel,
+        /// SHA-256 head of the authority's audit chain.
+        audit_head: [u8; 32],
+        /// The certificates.
+        revocations: Vec<RevocationEntry>,
+    },
+    /// The recorded signature for an intent, if there is one.
+    Recorded {
+        /// The intent.
+        intent: Uuid,
+    },
+    /// Journal entries after a sequence number, in order, OCSP counters left out.
+    Entries {
+        /// Entries with a larger sequence number are returned; 0 starts at the beginning.
+        after: u64,
+        /// At the most so many.
+        limit: u32,
+    },
+    /// The certificates of the keys, as configured: `(label, DER)`.
+    Certificates,
+    /// Health, proven by signing: see [`Status`].
+    Status,
+}
+
+/// One revoked certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationEntry {
+    /// Content octets of the serial number's INTEGER, big-endian, minimal.
+    #[serde(with = "serde_bytes")]
+    pub serial: Vec<u8>,
+    /// When it was revoked.
+    pub revoked_at: Timestamp,
+    /// CRLReason (RFC 5280, 5.3.1), 0 when unspecified.
+    pub reason: u8,
+    /// notAfter of the certificate: it may leave the CRL afterwards.
+    pub not_after: Timestamp,
+}
+
+/// A numbered reply.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// The request's number.
+    pub number: u64,
+    /// What is answered.
+    pub body: ReplyBody,
+}
+
+/// What the signer can answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ReplyBody {
+    /// To `Hello`.
+    Welcome {
+        /// The configured name of this signer, stored with each intent.
+        signer: String,
+        /// Labels of the keys it serves.
+        keys: Vec<KeyLabel>,
+    },
+    /// To the three signing requests.
+    Signed(Signed),
+    /// To `Revoke`: the position of the last entry written or found.
+    Revoked(JournalPosition),
+    /// To `Recorded`.
+    Recorded(Option<Box<Entry>>),
+    /// To `Entries`.
+    Entries(Vec<Entry>),
+    /// To `Certificates`.
+    Certificates(Vec<(KeyLabel, serde_bytes::ByteBuf)>),
+    /// To `Status`.
+    Status(Status),
+    /// Policy said no. Asking again changes nothing.
+    Refused(Refusal),
+    /// Not now: worker restarting, queue full, module failing. Nothing was signed that left the signer; the same
+    /// request may be sent again.
+    Unavailable {
+        /// For the operator's log.
+        reason: String,
+    },
+    /// The PIN was refused and is latched: nothing logs in until an operator clears the latch.
+    LockedOut {
+        /// What to do.
+        remedy: String,
+    },
+}
+
+/// A signature and where the journal keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Signed {
+    /// The value for the outer `signature` BIT STRING (DER `ECDSA-Sig-Value` for ECDSA keys). Its algorithm is the
+    /// one inside the structure that was signed, or for OCSP the key's.
+    #[serde(with = "serde_bytes")]
+    pub signature: Vec<u8>,
+    /// Where it is journaled; `None` for OCSP responses, which are only counted.
+    pub position: Option<JournalPosition>,
+}
+
+/// A place in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalPosition {
+    /// Counts from 1.
+    pub sequence: u64,
+    /// The entry's chained SHA-256.
+    pub hash: [u8; 32],
+}
+
+/// One journal entry as the signer shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where.
+    pub position: JournalPosition,
+    /// When, by the signer's clock.
+    pub at: Timestamp,
+    /// What.
+    pub body: EntryBody,
+}
+
+/// What the journal remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryBody {
+    /// A certificate was signed.
+    Certificate {
+        /// The issuing key.
+        key: KeyLabel,
+        /// The intent.
+        intent: Uuid,
+        /// The authority's audit head.
+        audit_head: [u8; 32],
+        /// What was signed.
+        #[serde(with = "serde_bytes")]
+        tbs: Vec<u8>,
+        /// The signature.
+        #[serde(with = "serde_bytes")]
+        signature: Vec<u8>,
+    },
+    /// A CRL was signed.
+    Crl {
+        /// The issuing key.
+        key: KeyLabel,
+        /// The authority's audit head.
+        audit_head: [u8; 32],
+        /// What was signed.
+        #[serde(with = "serde_bytes")]
+        tbs: Vec<u8>,
+        /// The signature.
+        #[serde(with = "serde_bytes")]
+        signature: Vec<u8>,
+    },
+    /// A certificate was revoked.
+    Revocation {
+        /// The issuing key.
+        key: KeyLabel,
+        /// The authority's audit head.
+        audit_head: [u8; 32],
+        /// Which, when and why.
+        revocation: RevocationEntry,
+    },
+    /// So many OCSP responses were signed since the last such entry.
+    OcspCount {
+        /// The responder key.
+        key: KeyLabel,
+        /// How many.
+        count: u64,
+    },
+}
+
+/// A refusal by policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code:?}: {detail}")]
+pub struct Refusal {
+    /// The kind, for programs.
+    pub code: RefusalCode,
+    /// The particulars, for people.
+    pub detail: String,
+}
+
+/// Why policy refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// The structure doesn't parse as what this request signs, or isn't its own DER re-encoding.
+    Malformed,
+    /// No such key, or a key of another role.
+    WrongKey,
+    /// The issuer or responder name isn't the key's own.
+    WrongIssuer,
+    /// An extension, subject or key that the profile doesn't allow.
+    OutsideProfile,
+    /// notBefore, notAfter, thisUpdate or nextUpdate out of bounds.
+    OutsideValidity,
+    /// This intent was signed with other bytes.
+    IntentReused,
+    /// This serial number was signed before.
+    SerialReused,
+    /// The CRL number doesn't rise.
+    CrlNumber,
+    /// The CRL or OCSP response denies a revocation in the journal.
+    DeniesRevocation,
+    /// The signer's clock is behind its last entry.
+    ClockBehind,
+    /// Another protocol version, or no `Hello`.
+    Protocol,
+    /// Larger than this kind of structure may be.
+    TooLarge,
+}
+
+/// How the signer is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// True when each key just made a signature that verified.
+    pub healthy: bool,
+    /// Per key: the label and what went wrong, if anything did.
+    pub keys: Vec<(KeyLabel, Option<String>)>,
+    /// The last entry, `None` for an empty journal.
+    pub journal: Option<JournalPosition>,
+    /// Lanes that are signing now, and lanes in all.
+    pub lanes_busy: u32,
+    /// Lanes in all.
+    pub lanes: u32,
+    /// Requests that wait for a lane.
+    pub queued: u32,
+    /// How often a worker was restarted since the signer started.
+    pub worker_restarts: u64,
+}
