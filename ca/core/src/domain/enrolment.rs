@@ -22,7 +22,9 @@ pub struct Enrolment {
     pub binding: Binding,
     /// 32 random octets that the token's key signs, so that evidence can't be replayed.
     pub challenge: [u8; 32],
-    /// The challenge is worthless afterwards.
+    /// SHA-256 of the bearer that authorises the later steps; the bearer itself is never stored.
+    pub bearer_sha256: [u8; 32],
+    /// Challenge and bearer are worthless afterwards.
     pub expires_at: Timestamp,
     /// When it was opened.
     pub opened_at: Timestamp,

@@ -91,7 +91,8 @@ pub trait CustomerStore: Send + Sync {
     ) -> StoreResult<()>;
     /// Whether a live acquisition code is out for the user.
     async fn acquisition_code(&self, id: &UserId) -> StoreResult<Option<AcquisitionCode>>;
-    /// Takes one attempt from the user's acquisition code (rule 13); at none left it is burnt.
+    /// Takes one attempt from the user's acquisition code (rule 13); at none left it is burnt. Without a live code, or
+    /// such a user, only the audit row is written.
     async fn spend_code_attempt(&self, id: &UserId, audit: AuditEvent) -> StoreResult<()>;
 }
 
@@ -168,7 +169,18 @@ pub trait CertificateStore: Send + Sync {
     async fn enrolment(&self, id: EnrolmentId) -> StoreResult<Option<Enrolment>>;
     /// An enrolment by the agent's key.
     async fn enrolment_by_key(&self, key: &IdempotencyKey) -> StoreResult<Option<Enrolment>>;
-    /// Refuses an enrolment for good and keeps the evidence with its verdict.
+    /// Replaces challenge, bearer and expiry if the challenge is still `seen`, in whatever state the enrolment is (a
+    /// certified one needs a bearer for its confirmation). Returns the enrolment as it then stands, also when another
+    /// was faster; `Missing` when there is none.
+    async fn renew_challenge(
+        &self,
+        id: EnrolmentId,
+        seen: &[u8; 32],
+        fresh: &FreshChallenge,
+        audit: AuditEvent,
+    ) -> StoreResult<Enrolment>;
+    /// Refuses an enrolment for good and keeps the evidence with its verdict; `Missing` when it isn't merely
+    /// challenged.
     async fn refuse_enrolment(
         &self,
         id: EnrolmentId,
@@ -180,7 +192,8 @@ pub trait CertificateStore: Send + Sync {
 
     /// Step 6: commits the intent, the evidence with its verdict, and the audit row. `OnePerUser` when the user has an
     /// unrevoked certificate or open intent, `DeviceInUse` when the key was ever certified or the token serves
-    /// another user, `Taken` when the enrolment already has its intent (read it back and go on from there).
+    /// another user, `Missing` when the enrolment was refused. `Taken` when the enrolment already has its intent comes
+    /// before all of these (read it back and go on from there).
     async fn record_intent(
         &self,
         certificate: &CertificateRecord,
@@ -203,16 +216,11 @@ pub trait CertificateStore: Send + Sync {
     /// Intents older than `before` without a certificate.
     async fn open_intents(&self, issuer: &IssuerId, before: Timestamp)
     -> StoreResult<Vec<CertificateRecord>>;
-    /// Keeps a certificate of the signer's journal that the ledger doesn't know (an orphan): blocked, alarmed,
-    /// decided by people. Idempotent.
-    async fn record_orphan(
-        &self,
-        issuer: &IssuerId,
-        intent: EnrolmentId,
-        tbs: &[u8],
-        position: JournalPosition,
-        audit: AuditEvent,
-    ) -> StoreResult<()>;
+    /// Keeps a certificate of the signer's journal that the ledger doesn't know: blocked, alarmed, decided by people.
+    /// It can be revoked like any other. Returns false, and writes nothing, when it is already kept.
+    async fn record_orphan(&self, orphan: &Orphan, audit: AuditEvent) -> StoreResult<bool>;
+    /// The orphans of an issuer by their place in the journal, revoked ones included.
+    async fn orphans(&self, issuer: &IssuerId) -> StoreResult<Vec<Orphan>>;
     /// How far the journal of an issuer's signer was reconciled.
     async fn reconciled_to(&self, issuer: &IssuerId) -> StoreResult<u64>;
     /// Remembers how far.
@@ -245,6 +253,34 @@ pub trait CertificateStore: Send + Sync {
     ) -> StoreResult<Vec<CertificateRecord>>;
     /// The evidence that a certificate was issued or an enrolment refused on.
     async fn evidence(&self, id: EnrolmentId) -> StoreResult<Option<StoredEvidence>>;
+}
+
+/// What takes the place of an expired challenge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreshChallenge {
+    /// 32 random octets.
+    pub challenge: [u8; 32],
+    /// SHA-256 of the bearer that goes with it.
+    pub bearer_sha256: [u8; 32],
+    /// When both become worthless.
+    pub expires_at: Timestamp,
+}
+
+/// A certificate in the signer's journal without a matching intent in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// Whose name it was signed in.
+    pub issuer: IssuerId,
+    /// The intent that the journal names.
+    pub intent: EnrolmentId,
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// Its notAfter.
+    pub not_after: Timestamp,
+    /// The certificate, DER, assembled from the journal.
+    pub der: Vec<u8>,
+    /// Where the journal keeps it.
+    pub position: JournalPosition,
 }
 
 /// Proof that an intent is durable. Only `ca-core` turns it into the right to sign.
@@ -283,7 +319,7 @@ pub struct StoredEvidence {
 /// Revocations, CRLs and what relying parties are told.
 #[async_trait]
 pub trait RevocationStore: Send + Sync {
-    /// Revokes. Also an intent that was never seen issued. Returns the standing revocation when there is one already:
+    /// Revokes. Also an intent that was never seen issued, and an orphan. Returns the standing revocation when there is one already:
     /// its time and reason never change, and nothing un-revokes.
     async fn revoke(
         &self,
