@@ -353,7 +353,9 @@ pub trait RevocationStore: Send + Sync {
     async fn publish_crl(&self, issuer: &IssuerId, crl: &PublishedCrl, audit: AuditEvent) -> StoreResult<()>;
     /// The current CRL.
     async fn current_crl(&self, issuer: &IssuerId) -> StoreResult<Option<PublishedCrl>>;
-    /// How many revocations there are that the current CRL doesn't have.
+    /// How many revocations the current CRL lacks: those of certificates that hadn't expired at its thisUpdate, less
+    /// its entries (counting, not comparing times: a revocation may be committed while a CRL is built). All, when there
+    /// is no CRL.
     async fn revoked_since_crl(&self, issuer: &IssuerId) -> StoreResult<u64>;
 }
 
