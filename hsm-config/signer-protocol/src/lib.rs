@@ -4,4 +4,6 @@
 //! and may arrive in any order. The signer is never handed a digest, only the to-be-signed structure, which it parses
 //! and judges for itself.
 
+pub mod client;
+pub mod codec;
 pub mod message;

@@ -97,7 +97,7 @@ pub struct RevocationEntry {
     pub serial: Vec<u8>,
     /// When it was revoked.
     pub revoked_at: Timestamp,
-    /// CRLReason (RFC 5280, 5.3.1), 0 when unspecified.
+    /// `CRLReason` (RFC 5280, 5.3.1), 0 when unspecified.
     pub reason: u8,
     /// notAfter of the certificate: it may leave the CRL afterwards.
     pub not_after: Timestamp,
