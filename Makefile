@@ -1,0 +1,59 @@
+# make demo   the main job, for real, on this machine; ONCE=1 ends after the last step
+# make test   every test, on real stacks
+# make check  format, lints, licences
+# make bench  figures side by side with a baseline, into target/bench/results.json
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# What a fresh Debian machine lacks. The TPM and PostgreSQL stacks come with the features that need them.
+PACKAGES := \
+	build-essential pkg-config openssl curl \
+	softhsm2 opensc opensc-pkcs11 libengine-pkcs11-openssl \
+	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool
+
+ifneq ($(shell id -u),0)
+SUDO := sudo
+endif
+
+.PHONY: help setup build test check deny demo bench sqlx-prepare
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+setup:
+	@missing=(); \
+	for package in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$$package"); \
+	done; \
+	if [ "$${#missing[@]}" -gt 0 ]; then \
+		echo "installing: $${missing[*]}"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		$(SUDO) apt-get update -q; \
+		$(SUDO) apt-get install -q -y --no-install-recommends "$${missing[@]}"; \
+	fi
+
+build: setup
+	cargo build --locked --workspace --bins
+
+test: build
+	cargo test --locked --workspace --no-fail-fast
+
+check: setup deny
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+deny:
+	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
+	cargo deny --locked check bans licenses sources
+
+demo: build
+	@target/debug/demo $(if $(ONCE),--once)
+
+bench: build
+	@target/debug/bench
+
+# After a change to a query or a migration; wants sqlx-cli 0.9.
+sqlx-prepare:
+	ca/store-sqlite/prepare
