@@ -14,9 +14,16 @@ use uuid::Uuid;
 
 use crate::Base64Url;
 
-/// What the token's key signs to show that evidence and request belong to this enrolment: SHA-256 of this prefix, the
-/// challenge (32 octets) and the DER of the request's `SubjectPublicKeyInfo`, signed like the CSR.
+/// Begins what the token's key signs to show that key, evidence and request belong to this enrolment; see
+/// [`challenge_message`].
 pub const CHALLENGE_PREFIX: &[u8] = b"inro-enrolment-challenge-v1\0";
+
+/// The message under [`Certify::challenge_signature`]: [`CHALLENGE_PREFIX`], the challenge (32 octets) and the DER of the
+/// request's `SubjectPublicKeyInfo`, one after the other. It is signed like the CSR: ECDSA with SHA-256 (P-256) or
+/// SHA-384 (P-384), RSASSA-PKCS1-v1_5 with SHA-256, each over the whole message.
+pub fn challenge_message(challenge: &[u8], subject_public_key_info: &[u8]) -> Vec<u8> {
+    [CHALLENGE_PREFIX, challenge, subject_public_key_info].concat()
+}
 
 /// Step 1. No `Debug`: it holds passwords.
 #[derive(Clone, Serialize, Deserialize)]
@@ -86,8 +93,7 @@ pub struct Certify {
     pub csr: Base64Url,
     /// Where the key was born.
     pub evidence: Evidence,
-    /// The token key's signature, see [`CHALLENGE_PREFIX`]; DER `ECDSA-Sig-Value` or PKCS#1 v1.5, with SHA-256
-    /// (P-384: SHA-384) as for the CSR.
+    /// The token key's signature over [`challenge_message`]: DER `ECDSA-Sig-Value`, or the octets of PKCS#1 v1.5.
     pub challenge_signature: Base64Url,
 }
 
@@ -122,4 +128,45 @@ pub struct Certified {
 pub struct Confirm {
     /// SHA-256 of the certificate as read back from the token, DER.
     pub certificate_sha256: Base64Url,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_keep_their_spelling() {
+        let evidence = Evidence::YubikeyPiv {
+            slot: Base64Url(vec![0x30, 0xfb]),
+            f9: Base64Url(vec![0xff]),
+            intermediates: Vec::new(),
+        };
+        let certify =
+            Certify { csr: Base64Url(vec![1]), evidence, challenge_signature: Base64Url(vec![2, 3]) };
+        let json = serde_json::to_value(&certify).expect("JSON");
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "csr": "AQ",
+                "evidence": {"format": "yubikey-piv", "slot": "MPs", "f9": "_w"},
+                "challenge_signature": "AgM",
+            })
+        );
+        assert_eq!(serde_json::from_value::<Certify>(json).expect("the same"), certify);
+    }
+
+    #[test]
+    fn unknown_members_and_padding_are_refused() {
+        let padded = r#"{"certificate_sha256": "AQ=="}"#;
+        let unknown = r#"{"certificate_sha256": "AQ", "more": 1}"#;
+        assert!(serde_json::from_str::<Confirm>(padded).is_err());
+        assert!(serde_json::from_str::<Confirm>(unknown).is_err());
+    }
+
+    #[test]
+    fn the_challenge_message_is_prefix_challenge_key() {
+        let message = challenge_message(&[7; 32], &[0x30, 0x00]);
+        assert_eq!(message.len(), CHALLENGE_PREFIX.len() + 32 + 2);
+        assert!(message.starts_with(CHALLENGE_PREFIX) && message.ends_with(&[7, 0x30, 0x00]));
+    }
 }
