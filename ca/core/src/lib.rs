@@ -4,3 +4,5 @@
 pub mod app;
 pub mod domain;
 pub mod ports;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -7,5 +7,6 @@ pub mod contract;
 pub mod device;
 pub mod enrolment;
 pub mod ids;
+pub mod receipt;
 pub mod revocation;
 pub mod user;

@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use crate::domain::receipt::{JournalPosition, JournaledSignature};
+
 use crate::domain::{
     ids::{EnrolmentId, IssuerId},
     revocation::Revocation,
@@ -56,24 +58,6 @@ pub trait Signer: Send + Sync {
 
     /// Whether every key of the issuer just signed something that verified.
     async fn healthy(&self, issuer: &IssuerId) -> Result<(), SignerError>;
-}
-
-/// A place in the signer's journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalPosition {
-    /// Counts from 1.
-    pub sequence: u64,
-    /// The entry's chained SHA-256.
-    pub hash: [u8; 32],
-}
-
-/// A signature that is in the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournaledSignature {
-    /// Content of the outer `signature` BIT STRING.
-    pub signature: Vec<u8>,
-    /// Where the journal keeps it.
-    pub position: JournalPosition,
 }
 
 /// A certificate in the journal.

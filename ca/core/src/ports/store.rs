@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use crate::domain::receipt::{IntentReceipt, IssuedReceipt};
+
 use super::signer::JournalPosition;
 use crate::domain::{
     audit::{AuditEvent, AuditRow},
@@ -281,20 +283,6 @@ pub struct Orphan {
     pub der: Vec<u8>,
     /// Where the journal keeps it.
     pub position: JournalPosition,
-}
-
-/// Proof that an intent is durable. Only `ca-core` turns it into the right to sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IntentReceipt {
-    /// The head of the audit chain after the commit; it goes into the signer's journal.
-    pub audit_head: [u8; 32],
-}
-
-/// Proof that a certificate is durable. Only `ca-core` turns it into the right to hand it out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IssuedReceipt {
-    /// The head of the audit chain after the commit.
-    pub audit_head: [u8; 32],
 }
 
 /// Evidence as it was received, with what was made of it.

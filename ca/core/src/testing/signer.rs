@@ -1,0 +1,261 @@
+//! A signer in memory: real P-256 keys, a journal, and the refusals that matter to the authority.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair},
+};
+use ca_x509::ocsp::{CertStatus, ResponseData};
+use der::Decode;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use x509_cert::crl::TbsCertList;
+
+use super::fault::{Fault, Faults, locked};
+use crate::{
+    domain::{
+        ids::{EnrolmentId, IssuerId, SerialNumber},
+        revocation::Revocation,
+    },
+    ports::signer::{JournalPosition, Journaled, JournaledSignature, Signer, SignerError},
+};
+
+/// The in-memory signer of one issuer.
+#[derive(Debug)]
+pub struct MemorySigner {
+    issuer: IssuerId,
+    issuing: EcdsaKeyPair,
+    responder: EcdsaKeyPair,
+    journal: Mutex<Journal>,
+    faults: Faults,
+    corrupt: AtomicBool,
+    ocsp_signed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Journal {
+    certificates: Vec<Journaled>,
+    revocations: Vec<Revocation>,
+    crls: u64,
+    crl_number: u64,
+    last: u64,
+}
+
+impl Journal {
+    fn next(&mut self, content: &[u8]) -> JournalPosition {
+        self.last += 1;
+        JournalPosition { sequence: self.last, hash: Sha256::digest(content).into() }
+    }
+}
+
+impl MemorySigner {
+    /// A signer with two P-256 keys in PKCS #8.
+    ///
+    /// # Panics
+    /// When one of the keys isn't that.
+    pub fn new(issuer: IssuerId, issuing_pkcs8: &[u8], responder_pkcs8: &[u8]) -> Self {
+        let key = |pkcs8| {
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8).expect("a P-256 key in PKCS #8")
+        };
+        Self {
+            issuer,
+            issuing: key(issuing_pkcs8),
+            responder: key(responder_pkcs8),
+            journal: Mutex::default(),
+            faults: Faults::default(),
+            corrupt: AtomicBool::new(false),
+            ocsp_signed: AtomicU64::new(0),
+        }
+    }
+
+    /// Orders faults, by the name of the port's method.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The next signature is wrong, as of a module that fails.
+    pub fn corrupt_next(&self) {
+        self.corrupt.store(true, Ordering::Relaxed);
+    }
+
+    /// How many certificates the journal holds.
+    pub fn certificates_signed(&self) -> usize {
+        locked(&self.journal).certificates.len()
+    }
+
+    /// How many CRLs were signed.
+    pub fn crls_signed(&self) -> u64 {
+        locked(&self.journal).crls
+    }
+
+    /// How many OCSP responses were signed.
+    pub fn ocsp_signed(&self) -> u64 {
+        self.ocsp_signed.load(Ordering::Relaxed)
+    }
+
+    /// Which revocations the journal holds.
+    pub fn revocations(&self) -> Vec<Revocation> {
+        locked(&self.journal).revocations.clone()
+    }
+
+    fn sign(&self, key: &EcdsaKeyPair, tbs: &[u8]) -> Vec<u8> {
+        let signature = key.sign(&SystemRandom::new(), tbs).expect("aws-lc-rs signs");
+        let mut bytes = signature.as_ref().to_vec();
+        if self.corrupt.swap(false, Ordering::Relaxed)
+            && let Some(last) = bytes.last_mut()
+        {
+            *last ^= 1;
+        }
+        bytes
+    }
+
+    fn act<T>(
+        &self,
+        method: &'static str,
+        issuer: &IssuerId,
+        act: impl FnOnce(&mut Journal) -> Result<T, SignerError>,
+    ) -> Result<T, SignerError> {
+        let fault = self.faults.take(method);
+        if fault == Some(Fault::Before) {
+            return Err(unavailable());
+        }
+        if *issuer != self.issuer {
+            return Err(refused("wrong_key", "no such issuer"));
+        }
+        let result = act(&mut locked(&self.journal))?;
+        if fault == Some(Fault::After) { Err(unavailable()) } else { Ok(result) }
+    }
+}
+
+#[async_trait]
+impl Signer for MemorySigner {
+    async fn sign_certificate(
+        &self,
+        issuer: &IssuerId,
+        intent: EnrolmentId,
+        _audit_head: [u8; 32],
+        tbs: Vec<u8>,
+    ) -> Result<JournaledSignature, SignerError> {
+        self.act("sign_certificate", issuer, |journal| {
+            if let Some(first) = journal.certificates.iter().find(|c| c.intent == intent) {
+                return if first.tbs == tbs {
+                    Ok(first.signature.clone())
+                } else {
+                    Err(refused("intent_reused", "the intent was signed with other bytes"))
+                };
+            }
+            let signature = self.sign(&self.issuing, &tbs);
+            let signature = JournaledSignature { position: journal.next(&tbs), signature };
+            journal.certificates.push(Journaled {
+                intent,
+                tbs,
+                signature: signature.clone(),
+                at: Timestamp::UNIX_EPOCH,
+            });
+            Ok(signature)
+        })
+    }
+
+    async fn sign_crl(
+        &self,
+        issuer: &IssuerId,
+        _audit_head: [u8; 32],
+        tbs: Vec<u8>,
+    ) -> Result<JournaledSignature, SignerError> {
+        self.act("sign_crl", issuer, |journal| {
+            let list: TbsCertList =
+                TbsCertList::from_der(&tbs).map_err(|e| refused("malformed", &e.to_string()))?;
+            let number = list.crl_extensions.as_deref().and_then(ca_x509::crl::number).unwrap_or_default();
+            if number <= journal.crl_number {
+                return Err(refused("crl_number", "the CRL number doesn't rise"));
+            }
+            let this_update = ca_x509::time::from_x509(&list.this_update).unwrap_or(Timestamp::MIN);
+            let listed = list.revoked_certificates.unwrap_or_default();
+            let is_listed = |serial: &SerialNumber| {
+                listed.iter().any(|entry| entry.serial_number.as_bytes() == serial.as_bytes())
+            };
+            if journal.revocations.iter().any(|r| r.not_after > this_update && !is_listed(&r.serial)) {
+                return Err(refused("denies_revocation", "a journaled revocation is missing"));
+            }
+            journal.crl_number = number;
+            journal.crls += 1;
+            Ok(JournaledSignature { signature: self.sign(&self.issuing, &tbs), position: journal.next(&tbs) })
+        })
+    }
+
+    async fn sign_ocsp(&self, issuer: &IssuerId, tbs: Vec<u8>) -> Result<Vec<u8>, SignerError> {
+        self.act("sign_ocsp", issuer, |journal| {
+            let data = ResponseData::from_der(&tbs).map_err(|e| refused("malformed", &e.to_string()))?;
+            let denied = data.responses.iter().any(|single| {
+                matches!(single.cert_status, CertStatus::Good(_))
+                    && journal
+                        .revocations
+                        .iter()
+                        .any(|r| r.serial.as_bytes() == single.cert_id.serial_number.as_bytes())
+            });
+            if denied {
+                return Err(refused("denies_revocation", "good for a revoked certificate"));
+            }
+            self.ocsp_signed.fetch_add(1, Ordering::Relaxed);
+            Ok(self.sign(&self.responder, &tbs))
+        })
+    }
+
+    async fn revoke(
+        &self,
+        issuer: &IssuerId,
+        _audit_head: [u8; 32],
+        revocations: Vec<Revocation>,
+    ) -> Result<JournalPosition, SignerError> {
+        self.act("signer_revoke", issuer, |journal| {
+            for revocation in revocations {
+                if !journal.revocations.iter().any(|known| known.serial == revocation.serial) {
+                    journal.revocations.push(revocation);
+                }
+            }
+            Ok(journal.next(b"revocations"))
+        })
+    }
+
+    async fn recorded(
+        &self,
+        issuer: &IssuerId,
+        intent: EnrolmentId,
+    ) -> Result<Option<Journaled>, SignerError> {
+        self.act("recorded", issuer, |journal| {
+            Ok(journal.certificates.iter().find(|c| c.intent == intent).cloned())
+        })
+    }
+
+    async fn journaled_after(
+        &self,
+        issuer: &IssuerId,
+        sequence: u64,
+        limit: u32,
+    ) -> Result<(Vec<Journaled>, u64), SignerError> {
+        self.act("journaled_after", issuer, |journal| {
+            let after = journal.certificates.iter().filter(|c| c.signature.position.sequence > sequence);
+            let found: Vec<Journaled> = after.take(limit as usize).cloned().collect();
+            let full = found.len() == limit as usize;
+            let last = found.last().filter(|_| full).map(|c| c.signature.position.sequence);
+            Ok((found, last.unwrap_or(journal.last).max(sequence)))
+        })
+    }
+
+    async fn healthy(&self, issuer: &IssuerId) -> Result<(), SignerError> {
+        self.act("healthy", issuer, |_| Ok(()))
+    }
+}
+
+fn refused(code: &str, detail: &str) -> SignerError {
+    SignerError::Refused { code: code.to_owned(), detail: detail.to_owned() }
+}
+
+fn unavailable() -> SignerError {
+    SignerError::Unavailable("a fault was ordered".to_owned())
+}

@@ -1,0 +1,113 @@
+//! The rules of enrolments and intents in memory.
+
+use crate::{
+    domain::{
+        audit::AuditEvent,
+        certificate::{CertificateRecord, CertificateState},
+        enrolment::{Enrolment, EnrolmentState},
+        ids::EnrolmentId,
+    },
+    ports::store::{Conflict, FreshChallenge, IntentReceipt, StoreResult, StoredEvidence},
+};
+
+use super::{CertificateRow, State, conflict};
+
+impl State {
+    pub(super) fn open_enrolment(
+        &mut self,
+        enrolment: &Enrolment,
+        code: Option<[u8; 32]>,
+        audit: &AuditEvent,
+    ) -> StoreResult<Enrolment> {
+        let key = &enrolment.idempotency_key;
+        if let Some(first) = self.enrolments.values().find(|e| e.idempotency_key == *key) {
+            return if first.user == enrolment.user {
+                Ok(first.clone())
+            } else {
+                Err(conflict(Conflict::Taken))
+            };
+        }
+        let row = self.users.get_mut(&enrolment.user).ok_or(conflict(Conflict::Missing))?;
+        if let Some(sha256) = code {
+            let live = row.code.as_ref().is_some_and(|code| {
+                code.sha256 == sha256 && code.attempts_left > 0 && enrolment.opened_at < code.expires_at
+            });
+            if !live {
+                return Err(conflict(Conflict::Code));
+            }
+            row.code = None;
+        }
+        self.enrolments.insert(enrolment.id, enrolment.clone());
+        self.append(audit);
+        Ok(enrolment.clone())
+    }
+
+    pub(super) fn renew_challenge(
+        &mut self,
+        id: EnrolmentId,
+        seen: &[u8; 32],
+        fresh: &FreshChallenge,
+        audit: &AuditEvent,
+    ) -> StoreResult<Enrolment> {
+        let enrolment = self.enrolments.get_mut(&id).ok_or(conflict(Conflict::Missing))?;
+        if enrolment.challenge != *seen {
+            return Ok(enrolment.clone());
+        }
+        enrolment.challenge = fresh.challenge;
+        enrolment.bearer_sha256 = fresh.bearer_sha256;
+        enrolment.expires_at = fresh.expires_at;
+        let renewed = enrolment.clone();
+        self.append(audit);
+        Ok(renewed)
+    }
+
+    pub(super) fn refuse_enrolment(
+        &mut self,
+        id: EnrolmentId,
+        (code, detail): (&str, &str),
+        evidence: Option<&StoredEvidence>,
+        audit: &AuditEvent,
+    ) -> StoreResult<()> {
+        let challenged = self.enrolments.get_mut(&id).filter(|e| e.state == EnrolmentState::Challenged);
+        let enrolment = challenged.ok_or(conflict(Conflict::Missing))?;
+        enrolment.state = EnrolmentState::Refused { code: code.to_owned(), detail: detail.to_owned() };
+        if let Some(evidence) = evidence {
+            self.evidence.insert(id, evidence.clone());
+        }
+        self.append(audit);
+        Ok(())
+    }
+
+    pub(super) fn record_intent(
+        &mut self,
+        certificate: &CertificateRecord,
+        evidence: &StoredEvidence,
+        audit: &AuditEvent,
+    ) -> StoreResult<IntentReceipt> {
+        match self.enrolments.get(&certificate.intent).map(|enrolment| &enrolment.state) {
+            Some(EnrolmentState::Certified { .. }) => return Err(conflict(Conflict::Taken)),
+            Some(EnrolmentState::Refused { .. }) | None => return Err(conflict(Conflict::Missing)),
+            Some(EnrolmentState::Challenged) => {}
+        }
+        let living = |state: &CertificateState| {
+            matches!(state, CertificateState::Intended | CertificateState::Issued { .. })
+        };
+        if self.certificates.iter().any(|r| r.record.user == certificate.user && living(&r.record.state)) {
+            return Err(conflict(Conflict::OnePerUser));
+        }
+        let key_known = self.certificates.iter().any(|row| {
+            row.record.public_key_sha256 == certificate.public_key_sha256
+                && row.record.state != CertificateState::Abandoned
+        });
+        if key_known || self.device_serves_another(&certificate.device, &certificate.user) {
+            return Err(conflict(Conflict::DeviceInUse));
+        }
+        if let Some(enrolment) = self.enrolments.get_mut(&certificate.intent) {
+            enrolment.state = EnrolmentState::Certified { serial: certificate.serial.clone() };
+        }
+        self.evidence.insert(certificate.intent, evidence.clone());
+        let record = CertificateRecord { state: CertificateState::Intended, ..certificate.clone() };
+        self.certificates.push(CertificateRow { record, position: None });
+        Ok(IntentReceipt { audit_head: self.append(audit) })
+    }
+}

@@ -1,0 +1,138 @@
+//! Passwords and sessions in memory.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{MemoryStore, conflict};
+use crate::{
+    domain::{
+        audit::AuditEvent,
+        certificate::CertificateState,
+        ids::{SerialNumber, UserId},
+        user::{PasswordHash, PasswordKind, UserState},
+    },
+    ports::store::{Conflict, LoginStore, Session, StoreResult},
+};
+
+#[async_trait]
+impl LoginStore for MemoryStore {
+    async fn set_password(
+        &self,
+        id: &UserId,
+        kind: PasswordKind,
+        hash: &PasswordHash,
+        audit: AuditEvent,
+    ) -> StoreResult<()> {
+        self.commit("set_password", |state| {
+            let row = state.user_mut(id)?;
+            match kind {
+                PasswordKind::Login => row.login = Some(hash.clone()),
+                PasswordKind::Confirmation => row.confirmation = Some(hash.clone()),
+            }
+            state.append(&audit);
+            Ok(())
+        })
+    }
+
+    async fn password(&self, id: &UserId, kind: PasswordKind) -> StoreResult<Option<PasswordHash>> {
+        self.query("password", |state| {
+            state.users.get(id).and_then(|row| match kind {
+                PasswordKind::Login => row.login.clone(),
+                PasswordKind::Confirmation => row.confirmation.clone(),
+            })
+        })
+    }
+
+    async fn count_wrong_password(
+        &self,
+        id: &UserId,
+        kind: PasswordKind,
+        now: Timestamp,
+        lock_at: u32,
+        audit: AuditEvent,
+    ) -> StoreResult<u32> {
+        self.commit("count_wrong_password", |state| {
+            let row = state.user_mut(id)?;
+            let count = match kind {
+                PasswordKind::Login => &mut row.wrong_login,
+                PasswordKind::Confirmation => &mut row.wrong_confirmation,
+            };
+            *count += 1;
+            let count = *count;
+            if count >= lock_at {
+                row.user.locked_at.get_or_insert(now);
+            }
+            state.append(&audit);
+            Ok(count)
+        })
+    }
+
+    async fn unlock(&self, id: &UserId, audit: AuditEvent) -> StoreResult<()> {
+        self.commit("unlock", |state| {
+            let row = state.user_mut(id)?;
+            row.user.locked_at = None;
+            (row.wrong_login, row.wrong_confirmation) = (0, 0);
+            state.append(&audit);
+            Ok(())
+        })
+    }
+
+    async fn open_session(&self, session: &Session, audit: AuditEvent) -> StoreResult<()> {
+        self.commit("open_session", |state| {
+            let row = state.users.get(&session.user).ok_or(conflict(Conflict::Missing))?;
+            if row.user.state != UserState::Active || row.user.locked_at.is_some() {
+                return Err(conflict(Conflict::Missing));
+            }
+            let certificate = state.certificate_mut(&session.issuer, &session.serial);
+            let Some(CertificateState::Issued { confirmed_at, .. }) =
+                certificate.filter(|row| row.record.user == session.user).map(|row| &mut row.record.state)
+            else {
+                return Err(conflict(Conflict::Missing));
+            };
+            confirmed_at.get_or_insert(session.opened_at);
+            let row = state.user_mut(&session.user)?;
+            (row.wrong_login, row.wrong_confirmation) = (0, 0);
+            state.sessions.insert(session.token_sha256, session.clone());
+            state.logins.push(session.clone());
+            state.append(&audit);
+            Ok(())
+        })
+    }
+
+    async fn session(&self, token_sha256: &[u8; 32]) -> StoreResult<Option<Session>> {
+        self.query("session", |state| state.sessions.get(token_sha256).cloned())
+    }
+
+    async fn touch_session(&self, token_sha256: &[u8; 32], now: Timestamp) -> StoreResult<()> {
+        self.commit("touch_session", |state| {
+            if let Some(session) = state.sessions.get_mut(token_sha256) {
+                session.last_used_at = session.last_used_at.max(now);
+            }
+            Ok(())
+        })
+    }
+
+    async fn close_session(&self, token_sha256: &[u8; 32], audit: AuditEvent) -> StoreResult<()> {
+        self.commit("close_session", |state| {
+            if state.sessions.remove(token_sha256).is_some() {
+                state.append(&audit);
+            }
+            Ok(())
+        })
+    }
+
+    async fn purge_sessions(&self, idle_since: Timestamp, opened_before: Timestamp) -> StoreResult<u64> {
+        self.commit("purge_sessions", |state| {
+            let before = state.sessions.len();
+            state.sessions.retain(|_, s| s.last_used_at >= idle_since && s.opened_at >= opened_before);
+            Ok((before - state.sessions.len()) as u64)
+        })
+    }
+
+    async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<(Timestamp, SerialNumber)>> {
+        self.query("last_logins", |state| {
+            let of_user = state.logins.iter().rev().filter(|s| s.user == *id).take(limit as usize);
+            of_user.map(|s| (s.opened_at, s.serial.clone())).collect()
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! The ledger in memory: one lock, every invariant of the ports, an audit chain like the real ones.
+
+mod audit;
+mod certificates;
+mod customers;
+mod enrolments;
+mod login;
+mod revocations;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard},
+};
+
+use super::fault::{Fault, Faults, locked};
+use crate::{
+    domain::{
+        audit::{AuditEvent, AuditRow, GENESIS},
+        certificate::CertificateRecord,
+        contract::Contract,
+        enrolment::{AcquisitionCode, Enrolment},
+        ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, UserId},
+        revocation::Revocation,
+        user::{PasswordHash, User},
+    },
+    ports::{
+        signer::JournalPosition,
+        store::{Conflict, Orphan, PublishedCrl, Session, StoreError, StoreResult, StoredEvidence},
+    },
+};
+
+/// The in-memory store.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+    faults: Faults,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    contracts: BTreeMap<ContractNumber, Contract>,
+    users: BTreeMap<UserId, UserRow>,
+    sessions: HashMap<[u8; 32], Session>,
+    logins: Vec<Session>,
+    enrolments: HashMap<EnrolmentId, Enrolment>,
+    evidence: HashMap<EnrolmentId, StoredEvidence>,
+    certificates: Vec<CertificateRow>,
+    orphans: Vec<Orphan>,
+    revocations: BTreeMap<(IssuerId, SerialNumber), RevocationRow>,
+    crls: HashMap<IssuerId, CrlRow>,
+    reconciled_to: HashMap<IssuerId, u64>,
+    audit: Vec<AuditRow>,
+}
+
+#[derive(Debug)]
+struct UserRow {
+    user: User,
+    login: Option<PasswordHash>,
+    confirmation: Option<PasswordHash>,
+    wrong_login: u32,
+    wrong_confirmation: u32,
+    code: Option<AcquisitionCode>,
+}
+
+#[derive(Debug)]
+struct CertificateRow {
+    record: CertificateRecord,
+    position: Option<JournalPosition>,
+}
+
+#[derive(Debug)]
+struct RevocationRow {
+    revocation: Revocation,
+    position: Option<JournalPosition>,
+}
+
+#[derive(Debug, Default)]
+struct CrlRow {
+    number: u64,
+    current: Option<PublishedCrl>,
+}
+
+impl MemoryStore {
+    /// Orders faults, by the name of the port's method.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The whole audit trail.
+    pub fn audit_rows(&self) -> Vec<AuditRow> {
+        self.read().audit.clone()
+    }
+
+    /// The actions of the audit trail, in order.
+    pub fn audit_actions(&self) -> Vec<String> {
+        self.read().audit.iter().map(|row| row.action.clone()).collect()
+    }
+
+    /// Forgets an intent and its enrolment, as a database restored from a backup would.
+    pub fn forget_intent(&self, intent: EnrolmentId) {
+        let mut state = self.read();
+        state.certificates.retain(|row| row.record.intent != intent);
+        state.enrolments.remove(&intent);
+        state.evidence.remove(&intent);
+    }
+
+    fn read(&self) -> MutexGuard<'_, State> {
+        locked(&self.state)
+    }
+
+    /// Runs one durable fact with the ordered fault before or after it. `fact` checks before it changes.
+    fn commit<T>(
+        &self,
+        method: &'static str,
+        fact: impl FnOnce(&mut State) -> StoreResult<T>,
+    ) -> StoreResult<T> {
+        let fault = self.faults.take(method);
+        if fault == Some(Fault::Before) {
+            return Err(unavailable());
+        }
+        let result = fact(&mut self.read())?;
+        if fault == Some(Fault::After) { Err(unavailable()) } else { Ok(result) }
+    }
+
+    /// Runs a query with the ordered fault.
+    fn query<T>(&self, method: &'static str, query: impl FnOnce(&State) -> T) -> StoreResult<T> {
+        match self.faults.take(method) {
+            Some(_) => Err(unavailable()),
+            None => Ok(query(&self.read())),
+        }
+    }
+}
+
+impl State {
+    fn head(&self) -> (u64, [u8; 32]) {
+        self.audit.last().map_or((0, GENESIS), |row| (row.sequence, row.hash))
+    }
+
+    fn append(&mut self, event: &AuditEvent) -> [u8; 32] {
+        let row = AuditRow::following(self.head(), event);
+        let head = row.hash;
+        self.audit.push(row);
+        head
+    }
+
+    fn user_mut(&mut self, id: &UserId) -> StoreResult<&mut UserRow> {
+        self.users.get_mut(id).ok_or(conflict(Conflict::Missing))
+    }
+
+    fn certificate(&self, issuer: &IssuerId, serial: &SerialNumber) -> Option<&CertificateRow> {
+        self.certificates.iter().find(|row| row.record.issuer == *issuer && row.record.serial == *serial)
+    }
+
+    fn certificate_mut(&mut self, issuer: &IssuerId, serial: &SerialNumber) -> Option<&mut CertificateRow> {
+        self.certificates.iter_mut().find(|row| row.record.issuer == *issuer && row.record.serial == *serial)
+    }
+}
+
+fn conflict(conflict: Conflict) -> StoreError {
+    StoreError::Conflict(conflict)
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("a fault was ordered".into())
+}
