@@ -1,2 +1,7 @@
-//! Skeleton.
-fn main() {}
+//! `inro-hsm`: ceremonies, the signer and its workers.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hsm_config::cli::run()
+}

@@ -1,0 +1,88 @@
+//! What signer and ceremony both say about a token: which module, which token, which PIN, which kind of key.
+
+pub mod key;
+pub mod pin;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use key::{KeyAlgorithm, KeyId, SignatureMechanism};
+pub use pin::{Pin, PinError};
+
+/// Names one token among those that a module shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenSelection {
+    /// By `CKA_LABEL` of the token, trailing spaces removed. It must be unique among the module's tokens.
+    Label(String),
+    /// By the serial number that the token reports, trailing spaces removed.
+    Serial(String),
+}
+
+impl std::fmt::Display for TokenSelection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Label(label) => write!(f, "token with label {label:?}"),
+            Self::Serial(serial) => write!(f, "token with serial number {serial:?}"),
+        }
+    }
+}
+
+/// A PKCS#11 module and the environment that its worker gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleAccess {
+    /// Absolute path of the shared library.
+    pub module: PathBuf,
+    /// Variables that the module reads, such as `SOFTHSM2_CONF`. A worker inherits no others, except those that
+    /// [`crate::worker::handle`] lists.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl ModuleAccess {
+    /// Every mistake in this part of a configuration, each with its remedy; empty when there is none.
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        if !self.module.is_absolute() {
+            mistakes.push(format!(
+                "module {:?} is not an absolute path: give the full path of the PKCS#11 library",
+                self.module.display()
+            ));
+        } else if !self.module.is_file() {
+            mistakes.push(format!(
+                "module {:?} does not exist: install the vendor's PKCS#11 library or correct the path",
+                self.module.display()
+            ));
+        }
+        for (name, value) in &self.environment {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                mistakes.push(format!(
+                    "environment has {name:?}: a variable's name may not be empty or contain '=' or NUL"
+                ));
+            }
+        }
+        mistakes
+    }
+}
+
+/// What a token says about itself (`C_GetTokenInfo`), trailing blanks removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenDescription {
+    /// The slot it is in. Slots may be renumbered when a token is initialised.
+    pub slot: u64,
+    /// True when it is initialised.
+    pub initialised: bool,
+    /// Its label.
+    pub label: String,
+    /// Its manufacturer.
+    pub manufacturer: String,
+    /// Its model.
+    pub model: String,
+    /// Its serial number.
+    pub serial: String,
+    /// Its firmware version, `major.minor`.
+    pub firmware: String,
+    /// Its hardware version, `major.minor`.
+    pub hardware: String,
+}

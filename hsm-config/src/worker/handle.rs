@@ -1,0 +1,373 @@
+//! The parent's side of a worker: start it, ask it, notice that it died, kill it when it hangs.
+//!
+//! A [`Worker`] lives through one process. Whoever needs one for longer starts another when this one is
+//! [gone](Worker::gone). Every call has a deadline; a call that misses it costs the worker its life, since nobody can
+//! tell what a hanging module will still do.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command as Process};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::frame;
+use super::protocol::{
+    Answer, Command, CommandError, ErrorClass, FromWorker, KeyAttributes, Setup, SetupFailure, ToWorker,
+};
+use crate::token::{KeyId, ModuleAccess, SignatureMechanism, TokenDescription};
+
+/// Variables that a worker inherits; all others come from the configuration.
+pub const INHERITED: [&str; 7] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE"];
+
+/// How long a worker may take to exit by itself once its pipe is closed.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// How to start a worker.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program, called with the one argument `worker`.
+    pub program: PathBuf,
+    /// The module and its environment.
+    pub access: ModuleAccess,
+}
+
+impl Launch {
+    /// Runs this same program as worker, also when its file has been replaced by a newer version meanwhile.
+    pub fn this_program(access: ModuleAccess) -> Self {
+        Self { program: PathBuf::from("/proc/self/exe"), access }
+    }
+}
+
+/// Why there is no worker.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The process can't be started or its pipe can't be used.
+    #[error("the worker process can't be started")]
+    Spawn(#[source] std::io::Error),
+    /// It was killed, having said nothing for so long. The module hangs while loading or logging in.
+    #[error("the worker was not ready within {0:?} and was killed")]
+    Timeout(Duration),
+    /// It died during setup.
+    #[error("the worker died while it was set up: {0}")]
+    Died(String),
+    /// It refused, for the reason given.
+    #[error(transparent)]
+    Setup(SetupFailure),
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError {
+    /// The worker said no.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// No answer in time; the worker is being killed.
+    #[error("no answer within {0:?}; the worker is killed")]
+    Timeout(Duration),
+    /// The worker is gone.
+    #[error("the worker is gone: {0}")]
+    Gone(String),
+}
+
+impl CallError {
+    /// What to do about it. [`Timeout`](Self::Timeout) and [`Gone`](Self::Gone) ask for another worker.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Command(error) => error.class,
+            Self::Timeout(_) | Self::Gone(_) => ErrorClass::Restart,
+        }
+    }
+}
+
+/// A running worker. Clones are the same worker; when the last is dropped, its pipe is closed and it ends.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    frames: mpsc::UnboundedSender<Vec<u8>>,
+}
+
+type ReplyTo = oneshot::Sender<Result<Answer, CommandError>>;
+
+#[derive(Debug)]
+struct Shared {
+    token: Option<TokenDescription>,
+    process: Option<u32>,
+    next: AtomicU64,
+    /// `None` once the worker is gone.
+    pending: Mutex<Option<HashMap<u64, ReplyTo>>>,
+    kill: Notify,
+    killed_because: Mutex<Option<String>>,
+    gone: watch::Sender<Option<String>>,
+}
+
+impl Worker {
+    /// Starts a worker and waits until it is ready.
+    ///
+    /// # Errors
+    /// [`StartError`]; the process is gone then.
+    pub async fn start(launch: &Launch, setup: Setup, limit: Duration) -> Result<Self, StartError> {
+        let mut child = spawn(launch).map_err(StartError::Spawn)?;
+        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(StartError::Spawn(std::io::Error::other("no pipe")));
+        };
+        let mut stdout = BufReader::with_capacity(64 * 1024, stdout);
+        let first = timeout(limit, async {
+            send_setup(&mut stdin, setup).await?;
+            read_frame(&mut stdout).await
+        })
+        .await;
+        let token = match first {
+            Ok(Ok(Some(FromWorker::Ready(token)))) => token,
+            Ok(Ok(Some(FromWorker::SetupFailed(failure)))) => {
+                drop(stdin);
+                reap(&mut child).await;
+                return Err(StartError::Setup(failure));
+            }
+            Ok(Ok(Some(FromWorker::Reply { .. }))) => {
+                return Err(StartError::Died("it answered before it was asked".into()));
+            }
+            Ok(Ok(None) | Err(_)) => return Err(StartError::Died(reap(&mut child).await)),
+            Err(_) => {
+                let _ = child.kill().await;
+                return Err(StartError::Timeout(limit));
+            }
+        };
+        let (frames, outbox) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            token,
+            process: child.id(),
+            next: AtomicU64::new(1),
+            pending: Mutex::new(Some(HashMap::new())),
+            kill: Notify::new(),
+            killed_because: Mutex::new(None),
+            gone: watch::Sender::new(None),
+        });
+        tokio::spawn(write_frames(outbox, stdin));
+        tokio::spawn(supervise(child, stdout, Arc::clone(&shared)));
+        Ok(Self { shared, frames })
+    }
+
+    /// The token it is logged in to, as it was at setup.
+    pub fn token(&self) -> Option<&TokenDescription> {
+        self.shared.token.as_ref()
+    }
+
+    /// The process identifier.
+    pub fn process_id(&self) -> Option<u32> {
+        self.shared.process
+    }
+
+    /// Calls without an answer yet.
+    pub fn in_flight(&self) -> usize {
+        lock(&self.shared.pending).as_ref().map_or(0, HashMap::len)
+    }
+
+    /// Asks the worker. Calls may overlap; they share the worker's lanes.
+    ///
+    /// # Errors
+    /// [`CallError`]. After [`CallError::Timeout`] the worker is lost, with every call in flight.
+    pub async fn call(&self, command: Command, deadline: Duration) -> Result<Answer, CallError> {
+        let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let mut frame = Vec::new();
+        frame::encode(&ToWorker::Request { number, command }, &mut frame)
+            .map_err(|e| CommandError::own(ErrorClass::Fail, "TOO_LARGE", e.to_string()))?;
+        let (reply_to, reply) = oneshot::channel();
+        match lock(&self.shared.pending).as_mut() {
+            Some(pending) => pending.insert(number, reply_to),
+            None => return Err(self.gone_error()),
+        };
+        if self.frames.send(frame).is_err() {
+            return Err(self.gone_error());
+        }
+        match timeout(deadline, reply).await {
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(_)) => Err(self.gone_error()),
+            Err(_) => {
+                self.kill(&format!("a call had no answer within {deadline:?}"));
+                Err(CallError::Timeout(deadline))
+            }
+        }
+    }
+
+    /// Signs a message: the value for a `signature` BIT STRING.
+    ///
+    /// # Errors
+    /// [`CallError`] as [`call`](Self::call).
+    pub async fn sign(
+        &self,
+        key: &KeyId,
+        mechanism: SignatureMechanism,
+        message: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, CallError> {
+        let command = Command::Sign { key: key.clone(), mechanism, message };
+        match self.call(command, deadline).await? {
+            Answer::Signature(signature) => Ok(signature),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// DER `SubjectPublicKeyInfo` of a key.
+    ///
+    /// # Errors
+    /// [`CallError`] as [`call`](Self::call).
+    pub async fn public_key(&self, key: &KeyId, deadline: Duration) -> Result<Vec<u8>, CallError> {
+        match self.call(Command::PublicKey { key: key.clone() }, deadline).await? {
+            Answer::PublicKey(spki) => Ok(spki),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A private key's attributes.
+    ///
+    /// # Errors
+    /// [`CallError`] as [`call`](Self::call).
+    pub async fn attributes(&self, key: &KeyId, deadline: Duration) -> Result<KeyAttributes, CallError> {
+        match self.call(Command::Attributes { key: key.clone() }, deadline).await? {
+            Answer::Attributes(attributes) => Ok(attributes),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Kills the process. Every call in flight ends as [`CallError::Gone`].
+    pub fn kill(&self, because: &str) {
+        lock(&self.shared.killed_because).get_or_insert_with(|| because.to_owned());
+        self.shared.kill.notify_one();
+    }
+
+    /// Waits until the process has ended and says why.
+    pub async fn gone(&self) -> String {
+        let mut gone = self.shared.gone.subscribe();
+        match gone.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "its supervisor ended".to_owned(),
+        }
+    }
+
+    /// Closes the pipe and waits until the worker, its lanes done, has ended. Other clones keep it alive.
+    pub async fn stop(self) {
+        let mut gone = self.shared.gone.subscribe();
+        drop(self);
+        let _ = gone.wait_for(Option::is_some).await;
+    }
+
+    fn gone_error(&self) -> CallError {
+        let reason = self.shared.gone.borrow().clone().or_else(|| lock(&self.shared.killed_because).clone());
+        CallError::Gone(reason.unwrap_or_else(|| "it is ending".to_owned()))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unexpected(answer: &Answer) -> CallError {
+    // Its content may be large; its kind is enough.
+    let kind = match answer {
+        Answer::Done => "done",
+        Answer::Signature(_) => "a signature",
+        Answer::PublicKey(_) => "a public key",
+        Answer::Attributes(_) => "attributes",
+        Answer::Tokens(_) => "tokens",
+        Answer::Mechanisms(_) => "mechanisms",
+    };
+    CallError::Gone(format!("it answered {kind} to another question"))
+}
+
+fn spawn(launch: &Launch) -> std::io::Result<Child> {
+    let mut process = Process::new(&launch.program);
+    process.arg("worker").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    for name in INHERITED {
+        if let Some(value) = std::env::var_os(name) {
+            process.env(name, value);
+        }
+    }
+    process.envs(&launch.access.environment);
+    process.spawn()
+}
+
+async fn send_setup(stdin: &mut ChildStdin, setup: Setup) -> std::io::Result<()> {
+    // Large enough not to move while the PIN is written into it; wiped afterwards.
+    let mut frame = Zeroizing::new(Vec::with_capacity(64 * 1024));
+    frame::encode(&ToWorker::Setup(setup), &mut frame)?;
+    stdin.write_all(&frame).await
+}
+
+async fn read_frame(stdout: &mut BufReader<ChildStdout>) -> std::io::Result<Option<FromWorker>> {
+    let mut prefix = [0; 4];
+    match stdout.read_exact(&mut prefix).await {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut body = vec![0; frame::check_length(prefix)?];
+    stdout.read_exact(&mut body).await?;
+    frame::decode(&body).map(Some)
+}
+
+async fn write_frames(mut outbox: mpsc::UnboundedReceiver<Vec<u8>>, mut stdin: ChildStdin) {
+    let mut batch = Vec::new();
+    while let Some(first) = outbox.recv().await {
+        batch.clear();
+        batch.extend_from_slice(&first);
+        while batch.len() < 256 * 1024 {
+            let Ok(next) = outbox.try_recv() else { break };
+            batch.extend_from_slice(&next);
+        }
+        if stdin.write_all(&batch).await.is_err() {
+            // The process has gone; its supervisor tells the callers.
+            return;
+        }
+    }
+}
+
+async fn supervise(mut child: Child, mut stdout: BufReader<ChildStdout>, shared: Arc<Shared>) {
+    let ended = tokio::select! {
+        ended = read_replies(&mut stdout, &shared) => ended,
+        () = shared.kill.notified() => {
+            let _ = child.start_kill();
+            lock(&shared.killed_because).clone()
+        }
+    };
+    let status = reap(&mut child).await;
+    let reason = ended.unwrap_or(status);
+    // Callers first learn the reason, then that they are not answered.
+    shared.gone.send_replace(Some(reason));
+    lock(&shared.pending).take();
+}
+
+/// Hands replies to their callers until the stream ends; what is wrong with it, if anything is.
+async fn read_replies(stdout: &mut BufReader<ChildStdout>, shared: &Shared) -> Option<String> {
+    loop {
+        let (number, result) = match read_frame(stdout).await {
+            Ok(Some(FromWorker::Reply { number, result })) => (number, result),
+            Ok(Some(_)) => return Some("it broke the protocol".to_owned()),
+            Ok(None) => return None,
+            Err(error) => return Some(format!("its output is broken: {error}")),
+        };
+        let caller = lock(&shared.pending).as_mut().and_then(|pending| pending.remove(&number));
+        if let Some(caller) = caller {
+            // A caller that no longer waits is none of our business.
+            let _ = caller.send(result);
+        }
+    }
+}
+
+/// Waits a little for the process to end, kills it if it doesn't, and says how it ended.
+async fn reap(child: &mut Child) -> String {
+    match timeout(GRACE, child.wait()).await {
+        Ok(Ok(status)) => format!("it ended with {status}"),
+        Ok(Err(error)) => format!("its end can't be told: {error}"),
+        Err(_) => {
+            let _ = child.kill().await;
+            "it closed its pipe without ending, and was killed".to_owned()
+        }
+    }
+}

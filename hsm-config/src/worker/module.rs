@@ -1,0 +1,201 @@
+//! The module and one token of it: loading, finding, logging in once, initialising.
+
+use std::path::Path;
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::MechanismType;
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::{Slot, TokenInfo};
+
+use super::error::ckr_name;
+use super::protocol::{CommandError, ErrorClass, SetupFailure, SetupFailureClass};
+use crate::token::{Pin, TokenDescription, TokenSelection};
+
+/// A loaded and initialised module.
+#[derive(Clone)]
+pub(super) struct Module {
+    pkcs11: Pkcs11,
+}
+
+/// A token that was logged in to, without the session that keeps the login alive.
+pub(super) struct OpenToken {
+    pkcs11: Pkcs11,
+    slot: Slot,
+    /// What it can do.
+    pub(super) mechanisms: Vec<MechanismType>,
+}
+
+impl Module {
+    /// Loads and initialises a module, telling it that threads will call it: without that, SoftHSM crashes.
+    pub(super) fn load(path: &Path) -> Result<Self, SetupFailure> {
+        let failed = |e: &Error| {
+            failure(SetupFailureClass::ModuleLoad, format!("module {}: {}", path.display(), describe(e)))
+        };
+        let pkcs11 = Pkcs11::new(path).map_err(|e| failed(&e))?;
+        pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).map_err(|e| failed(&e))?;
+        Ok(Self { pkcs11 })
+    }
+
+    /// Ends the use of the module.
+    pub(super) fn finalize(self) {
+        if let Err(error) = self.pkcs11.finalize() {
+            tracing::debug!("C_Finalize: {}", describe(&error));
+        }
+    }
+
+    /// All tokens present.
+    pub(super) fn tokens(&self) -> Result<Vec<TokenDescription>, Error> {
+        let slots = self.pkcs11.get_slots_with_token()?;
+        slots.into_iter().map(|slot| Ok(description(slot, &self.pkcs11.get_token_info(slot)?))).collect()
+    }
+
+    /// The names of a token's mechanisms.
+    pub(super) fn mechanisms(&self, slot: u64) -> Result<Vec<String>, Error> {
+        let list = self.pkcs11.get_mechanism_list(Slot::try_from(slot)?)?;
+        Ok(list.iter().map(ToString::to_string).collect())
+    }
+
+    /// Logs in, once. The session that comes with the token must live as long as the login is wanted: closing an
+    /// application's last session logs it out.
+    pub(super) fn open(
+        &self,
+        selection: &TokenSelection,
+        pin: &Pin,
+    ) -> Result<(OpenToken, Session, TokenDescription), SetupFailure> {
+        let (slot, info) = self.find(selection)?;
+        if info.user_pin_locked() {
+            return Err(failure(
+                SetupFailureClass::PinLocked,
+                format!("{selection}: its user PIN is locked"),
+            ));
+        }
+        if info.user_pin_final_try() {
+            let detail =
+                format!("{selection}: one more wrong PIN would lock it, so no program tries; log in by hand");
+            return Err(failure(SetupFailureClass::PinLocked, detail));
+        }
+        let session = self.pkcs11.open_ro_session(slot).map_err(|e| token_failure(selection, &e))?;
+        match session.login(UserType::User, Some(pin.as_secret())) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
+            Err(error) => return Err(login_failure(selection, &error)),
+        }
+        let mechanisms = self.pkcs11.get_mechanism_list(slot).map_err(|e| token_failure(selection, &e))?;
+        let token = OpenToken { pkcs11: self.pkcs11.clone(), slot, mechanisms };
+        Ok((token, session, description(slot, &info)))
+    }
+
+    fn find(&self, selection: &TokenSelection) -> Result<(Slot, TokenInfo), SetupFailure> {
+        let slots = self.pkcs11.get_slots_with_token().map_err(|e| token_failure(selection, &e))?;
+        let mut found = slots.into_iter().filter_map(|slot| {
+            // A token that doesn't answer isn't the one; if it should be, it is reported as absent.
+            let info = self.pkcs11.get_token_info(slot).ok()?;
+            let wanted = match selection {
+                TokenSelection::Label(label) => info.label() == label,
+                TokenSelection::Serial(serial) => info.serial_number() == serial,
+            };
+            (wanted && info.token_initialized()).then_some((slot, info))
+        });
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one),
+            (None, _) => {
+                Err(failure(SetupFailureClass::TokenAbsent, format!("the module shows no {selection}")))
+            }
+            (Some(_), Some(_)) => Err(failure(
+                SetupFailureClass::Other,
+                format!("the module shows more than one {selection}: select it by serial number"),
+            )),
+        }
+    }
+
+    /// Initialises an uninitialised token and sets the user's PIN.
+    pub(super) fn initialise(
+        &self,
+        slot: Option<u64>,
+        label: &str,
+        so_pin: &Pin,
+        pin: &Pin,
+    ) -> Result<TokenDescription, CommandError> {
+        let tokens = self.tokens()?;
+        if let Some(token) = tokens.iter().find(|token| token.initialised && token.label == label) {
+            let detail = format!("a token with label {label:?} exists in slot {}", token.slot);
+            return Err(CommandError::own(ErrorClass::Fail, "TOKEN_EXISTS", detail));
+        }
+        let free = tokens
+            .iter()
+            .find(|token| slot.map_or(!token.initialised, |slot| token.slot == slot))
+            .ok_or_else(|| {
+                CommandError::own(ErrorClass::Fail, "TOKEN_ABSENT", "there is no uninitialised token to take")
+            })?;
+        if free.initialised {
+            let detail =
+                format!("the token in slot {} is initialised already, as {:?}", free.slot, free.label);
+            return Err(CommandError::own(ErrorClass::Fail, "TOKEN_EXISTS", detail));
+        }
+        self.pkcs11.init_token(Slot::try_from(free.slot)?, so_pin.as_secret(), label)?;
+        // The token may have moved to another slot.
+        let selection = TokenSelection::Label(label.to_owned());
+        let (slot, _) = self.find(&selection).map_err(|e| {
+            CommandError::own(ErrorClass::Restart, "TOKEN_ABSENT", format!("after C_InitToken: {e}"))
+        })?;
+        let session = self.pkcs11.open_rw_session(slot)?;
+        session.login(UserType::So, Some(so_pin.as_secret()))?;
+        session.init_pin(pin.as_secret())?;
+        session.logout()?;
+        Ok(description(slot, &self.pkcs11.get_token_info(slot)?))
+    }
+}
+
+impl OpenToken {
+    /// A session for signing and looking.
+    pub(super) fn session(&self) -> Result<Session, Error> {
+        self.pkcs11.open_ro_session(self.slot)
+    }
+
+    /// A session for making and destroying keys.
+    pub(super) fn writing_session(&self) -> Result<Session, Error> {
+        self.pkcs11.open_rw_session(self.slot)
+    }
+}
+
+fn description(slot: Slot, info: &TokenInfo) -> TokenDescription {
+    let text = |field: &str| field.trim_end_matches(['\0', ' ']).to_owned();
+    TokenDescription {
+        slot: slot.id(),
+        initialised: info.token_initialized(),
+        label: text(info.label()),
+        manufacturer: text(info.manufacturer_id()),
+        model: text(info.model()),
+        serial: text(info.serial_number()),
+        firmware: info.firmware_version().to_string(),
+        hardware: info.hardware_version().to_string(),
+    }
+}
+
+fn describe(error: &Error) -> String {
+    match error {
+        Error::Pkcs11(value, function) => format!("C_{function:?}: {}", ckr_name(*value)),
+        other => other.to_string(),
+    }
+}
+
+fn failure(class: SetupFailureClass, detail: String) -> SetupFailure {
+    SetupFailure { class, detail }
+}
+
+fn token_failure(selection: &TokenSelection, error: &Error) -> SetupFailure {
+    failure(SetupFailureClass::Other, format!("{selection}: {}", describe(error)))
+}
+
+fn login_failure(selection: &TokenSelection, error: &Error) -> SetupFailure {
+    use RvError as E;
+    let class = match error {
+        // Anything that faults the PIN counts as a spent try.
+        Error::Pkcs11(E::PinIncorrect | E::PinInvalid | E::PinLenRange | E::PinExpired, _) => {
+            SetupFailureClass::PinIncorrect
+        }
+        Error::Pkcs11(E::PinLocked, _) => SetupFailureClass::PinLocked,
+        _ => SetupFailureClass::Other,
+    };
+    failure(class, format!("{selection}: {}", describe(error)))
+}

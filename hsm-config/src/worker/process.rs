@@ -1,0 +1,182 @@
+//! The worker's own main function: read the setup, log in, run lanes until the parent closes the pipe.
+//!
+//! The worker ends whenever its parent does, even while the module hangs. A panic ends the process: the parent
+//! notices and starts another.
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+
+use super::frame;
+use super::lane::Lane;
+use super::module::{Module, OpenToken};
+use super::protocol::{Command, CommandError, ErrorClass, FromWorker, Setup, SetupFailure, ToWorker};
+
+/// How long lanes may take to finish what they do when the parent has closed the pipe.
+const GRACE: Duration = Duration::from_secs(2);
+
+type Job = (u64, Command);
+
+/// Runs until the parent closes the pipe.
+///
+/// # Errors
+/// When the pipe carries anything but this protocol.
+pub fn run() -> io::Result<()> {
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        previous(info);
+        std::process::abort();
+    }));
+    forbid_core_dumps();
+    let (from_parent, mut to_parent) = take_pipes()?;
+    let mut from_parent = BufReader::with_capacity(64 * 1024, from_parent);
+    let Some(first) = frame::read::<ToWorker>(&mut from_parent)? else {
+        return Ok(());
+    };
+    let ToWorker::Setup(setup) = first else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a request before the setup"));
+    };
+    let (lanes, queue) =
+        setup.login.as_ref().map_or((1, 1), |login| (login.lanes.max(1), login.queue.max(1)));
+    match open(&setup) {
+        Err(failure) => frame::write(&FromWorker::SetupFailed(failure), &mut to_parent),
+        Ok((module, opened)) => {
+            // The PIN isn't needed again.
+            drop(setup);
+            let (token, guard, description) = match opened {
+                None => (None, None, None),
+                Some((token, guard, description)) => (Some(Arc::new(token)), Some(guard), Some(description)),
+            };
+            frame::write(&FromWorker::Ready(description), &mut to_parent)?;
+            let result = serve(&mut from_parent, to_parent, &module, token.as_ref(), lanes, queue);
+            drop(guard);
+            module.finalize();
+            result
+        }
+    }
+}
+
+type Opened = (OpenToken, cryptoki::session::Session, crate::token::TokenDescription);
+
+fn open(setup: &Setup) -> Result<(Module, Option<Opened>), SetupFailure> {
+    let module = Module::load(&setup.module)?;
+    let opened = match &setup.login {
+        None => None,
+        Some(login) => Some(module.open(&login.token, &login.pin)?),
+    };
+    Ok((module, opened))
+}
+
+fn serve(
+    from_parent: &mut BufReader<File>,
+    to_parent: File,
+    module: &Module,
+    token: Option<&Arc<OpenToken>>,
+    lanes: u16,
+    queue: u16,
+) -> io::Result<()> {
+    let (replies, outbox) = channel();
+    let writer =
+        thread::Builder::new().name("replies".into()).spawn(move || write_replies(&outbox, to_parent))?;
+    let (jobs, inbox) = sync_channel::<Job>(usize::from(queue));
+    let inbox = Arc::new(Mutex::new(inbox));
+    let lanes: Vec<JoinHandle<()>> = (0..lanes)
+        .map(|number| {
+            let mut lane = Lane::new(module.clone(), token.cloned());
+            let (inbox, replies) = (Arc::clone(&inbox), replies.clone());
+            thread::Builder::new()
+                .name(format!("lane-{number}"))
+                .spawn(move || run_lane(&mut lane, &inbox, &replies))
+        })
+        .collect::<io::Result<_>>()?;
+    let result = read_commands(from_parent, &jobs, &replies);
+    drop((jobs, replies));
+    thread::spawn(|| {
+        thread::sleep(GRACE);
+        // A lane hangs in the module; an orderly exit would hang as well.
+        let _ = kill_process(getpid(), Signal::KILL);
+    });
+    for thread in lanes.into_iter().chain([writer]) {
+        let _ = thread.join();
+    }
+    result
+}
+
+fn read_commands(
+    from_parent: &mut BufReader<File>,
+    jobs: &SyncSender<Job>,
+    replies: &Sender<FromWorker>,
+) -> io::Result<()> {
+    loop {
+        let (number, command) = match frame::read::<ToWorker>(from_parent)? {
+            None => return Ok(()),
+            Some(ToWorker::Request { number, command }) => (number, command),
+            Some(ToWorker::Setup(_)) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a second setup"));
+            }
+        };
+        if let Err(TrySendError::Full((number, _)) | TrySendError::Disconnected((number, _))) =
+            jobs.try_send((number, command))
+        {
+            let error =
+                CommandError::own(ErrorClass::Busy, "QUEUE_FULL", "every lane is busy and the queue is full");
+            let _ = replies.send(FromWorker::Reply { number, result: Err(error) });
+        }
+    }
+}
+
+fn run_lane(lane: &mut Lane, inbox: &Mutex<Receiver<Job>>, replies: &Sender<FromWorker>) {
+    loop {
+        // The lock is held while waiting, which is what hands each job to one lane.
+        let job = inbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+        let Ok((number, command)) = job else { return };
+        let result = lane.execute(command);
+        if let Err(error) = &result {
+            tracing::warn!(class = ?error.class, "{error}");
+        }
+        if replies.send(FromWorker::Reply { number, result }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes replies, as many at a time as are ready.
+fn write_replies(outbox: &Receiver<FromWorker>, mut to_parent: File) {
+    let mut batch = Vec::with_capacity(64 * 1024);
+    while let Ok(first) = outbox.recv() {
+        batch.clear();
+        for reply in std::iter::once(first).chain(outbox.try_iter().take(256)) {
+            if let Err(error) = frame::encode(&reply, &mut batch) {
+                tracing::error!("a reply can't be encoded: {error}");
+            }
+        }
+        if to_parent.write_all(&batch).is_err() {
+            // The parent is gone; its end of the pipe tells the reader, too.
+            return;
+        }
+    }
+}
+
+/// Takes standard input and output for the protocol and puts harmless ones in their place: a module that prints must
+/// not break a frame.
+fn take_pipes() -> io::Result<(File, File)> {
+    let stdin: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let stdout: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    Ok((File::from(stdin), File::from(stdout)))
+}
+
+/// Keeps the PIN out of core files.
+fn forbid_core_dumps() {
+    let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::warn!("core dumps can't be switched off: {error}");
+    }
+}

@@ -1,0 +1,240 @@
+//! What a parent and its worker say to each other. Data only.
+//!
+//! The parent sends one [`Setup`] and waits for [`FromWorker::Ready`] or [`FromWorker::SetupFailed`]; then commands,
+//! numbered and pipelined, whose replies may come in any order.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::token::{KeyAlgorithm, KeyId, Pin, SignatureMechanism, TokenDescription, TokenSelection};
+
+/// From parent to worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// The first message, and only the first.
+    Setup(Setup),
+    /// Any number afterwards.
+    Request {
+        /// Echoed in the reply; unique among the requests in flight.
+        number: u64,
+        /// What to do.
+        command: Command,
+    },
+}
+
+/// What to load and how far to open it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Setup {
+    /// The PKCS#11 library.
+    pub module: PathBuf,
+    /// Which token to log in to; `None` loads the module only, which serves [`Command::Tokens`],
+    /// [`Command::Mechanisms`] and [`Command::InitToken`].
+    pub login: Option<Login>,
+}
+
+/// A login that happens once, at setup. A worker never repeats it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Login {
+    /// The token.
+    pub token: TokenSelection,
+    /// The user's PIN. It crosses the pipe once.
+    #[serde(with = "pin")]
+    pub pin: Pin,
+    /// Threads, each with a session of its own; at least 1.
+    pub lanes: u16,
+    /// Commands that may wait for a lane before further ones are refused as [`ErrorClass::Busy`]; at least 1.
+    pub queue: u16,
+}
+
+/// From worker to parent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// Setup succeeded. The token is described when there was a login.
+    Ready(Option<TokenDescription>),
+    /// Setup failed; the worker exits.
+    SetupFailed(SetupFailure),
+    /// A command was done or failed.
+    Reply {
+        /// The request's number.
+        number: u64,
+        /// The outcome.
+        result: Result<Answer, CommandError>,
+    },
+}
+
+/// Why a worker could not be set up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail}")]
+pub struct SetupFailure {
+    /// What to do about it.
+    pub class: SetupFailureClass,
+    /// The particulars, with the CKR name where the module gave one.
+    pub detail: String,
+}
+
+/// Kinds of [`SetupFailure`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetupFailureClass {
+    /// The token refused the PIN, which cost one of few tries. Nobody may log in again before a human has looked.
+    PinIncorrect,
+    /// The PIN is locked, or a further wrong try would lock it. A human is needed.
+    PinLocked,
+    /// The module shows no such token, now.
+    TokenAbsent,
+    /// The library can't be loaded or initialised.
+    ModuleLoad,
+    /// Anything else; starting another worker may help.
+    Other,
+}
+
+/// What a worker can be asked to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Sign a message. Answer: [`Answer::Signature`].
+    Sign {
+        /// The key.
+        key: KeyId,
+        /// How.
+        mechanism: SignatureMechanism,
+        /// The message, not a digest.
+        #[serde(with = "serde_bytes")]
+        message: Vec<u8>,
+    },
+    /// The public key. Answer: [`Answer::PublicKey`].
+    PublicKey {
+        /// The key.
+        key: KeyId,
+    },
+    /// The attributes of a private key, as the token tells them. Answer: [`Answer::Attributes`].
+    Attributes {
+        /// The key.
+        key: KeyId,
+    },
+    /// Make a key pair that can't leave the token. Refused when the ID or label is in use. Answer:
+    /// [`Answer::PublicKey`].
+    GenerateKeyPair {
+        /// Its `CKA_ID`.
+        key: KeyId,
+        /// Its `CKA_LABEL`.
+        label: String,
+        /// Its kind.
+        algorithm: KeyAlgorithm,
+    },
+    /// Destroy a key pair. Answer: [`Answer::Done`].
+    DestroyKey {
+        /// The key.
+        key: KeyId,
+    },
+    /// All tokens of the module. Answer: [`Answer::Tokens`].
+    Tokens,
+    /// The mechanisms of the token in a slot, in the token's order. Answer: [`Answer::Mechanisms`].
+    Mechanisms {
+        /// The slot.
+        slot: u64,
+    },
+    /// Initialise an uninitialised token and set the user's PIN. Answer: [`Answer::Tokens`] with this token.
+    InitToken {
+        /// Where; `None` takes the first uninitialised token.
+        slot: Option<u64>,
+        /// The label it gets, at most 32 bytes of UTF-8. Refused when a token of the module has it.
+        label: String,
+        /// The security officer's PIN.
+        #[serde(with = "pin")]
+        so_pin: Pin,
+        /// The user's PIN.
+        #[serde(with = "pin")]
+        pin: Pin,
+    },
+}
+
+/// What a command yields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Nothing to tell.
+    Done,
+    /// The value for a `signature` BIT STRING: DER `ECDSA-Sig-Value`, or the RSA octets.
+    Signature(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// DER `SubjectPublicKeyInfo`.
+    PublicKey(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// A private key's attributes.
+    Attributes(KeyAttributes),
+    /// Tokens.
+    Tokens(Vec<TokenDescription>),
+    /// Mechanisms by their standard name, such as `CKM_ECDSA`.
+    Mechanisms(Vec<String>),
+}
+
+/// The attributes of a private key; `None` where the token has no answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyAttributes {
+    /// `CKA_LABEL`.
+    pub label: Option<String>,
+    /// `CKA_KEY_TYPE` by its standard name.
+    pub key_type: Option<String>,
+    /// `CKA_TOKEN`: survives the session.
+    pub token: Option<bool>,
+    /// `CKA_PRIVATE`: invisible without login.
+    pub private: Option<bool>,
+    /// `CKA_SENSITIVE`: can't be read in plain.
+    pub sensitive: Option<bool>,
+    /// `CKA_ALWAYS_SENSITIVE`: and never could.
+    pub always_sensitive: Option<bool>,
+    /// `CKA_EXTRACTABLE`: can be wrapped.
+    pub extractable: Option<bool>,
+    /// `CKA_NEVER_EXTRACTABLE`: and never could.
+    pub never_extractable: Option<bool>,
+    /// `CKA_LOCAL`: generated on this token.
+    pub local: Option<bool>,
+    /// `CKA_SIGN`.
+    pub sign: Option<bool>,
+    /// `CKA_DECRYPT`.
+    pub decrypt: Option<bool>,
+    /// `CKA_UNWRAP`.
+    pub unwrap: Option<bool>,
+    /// `CKA_DERIVE`.
+    pub derive: Option<bool>,
+}
+
+/// Why a command failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct CommandError {
+    /// What to do about it.
+    pub class: ErrorClass,
+    /// The PKCS#11 name, such as `CKR_DEVICE_ERROR`, or a name of the worker's own: `QUEUE_FULL`, `KEY_NOT_FOUND`,
+    /// `KEY_EXISTS`, `KEY_AMBIGUOUS`, `TOKEN_EXISTS`, `TOKEN_ABSENT`, `KEY_UNSUPPORTED`, `NOT_LOGGED_IN`.
+    pub code: String,
+    /// The particulars.
+    pub detail: String,
+}
+
+/// What a parent does about a [`CommandError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// The queue is full: ask again later; the worker is well.
+    Busy,
+    /// Module or token are in a bad state: restart the worker, then ask again.
+    Restart,
+    /// The same command will fail again.
+    Fail,
+    /// A PIN was refused: nobody logs in before a human has looked.
+    Lockout,
+}
+
+/// `Pin` has no `Serialize` on purpose; crossing this pipe is the one exception.
+mod pin {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::token::Pin;
+
+    pub(super) fn serialize<S: Serializer>(pin: &Pin, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(pin.expose())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pin, D::Error> {
+        String::deserialize(deserializer).map(|text| Pin::new(text.into()))
+    }
+}
