@@ -246,6 +246,9 @@ pub trait CertificateStore: Send + Sync {
     async fn certificate_of_intent(&self, intent: EnrolmentId) -> StoreResult<Option<CertificateRecord>>;
     /// All certificates of a user, newest first.
     async fn certificates_of(&self, user: &UserId) -> StoreResult<Vec<CertificateRecord>>;
+    /// How many other users of the user's contract and role have a certificate or open intent that isn't revoked
+    /// (rule 1).
+    async fn holders_beside(&self, user: &UserId) -> StoreResult<u64>;
     /// Certificates in the order of issuance, for the operator's list: at most `limit` after `after`.
     async fn certificates(
         &self,

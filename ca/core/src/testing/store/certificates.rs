@@ -1,15 +1,18 @@
 //! Certificates in memory.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{MemoryStore, conflict};
+use super::{MemoryStore, conflict, is_living};
 use crate::{
     domain::{
         audit::AuditEvent,
         certificate::{CertificateRecord, CertificateState},
         enrolment::Enrolment,
         ids::{EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, UserId},
+        user::User,
     },
     ports::{
         signer::JournalPosition,
@@ -197,6 +200,21 @@ impl CertificateStore for MemoryStore {
         self.query("certificates_of", |state| {
             let newest_first = state.certificates.iter().rev().map(|row| &row.record);
             newest_first.filter(|record| record.user == *user).cloned().collect()
+        })
+    }
+
+    async fn holders_beside(&self, user: &UserId) -> StoreResult<u64> {
+        self.query("holders_beside", |state| {
+            let Some(own) = state.users.get(user).map(|row| &row.user) else { return 0 };
+            let is_peer = |other: &User| {
+                other.id != own.id && other.contract == own.contract && other.role == own.role
+            };
+            let living = state.certificates.iter().map(|row| &row.record).filter(|r| is_living(&r.state));
+            let holders: BTreeSet<&UserId> = living
+                .filter(|r| state.users.get(&r.user).is_some_and(|row| is_peer(&row.user)))
+                .map(|r| &r.user)
+                .collect();
+            holders.len() as u64
         })
     }
 

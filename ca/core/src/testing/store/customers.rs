@@ -2,11 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, UserRow, conflict};
+use super::{MemoryStore, UserRow, conflict, is_living};
 use crate::{
     domain::{
         audit::AuditEvent,
-        certificate::CertificateState,
         contract::Contract,
         device::Device,
         enrolment::AcquisitionCode,
@@ -154,7 +153,7 @@ impl super::State {
         let certified = self.certificates.iter().any(|row| {
             row.record.user != *user
                 && row.record.device == *device
-                && matches!(row.record.state, CertificateState::Intended | CertificateState::Issued { .. })
+                && is_living(&row.record.state)
         });
         assigned || certified
     }

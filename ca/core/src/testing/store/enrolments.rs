@@ -10,7 +10,7 @@ use crate::{
     ports::store::{Conflict, FreshChallenge, IntentReceipt, StoreResult, StoredEvidence},
 };
 
-use super::{CertificateRow, State, conflict};
+use super::{CertificateRow, State, conflict, is_living};
 
 impl State {
     pub(super) fn open_enrolment(
@@ -89,10 +89,7 @@ impl State {
             Some(EnrolmentState::Refused { .. }) | None => return Err(conflict(Conflict::Missing)),
             Some(EnrolmentState::Challenged) => {}
         }
-        let living = |state: &CertificateState| {
-            matches!(state, CertificateState::Intended | CertificateState::Issued { .. })
-        };
-        if self.certificates.iter().any(|r| r.record.user == certificate.user && living(&r.record.state)) {
+        if self.certificates.iter().any(|r| r.record.user == certificate.user && is_living(&r.record.state)) {
             return Err(conflict(Conflict::OnePerUser));
         }
         let key_known = self.certificates.iter().any(|row| {

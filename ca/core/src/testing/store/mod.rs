@@ -16,7 +16,7 @@ use super::fault::{Fault, Faults, locked};
 use crate::{
     domain::{
         audit::{AuditEvent, AuditRow, GENESIS},
-        certificate::CertificateRecord,
+        certificate::{CertificateRecord, CertificateState},
         contract::Contract,
         enrolment::{AcquisitionCode, Enrolment},
         ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, UserId},
@@ -162,4 +162,9 @@ fn conflict(conflict: Conflict) -> StoreError {
 
 fn unavailable() -> StoreError {
     StoreError::Unavailable("a fault was ordered".into())
+}
+
+/// Neither revoked nor given up: a certificate, or an intent that may become one.
+fn is_living(state: &CertificateState) -> bool {
+    matches!(state, CertificateState::Intended | CertificateState::Issued { .. })
 }

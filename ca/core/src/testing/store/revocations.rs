@@ -35,7 +35,9 @@ impl RevocationStore for MemoryStore {
             let Some(not_after) = state.revocable_until(issuer, serial) else {
                 return Ok(RevokeOutcome::Unknown);
             };
-            if let Some(row) = state.certificate_mut(issuer, serial) {
+            if let Some(row) = state.certificate_mut(issuer, serial)
+                && row.record.state != CertificateState::Abandoned
+            {
                 let der = row.record.der().map(<[u8]>::to_vec);
                 row.record.state = CertificateState::Revoked { der, at, reason };
             }
