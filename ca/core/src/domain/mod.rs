@@ -1,12 +1,29 @@
 //! Rules without a world: no async, no I/O, no clock, no randomness, no serde. Time, serial numbers and policy are
 //! arguments.
 
+pub mod attestation;
 pub mod audit;
+pub mod business_hours;
 pub mod certificate;
 pub mod contract;
+pub mod crl;
+pub mod csr;
+mod der_bounds;
 pub mod device;
 pub mod enrolment;
+pub mod idempotency;
 pub mod ids;
+pub mod issuance;
+pub mod key_quality;
+pub mod lint;
+pub mod login;
+pub mod ocsp;
+pub mod policy;
+pub mod profile;
 pub mod receipt;
 pub mod revocation;
+pub mod serial;
+pub mod subject;
+pub mod throttle;
 pub mod user;
+pub mod validity;

@@ -3,7 +3,11 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-pub use crate::domain::receipt::{IntentReceipt, IssuedReceipt};
+pub use crate::domain::{
+    crl::PublishedCrl,
+    ocsp::LedgerStatus,
+    receipt::{IntentReceipt, IssuedReceipt},
+};
 
 use super::signer::JournalPosition;
 use crate::domain::{
@@ -359,32 +363,6 @@ pub enum RevokeOutcome {
     Already(Revocation),
     /// No such certificate.
     Unknown,
-}
-
-/// What the ledger says of a serial number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LedgerStatus {
-    /// Issued and not revoked.
-    Good,
-    /// Revoked.
-    Revoked(Revocation),
-    /// Never issued (an intent alone is not "good").
-    Unknown,
-}
-
-/// A CRL that was signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishedCrl {
-    /// `CRLNumber`.
-    pub number: u64,
-    /// thisUpdate.
-    pub this_update: Timestamp,
-    /// nextUpdate.
-    pub next_update: Timestamp,
-    /// How many entries.
-    pub entries: u64,
-    /// The `CertificateList`, DER.
-    pub der: Vec<u8>,
 }
 
 /// The audit trail by itself: decisions that change nothing else, and reading.

@@ -1,0 +1,380 @@
+//! Certificate chains of device makers.
+//!
+//! Genuine device certificates lack much that RFC 5280 asks for (no key identifiers, `basicConstraints` not critical,
+//! notAfter in the year 9999), so this checks what protects: who signed, that a CA may be one, path lengths, validity,
+//! unknown critical extensions, and that the certificate which vouches for a device is one for PIV and not one of the
+//! same maker for something else. Issuers are found by name and proven by signature; names mean nothing else.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use ca_x509::signed::{Signed, SignedError};
+use const_oid::{
+    ObjectIdentifier,
+    db::rfc5280::{ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE},
+};
+use der::Decode;
+use jiff::Timestamp;
+use x509_cert::{
+    certificate::{Raw, TbsCertificateInner, Version},
+    ext::{
+        Extension,
+        pkix::{BasicConstraints, KeyUsage},
+    },
+    spki::SubjectPublicKeyInfoOwned,
+};
+
+/// Certificates in a chain at the most, leaf and root included.
+pub const MAX_CHAIN: usize = 6;
+/// A device certificate has at most so many octets; genuine ones have under 1,200.
+pub const MAX_CERTIFICATE_BYTES: usize = 4096;
+/// At most so many anchors.
+const MAX_ANCHORS: usize = 64;
+
+/// How far a configured certificate is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// A root: chains may end here.
+    Root,
+    /// An intermediate: it must lead to a root.
+    Intermediate,
+}
+
+/// What a configured certificate may vouch for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It issues the attestation certificates (f9) of PIV applications.
+    PivIssuer,
+    /// It only links others to a root. Certificates for FIDO or OpenPGP belong nowhere.
+    Link,
+}
+
+/// A configured certificate of a device maker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// DER.
+    pub der: Vec<u8>,
+    /// How far it is trusted.
+    pub trust: Trust,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// An anchor that can't be one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnchorError {
+    /// There is no root that leads to anything, or no PIV issuer.
+    #[error("the trust anchors contain no {0}")]
+    None(&'static str),
+    /// Too many.
+    #[error("there are more than {MAX_ANCHORS} trust anchors")]
+    TooMany,
+    /// Not a CA certificate of a form that this checks.
+    #[error("trust anchor {number} is not a CA certificate: {problem}")]
+    Unfit {
+        /// Its place in the list, from 1.
+        number: usize,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Why a certificate doesn't lead to a trusted root.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// No known certificate has the issuer's name.
+    #[error("its issuer is not known")]
+    UnknownIssuer,
+    /// A certificate with the issuer's name exists, but didn't sign.
+    #[error("it was not signed by the certificate with its issuer's name")]
+    Signature,
+    /// The signature algorithm isn't one that is accepted.
+    #[error("its signature algorithm is not accepted")]
+    Algorithm,
+    /// A certificate of the chain isn't a CA's.
+    #[error("a certificate in its chain is not a CA's")]
+    NotCa,
+    /// A path length constraint is exceeded.
+    #[error("a path length constraint in its chain is exceeded")]
+    PathLength,
+    /// A certificate of the chain isn't valid now.
+    #[error("a certificate in its chain is not valid at this time")]
+    NotValidNow,
+    /// A critical extension that isn't understood.
+    #[error("a certificate in its chain has the critical extension {0}, which is not understood")]
+    CriticalExtension(ObjectIdentifier),
+    /// Its issuer vouches for something else than PIV keys.
+    #[error("its issuer doesn't vouch for PIV keys")]
+    Purpose,
+    /// More certificates than a chain may have.
+    #[error("its chain is too long")]
+    TooLong,
+}
+
+impl ChainError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownIssuer => "evidence-unknown-issuer",
+            Self::Signature => "evidence-chain-signature",
+            Self::Algorithm => "evidence-chain-algorithm",
+            Self::NotCa => "evidence-chain-not-ca",
+            Self::PathLength => "evidence-chain-path-length",
+            Self::NotValidNow => "evidence-chain-not-valid-now",
+            Self::CriticalExtension(_) => "evidence-chain-critical-extension",
+            Self::Purpose => "evidence-chain-purpose",
+            Self::TooLong => "evidence-chain-too-long",
+        }
+    }
+
+    /// How far the attempt got: the furthest explains best.
+    fn progress(&self) -> u8 {
+        match self {
+            Self::UnknownIssuer => 0,
+            Self::Signature => 1,
+            Self::Algorithm => 2,
+            _ => 3,
+        }
+    }
+}
+
+/// A certificate that was read once: the bytes that were signed, and what they say.
+#[derive(Clone, Debug)]
+pub struct DeviceCertificate {
+    der: Vec<u8>,
+    tbs: TbsCertificateInner<Raw>,
+}
+
+impl DeviceCertificate {
+    /// Reads a certificate.
+    ///
+    /// # Errors
+    /// A `der` error when it isn't one, when something follows it, or when its two algorithm fields differ.
+    pub fn parse(der: &[u8]) -> der::Result<Self> {
+        let signed = Signed::parse(der)?;
+        let tbs = TbsCertificateInner::<Raw>::from_der(signed.tbs)?;
+        if *tbs.signature() != signed.algorithm {
+            return Err(der::ErrorKind::Failed.into());
+        }
+        Ok(Self { der: der.to_vec(), tbs })
+    }
+
+    /// What it says.
+    pub fn tbs(&self) -> &TbsCertificateInner<Raw> {
+        &self.tbs
+    }
+
+    /// Its key.
+    pub fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
+        self.tbs.subject_public_key_info()
+    }
+
+    /// Its extensions with this identifier.
+    pub fn extensions(&self, oid: ObjectIdentifier) -> impl Iterator<Item = &Extension> {
+        self.all_extensions().iter().filter(move |extension| extension.extn_id == oid)
+    }
+
+    fn all_extensions(&self) -> &[Extension] {
+        self.tbs.extensions().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether `issuer`'s key signed it, over the original bytes.
+    pub fn is_signed_by(&self, issuer: &Self) -> Result<(), ChainError> {
+        let signed = Signed::parse(&self.der).map_err(|_| ChainError::Signature)?;
+        signed.verify(issuer.public_key()).map_err(|error| match error {
+            SignedError::Algorithm(_) => ChainError::Algorithm,
+            SignedError::Malformed(_) | SignedError::Signature(_) => ChainError::Signature,
+        })
+    }
+
+    /// Valid at `now`, version 3 and without critical extensions other than `understood`.
+    pub fn check_time_and_criticals(
+        &self,
+        now: Timestamp,
+        understood: &[ObjectIdentifier],
+    ) -> Result<(), ChainError> {
+        let validity = self.tbs.validity();
+        // Not as jiff timestamps: 9999-12-31T23:59:59Z, which makers use, is beyond their range.
+        let now = u64::try_from(now.as_second()).map_err(|_| ChainError::NotValidNow)?;
+        let (from, to) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
+        if !(from.as_secs()..=to.as_secs()).contains(&now) {
+            return Err(ChainError::NotValidNow);
+        }
+        let stranger = self.all_extensions().iter().find(|e| e.critical && !understood.contains(&e.extn_id));
+        stranger.map_or(Ok(()), |extension| Err(ChainError::CriticalExtension(extension.extn_id)))
+    }
+
+    /// `basicConstraints` and `keyUsage` of a CA with `below` CA certificates between it and the leaf.
+    pub fn check_ca(&self, below: usize) -> Result<(), ChainError> {
+        let constraints: Option<BasicConstraints> = self.decoded(ID_CE_BASIC_CONSTRAINTS)?;
+        let constraints = constraints.filter(|constraints| constraints.ca).ok_or(ChainError::NotCa)?;
+        if self.tbs.version() != Version::V3 {
+            return Err(ChainError::NotCa);
+        }
+        self.check_key_usage()?;
+        match constraints.path_len_constraint {
+            Some(allowed) if usize::from(allowed) < below => Err(ChainError::PathLength),
+            _ => Ok(()),
+        }
+    }
+
+    /// A `keyUsage`, where there is one, permits signing certificates.
+    pub fn check_key_usage(&self) -> Result<(), ChainError> {
+        match self.decoded::<KeyUsage>(ID_CE_KEY_USAGE)? {
+            Some(usage) if !usage.key_cert_sign() => Err(ChainError::NotCa),
+            _ => Ok(()),
+        }
+    }
+
+    /// The one extension with this identifier; malformed or twice makes no CA.
+    fn decoded<'a, T: Decode<'a, Error = der::Error>>(
+        &'a self,
+        oid: ObjectIdentifier,
+    ) -> Result<Option<T>, ChainError> {
+        let mut found = self.extensions(oid);
+        let first = found.next();
+        if found.next().is_some() {
+            return Err(ChainError::NotCa);
+        }
+        first.map(|e| T::from_der(e.extn_value.as_bytes())).transpose().map_err(|_| ChainError::NotCa)
+    }
+
+    /// SHA-256 of its DER.
+    pub fn sha256(&self) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.copy_from_slice(digest(&SHA256, &self.der).as_ref());
+        out
+    }
+}
+
+/// What any CA certificate may mark critical.
+pub const CA_CRITICALS: [ObjectIdentifier; 2] = [ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE];
+
+/// A certificate that chains may lead over.
+#[derive(Clone, Debug)]
+struct Candidate {
+    certificate: DeviceCertificate,
+    trust: Trust,
+    purpose: Purpose,
+}
+
+/// The configured certificates of device makers, read and checked.
+#[derive(Clone, Debug)]
+pub struct Anchors {
+    candidates: Vec<Candidate>,
+}
+
+impl Anchors {
+    /// Reads and checks the anchors.
+    ///
+    /// # Errors
+    /// [`AnchorError`] names the one that is unfit, or what is missing altogether.
+    pub fn new(anchors: &[Anchor]) -> Result<Self, AnchorError> {
+        if anchors.len() > MAX_ANCHORS {
+            return Err(AnchorError::TooMany);
+        }
+        let candidates = anchors
+            .iter()
+            .enumerate()
+            .map(|(index, anchor)| {
+                candidate(anchor).map_err(|problem| AnchorError::Unfit { number: index + 1, problem })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let has = |wanted: fn(&Candidate) -> bool| candidates.iter().any(wanted);
+        if !has(|candidate| candidate.trust == Trust::Root) {
+            return Err(AnchorError::None("root"));
+        }
+        if !has(|candidate| candidate.purpose == Purpose::PivIssuer) {
+            return Err(AnchorError::None("issuer of PIV attestation certificates"));
+        }
+        Ok(Self { candidates })
+    }
+
+    /// Follows `certificate` (a CA certificate, the first above the leaf) to a root, over configured intermediates and
+    /// `offered` ones, which are trusted for nothing but the way. Returns the chain above it, root last.
+    ///
+    /// # Errors
+    /// [`ChainError`] of the attempt that got furthest.
+    pub fn path_above(
+        &self,
+        certificate: &DeviceCertificate,
+        offered: &[DeviceCertificate],
+        now: Timestamp,
+    ) -> Result<Path, ChainError> {
+        let offered = offered.iter().map(|certificate| Candidate {
+            certificate: certificate.clone(),
+            trust: Trust::Intermediate,
+            purpose: Purpose::Link,
+        });
+        let pool: Vec<Candidate> = self.candidates.iter().cloned().chain(offered).collect();
+        climb(&pool, certificate, &mut Vec::new(), now)
+    }
+}
+
+/// The way from a certificate to its root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Certificates above the first, root included.
+    pub length: usize,
+    /// SHA-256 of the root's certificate.
+    pub root_sha256: [u8; 32],
+}
+
+fn climb(
+    pool: &[Candidate],
+    below: &DeviceCertificate,
+    used: &mut Vec<usize>,
+    now: Timestamp,
+) -> Result<Path, ChainError> {
+    // The leaf, and the certificate that the climb started from, are below the used ones.
+    if used.len() + 2 >= MAX_CHAIN {
+        return Err(ChainError::TooLong);
+    }
+    let mut furthest = ChainError::UnknownIssuer;
+    for (index, candidate) in pool.iter().enumerate() {
+        if used.contains(&index) || candidate.certificate.tbs.subject() != below.tbs.issuer() {
+            continue;
+        }
+        let attempt = step(candidate, below, used.len(), now).and_then(|()| {
+            used.push(index);
+            let path = if candidate.trust == Trust::Root {
+                Ok(Path { length: used.len(), root_sha256: candidate.certificate.sha256() })
+            } else {
+                climb(pool, &candidate.certificate, used, now)
+            };
+            used.pop();
+            path
+        });
+        match attempt {
+            Ok(path) => return Ok(path),
+            Err(error) if error.progress() >= furthest.progress() => furthest = error,
+            Err(_) => {}
+        }
+    }
+    Err(furthest)
+}
+
+/// Whether `candidate` may have issued `below`, which is the `depth`-th certificate above the leaf, counted from 0.
+fn step(
+    candidate: &Candidate,
+    below: &DeviceCertificate,
+    depth: usize,
+    now: Timestamp,
+) -> Result<(), ChainError> {
+    below.is_signed_by(&candidate.certificate)?;
+    if depth == 0 && candidate.purpose != Purpose::PivIssuer {
+        return Err(ChainError::Purpose);
+    }
+    candidate.certificate.check_ca(depth + 1)?;
+    candidate.certificate.check_time_and_criticals(now, &CA_CRITICALS)
+}
+
+fn candidate(anchor: &Anchor) -> Result<Candidate, String> {
+    let certificate = DeviceCertificate::parse(&anchor.der).map_err(|error| error.to_string())?;
+    certificate.check_ca(0).map_err(|error| error.to_string())?;
+    if anchor.trust == Trust::Root {
+        let self_issued = certificate.tbs.subject() == certificate.tbs.issuer();
+        if !self_issued || certificate.is_signed_by(&certificate).is_err() {
+            return Err("a root must be signed by its own key".to_owned());
+        }
+    }
+    Ok(Candidate { certificate, trust: anchor.trust, purpose: anchor.purpose })
+}

@@ -1,0 +1,251 @@
+//! Evidence of where a key was born, and what is made of it.
+//!
+//! Evidence counts only for the key that it names: the certification request and the signed challenge must be that
+//! key's. `yubikey` knows the device, `chain` the certificates.
+
+pub mod chain;
+mod fields;
+mod proof;
+pub mod yubikey;
+
+use jiff::Timestamp;
+
+pub use chain::{Anchor, AnchorError, Anchors, Purpose, Trust};
+pub use proof::{CHALLENGE_PREFIX, challenge_message};
+
+use super::{
+    csr::Csr,
+    device::{Assurance, Device},
+};
+use chain::ChainError;
+use yubikey::{DevicePolicy, Firmware, FormFactor, PinPolicy, Slot, TouchPolicy, YubiKeyEvidence};
+
+/// Evidence as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// YubiKey PIV attestation.
+    YubiKeyPiv(YubiKeyEvidence),
+}
+
+impl Evidence {
+    /// The stable name of its format.
+    pub fn format(&self) -> &'static str {
+        match self {
+            Self::YubiKeyPiv(_) => "yubikey-piv",
+        }
+    }
+
+    /// Its parts for storage: the slot's certificate, f9, intermediates.
+    pub fn parts(&self) -> Vec<Vec<u8>> {
+        match self {
+            Self::YubiKeyPiv(evidence) => {
+                let own = [evidence.slot.clone(), evidence.f9.clone()];
+                own.into_iter().chain(evidence.intermediates.iter().cloned()).collect()
+            }
+        }
+    }
+}
+
+/// What the evidence must agree with.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The verified certification request.
+    pub csr: &'a Csr,
+    /// The device that was claimed when the enrolment was opened.
+    pub device: &'a Device,
+    /// The enrolment's challenge.
+    pub challenge: &'a [u8; 32],
+    /// The key's signature over [`challenge_message`].
+    pub challenge_signature: &'a [u8],
+}
+
+/// What was proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attested {
+    /// The device that made the key.
+    pub device: Device,
+    /// Its firmware.
+    pub firmware: Firmware,
+    /// The slot that holds the key.
+    pub slot: Slot,
+    /// When the device asks for its PIN.
+    pub pin_policy: PinPolicy,
+    /// When it asks for a touch.
+    pub touch_policy: TouchPolicy,
+    /// Its shape, where the firmware says so.
+    pub form_factor: Option<FormFactor>,
+    /// A FIPS device.
+    pub fips: bool,
+    /// A CSPN device.
+    pub cspn: bool,
+    /// The level of assurance that follows.
+    pub assurance: Assurance,
+    /// SHA-256 of the trusted root's certificate.
+    pub root_sha256: [u8; 32],
+}
+
+impl Attested {
+    /// What was decoded, as `name=value` lines for the ledger.
+    pub fn decoded(&self) -> String {
+        let form_factor = self.form_factor.map_or_else(|| "unknown".to_owned(), |form| form.to_string());
+        [
+            format!("device={}", self.device.kind.as_str()),
+            format!("serial={}", self.device.serial),
+            format!("firmware={}", self.firmware),
+            format!("slot={}", self.slot),
+            format!("pin_policy={}", self.pin_policy),
+            format!("touch_policy={}", self.touch_policy),
+            format!("form_factor={form_factor}"),
+            format!("fips={}", self.fips),
+            format!("cspn={}", self.cspn),
+            format!("assurance={}", self.assurance.as_str()),
+            format!("root_sha256={}", hex::encode(self.root_sha256)),
+        ]
+        .join("\n")
+    }
+}
+
+/// Why evidence is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A certificate is larger than any genuine one.
+    #[error("a certificate of the evidence is larger than {limit} octets")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// More certificates than any genuine chain has.
+    #[error("the evidence has more than {limit} certificates")]
+    TooManyCertificates {
+        /// The limit.
+        limit: usize,
+    },
+    /// A certificate doesn't parse.
+    #[error("the {which} is not a certificate that can be read")]
+    Malformed {
+        /// Which one.
+        which: &'static str,
+    },
+    /// The slot's certificate isn't signed by the f9 certificate that came with it.
+    #[error("the slot's certificate is not signed by the device's attestation key")]
+    SlotNotSignedByF9,
+    /// The f9 certificate doesn't lead to a trusted root.
+    #[error("the device's attestation certificate doesn't lead to a trusted maker")]
+    Untrusted(#[source] ChainError),
+    /// An extension of the maker is missing, double or malformed.
+    #[error("the attestation's {extension} extension is {problem}")]
+    Extension {
+        /// Which.
+        extension: &'static str,
+        /// What is wrong with it.
+        problem: ExtensionProblem,
+    },
+    /// The slot's certificate doesn't say which slot it is for.
+    #[error("the attestation doesn't name a PIV slot")]
+    NoSlot,
+    /// Slot and f9 certificates speak of different firmware.
+    #[error("slot and attestation certificates name different firmware")]
+    FirmwareMismatch,
+    /// The request's key isn't the attested one.
+    #[error("the request is for another key than the attested one")]
+    KeyMismatch,
+    /// The challenge wasn't signed by the key.
+    #[error("the challenge was not signed by the attested key")]
+    ChallengeSignature,
+    /// Another device than claimed.
+    #[error("the attestation is of device {found}, not of the claimed one")]
+    WrongDevice {
+        /// The attested serial number.
+        found: String,
+    },
+    /// A slot that isn't permitted.
+    #[error("keys in slot {found} are not accepted")]
+    WrongSlot {
+        /// The attested slot.
+        found: Slot,
+    },
+    /// The device would use the key without its PIN.
+    #[error("the key's PIN policy is {found}; the device must ask for its PIN")]
+    PinPolicy {
+        /// The attested policy.
+        found: PinPolicy,
+    },
+    /// A touch policy that isn't accepted.
+    #[error("the key's touch policy {found} is not accepted")]
+    TouchPolicy {
+        /// The attested policy.
+        found: TouchPolicy,
+    },
+    /// Firmware too old for this kind of key.
+    #[error("firmware {found} is too old for such a key; {lowest} or later is needed")]
+    FirmwareTooOld {
+        /// The attested firmware.
+        found: Firmware,
+        /// The lowest accepted.
+        lowest: Firmware,
+    },
+}
+
+/// What can be wrong with an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtensionProblem {
+    /// It isn't there.
+    Missing,
+    /// It is there twice.
+    Twice,
+    /// Its content isn't of its form.
+    Malformed,
+}
+
+impl std::fmt::Display for ExtensionProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "missing",
+            Self::Twice => "there twice",
+            Self::Malformed => "malformed",
+        })
+    }
+}
+
+impl Refusal {
+    /// The stable code, for the ledger, the audit trail and programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "evidence-too-large",
+            Self::TooManyCertificates { .. } => "evidence-too-many-certificates",
+            Self::Malformed { .. } => "evidence-malformed",
+            Self::SlotNotSignedByF9 => "evidence-slot-not-signed-by-f9",
+            Self::Untrusted(error) => error.code(),
+            Self::Extension { problem: ExtensionProblem::Missing, .. } => "evidence-extension-missing",
+            Self::Extension { problem: ExtensionProblem::Twice, .. } => "evidence-extension-twice",
+            Self::Extension { problem: ExtensionProblem::Malformed, .. } => "evidence-extension-malformed",
+            Self::NoSlot => "evidence-no-slot",
+            Self::FirmwareMismatch => "evidence-firmware-mismatch",
+            Self::KeyMismatch => "evidence-key-mismatch",
+            Self::ChallengeSignature => "evidence-challenge-signature",
+            Self::WrongDevice { .. } => "evidence-wrong-device",
+            Self::WrongSlot { .. } => "evidence-wrong-slot",
+            Self::PinPolicy { .. } => "evidence-pin-policy",
+            Self::TouchPolicy { .. } => "evidence-touch-policy",
+            Self::FirmwareTooOld { .. } => "evidence-firmware-too-old",
+        }
+    }
+}
+
+/// Judges evidence: the chain to the maker's root, what the device says, that it is the claimed device and key, and
+/// the device policy.
+///
+/// # Errors
+/// The first [`Refusal`].
+pub fn verify(
+    evidence: &Evidence,
+    claim: &Claim<'_>,
+    anchors: &Anchors,
+    policy: &DevicePolicy,
+    now: Timestamp,
+) -> Result<Attested, Refusal> {
+    let Evidence::YubiKeyPiv(evidence) = evidence;
+    let statement = yubikey::examine(evidence, anchors, now)?;
+    proof::same_key(&statement, claim)?;
+    statement.judge(claim.csr.key_kind(), policy)
+}

@@ -1,0 +1,1 @@
+//! One broken draft for each lint.
