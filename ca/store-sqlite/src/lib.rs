@@ -1,1 +1,119 @@
-//! Skeleton.
+//! The store ports on SQLite.
+//!
+//! Times are kept to the millisecond. Every write goes through one task with group commit ([`writer`]); queries run on
+//! a pool of read-only connections and see everything that was acknowledged before they began. What must never happen
+//! is also refused by the schema itself (`migrations/`).
+
+mod audit;
+mod bulk;
+mod certificate;
+mod crl;
+mod customer;
+mod enrolment;
+mod failure;
+mod intent;
+mod issued;
+mod login;
+mod orphan;
+mod revocation;
+mod rows;
+mod schema;
+mod session;
+mod writer;
+
+use std::{path::Path, sync::Mutex, time::Duration};
+
+use ca_core::{domain::audit::AuditEvent, ports::store::StoreResult};
+use sqlx::{
+    SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+};
+use tokio::task::JoinHandle;
+
+pub use schema::{Migrated, OpenError, migrate};
+
+use crate::{
+    failure::Failure,
+    writer::{BoxFuture, Writer, Written},
+};
+
+/// How the store works; the defaults fit.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Facts in a transaction at the most; 1 commits each by itself.
+    pub group: usize,
+    /// Facts that wait for the writer at the most; then callers wait to queue theirs.
+    pub queue: usize,
+    /// Connections that answer queries.
+    pub readers: u32,
+    /// How long to wait for another process (the operator's command line) that is writing.
+    pub busy_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { group: 32, queue: 1024, readers: 4, busy_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// The ledger in a SQLite database. Implements every store port; share it as `Arc<SqliteStore>`.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Writer,
+    task: Mutex<Option<JoinHandle<()>>>,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens a database that [`migrate`] created or brought up to date. Never creates one.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the file is missing, isn't Inro's, or has another version's schema.
+    pub async fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let connect = schema::connect_options(path, options.busy_timeout);
+        schema::check(path, &connect).await?;
+        let unreadable = |source| OpenError::Unreadable { path: path.to_owned(), source };
+        let (writer, task) =
+            Writer::start(writing(connect.clone()), options.group.max(1), options.queue.max(1))
+                .await
+                .map_err(unreadable)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(options.readers.max(1))
+            .connect_with(connect.pragma("query_only", "ON"))
+            .await
+            .map_err(unreadable)?;
+        Ok(Self { writer, task: Mutex::new(Some(task)), readers })
+    }
+
+    /// Commits what is queued and closes the database. Later calls are refused as unavailable.
+    pub async fn close(&self) {
+        self.writer.close();
+        let task = self.task.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "the writer ended badly");
+        }
+        self.readers.close().await;
+    }
+
+    fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Writes one fact and waits until it is durable. `audit` is appended if the fact changed something.
+    async fn write<T, F>(&self, audit: Option<AuditEvent>, apply: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<Written<T>, Failure>>
+            + Send
+            + 'static,
+    {
+        Ok(self.writer.write(audit, Box::new(apply)).await?.value)
+    }
+}
+
+/// Settings of the writing connection alone: a WAL of at most 16 MiB between checkpoints, truncated after a burst.
+fn writing(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options.pragma("wal_autocheckpoint", "4000").pragma("journal_size_limit", "67108864")
+}

@@ -1,0 +1,130 @@
+//! The audit trail: appended by the writer inside each transaction, read by anyone.
+
+use async_trait::async_trait;
+use ca_core::{
+    domain::audit::{AuditEvent, AuditRow, GENESIS},
+    ports::store::{AuditStore, StoreResult},
+};
+use serde::Serialize;
+use sqlx::{SqliteConnection, SqliteExecutor};
+
+use crate::{
+    SqliteStore,
+    failure::Failure,
+    rows::{digest, unsigned},
+    writer::Written,
+};
+
+/// The rows of one transaction, chained onto the head that it found.
+#[derive(Debug)]
+pub(crate) struct Trail {
+    head: (u64, [u8; 32]),
+    rows: Vec<AuditRow>,
+}
+
+#[derive(Serialize)]
+struct JsonRow<'a> {
+    sequence: u64,
+    at: i64,
+    actor: &'a str,
+    action: &'a str,
+    subject: &'a str,
+    details: &'a str,
+    hash: String,
+}
+
+impl Trail {
+    /// Starts at the head inside the transaction.
+    pub(crate) async fn read(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+        let head = head(connection).await.map_err(|failure| match failure {
+            Failure::Sql(error) => error,
+            // Nothing may be chained onto a head that can't be read.
+            other => sqlx::Error::Decode(format!("{other:?}").into()),
+        })?;
+        Ok(Self { head, rows: Vec::new() })
+    }
+
+    /// Adds the row of a fact that was written.
+    pub(crate) fn append(&mut self, event: &AuditEvent) {
+        let row = AuditRow::following(self.head, event);
+        self.head = (row.sequence, row.hash);
+        self.rows.push(row);
+    }
+
+    /// Inserts the rows and returns the new head's hash.
+    pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<[u8; 32], sqlx::Error> {
+        if !self.rows.is_empty() {
+            let json = json(self.rows.iter().map(|row| JsonRow {
+                sequence: row.sequence,
+                at: row.at_ms,
+                actor: &row.actor,
+                action: &row.action,
+                subject: &row.subject,
+                details: &row.details,
+                hash: hex::encode(row.hash),
+            }))?;
+            sqlx::query!(
+                "INSERT INTO audit (sequence, at, actor, action, subject, details, hash)
+                 SELECT j.value ->> 'sequence', j.value ->> 'at', j.value ->> 'actor', j.value ->> 'action',
+                        j.value ->> 'subject', j.value ->> 'details', unhex(j.value ->> 'hash')
+                 FROM json_each($1) j ORDER BY j.key",
+                json
+            )
+            .execute(connection)
+            .await?;
+        }
+        Ok(self.head.1)
+    }
+}
+
+/// The argument of a `json_each` statement.
+pub(crate) fn json<T: Serialize>(rows: impl Iterator<Item = T>) -> Result<String, sqlx::Error> {
+    serde_json::to_string(&rows.collect::<Vec<T>>()).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+/// The last row's number and hash.
+pub(crate) async fn head(executor: impl SqliteExecutor<'_>) -> Result<(u64, [u8; 32]), Failure> {
+    let row = sqlx::query!("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
+        .fetch_optional(executor)
+        .await?;
+    row.map_or(Ok((0, GENESIS)), |row| {
+        Ok((unsigned("audit.sequence", row.sequence)?, digest("audit.hash", &row.hash)?))
+    })
+}
+
+#[async_trait]
+impl AuditStore for SqliteStore {
+    async fn append(&self, event: AuditEvent) -> StoreResult<()> {
+        self.write(Some(event), |_| Box::pin(async { Ok(Written::Changed(())) })).await
+    }
+
+    async fn head(&self) -> StoreResult<(u64, [u8; 32])> {
+        Ok(head(self.readers()).await?)
+    }
+
+    async fn rows_after(&self, sequence: u64, limit: u32) -> StoreResult<Vec<AuditRow>> {
+        // Beyond what SQLite counts to there are no rows.
+        let after = i64::try_from(sequence).unwrap_or(i64::MAX);
+        let rows = sqlx::query!(
+            "SELECT sequence, at, actor, action, subject, details, hash FROM audit
+             WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+            after,
+            limit
+        )
+        .fetch_all(self.readers())
+        .await
+        .map_err(Failure::from)?;
+        let rows = rows.into_iter().map(|row| {
+            Ok::<_, Failure>(AuditRow {
+                sequence: unsigned("audit.sequence", row.sequence)?,
+                at_ms: row.at,
+                actor: row.actor,
+                action: row.action,
+                subject: row.subject,
+                details: row.details,
+                hash: digest("audit.hash", &row.hash)?,
+            })
+        });
+        Ok(rows.collect::<Result<_, Failure>>()?)
+    }
+}

@@ -1,0 +1,104 @@
+//! CRL numbers and the current CRL of each issuer.
+
+use ca_core::{
+    domain::ids::IssuerId,
+    ports::store::{Conflict, PublishedCrl},
+};
+use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
+
+use crate::{
+    failure::Failure,
+    rows::{signed, time, unsigned},
+    writer::Written,
+};
+
+pub(crate) async fn next_number(
+    tx: &mut SqliteConnection,
+    issuer: &IssuerId,
+) -> Result<Written<u64>, Failure> {
+    let issuer = issuer.as_str();
+    let number = sqlx::query_scalar!(
+        "INSERT INTO issuers (issuer, last_crl_number) VALUES ($1, 1)
+         ON CONFLICT DO UPDATE SET last_crl_number = last_crl_number + 1
+         RETURNING last_crl_number",
+        issuer
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(Written::Changed(unsigned("issuers.last_crl_number", number)?))
+}
+
+/// Makes a CRL the current one, also one whose number came from elsewhere: the next number is beyond it.
+pub(crate) async fn publish(
+    tx: &mut SqliteConnection,
+    issuer: &IssuerId,
+    crl: &PublishedCrl,
+) -> Result<Written<()>, Failure> {
+    let issuer = issuer.as_str();
+    let (number, entries) = (signed("the CRL's number", crl.number)?, signed("its entries", crl.entries)?);
+    let (this_update, next_update) = (crl.this_update.as_millisecond(), crl.next_update.as_millisecond());
+    let published = sqlx::query!(
+        "INSERT INTO crls (issuer, number, this_update, next_update, entries, der) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT DO UPDATE SET number = excluded.number, this_update = excluded.this_update,
+                                   next_update = excluded.next_update, entries = excluded.entries,
+                                   der = excluded.der
+         WHERE excluded.number > crls.number",
+        issuer,
+        number,
+        this_update,
+        next_update,
+        entries,
+        crl.der
+    )
+    .execute(&mut *tx)
+    .await?;
+    if published.rows_affected() == 0 {
+        return Err(Conflict::CrlNumber.into());
+    }
+    sqlx::query!(
+        "INSERT INTO issuers (issuer, last_crl_number) VALUES ($1, $2)
+         ON CONFLICT DO UPDATE SET last_crl_number = max(last_crl_number, excluded.last_crl_number)",
+        issuer,
+        number
+    )
+    .execute(tx)
+    .await?;
+    Ok(Written::Changed(()))
+}
+
+pub(crate) async fn current(
+    executor: impl SqliteExecutor<'_>,
+    issuer: &IssuerId,
+) -> Result<Option<PublishedCrl>, Failure> {
+    let issuer = issuer.as_str();
+    let row = sqlx::query!(
+        "SELECT number, this_update, next_update, entries, der FROM crls WHERE issuer = $1",
+        issuer
+    )
+    .fetch_optional(executor)
+    .await?;
+    row.map(|row| {
+        Ok(PublishedCrl {
+            number: unsigned("crls.number", row.number)?,
+            this_update: time("crls.this_update", row.this_update)?,
+            next_update: time("crls.next_update", row.next_update)?,
+            entries: unsigned("crls.entries", row.entries)?,
+            der: row.der,
+        })
+    })
+    .transpose()
+}
+
+pub(crate) async fn revoked_since(pool: &SqlitePool, issuer: &IssuerId) -> Result<u64, Failure> {
+    let issuer = issuer.as_str();
+    let missing = sqlx::query_scalar!(
+        r#"SELECT max(0,
+               (SELECT count(*) FROM revocations WHERE issuer = $1
+                  AND not_after > coalesce((SELECT this_update FROM crls WHERE issuer = $1), -9223372036854775807))
+               - coalesce((SELECT entries FROM crls WHERE issuer = $1), 0)) AS "missing!: i64""#,
+        issuer
+    )
+    .fetch_one(pool)
+    .await?;
+    unsigned("revocations", missing)
+}

@@ -1,0 +1,107 @@
+//! Step 9: the certificate, durable before it leaves the house.
+
+use std::collections::HashSet;
+
+use ca_core::{
+    domain::ids::{IssuerId, SerialNumber},
+    ports::{signer::JournalPosition, store::Conflict},
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use crate::{
+    audit::json,
+    bulk::Bulk,
+    failure::Failure,
+    writer::{BoxFuture, Written},
+};
+
+/// A certificate that was signed, with its place in the signer's journal.
+#[derive(Debug)]
+pub(crate) struct NewIssued {
+    pub(crate) issuer: IssuerId,
+    pub(crate) serial: SerialNumber,
+    pub(crate) der: Vec<u8>,
+    pub(crate) position: JournalPosition,
+    pub(crate) at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct JsonIssued<'a> {
+    issuer: &'a str,
+    serial: String,
+    der: String,
+    sequence: u64,
+    hash: String,
+    at: i64,
+}
+
+impl<'a> From<&'a NewIssued> for JsonIssued<'a> {
+    fn from(issued: &'a NewIssued) -> Self {
+        Self {
+            issuer: issued.issuer.as_str(),
+            serial: issued.serial.to_string(),
+            der: hex::encode(&issued.der),
+            sequence: issued.position.sequence,
+            hash: hex::encode(issued.position.hash),
+            at: issued.at.as_millisecond(),
+        }
+    }
+}
+
+impl Bulk for NewIssued {
+    fn write_all<'a>(
+        connection: &'a mut SqliteConnection,
+        facts: &'a [&'a Self],
+    ) -> BoxFuture<'a, Result<Vec<bool>, Failure>> {
+        Box::pin(async move {
+            // Of several for one certificate only the first goes into the statement; the others are compared with it.
+            let mut seen = HashSet::new();
+            let first: Vec<bool> =
+                facts.iter().map(|fact| seen.insert((&fact.issuer, &fact.serial))).collect();
+            let json = json(
+                facts.iter().zip(&first).filter(|(_, first)| **first).map(|(f, _)| JsonIssued::from(*f)),
+            )?;
+            let written = sqlx::query!(
+                "UPDATE certificates
+                 SET der = unhex(j.value ->> 'der'), issued_at = j.value ->> 'at',
+                     journal_sequence = j.value ->> 'sequence', journal_hash = unhex(j.value ->> 'hash')
+                 FROM json_each($1) j
+                 WHERE certificates.issuer = j.value ->> 'issuer' AND certificates.serial = unhex(j.value ->> 'serial')
+                   AND certificates.der IS NULL AND certificates.abandoned_at IS NULL
+                 RETURNING certificates.issuer, certificates.serial",
+                json
+            )
+            .fetch_all(connection)
+            .await?;
+            let written: HashSet<(String, Vec<u8>)> =
+                written.into_iter().map(|row| (row.issuer, row.serial)).collect();
+            let is_written = |fact: &Self| {
+                written.contains(&(fact.issuer.as_str().to_owned(), fact.serial.as_bytes().to_vec()))
+            };
+            Ok(facts.iter().zip(first).map(|(fact, first)| first && is_written(fact)).collect())
+        })
+    }
+
+    fn not_written<'a>(
+        &'a self,
+        connection: &'a mut SqliteConnection,
+    ) -> BoxFuture<'a, Result<Written<()>, Failure>> {
+        Box::pin(async move {
+            let (issuer, serial) = (self.issuer.as_str(), self.serial.as_bytes());
+            let known = sqlx::query_scalar!(
+                "SELECT der FROM certificates WHERE issuer = $1 AND serial = $2",
+                issuer,
+                serial
+            )
+            .fetch_optional(connection)
+            .await?;
+            if known.flatten().as_ref() == Some(&self.der) {
+                Ok(Written::Unchanged(()))
+            } else {
+                Err(Conflict::Missing.into())
+            }
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! Passwords, and the port that sessions belong to as well.
+
+use async_trait::async_trait;
+use ca_core::{
+    domain::{
+        audit::AuditEvent,
+        ids::{SerialNumber, UserId},
+        user::{PasswordHash, PasswordKind},
+    },
+    ports::store::{Conflict, LoginStore, Session, StoreResult},
+};
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use crate::{SqliteStore, failure::Failure, session, writer::Written};
+
+#[async_trait]
+impl LoginStore for SqliteStore {
+    async fn set_password(
+        &self,
+        id: &UserId,
+        kind: PasswordKind,
+        hash: &PasswordHash,
+        audit: AuditEvent,
+    ) -> StoreResult<()> {
+        let (id, hash) = (id.clone(), hash.clone());
+        self.write(Some(audit), move |tx| Box::pin(async move { set_password(tx, &id, kind, &hash).await }))
+            .await
+    }
+
+    async fn password(&self, id: &UserId, kind: PasswordKind) -> StoreResult<Option<PasswordHash>> {
+        let (id, kind) = (id.as_str(), kind.as_str());
+        let phc = sqlx::query_scalar!("SELECT phc FROM passwords WHERE user_id = $1 AND kind = $2", id, kind)
+            .fetch_optional(self.readers())
+            .await
+            .map_err(Failure::from)?;
+        Ok(phc.map(PasswordHash::from_phc))
+    }
+
+    async fn count_wrong_password(
+        &self,
+        id: &UserId,
+        kind: PasswordKind,
+        now: Timestamp,
+        lock_at: u32,
+        audit: AuditEvent,
+    ) -> StoreResult<u32> {
+        let id = id.clone();
+        self.write(Some(audit), move |tx| {
+            Box::pin(async move { count_wrong_password(tx, &id, kind, now, lock_at).await })
+        })
+        .await
+    }
+
+    async fn unlock(&self, id: &UserId, audit: AuditEvent) -> StoreResult<()> {
+        let id = id.clone();
+        self.write(Some(audit), move |tx| Box::pin(async move { unlock(tx, &id).await })).await
+    }
+
+    async fn open_session(&self, session: &Session, audit: AuditEvent) -> StoreResult<()> {
+        let session = session.clone();
+        self.write(Some(audit), move |tx| Box::pin(async move { session::open(tx, &session).await })).await
+    }
+
+    async fn session(&self, token_sha256: &[u8; 32]) -> StoreResult<Option<Session>> {
+        Ok(session::by_token(self.readers(), token_sha256).await?)
+    }
+
+    async fn touch_session(&self, token_sha256: &[u8; 32], now: Timestamp) -> StoreResult<()> {
+        let token = *token_sha256;
+        self.write(None, move |tx| Box::pin(async move { session::touch(tx, &token, now).await })).await
+    }
+
+    async fn close_session(&self, token_sha256: &[u8; 32], audit: AuditEvent) -> StoreResult<()> {
+        let token = *token_sha256;
+        self.write(Some(audit), move |tx| Box::pin(async move { session::close(tx, &token).await })).await
+    }
+
+    async fn purge_sessions(&self, idle_since: Timestamp, opened_before: Timestamp) -> StoreResult<u64> {
+        self.write(None, move |tx| {
+            Box::pin(async move { session::purge(tx, idle_since, opened_before).await })
+        })
+        .await
+    }
+
+    async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<(Timestamp, SerialNumber)>> {
+        Ok(session::last_logins(self.readers(), id, limit).await?)
+    }
+}
+
+async fn set_password(
+    tx: &mut SqliteConnection,
+    id: &UserId,
+    kind: PasswordKind,
+    hash: &PasswordHash,
+) -> Result<Written<()>, Failure> {
+    let (id, kind, phc) = (id.as_str(), kind.as_str(), hash.expose_phc());
+    let inserted = sqlx::query!(
+        "INSERT INTO passwords (user_id, kind, phc)
+         SELECT id, $2, $3 FROM users WHERE id = $1 AND state <> 'removed'
+         ON CONFLICT DO UPDATE SET phc = excluded.phc",
+        id,
+        kind,
+        phc
+    )
+    .execute(tx)
+    .await?;
+    if inserted.rows_affected() == 0 { Err(Conflict::Missing.into()) } else { Ok(Written::Changed(())) }
+}
+
+async fn count_wrong_password(
+    tx: &mut SqliteConnection,
+    id: &UserId,
+    kind: PasswordKind,
+    now: Timestamp,
+    lock_at: u32,
+) -> Result<Written<u32>, Failure> {
+    let (id, kind, now) = (id.as_str(), kind.as_str(), now.as_millisecond());
+    let count = sqlx::query_scalar!(
+        "INSERT INTO wrong_passwords (user_id, kind, in_a_row) SELECT id, $2, 1 FROM users WHERE id = $1
+         ON CONFLICT DO UPDATE SET in_a_row = in_a_row + 1
+         RETURNING in_a_row",
+        id,
+        kind
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let count = count.ok_or(Conflict::Missing)?;
+    if count >= i64::from(lock_at) {
+        sqlx::query!("UPDATE users SET locked_at = $2 WHERE id = $1 AND locked_at IS NULL", id, now)
+            .execute(tx)
+            .await?;
+    }
+    let count = u32::try_from(count)
+        .map_err(|_| Failure::Corrupt(format!("wrong_passwords.in_a_row of {id} is {count}")))?;
+    Ok(Written::Changed(count))
+}
+
+async fn unlock(tx: &mut SqliteConnection, id: &UserId) -> Result<Written<()>, Failure> {
+    let id = id.as_str();
+    let updated =
+        sqlx::query!("UPDATE users SET locked_at = NULL WHERE id = $1", id).execute(&mut *tx).await?;
+    if updated.rows_affected() == 0 {
+        return Err(Conflict::Missing.into());
+    }
+    sqlx::query!("DELETE FROM wrong_passwords WHERE user_id = $1", id).execute(tx).await?;
+    Ok(Written::Changed(()))
+}

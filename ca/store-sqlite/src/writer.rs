@@ -1,0 +1,269 @@
+//! The one writer: a task with a connection of its own that commits whatever is queued, many facts to a transaction.
+//!
+//! Invariants: a result leaves only after the commit that made it durable; a fact that loses never takes another one
+//! of its batch with it; the audit rows of a batch are chained onto the head as it stands inside the transaction,
+//! because the operator's command line writes too. The writer doesn't wait for a batch to fill: under load batches
+//! form by themselves while the one before is being synced.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use ca_core::{domain::audit::AuditEvent, ports::store::StoreResult};
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use crate::{
+    audit::Trail,
+    bulk::{Asked, Bulk},
+    failure::{BatchFailed, Closed, Failure},
+    intent::NewIntent,
+    issued::NewIssued,
+};
+
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a fact did. Its audit row is written exactly when it changed something.
+#[derive(Debug)]
+pub(crate) enum Written<T> {
+    /// It was written now.
+    Changed(T),
+    /// It had been written before, or there was nothing to write.
+    Unchanged(T),
+}
+
+/// A result that is durable.
+#[derive(Debug)]
+pub(crate) struct Committed<T> {
+    pub(crate) value: T,
+    /// The head of the audit chain after the commit.
+    pub(crate) audit_head: [u8; 32],
+}
+
+/// What the writer can be asked for. The two hot facts are written many to a statement.
+pub(crate) enum Fact {
+    Intent(Asked<NewIntent>),
+    Issued(Asked<NewIssued>),
+    Other(Box<dyn Single>),
+}
+
+/// A fact that is applied by itself, under a savepoint of its own.
+pub(crate) trait Single: Send {
+    /// Applies the fact and keeps its outcome for [`answer`](Self::answer).
+    fn apply<'a>(
+        &'a mut self,
+        connection: &'a mut SqliteConnection,
+        trail: &'a mut Trail,
+    ) -> BoxFuture<'a, Result<(), sqlx::Error>>;
+    /// Tells the caller, after the commit.
+    fn answer(self: Box<Self>, committed: &Result<[u8; 32], BatchFailed>);
+}
+
+/// How the body of a [`Single`] fact looks.
+pub(crate) type Apply<T> =
+    Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<Written<T>, Failure>> + Send>;
+
+struct Closure<T> {
+    apply: Option<Apply<T>>,
+    audit: Option<AuditEvent>,
+    outcome: Option<StoreResult<T>>,
+    reply: oneshot::Sender<StoreResult<Committed<T>>>,
+}
+
+impl<T: Send> Single for Closure<T> {
+    fn apply<'a>(
+        &'a mut self,
+        connection: &'a mut SqliteConnection,
+        trail: &'a mut Trail,
+    ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            let Some(apply) = self.apply.take() else { return Ok(()) };
+            let mut savepoint = connection.begin().await?;
+            let outcome = apply(&mut savepoint).await;
+            self.outcome = Some(match outcome {
+                Ok(written) => {
+                    savepoint.commit().await?;
+                    Ok(match written {
+                        Written::Unchanged(value) => value,
+                        Written::Changed(value) => {
+                            if let Some(event) = &self.audit {
+                                trail.append(event);
+                            }
+                            value
+                        }
+                    })
+                }
+                Err(failure) => {
+                    let error = failure.isolate()?;
+                    savepoint.rollback().await?;
+                    Err(error)
+                }
+            });
+            Ok(())
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: &Result<[u8; 32], BatchFailed>) {
+        // A caller that went away doesn't undo what was committed.
+        let _ = self.reply.send(settle(self.outcome, committed));
+    }
+}
+
+/// The answer to a fact with this outcome in a batch that ended like this.
+pub(crate) fn settle<T>(
+    outcome: Option<StoreResult<T>>,
+    committed: &Result<[u8; 32], BatchFailed>,
+) -> StoreResult<Committed<T>> {
+    match (outcome, committed) {
+        (_, Err(failed)) => Err(failed.clone().into()),
+        (None, Ok(_)) => Err(Closed.into()),
+        (Some(outcome), Ok(audit_head)) => outcome.map(|value| Committed { value, audit_head: *audit_head }),
+    }
+}
+
+/// Where facts are handed in.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// `None` when closed.
+    queue: Mutex<Option<mpsc::Sender<Fact>>>,
+}
+
+impl Writer {
+    /// Connects, and starts the task, which ends when the writer is closed or dropped and the queue is empty.
+    pub(crate) async fn start(
+        options: SqliteConnectOptions,
+        group: usize,
+        queue: usize,
+    ) -> Result<(Self, JoinHandle<()>), sqlx::Error> {
+        let connection = SqliteConnection::connect_with(&options).await?;
+        let (sender, receiver) = mpsc::channel(queue);
+        let task = WriterTask { options, connection: Some(connection), queue: receiver, group };
+        Ok((Self { queue: Mutex::new(Some(sender)) }, tokio::spawn(task.run())))
+    }
+
+    /// Writes one fact and waits until it is durable.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        audit: Option<AuditEvent>,
+        apply: Apply<T>,
+    ) -> StoreResult<Committed<T>> {
+        let (reply, answer) = oneshot::channel();
+        let fact = Closure { apply: Some(apply), audit, outcome: None, reply };
+        self.ask(Fact::Other(Box::new(fact)), answer).await
+    }
+
+    /// Queues `fact` and waits for `answer`. A full queue makes the caller wait, which bounds memory.
+    pub(crate) async fn ask<T>(
+        &self,
+        fact: Fact,
+        answer: oneshot::Receiver<StoreResult<Committed<T>>>,
+    ) -> StoreResult<Committed<T>> {
+        let queue = self.queue().clone().ok_or(Closed)?;
+        queue.send(fact).await.map_err(|_| Closed)?;
+        drop(queue);
+        answer.await.map_err(|_| Closed)?
+    }
+
+    /// Takes no more facts.
+    pub(crate) fn close(&self) {
+        self.queue().take();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Option<mpsc::Sender<Fact>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct WriterTask {
+    options: SqliteConnectOptions,
+    /// `None` after a failed batch, until the next one.
+    connection: Option<SqliteConnection>,
+    queue: mpsc::Receiver<Fact>,
+    group: usize,
+}
+
+impl WriterTask {
+    async fn run(mut self) {
+        let mut facts = Vec::with_capacity(self.group);
+        while self.queue.recv_many(&mut facts, self.group).await > 0 {
+            let count = facts.len();
+            let mut batch = Batch::of(facts.drain(..));
+            let committed = self.commit(&mut batch).await.map_err(|error| {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    facts = count,
+                    "a transaction failed"
+                );
+                BatchFailed::new(count, error)
+            });
+            batch.answer(&committed);
+        }
+        if let Some(connection) = self.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the database wasn't closed cleanly");
+        }
+    }
+
+    /// Commits the batch. After a failure the connection is dropped, whatever state it is in, and the next batch
+    /// starts with a fresh one.
+    async fn commit(&mut self, batch: &mut Batch) -> Result<[u8; 32], sqlx::Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => SqliteConnection::connect_with(&self.options).await?,
+        };
+        let head = batch.commit(&mut connection).await;
+        if head.is_ok() {
+            self.connection = Some(connection);
+        } else if let Err(error) = connection.close_hard().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the failed connection didn't close");
+        }
+        head
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    others: Vec<Box<dyn Single>>,
+    intents: Vec<Asked<NewIntent>>,
+    issued: Vec<Asked<NewIssued>>,
+}
+
+impl Batch {
+    /// Sorts by kind: facts that wait at the same time have no order among them that anyone could have seen.
+    fn of(facts: impl Iterator<Item = Fact>) -> Self {
+        let mut batch = Self::default();
+        for fact in facts {
+            match fact {
+                Fact::Other(fact) => batch.others.push(fact),
+                Fact::Intent(fact) => batch.intents.push(fact),
+                Fact::Issued(fact) => batch.issued.push(fact),
+            }
+        }
+        batch
+    }
+
+    async fn commit(&mut self, connection: &mut SqliteConnection) -> Result<[u8; 32], sqlx::Error> {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut trail = Trail::read(&mut transaction).await?;
+        for fact in &mut self.others {
+            fact.apply(&mut transaction, &mut trail).await?;
+        }
+        NewIntent::apply_all(&mut transaction, &mut self.intents, &mut trail).await?;
+        NewIssued::apply_all(&mut transaction, &mut self.issued, &mut trail).await?;
+        let head = trail.write(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(head)
+    }
+
+    fn answer(self, committed: &Result<[u8; 32], BatchFailed>) {
+        self.others.into_iter().for_each(|fact| fact.answer(committed));
+        self.intents.into_iter().for_each(|fact| fact.answer(committed));
+        self.issued.into_iter().for_each(|fact| fact.answer(committed));
+    }
+}
