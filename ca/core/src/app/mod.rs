@@ -1,1 +1,21 @@
-//! One use case, one file.
+//! The use cases, one file each: what is asked comes in as a command, the ports are held behind `Arc`, a refusal is a
+//! variant of the use case's own error and leaves an audit row.
+
+pub mod acquisition_code;
+pub mod answer_ocsp;
+pub mod audit_verify;
+pub mod certificates;
+pub mod customers;
+pub mod enrol;
+pub mod failure;
+pub mod issue;
+mod journal;
+pub mod login;
+pub mod logout;
+pub mod password_policy;
+pub mod publish_crl;
+pub mod reconcile;
+pub mod revoke;
+pub mod session;
+mod token;
+mod trail;

@@ -206,9 +206,8 @@ impl CertificateStore for MemoryStore {
     async fn holders_beside(&self, user: &UserId) -> StoreResult<u64> {
         self.query("holders_beside", |state| {
             let Some(own) = state.users.get(user).map(|row| &row.user) else { return 0 };
-            let is_peer = |other: &User| {
-                other.id != own.id && other.contract == own.contract && other.role == own.role
-            };
+            let is_peer =
+                |other: &User| other.id != own.id && other.contract == own.contract && other.role == own.role;
             let living = state.certificates.iter().map(|row| &row.record).filter(|r| is_living(&r.state));
             let holders: BTreeSet<&UserId> = living
                 .filter(|r| state.users.get(&r.user).is_some_and(|row| is_peer(&row.user)))

@@ -151,9 +151,7 @@ impl super::State {
             .values()
             .any(|row| row.user.id != *user && row.user.assigned_device.as_ref() == Some(device));
         let certified = self.certificates.iter().any(|row| {
-            row.record.user != *user
-                && row.record.device == *device
-                && is_living(&row.record.state)
+            row.record.user != *user && row.record.device == *device && is_living(&row.record.state)
         });
         assigned || certified
     }

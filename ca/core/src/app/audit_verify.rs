@@ -1,0 +1,57 @@
+//! Reads the audit trail from its first row and checks that each follows from the one before.
+
+use std::sync::Arc;
+
+use super::failure::{Failure, carries_failure};
+use crate::{
+    domain::audit::{BrokenChain, GENESIS, verify},
+    ports::store::AuditStore,
+};
+
+const PAGE: u32 = 1000;
+
+/// The use case.
+pub struct VerifyAudit {
+    /// The trail.
+    pub audit: Arc<dyn AuditStore>,
+}
+
+/// A chain that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WholeChain {
+    /// How many rows.
+    pub rows: u64,
+    /// The last row's hash.
+    pub head: [u8; 32],
+}
+
+/// Why the trail can't be relied on.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditVerifyError {
+    /// A row was changed, lost or reordered.
+    #[error(transparent)]
+    Broken(#[from] BrokenChain),
+    /// Something below failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+carries_failure!(AuditVerifyError);
+
+impl VerifyAudit {
+    /// Checks the whole chain.
+    ///
+    /// # Errors
+    /// `Broken` names the first row that doesn't fit.
+    pub async fn run(&self) -> Result<WholeChain, AuditVerifyError> {
+        let mut reached = (0, GENESIS);
+        loop {
+            let rows = self.audit.rows_after(reached.0, PAGE).await?;
+            if rows.is_empty() {
+                return Ok(WholeChain { rows: reached.0, head: reached.1 });
+            }
+            for row in &rows {
+                reached = verify(reached, row)?;
+            }
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! Step 2 of the wire: request and evidence in, certificate out (steps 1 to 3 of an issuance; [`Issue`] does the rest).
+//!
+//! A refusal for what was sent is final and kept with the evidence; a refusal for the hour or the account's state is
+//! not. A repeat returns the first result, whichever it was.
+
+use std::{error::Error, sync::Arc};
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::{
+    bearer::is_bearer_of,
+    refusal::{ALREADY_CERTIFIED, DEVICE_IN_USE, Refusal},
+};
+use crate::{
+    app::{
+        failure::{Failure, carries_failure},
+        issue::{Approved, Issue, IssueError},
+        trail::{Details, event, refused},
+    },
+    domain::{
+        attestation::{self, Anchors, Attested, Claim, Evidence},
+        audit::{Actor, AuditEvent},
+        contract::Contract,
+        csr::{self, Csr},
+        enrolment::{Enrolment, EnrolmentState},
+        ids::{EnrolmentId, IdempotencyKey},
+        issuance::{Delivered, DraftError},
+        policy::{Applicant, Decision, IssuancePolicy, Reason, decide},
+        user::User,
+        validity::ValidityError,
+    },
+    ports::{
+        clock::Clock,
+        store::{AuditStore, CertificateStore, Conflict, CustomerStore, StoreError, StoredEvidence},
+    },
+};
+
+/// The use case.
+pub struct CertifyEnrolment {
+    /// Users and contracts.
+    pub customers: Arc<dyn CustomerStore>,
+    /// Enrolments and certificates.
+    pub certificates: Arc<dyn CertificateStore>,
+    /// Refusals.
+    pub audit: Arc<dyn AuditStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The makers' roots.
+    pub anchors: Arc<Anchors>,
+    /// The rules of issuance.
+    pub policy: Arc<IssuancePolicy>,
+    /// Steps 4 to 9.
+    pub issue: Arc<Issue>,
+}
+
+/// The command.
+pub struct Certify {
+    /// Which enrolment.
+    pub enrolment: EnrolmentId,
+    /// As handed out when it was opened.
+    pub bearer: SecretString,
+    /// The agent's key for this enrolment.
+    pub idempotency_key: IdempotencyKey,
+    /// PKCS#10, DER.
+    pub csr: Vec<u8>,
+    /// Where the key was born.
+    pub evidence: Evidence,
+    /// The key's signature over the challenge.
+    pub challenge_signature: Vec<u8>,
+}
+
+/// The certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certified {
+    /// It may be handed out.
+    pub certificate: Delivered,
+    /// False for a repeat.
+    pub is_new: bool,
+}
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum CertifyError {
+    /// No such enrolment, or not its bearer.
+    #[error("the bearer is not this enrolment's")]
+    Bearer,
+    /// Bearer and challenge have expired.
+    #[error("the challenge has expired; open the enrolment again")]
+    ChallengeExpired,
+    /// Another idempotency key than the enrolment's.
+    #[error("the idempotency key is not this enrolment's")]
+    IdempotencyKey,
+    /// Its certificate was revoked, or was never signed; begin a new enrolment.
+    #[error("the enrolment has ended; begin a new one")]
+    Ended,
+    /// Refused for good.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The rules don't allow it now.
+    #[error(transparent)]
+    Policy(Reason),
+    /// A member of staff would have to approve.
+    #[error("the certificate needs approval")]
+    Held,
+    /// Rule 2: refused, never shortened.
+    #[error(transparent)]
+    Validity(ValidityError),
+    /// Something below failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+carries_failure!(CertifyError);
+
+impl CertifyError {
+    fn code(&self) -> &str {
+        match self {
+            Self::Bearer => "bearer-invalid",
+            Self::ChallengeExpired => "challenge-expired",
+            Self::IdempotencyKey => "idempotency-key-reused",
+            Self::Ended => "enrolment-ended",
+            Self::Refused(refusal) => &refusal.code,
+            Self::Policy(reason) => reason.code(),
+            Self::Held => "held",
+            Self::Validity(_) => "draft-issuer-expires",
+            Self::Failure(_) => "failure",
+        }
+    }
+}
+
+/// What came of judging what was sent.
+enum Judgement {
+    /// Steps 1 to 3 passed.
+    Approved(Box<Approval>),
+    /// Something in it ends the enrolment.
+    Final(Refusal),
+}
+
+struct Approval {
+    csr: Csr,
+    attested: Attested,
+    user: User,
+    contract: Contract,
+}
+
+impl CertifyEnrolment {
+    /// Certifies.
+    ///
+    /// # Errors
+    /// [`CertifyError`]; each refusal leaves an audit row.
+    pub async fn run(&self, certify: Certify) -> Result<Certified, CertifyError> {
+        let enrolment = match self.authorise(&certify).await {
+            Ok(enrolment) => enrolment,
+            Err(error @ CertifyError::Failure(_)) => return Err(error),
+            Err(error) => {
+                let row = event(self.clock.now(), Actor::System, "certification.refused", certify.enrolment)
+                    .with("why", error.code());
+                return Err(refused(&*self.audit, row, error).await);
+            }
+        };
+        if enrolment.state != EnrolmentState::Challenged {
+            return self.first_result(&enrolment).await;
+        }
+        let now = self.clock.now();
+        let judged = self.judge(&certify, &enrolment, now).await;
+        let judgement = match judged {
+            Ok(judgement) => judgement,
+            Err(error @ CertifyError::Failure(_)) => return Err(error),
+            Err(error) => return Err(self.note(&enrolment, error).await),
+        };
+        match judgement {
+            Judgement::Approved(approval) => self.issue(&certify, &enrolment, &approval, now).await,
+            Judgement::Final(refusal) => self.refuse(&certify, &enrolment, refusal, now).await,
+        }
+    }
+
+    async fn authorise(&self, certify: &Certify) -> Result<Enrolment, CertifyError> {
+        let enrolment = self.certificates.enrolment(certify.enrolment).await?;
+        let enrolment = enrolment.filter(|e| is_bearer_of(&certify.bearer, e)).ok_or(CertifyError::Bearer)?;
+        if enrolment.idempotency_key != certify.idempotency_key {
+            return Err(CertifyError::IdempotencyKey);
+        }
+        if self.clock.now() >= enrolment.expires_at {
+            return Err(CertifyError::ChallengeExpired);
+        }
+        Ok(enrolment)
+    }
+
+    /// Steps 1 to 3, the dearest checks last.
+    async fn judge(
+        &self,
+        certify: &Certify,
+        enrolment: &Enrolment,
+        now: Timestamp,
+    ) -> Result<Judgement, CertifyError> {
+        let csr = match csr::verify(&certify.csr, &enrolment.user) {
+            Ok(csr) => csr,
+            Err(error) => return Ok(Judgement::Final(Refusal::new(error.code(), full_text(&error)))),
+        };
+        let claim = Claim {
+            csr: &csr,
+            device: &enrolment.device,
+            challenge: &enrolment.challenge,
+            challenge_signature: &certify.challenge_signature,
+        };
+        let verdict =
+            attestation::verify(&certify.evidence, &claim, &self.anchors, &self.policy.devices, now);
+        let attested = match verdict {
+            Ok(attested) => attested,
+            Err(error) => return Ok(Judgement::Final(Refusal::new(error.code(), full_text(&error)))),
+        };
+        let user = self.customers.user(&enrolment.user).await?;
+        let user = user.ok_or_else(|| Failure::defect("an enrolment without user"))?;
+        let contract = self.customers.contract(&user.contract).await?;
+        let contract = contract.ok_or_else(|| Failure::defect("a user without contract"))?;
+        match self.decide(&user, &contract, &attested, now).await? {
+            Decision::Approve => {
+                Ok(Judgement::Approved(Box::new(Approval { csr, attested, user, contract })))
+            }
+            Decision::Hold => Err(CertifyError::Held),
+            Decision::Refuse(reason) if is_final(&reason) => {
+                Ok(Judgement::Final(Refusal::new(reason.code(), &reason)))
+            }
+            Decision::Refuse(reason) => Err(CertifyError::Policy(reason)),
+        }
+    }
+
+    async fn decide(
+        &self,
+        user: &User,
+        contract: &Contract,
+        attested: &Attested,
+        now: Timestamp,
+    ) -> Result<Decision, Failure> {
+        let certificates = self.certificates.certificates_of(&user.id).await?;
+        let beside = self.certificates.holders_beside(&user.id).await?;
+        let applicant = Applicant {
+            contract,
+            user,
+            certificates: &certificates,
+            other_holders: usize::try_from(beside).unwrap_or(usize::MAX),
+        };
+        Ok(decide(&self.policy, &applicant, attested, now))
+    }
+
+    async fn issue(
+        &self,
+        certify: &Certify,
+        enrolment: &Enrolment,
+        approval: &Approval,
+        now: Timestamp,
+    ) -> Result<Certified, CertifyError> {
+        let evidence = self.evidence(certify, "accepted", approval.attested.decoded(), now);
+        let approved = Approved {
+            enrolment: enrolment.id,
+            contract: &approval.contract,
+            user: &approval.user,
+            csr: &approval.csr,
+            attested: &approval.attested,
+            evidence: &evidence,
+        };
+        let refusal = match self.issue.run(approved).await {
+            Ok(certificate) => return Ok(Certified { certificate, is_new: true }),
+            Err(error @ IssueError::AlreadyCertified) => Refusal::new(ALREADY_CERTIFIED, error),
+            Err(error @ IssueError::DeviceInUse) => Refusal::new(DEVICE_IN_USE, error),
+            Err(IssueError::Draft(error @ DraftError::IssuersKey)) => Refusal::new(error.code(), error),
+            Err(IssueError::Closed) => return self.as_it_stands(enrolment).await,
+            Err(error) => {
+                let error = without_certificate(error);
+                return Err(match error {
+                    CertifyError::Failure(_) => error,
+                    error => self.note(enrolment, error).await,
+                });
+            }
+        };
+        self.refuse(certify, enrolment, refusal, now).await
+    }
+
+    /// The result of the request that settled the enrolment.
+    async fn first_result(&self, enrolment: &Enrolment) -> Result<Certified, CertifyError> {
+        let error = match &enrolment.state {
+            EnrolmentState::Certified { .. } => match self.issue.resume(enrolment.id).await {
+                Ok(certificate) => return Ok(Certified { certificate, is_new: false }),
+                Err(error) => without_certificate(error),
+            },
+            EnrolmentState::Refused { code, detail } => {
+                CertifyError::Refused(Refusal { code: code.clone(), detail: detail.clone() })
+            }
+            EnrolmentState::Challenged => Failure::defect("an enrolment that settled isn't settled").into(),
+        };
+        match error {
+            CertifyError::Failure(_) => Err(error),
+            error => Err(self.note(enrolment, error).await),
+        }
+    }
+
+    /// Another request settled the enrolment meanwhile.
+    async fn as_it_stands(&self, enrolment: &Enrolment) -> Result<Certified, CertifyError> {
+        let standing = self.certificates.enrolment(enrolment.id).await?;
+        let standing = standing.ok_or_else(|| Failure::defect("an enrolment that vanished"))?;
+        self.first_result(&standing).await
+    }
+
+    /// Refuses for good, and keeps what it was refused on.
+    async fn refuse(
+        &self,
+        certify: &Certify,
+        enrolment: &Enrolment,
+        refusal: Refusal,
+        now: Timestamp,
+    ) -> Result<Certified, CertifyError> {
+        let evidence = self.evidence(certify, &refusal.code, String::new(), now);
+        let row = self.row(enrolment, &refusal.code);
+        let kept = self
+            .certificates
+            .refuse_enrolment(enrolment.id, &refusal.code, &refusal.detail, Some(&evidence), row)
+            .await;
+        match kept {
+            Ok(()) => Err(CertifyError::Refused(refusal)),
+            Err(StoreError::Conflict(Conflict::Missing)) => self.as_it_stands(enrolment).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn note(&self, enrolment: &Enrolment, error: CertifyError) -> CertifyError {
+        refused(&*self.audit, self.row(enrolment, error.code()), error).await
+    }
+
+    fn row(&self, enrolment: &Enrolment, why: &str) -> AuditEvent {
+        let actor = Actor::User(enrolment.user.to_string());
+        event(self.clock.now(), actor, "certification.refused", &enrolment.user)
+            .with("enrolment", enrolment.id)
+            .with("device", &enrolment.device.serial)
+            .with("why", why)
+    }
+
+    fn evidence(&self, certify: &Certify, verdict: &str, decoded: String, now: Timestamp) -> StoredEvidence {
+        StoredEvidence {
+            format: certify.evidence.format().to_owned(),
+            parts: certify.evidence.parts(),
+            csr: certify.csr.clone(),
+            policy_version: self.policy.version,
+            verdict: verdict.to_owned(),
+            decoded,
+            judged_at: now,
+        }
+    }
+}
+
+/// Whether the same enrolment can never succeed. Hours pass, suspensions are lifted, plans grow.
+fn is_final(reason: &Reason) -> bool {
+    match reason {
+        Reason::AlreadyCertified { .. } | Reason::ExpiredNotRevoked { .. } | Reason::Assurance { .. } => true,
+        Reason::UserSuspended
+        | Reason::UserRemoved
+        | Reason::UserLocked
+        | Reason::OtherContract
+        | Reason::OutsideHours { .. }
+        | Reason::Quota => false,
+    }
+}
+
+/// An issuance that failed for no fault of the request.
+fn without_certificate(error: IssueError) -> CertifyError {
+    match error {
+        IssueError::Draft(DraftError::Validity(error)) => CertifyError::Validity(error),
+        IssueError::Ended => CertifyError::Ended,
+        IssueError::Failure(failure) => failure.into(),
+        error @ (IssueError::Draft(_)
+        | IssueError::Lint(_)
+        | IssueError::AlreadyCertified
+        | IssueError::DeviceInUse
+        | IssueError::Closed
+        | IssueError::Signature(_)) => Failure::defect(full_text(&error)).into(),
+    }
+}
+
+/// An error with its causes, in one line.
+fn full_text(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

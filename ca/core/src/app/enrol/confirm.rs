@@ -1,0 +1,133 @@
+//! Step 3 of the wire: the agent read the certificate back from the token.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+
+use super::bearer::is_bearer_of;
+use crate::{
+    app::{
+        failure::{Failure, carries_failure},
+        trail::{Details, event, refused},
+    },
+    domain::{
+        audit::{Actor, AuditEvent},
+        certificate::{CertificateRecord, CertificateState},
+        enrolment::Enrolment,
+        ids::{EnrolmentId, IdempotencyKey},
+    },
+    ports::{
+        clock::Clock,
+        store::{AuditStore, CertificateStore, Conflict, StoreError},
+    },
+};
+
+/// The use case.
+pub struct ConfirmEnrolment {
+    /// Enrolments and certificates.
+    pub certificates: Arc<dyn CertificateStore>,
+    /// Refusals.
+    pub audit: Arc<dyn AuditStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The command.
+pub struct Confirm {
+    /// Which enrolment.
+    pub enrolment: EnrolmentId,
+    /// As handed out when it was opened.
+    pub bearer: SecretString,
+    /// The agent's key for this enrolment.
+    pub idempotency_key: IdempotencyKey,
+    /// SHA-256 of the certificate as read back from the token.
+    pub certificate_sha256: [u8; 32],
+}
+
+/// Why it isn't confirmed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfirmError {
+    /// No such enrolment, or not its bearer.
+    #[error("the bearer is not this enrolment's")]
+    Bearer,
+    /// The bearer has expired with its challenge.
+    #[error("the bearer has expired; open the enrolment again")]
+    Expired,
+    /// Another idempotency key than the enrolment's.
+    #[error("the idempotency key is not this enrolment's")]
+    IdempotencyKey,
+    /// Another certificate than the one that was issued.
+    #[error("the certificate on the token is not the one that was issued")]
+    Mismatch,
+    /// There is no certificate to confirm: not issued yet, or revoked.
+    #[error("the enrolment has no certificate that could be confirmed")]
+    NothingToConfirm,
+    /// Something below failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+carries_failure!(ConfirmError);
+
+impl ConfirmError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer-invalid",
+            Self::Expired => "bearer-expired",
+            Self::IdempotencyKey => "idempotency-key-reused",
+            Self::Mismatch => "confirmation-mismatch",
+            Self::NothingToConfirm => "nothing-to-confirm",
+            Self::Failure(_) => "failure",
+        }
+    }
+}
+
+impl ConfirmEnrolment {
+    /// Confirms. A repeat is no error.
+    ///
+    /// # Errors
+    /// [`ConfirmError`]; each leaves an audit row.
+    pub async fn run(&self, confirm: Confirm) -> Result<(), ConfirmError> {
+        match self.try_confirm(&confirm).await {
+            Ok(()) => Ok(()),
+            Err(error @ ConfirmError::Failure(_)) => Err(error),
+            Err(error) => {
+                let row = event(self.clock.now(), Actor::System, "confirmation.refused", confirm.enrolment)
+                    .with("why", error.code());
+                Err(refused(&*self.audit, row, error).await)
+            }
+        }
+    }
+
+    async fn try_confirm(&self, confirm: &Confirm) -> Result<(), ConfirmError> {
+        let enrolment = self.certificates.enrolment(confirm.enrolment).await?;
+        let enrolment = enrolment.filter(|e| is_bearer_of(&confirm.bearer, e)).ok_or(ConfirmError::Bearer)?;
+        if enrolment.idempotency_key != confirm.idempotency_key {
+            return Err(ConfirmError::IdempotencyKey);
+        }
+        let now = self.clock.now();
+        if now >= enrolment.expires_at {
+            return Err(ConfirmError::Expired);
+        }
+        let record = self.certificates.certificate_of_intent(enrolment.id).await?;
+        let record = record.ok_or(ConfirmError::NothingToConfirm)?;
+        let CertificateState::Issued { der, .. } = &record.state else {
+            return Err(ConfirmError::NothingToConfirm);
+        };
+        if <[u8; 32]>::from(Sha256::digest(der)) != confirm.certificate_sha256 {
+            return Err(ConfirmError::Mismatch);
+        }
+        let row = self.row(&enrolment, &record);
+        match self.certificates.confirm(&record.issuer, &record.serial, now, row).await {
+            Err(StoreError::Conflict(Conflict::Missing)) => Err(ConfirmError::NothingToConfirm),
+            result => Ok(result?),
+        }
+    }
+
+    fn row(&self, enrolment: &Enrolment, record: &CertificateRecord) -> AuditEvent {
+        let actor = Actor::User(enrolment.user.to_string());
+        event(self.clock.now(), actor, "certificate.confirmed", &record.serial)
+            .with("enrolment", enrolment.id)
+            .with("issuer", &record.issuer)
+    }
+}

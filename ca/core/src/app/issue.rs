@@ -1,0 +1,188 @@
+//! Steps 4 to 9: draft, lint, record the intent, sign, verify, record the certificate.
+//!
+//! After a fault at any step the same call again, or the reconciliation, carries on from what is durable: the ledger's
+//! intent before the signature, the signer's journal after it. One intent leads to one certificate.
+
+use std::sync::Arc;
+
+use super::{
+    failure::{Failure, carries_failure},
+    trail::{Details, event},
+};
+use crate::{
+    domain::{
+        attestation::Attested,
+        audit::{Actor, AuditEvent},
+        certificate::{CertificateRecord, CertificateState},
+        contract::Contract,
+        csr::Csr,
+        ids::EnrolmentId,
+        issuance::{Delivered, DraftError, Issued, LintFailure, Order, Recorded, SignatureError, draft},
+        profile::Profile,
+        serial,
+        user::User,
+    },
+    ports::{
+        clock::Clock,
+        rng::Rng,
+        signer::Signer,
+        store::{AuditStore, CertificateStore, Conflict, StoreError, StoredEvidence},
+    },
+};
+
+/// The use case, which others end in.
+pub struct Issue {
+    /// Intents and certificates.
+    pub certificates: Arc<dyn CertificateStore>,
+    /// The head of the trail, and alarms.
+    pub audit: Arc<dyn AuditStore>,
+    /// Who signs.
+    pub signer: Arc<dyn Signer>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Serial numbers.
+    pub rng: Arc<dyn Rng>,
+    /// What is issued.
+    pub profile: Arc<Profile>,
+}
+
+/// An enrolment that was approved.
+#[derive(Clone, Copy, Debug)]
+pub struct Approved<'a> {
+    /// The enrolment.
+    pub enrolment: EnrolmentId,
+    /// The user's contract.
+    pub contract: &'a Contract,
+    /// The user.
+    pub user: &'a User,
+    /// The verified request.
+    pub csr: &'a Csr,
+    /// What was proven about its key.
+    pub attested: &'a Attested,
+    /// The evidence with its verdict.
+    pub evidence: &'a StoredEvidence,
+}
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// It can't be drafted.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// A defect in the draft, found by lint; nothing was recorded.
+    #[error(transparent)]
+    Lint(#[from] LintFailure),
+    /// Rule 1, at the commit.
+    #[error("the user already has a certificate")]
+    AlreadyCertified,
+    /// The key was certified before, or the token serves another user.
+    #[error("the key or token is in use by another certificate")]
+    DeviceInUse,
+    /// The enrolment was refused meanwhile.
+    #[error("the enrolment can't be certified any more")]
+    Closed,
+    /// The certificate was revoked, or its intent given up.
+    #[error("the enrolment has ended without a certificate that could be handed out")]
+    Ended,
+    /// The signature isn't the issuer's: signer or module is broken.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// Something below failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+carries_failure!(IssueError);
+
+impl Issue {
+    /// Issues a certificate for an approved enrolment.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    pub async fn run(&self, approved: Approved<'_>) -> Result<Delivered, IssueError> {
+        let serial = serial::from_random(self.rng.bytes());
+        let order = Order {
+            intent: approved.enrolment,
+            profile: &self.profile,
+            contract: approved.contract,
+            user: approved.user,
+            csr: approved.csr,
+            attested: approved.attested,
+            serial: &serial,
+            now: self.clock.now(),
+        };
+        let linted = draft(&order)?.lint()?;
+        let row = self.row("certificate.intended", linted.record());
+        let receipt = match self.certificates.record_intent(linted.record(), approved.evidence, row).await {
+            Ok(receipt) => receipt,
+            Err(StoreError::Conflict(Conflict::Taken)) => return self.resume(approved.enrolment).await,
+            Err(StoreError::Conflict(Conflict::OnePerUser)) => return Err(IssueError::AlreadyCertified),
+            Err(StoreError::Conflict(Conflict::DeviceInUse)) => return Err(IssueError::DeviceInUse),
+            Err(StoreError::Conflict(Conflict::Missing)) => return Err(IssueError::Closed),
+            Err(error) => return Err(error.into()),
+        };
+        self.finish(linted.recorded(receipt)).await
+    }
+
+    /// Carries an enrolment on whose intent is in the ledger already, or returns its certificate.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    pub async fn resume(&self, intent: EnrolmentId) -> Result<Delivered, IssueError> {
+        let record = self.certificates.certificate_of_intent(intent).await?;
+        let record = record.ok_or_else(|| Failure::defect("an enrolment without its intent"))?;
+        if let Some(delivered) = Delivered::from_ledger(&record) {
+            return Ok(delivered);
+        }
+        if record.state != CertificateState::Intended {
+            return Err(IssueError::Ended);
+        }
+        let (_, audit_head) = self.audit.head().await?;
+        match Recorded::resumed(record, audit_head) {
+            Some(recorded) => self.finish(recorded).await,
+            None => Err(IssueError::Ended),
+        }
+    }
+
+    /// Steps 7 to 9.
+    async fn finish(&self, recorded: Recorded) -> Result<Delivered, IssueError> {
+        let (issuer, intent) = (recorded.issuer().clone(), recorded.intent());
+        let signature = self
+            .signer
+            .sign_certificate(&issuer, intent, recorded.audit_head(), recorded.tbs().to_vec())
+            .await?;
+        match recorded.signed(signature).verify(self.profile.issuer()) {
+            Ok(issued) => self.deliver(issued).await,
+            Err(error) => {
+                tracing::error!(%intent, %error, "the signer returned a wrong signature");
+                let row = event(self.clock.now(), Actor::System, "certificate.signature-wrong", intent);
+                self.audit.append(row.with("issuer", issuer)).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn deliver(&self, issued: Issued) -> Result<Delivered, IssueError> {
+        let row = self.row("certificate.issued", issued.record());
+        let (issuer, serial) = (&issued.record().issuer, &issued.record().serial);
+        let stored = self
+            .certificates
+            .record_issued(issuer, serial, issued.der(), issued.position(), row.at, row)
+            .await;
+        match stored {
+            Ok(receipt) => Ok(issued.delivered(receipt)),
+            // Given up while it was signed; the reconciliation finds it in the journal.
+            Err(StoreError::Conflict(Conflict::Missing)) => Err(IssueError::Ended),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn row(&self, action: &'static str, record: &CertificateRecord) -> AuditEvent {
+        event(self.clock.now(), Actor::User(record.user.to_string()), action, &record.serial)
+            .with("issuer", &record.issuer)
+            .with("enrolment", record.intent)
+            .with("user", &record.user)
+            .with("device", &record.device.serial)
+            .with("assurance", record.assurance.as_str())
+            .with("not_after", record.not_after)
+    }
+}

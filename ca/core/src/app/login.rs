@@ -1,0 +1,223 @@
+//! 電子証明書ログイン: the certificate of the TLS connection and the login password open a session (rule 7).
+//!
+//! Every attempt reads the same and verifies one password, so that neither text nor time tells an account from none.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::{
+    failure::{Failure, carries_failure},
+    session, token,
+    trail::{Details, event, foreign, refused},
+};
+use crate::{
+    domain::{
+        audit::Actor,
+        certificate::CertificateRecord,
+        ids::{IssuerId, SerialNumber, UserId},
+        login::{Attempt, Outcome, Reason, decide},
+        user::{PasswordKind, User},
+    },
+    ports::{
+        clock::Clock,
+        password::Passwords,
+        rng::Rng,
+        store::{AuditStore, CertificateStore, Conflict, CustomerStore, LoginStore, Session, StoreError},
+    },
+};
+
+/// The use case.
+pub struct LogIn {
+    /// Users.
+    pub customers: Arc<dyn CustomerStore>,
+    /// Passwords and sessions.
+    pub logins: Arc<dyn LoginStore>,
+    /// Certificates.
+    pub certificates: Arc<dyn CertificateStore>,
+    /// Refusals.
+    pub audit: Arc<dyn AuditStore>,
+    /// Verification.
+    pub passwords: Arc<dyn Passwords>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Session tokens.
+    pub rng: Arc<dyn Rng>,
+    /// Whose certificates customers log in with.
+    pub issuer: IssuerId,
+    /// Wrong passwords in a row that lock the login.
+    pub lock_at: u32,
+}
+
+/// An attempt.
+pub struct Login {
+    /// The certificate of the TLS connection, DER, whose key the handshake proved; `None` when there is none.
+    pub certificate: Option<Vec<u8>>,
+    /// The user ID as typed, where the form asks for one.
+    pub login_id: Option<String>,
+    /// ログインパスワード.
+    pub password: SecretString,
+}
+
+/// A session was opened.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// The cookie's value; the ledger keeps its hash only.
+    pub session_token: SecretString,
+    /// The user.
+    pub user: User,
+    /// The certificate.
+    pub certificate: CertificateRecord,
+}
+
+/// Why no session was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// The certificate is the reason: missing, unknown, revoked, expired. Its holder may be told.
+    #[error("the certificate is not accepted")]
+    Certificate(#[source] Reason),
+    /// ID, password or account: one answer.
+    #[error("the login is refused")]
+    Refused,
+    /// Something below failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+carries_failure!(LoginError);
+
+/// What the ledger knows of the certificate that was presented.
+struct Known {
+    certificate: Option<CertificateRecord>,
+    user: Option<User>,
+    login_id: Option<UserId>,
+    id_is_malformed: bool,
+}
+
+impl LogIn {
+    /// Logs in.
+    ///
+    /// # Errors
+    /// `Certificate`, `Refused`.
+    pub async fn run(&self, login: Login) -> Result<LoggedIn, LoginError> {
+        let now = self.clock.now();
+        let known = self.look_up(&login).await?;
+        let hash = match &known.user {
+            Some(user) => self.logins.password(&user.id, PasswordKind::Login).await?,
+            None => None,
+        };
+        let password_is_right = self.passwords.verify(login.password, hash).await?;
+        let attempt = Attempt {
+            presented: login.certificate.as_deref(),
+            certificate: known.certificate.as_ref(),
+            user: known.user.as_ref(),
+            login_id: known.login_id.as_ref(),
+            password_is_right: password_is_right && !known.id_is_malformed,
+        };
+        let outcome = decide(&attempt, now);
+        match (outcome, known.user, known.certificate) {
+            (Outcome::Admitted { .. }, Some(user), Some(certificate)) => {
+                self.open(user, certificate, now).await
+            }
+            (Outcome::Admitted { .. }, ..) => Err(Failure::defect("a login without user").into()),
+            (Outcome::Refused(reason), user, certificate) => {
+                Err(self.refuse(reason, user, certificate, login.login_id, now).await)
+            }
+        }
+    }
+
+    async fn look_up(&self, login: &Login) -> Result<Known, LoginError> {
+        let serial = login.certificate.as_deref().and_then(serial_of);
+        let certificate = match &serial {
+            Some(serial) => self.certificates.certificate(&self.issuer, serial).await?,
+            None => None,
+        };
+        // Another CA's certificate with the same serial number says nothing about our user.
+        let certificate = certificate.filter(|record| record.der() == login.certificate.as_deref());
+        let user = match &certificate {
+            Some(record) => self.customers.user(&record.user).await?,
+            None => None,
+        };
+        let login_id = login.login_id.as_deref().map(UserId::parse);
+        let id_is_malformed = matches!(login_id, Some(Err(_)));
+        Ok(Known { certificate, user, login_id: login_id.and_then(Result::ok), id_is_malformed })
+    }
+
+    async fn open(
+        &self,
+        user: User,
+        certificate: CertificateRecord,
+        now: Timestamp,
+    ) -> Result<LoggedIn, LoginError> {
+        let session_token = token::encode(&self.rng.bytes());
+        let hash = |text: &str| token::sha256(text).ok_or_else(|| Failure::defect("an unreadable token"));
+        let csrf = session::csrf_token(session_token.expose_secret());
+        let session = Session {
+            token_sha256: hash(session_token.expose_secret())?,
+            csrf_sha256: Sha256::digest(csrf.as_bytes()).into(),
+            user: user.id.clone(),
+            issuer: certificate.issuer.clone(),
+            serial: certificate.serial.clone(),
+            opened_at: now,
+            last_used_at: now,
+        };
+        let row = event(now, Actor::User(user.id.to_string()), "login.admitted", &user.id)
+            .with("serial", &certificate.serial)
+            .with("device", &certificate.device.serial);
+        match self.logins.open_session(&session, row).await {
+            Ok(()) => Ok(LoggedIn { session_token, user, certificate }),
+            // Revoked, suspended or locked between the decision and the commit.
+            Err(StoreError::Conflict(Conflict::Missing)) => {
+                Err(self.refuse(Reason::AccountClosed, Some(user), Some(certificate), None, now).await)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn refuse(
+        &self,
+        reason: Reason,
+        user: Option<User>,
+        certificate: Option<CertificateRecord>,
+        typed: Option<String>,
+        now: Timestamp,
+    ) -> LoginError {
+        let id = user.as_ref().map(|user| user.id.to_string());
+        let claimed = id.clone().or(typed.as_deref().map(foreign)).unwrap_or_default();
+        let mut row =
+            event(now, Actor::User(claimed.clone()), "login.refused", claimed).with("reason", reason.code());
+        if let Some(certificate) = certificate {
+            row = row.with("serial", &certificate.serial);
+        }
+        if let Some(typed) = typed {
+            row = row.with("login_id", foreign(&typed));
+        }
+        let error = match reason {
+            Reason::NoCertificate
+            | Reason::UnknownCertificate
+            | Reason::Revoked
+            | Reason::Expired
+            | Reason::NotYetValid => LoginError::Certificate(reason),
+            Reason::OtherUser | Reason::AccountClosed | Reason::Locked | Reason::WrongPassword => {
+                LoginError::Refused
+            }
+        };
+        match user.filter(|_| reason.counts_as_wrong_password()) {
+            Some(user) => {
+                let counted = self
+                    .logins
+                    .count_wrong_password(&user.id, PasswordKind::Login, now, self.lock_at, row)
+                    .await;
+                counted.map_or_else(Into::into, |_| error)
+            }
+            None => refused(&*self.audit, row, error).await,
+        }
+    }
+}
+
+fn serial_of(certificate: &[u8]) -> Option<SerialNumber> {
+    use der::Decode;
+    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
+    SerialNumber::from_bytes(certificate.tbs_certificate().serial_number().as_bytes()).ok()
+}
