@@ -14,7 +14,7 @@ use hsm_config::worker::protocol::{Answer, Command, ErrorClass, Login, Setup, Se
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 struct Store {
     dir: tempfile::TempDir,
@@ -24,7 +24,8 @@ impl Store {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("temporary folder");
         fs::create_dir(dir.path().join("tokens")).expect("token folder");
-        let text = format!("directories.tokendir = {}\nlog.level = ERROR\n", dir.path().join("tokens").display());
+        let text =
+            format!("directories.tokendir = {}\nlog.level = ERROR\n", dir.path().join("tokens").display());
         fs::write(dir.path().join("softhsm2.conf"), text).expect("configuration");
         let store = Self { dir };
         let worker = store.start(None).await.expect("a worker without login");
@@ -97,12 +98,17 @@ async fn every_kind_of_key_signs_what_its_public_key_verifies_and_stays_on_the_t
         assert_eq!((attributes.decrypt, attributes.unwrap), (Some(false), Some(false)));
     }
     let wrong = worker.sign(&id("a2"), KeyAlgorithm::P256.mechanism(), vec![1], LIMIT).await;
-    assert!(matches!(wrong, Err(CallError::Command(e)) if e.class == ErrorClass::Fail), "P-384 key, P-256 mechanism");
-    let taken = Command::GenerateKeyPair { key: id("a1"), label: "other".into(), algorithm: KeyAlgorithm::P256 };
+    assert!(
+        matches!(wrong, Err(CallError::Command(e)) if e.class == ErrorClass::Fail),
+        "P-384 key, P-256 mechanism"
+    );
+    let taken =
+        Command::GenerateKeyPair { key: id("a1"), label: "other".into(), algorithm: KeyAlgorithm::P256 };
     let error = worker.call(taken, LIMIT).await.expect_err("the ID is taken");
     assert!(matches!(error, CallError::Command(e) if e.code == "KEY_EXISTS"));
     worker.call(Command::DestroyKey { key: id("a1") }, LIMIT).await.expect("destroyed");
-    let error = worker.sign(&id("a1"), KeyAlgorithm::P256.mechanism(), vec![1], LIMIT).await.expect_err("gone");
+    let error =
+        worker.sign(&id("a1"), KeyAlgorithm::P256.mechanism(), vec![1], LIMIT).await.expect_err("gone");
     assert!(matches!(error, CallError::Command(e) if e.code == "KEY_NOT_FOUND"));
     worker.stop().await;
 }
@@ -129,7 +135,10 @@ async fn many_calls_share_the_lanes_and_a_full_queue_says_so() {
     let narrow = store.log_in(1, 1).await;
     let rsa = |n: u16| {
         let key = format!("c{n:03x}");
-        narrow.call(Command::GenerateKeyPair { key: id(&key), label: key, algorithm: KeyAlgorithm::Rsa3072 }, LIMIT)
+        narrow.call(
+            Command::GenerateKeyPair { key: id(&key), label: key, algorithm: KeyAlgorithm::Rsa3072 },
+            LIMIT,
+        )
     };
     let results = futures::future::join_all((0..6).map(rsa)).await;
     let busy = results
@@ -159,7 +168,8 @@ async fn setup_failures_are_told_apart() {
 async fn a_killed_worker_fails_what_is_in_flight_and_everything_after() {
     let store = Store::new().await;
     let worker = store.log_in(1, 8).await;
-    let command = || Command::GenerateKeyPair { key: id("d1"), label: "d1".into(), algorithm: KeyAlgorithm::Rsa4096 };
+    let command =
+        || Command::GenerateKeyPair { key: id("d1"), label: "d1".into(), algorithm: KeyAlgorithm::Rsa4096 };
     let caller = worker.clone();
     let pending = tokio::spawn(async move { caller.call(command(), LIMIT).await });
     while worker.in_flight() == 0 {
@@ -167,7 +177,9 @@ async fn a_killed_worker_fails_what_is_in_flight_and_everything_after() {
     }
     worker.kill("a test says so");
     assert_eq!(worker.gone().await, "a test says so");
-    assert!(matches!(pending.await.expect("joined"), Err(CallError::Gone(reason)) if reason == "a test says so"));
+    assert!(
+        matches!(pending.await.expect("joined"), Err(CallError::Gone(reason)) if reason == "a test says so")
+    );
     assert!(matches!(worker.call(command(), LIMIT).await, Err(CallError::Gone(_))));
 }
 
@@ -175,7 +187,8 @@ async fn a_killed_worker_fails_what_is_in_flight_and_everything_after() {
 async fn a_missed_deadline_costs_the_worker_its_life() {
     let store = Store::new().await;
     let worker = store.log_in(1, 8).await;
-    let command = Command::GenerateKeyPair { key: id("e1"), label: "e1".into(), algorithm: KeyAlgorithm::Rsa4096 };
+    let command =
+        Command::GenerateKeyPair { key: id("e1"), label: "e1".into(), algorithm: KeyAlgorithm::Rsa4096 };
     let error = worker.call(command, Duration::from_millis(1)).await.expect_err("too slow");
     assert!(matches!(error, CallError::Timeout(_)));
     assert_eq!(error.class(), ErrorClass::Restart);

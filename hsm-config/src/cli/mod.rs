@@ -1,5 +1,7 @@
 //! The command line of `inro-hsm`. Logs go to standard error; standard output carries results only.
 
+mod ceremony;
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -18,6 +20,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make an authority's keys and first certificates by a reviewed specification.
+    Ceremony(ceremony::Arguments),
     /// Holds a PKCS#11 module for a signer or a ceremony, which starts it; not for people.
     #[command(hide = true)]
     Worker,
@@ -28,6 +32,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     start_log();
     match arguments.command {
+        Command::Ceremony(arguments) => ceremony::run(&arguments),
         Command::Worker => outcome(process::run().map_err(Into::into)),
     }
 }
@@ -45,7 +50,11 @@ fn outcome(result: anyhow::Result<()>) -> ExitCode {
 
 /// Logs to standard error at `RUST_LOG`, `info` when it isn't set.
 fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // cryptoki reports every mechanism that it doesn't know as an error.
+    let quiet = "cryptoki::mechanism=off";
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = EnvFilter::try_new(format!("{filter},{quiet}"))
+        .unwrap_or_else(|_| EnvFilter::new(format!("info,{quiet}")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -16,6 +16,11 @@ pub struct KeyId(Vec<u8>);
 pub struct KeyIdError(String);
 
 impl KeyId {
+    /// Stands for an ID that could not be read, in a specification that is then not returned.
+    pub(crate) fn placeholder() -> Self {
+        Self(vec![0])
+    }
+
     /// The bytes of `CKA_ID`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

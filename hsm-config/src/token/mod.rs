@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use key::{KeyAlgorithm, KeyId, SignatureMechanism};
-pub use pin::{Pin, PinError};
+pub use pin::{Pin, PinError, PinFault};
 
 /// Names one token among those that a module shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,25 +41,21 @@ pub struct ModuleAccess {
 }
 
 impl ModuleAccess {
-    /// Every mistake in this part of a configuration, each with its remedy; empty when there is none.
-    pub fn mistakes(&self) -> Vec<String> {
+    /// Every mistake in this part of a configuration, as problem and remedy; empty when there is none.
+    pub fn mistakes(&self) -> Vec<(String, &'static str)> {
         let mut mistakes = Vec::new();
+        let module = self.module.display();
         if !self.module.is_absolute() {
-            mistakes.push(format!(
-                "module {:?} is not an absolute path: give the full path of the PKCS#11 library",
-                self.module.display()
-            ));
+            let problem = format!("module {module} is not an absolute path");
+            mistakes.push((problem, "give the full path of the PKCS#11 library"));
         } else if !self.module.is_file() {
-            mistakes.push(format!(
-                "module {:?} does not exist: install the vendor's PKCS#11 library or correct the path",
-                self.module.display()
-            ));
+            let problem = format!("module {module} is not on this machine");
+            mistakes.push((problem, "install the vendor's PKCS#11 library or correct the path"));
         }
         for (name, value) in &self.environment {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                mistakes.push(format!(
-                    "environment has {name:?}: a variable's name may not be empty or contain '=' or NUL"
-                ));
+                let problem = format!("environment variable {name:?} can't be set");
+                mistakes.push((problem, "give it a name without '=' and a value without NUL"));
             }
         }
         mistakes

@@ -15,42 +15,56 @@ const MAX_BYTES: u64 = 255;
 #[derive(Debug)]
 pub struct Pin(SecretString);
 
-/// Why a PIN file is not accepted.
+/// A PIN file that is not accepted. Its text says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum PinError {
+#[error("PIN file {path:?} {fault}: {}", .fault.remedy())]
+pub struct PinError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub fault: PinFault,
+    /// What the system said, where it said something.
+    #[source]
+    pub cause: Option<io::Error>,
+}
+
+/// What is wrong with a PIN file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PinFault {
     /// It can't be opened or read.
-    #[error(
-        "PIN file {path:?} can't be read: create it, owned by the account that runs this program, mode 0600"
-    )]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It isn't a plain file.
-    #[error("PIN file {path:?} is not a regular file: put the PIN into one, mode 0600")]
-    NotAFile {
-        /// What was named.
-        path: PathBuf,
-    },
-    /// Others than its owner have access.
-    #[error("PIN file {path:?} has mode {mode:04o}, so others can get at the PIN: run chmod 600 on it")]
+    #[error("can't be read")]
+    Unreadable,
+    /// It is a folder, a device or a pipe.
+    #[error("is not a regular file")]
+    NotAFile,
+    /// Group or others have access.
+    #[error("has mode {mode:04o}, so others can get at the PIN")]
     TooOpen {
-        /// The file.
-        path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// It holds nothing, or nothing that is a PIN.
-    #[error("PIN file {path:?} {fault}: write the PIN into it as one line of text")]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        fault: &'static str,
-    },
+    /// It is larger than any PIN.
+    #[error("is longer than any PIN")]
+    TooLong,
+    /// It has no content.
+    #[error("is empty")]
+    Empty,
+    /// It has further lines, or bytes that no keyboard makes.
+    #[error("has more than one line, or control characters")]
+    NotOneLine,
+}
+
+impl PinFault {
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Unreadable => "create it, owned by the account that runs this program, with mode 0600",
+            Self::TooOpen { .. } => "run chmod 600 on it",
+            Self::NotAFile | Self::TooLong | Self::Empty | Self::NotOneLine => {
+                "write the PIN into a file of its own, as one line of text, with mode 0600"
+            }
+        }
+    }
 }
 
 impl Pin {
@@ -64,19 +78,24 @@ impl Pin {
     /// # Errors
     /// [`PinError`] when the file is missing, is readable or writable by group or others, or holds no PIN.
     pub fn from_file(path: &Path) -> Result<Self, PinError> {
-        let unreadable = |source| PinError::Unreadable { path: path.to_owned(), source };
+        let fault = |fault| PinError { path: path.to_owned(), fault, cause: None };
+        let unreadable =
+            |cause| PinError { path: path.to_owned(), fault: PinFault::Unreadable, cause: Some(cause) };
+        // A pipe without a writer would hang the opening, so look first; the open file is looked at again.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(fault(PinFault::NotAFile));
+        }
         let file = File::open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(PinError::NotAFile { path: path.to_owned() });
-        }
         let mode = metadata.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(PinError::TooOpen { path: path.to_owned(), mode });
+        if !metadata.is_file() {
+            return Err(fault(PinFault::NotAFile));
         }
-        let content = |fault| PinError::Content { path: path.to_owned(), fault };
+        if mode & 0o077 != 0 {
+            return Err(fault(PinFault::TooOpen { mode }));
+        }
         if metadata.len() > MAX_BYTES {
-            return Err(content("is longer than any PIN"));
+            return Err(fault(PinFault::TooLong));
         }
         // Room for all of it from the start: a growing buffer would leave copies behind.
         let mut text = Zeroizing::new(String::with_capacity(usize::try_from(MAX_BYTES).unwrap_or(255) + 1));
@@ -84,12 +103,18 @@ impl Pin {
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.is_empty() {
-            return Err(content("is empty"));
+            return Err(fault(PinFault::Empty));
         }
         if line.chars().any(char::is_control) {
-            return Err(content("has more than one line or control characters"));
+            return Err(fault(PinFault::NotOneLine));
         }
         Ok(Self(SecretString::from(line)))
+    }
+
+    /// Another copy, for a second worker. Not `Clone`, so that no copy is made by the way.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(self.0.clone())
     }
 
     /// The PIN, for the one call that needs it.
@@ -139,16 +164,22 @@ mod tests {
 
     #[test]
     fn refuses_what_holds_no_pin() {
-        for content in ["", "\n", "12\n34\n", "12\0", &"1".repeat(300)] {
+        let long = "1".repeat(300);
+        let cases = [
+            ("", PinFault::Empty),
+            ("\n", PinFault::Empty),
+            ("12\n34\n", PinFault::NotOneLine),
+            ("12\0", PinFault::NotOneLine),
+            (&long, PinFault::TooLong),
+        ];
+        for (content, fault) in cases {
             let (_dir, path) = file(content, 0o600);
-            assert!(matches!(Pin::from_file(&path), Err(PinError::Content { .. })), "{content:?}");
+            assert_eq!(Pin::from_file(&path).expect_err("no PIN").fault, fault, "{content:?}");
         }
         let dir = tempfile::tempdir().expect("temporary folder");
-        assert!(matches!(
-            Pin::from_file(dir.path()),
-            Err(PinError::NotAFile { .. } | PinError::TooOpen { .. })
-        ));
-        assert!(matches!(Pin::from_file(&dir.path().join("none")), Err(PinError::Unreadable { .. })));
+        assert_eq!(Pin::from_file(dir.path()).expect_err("a folder").fault, PinFault::NotAFile);
+        let missing = Pin::from_file(&dir.path().join("none")).expect_err("no file");
+        assert_eq!((missing.fault, missing.cause.is_some()), (PinFault::Unreadable, true));
     }
 
     #[test]

@@ -284,6 +284,8 @@ fn unexpected(answer: &Answer) -> CallError {
 fn spawn(launch: &Launch) -> std::io::Result<Child> {
     let mut process = Process::new(&launch.program);
     process.arg("worker").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    // Ctrl-C is for the parent, which ends its workers in its own order.
+    process.process_group(0);
     for name in INHERITED {
         if let Some(value) = std::env::var_os(name) {
             process.env(name, value);

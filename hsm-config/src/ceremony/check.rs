@@ -1,0 +1,168 @@
+//! A last look at everything that was signed, from its encoded form: what relying parties will see, not what was meant.
+
+use der::Decode;
+use x509_cert::certificate::Certificate;
+use x509_cert::crl::CertificateList;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, KeyUsage, KeyUsages, SubjectKeyIdentifier,
+};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
+
+use super::spec::{CertificateSpec, Profile};
+use crate::worker::protocol::KeyAttributes;
+use ca_x509::signed::Signed;
+
+/// What is wrong with a certificate, given its issuer's certificate (its own for the root) and the key that its token
+/// holds.
+pub(super) fn certificate(
+    spec: &CertificateSpec,
+    der: &[u8],
+    issuer: &[u8],
+    key: &SubjectPublicKeyInfoOwned,
+) -> Result<(), String> {
+    let own = Certificate::from_der(der).map_err(|e| format!("it is not a certificate: {e}"))?;
+    let issuer =
+        Certificate::from_der(issuer).map_err(|e| format!("its issuer is not a certificate: {e}"))?;
+    let (tbs, issuer_tbs) = (own.tbs_certificate(), issuer.tbs_certificate());
+    signature(der, issuer_tbs.subject_public_key_info())?;
+    holds(tbs.subject_public_key_info() == key, "it certifies another key than the token holds")?;
+    holds(tbs.issuer() == issuer_tbs.subject(), "its issuer name is not the issuer's subject")?;
+    let within = |time: fn(&x509_cert::time::Validity) -> std::time::Duration| {
+        (time(tbs.validity()), time(issuer_tbs.validity()))
+    };
+    let (start, issuer_start) = within(|validity| validity.not_before.to_unix_duration());
+    let (end, issuer_end) = within(|validity| validity.not_after.to_unix_duration());
+    holds(start >= issuer_start && end <= issuer_end, "it is valid outside its issuer's validity")?;
+    holds(start < end, "it ends before it begins")?;
+    let (extensions, issuer_extensions) = (found(tbs.extensions()), found(issuer_tbs.extensions()));
+    let identifier = read::<SubjectKeyIdentifier>(issuer_extensions).map(|ski| ski.0);
+    holds(identifier.is_some(), "its issuer has no subject key identifier")?;
+    if spec.profile != Profile::Root {
+        let authority = read::<AuthorityKeyIdentifier>(extensions).and_then(|aki| aki.key_identifier);
+        holds(authority == identifier, "its authority key identifier is not its issuer's")?;
+    }
+    let usage = read::<KeyUsage>(issuer_extensions).ok_or("its issuer has no key usage")?;
+    holds(usage.0.contains(KeyUsages::KeyCertSign), "its issuer may not sign certificates")?;
+    let constraints = read::<BasicConstraints>(extensions);
+    let is_authority = constraints.as_ref().is_some_and(|constraints| constraints.ca);
+    holds(is_authority == spec.profile.is_authority(), "its basic constraints are another profile's")?;
+    let length = constraints.and_then(|constraints| constraints.path_len_constraint);
+    holds(length == spec.path_length, "its path length is not the specification's")
+}
+
+/// What is wrong with a CRL, given its issuer's certificate.
+pub(super) fn crl(der: &[u8], issuer: &[u8]) -> Result<(), String> {
+    let list: CertificateList =
+        CertificateList::from_der(der).map_err(|e| format!("it is not a CRL: {e}"))?;
+    let issuer =
+        Certificate::from_der(issuer).map_err(|e| format!("its issuer is not a certificate: {e}"))?;
+    let (tbs, issuer_tbs) = (&list.tbs_cert_list, issuer.tbs_certificate());
+    signature(der, issuer_tbs.subject_public_key_info())?;
+    holds(&tbs.issuer == issuer_tbs.subject(), "its issuer name is not the issuer's subject")?;
+    let identifier = read::<SubjectKeyIdentifier>(found(issuer_tbs.extensions())).map(|ski| ski.0);
+    let authority =
+        read::<AuthorityKeyIdentifier>(found(tbs.crl_extensions.as_ref())).and_then(|aki| aki.key_identifier);
+    holds(
+        authority.is_some() && authority == identifier,
+        "its authority key identifier is not its issuer's",
+    )?;
+    let usage = read::<KeyUsage>(found(issuer_tbs.extensions())).ok_or("its issuer has no key usage")?;
+    holds(usage.0.contains(KeyUsages::CRLSign), "its issuer may not sign CRLs")?;
+    let number = tbs.crl_extensions.as_deref().and_then(ca_x509::crl::number);
+    holds(number == Some(1), "its number is not 1")?;
+    holds(tbs.revoked_certificates.is_none(), "it lists certificates")
+}
+
+/// What is wrong with how a token protects a private key.
+pub(super) fn protection(attributes: &KeyAttributes) -> Result<(), String> {
+    let needed = [
+        ("CKA_TOKEN", attributes.token, true),
+        ("CKA_PRIVATE", attributes.private, true),
+        ("CKA_SENSITIVE", attributes.sensitive, true),
+        ("CKA_ALWAYS_SENSITIVE", attributes.always_sensitive, true),
+        ("CKA_EXTRACTABLE", attributes.extractable, false),
+        ("CKA_NEVER_EXTRACTABLE", attributes.never_extractable, true),
+        ("CKA_LOCAL", attributes.local, true),
+        ("CKA_SIGN", attributes.sign, true),
+    ];
+    let mut faults: Vec<String> = needed
+        .into_iter()
+        .filter(|(_, found, needed)| *found != Some(*needed))
+        .map(|(name, found, needed)| match found {
+            Some(found) => format!("{name} is {found} instead of {needed}"),
+            None => format!("the token doesn't tell {name}, which must be {needed}"),
+        })
+        .collect();
+    // A token that doesn't know these can't do it either.
+    let forbidden = [
+        ("CKA_DECRYPT", attributes.decrypt),
+        ("CKA_UNWRAP", attributes.unwrap),
+        ("CKA_DERIVE", attributes.derive),
+    ];
+    faults.extend(
+        forbidden
+            .into_iter()
+            .filter(|(_, found)| *found == Some(true))
+            .map(|(name, _)| format!("{name} is true")),
+    );
+    if faults.is_empty() { Ok(()) } else { Err(faults.join(", ")) }
+}
+
+fn signature(der: &[u8], key: &SubjectPublicKeyInfoOwned) -> Result<(), String> {
+    let signed = Signed::parse(der).map_err(|e| format!("it is not a signed structure: {e}"))?;
+    signed.verify(key).map_err(|e| e.to_string())
+}
+
+fn holds(condition: bool, otherwise: &str) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(otherwise.to_owned()) }
+}
+
+fn found(extensions: Option<&Vec<Extension>>) -> &[Extension] {
+    extensions.map_or(&[], Vec::as_slice)
+}
+
+fn read<T: const_oid::AssociatedOid + for<'a> Decode<'a>>(extensions: &[Extension]) -> Option<T> {
+    let extension = extensions.iter().find(|extension| extension.extn_id == T::OID)?;
+    T::from_der(extension.extn_value.as_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn protected() -> KeyAttributes {
+        let yes = Some(true);
+        KeyAttributes {
+            token: yes,
+            private: yes,
+            sensitive: yes,
+            always_sensitive: yes,
+            extractable: Some(false),
+            never_extractable: yes,
+            local: yes,
+            sign: yes,
+            decrypt: Some(false),
+            ..KeyAttributes::default()
+        }
+    }
+
+    #[test]
+    fn a_key_is_refused_for_each_attribute_that_is_wrong_or_untold() {
+        assert_eq!(protection(&protected()), Ok(()));
+        let spoiled: [fn(&mut KeyAttributes); 7] = [
+            |a| a.sensitive = Some(false),
+            |a| a.extractable = Some(true),
+            |a| a.never_extractable = None,
+            |a| a.always_sensitive = Some(false),
+            |a| a.local = Some(false),
+            |a| a.unwrap = Some(true),
+            |a| a.derive = Some(true),
+        ];
+        for spoil in spoiled {
+            let mut attributes = protected();
+            spoil(&mut attributes);
+            assert!(protection(&attributes).is_err(), "{attributes:?}");
+        }
+    }
+}
