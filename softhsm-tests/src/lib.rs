@@ -4,4 +4,15 @@
 //! run in parallel. Nothing here changes the environment of the running process: what a stack needs to find a rig is
 //! returned as pairs for the environment of child processes.
 
+pub mod binaries;
+pub mod card_client;
+pub mod openssl;
+pub mod pcscd;
+pub mod ports;
+pub mod probe;
+pub mod process;
+pub mod scratch;
+pub mod soft_pki;
+pub mod softhsm;
 pub mod virtual_yubikey;
+pub mod yubikey;

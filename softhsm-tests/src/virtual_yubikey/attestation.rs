@@ -315,7 +315,7 @@ impl Told {
             Misbehaviour::AttestedSlot(slot) => self.slot = *slot,
             Misbehaviour::PolicyMissing => self.policies.clear(),
             Misbehaviour::PolicyTwice => {
-                self.policies.push([PinPolicy::Never as u8, TouchPolicy::Never as u8])
+                self.policies.push([PinPolicy::Never as u8, TouchPolicy::Never as u8]);
             }
             Misbehaviour::AttestAnotherKey => {
                 self.public_key = PrivateKey::generate(Algorithm::P256)?.public_key_info()?;

@@ -37,7 +37,7 @@ pub enum Generation {
 
 impl Generation {
     /// The fixed validity that the factory and the devices of this generation write.
-    pub fn validity(self) -> Result<Validity, CardError> {
+    pub(super) fn validity(self) -> Result<Validity, CardError> {
         let (not_before, not_after) = match self {
             Self::First => (DateTime::new(2016, 3, 14, 0, 0, 0)?, DateTime::new(2052, 4, 17, 0, 0, 0)?),
             Self::Second => (DateTime::new(2024, 12, 1, 0, 0, 0)?, DateTime::new(9999, 12, 31, 23, 59, 59)?),

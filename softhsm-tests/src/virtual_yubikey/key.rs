@@ -8,10 +8,7 @@ use rsa::{
     traits::PublicKeyParts,
 };
 use serde::{Deserialize, Serialize};
-use x509_cert::{
-    der::Decode,
-    spki::{self, SubjectPublicKeyInfoOwned},
-};
+use x509_cert::{der::Decode, spki::SubjectPublicKeyInfoOwned};
 
 use super::{
     error::CardError,
@@ -138,7 +135,7 @@ impl PrivateKey {
     }
 
     /// Reads the key parts of an IMPORT ASYMMETRIC KEY command.
-    pub fn import(algorithm: Algorithm, parts: &[tlv::Element<'_>]) -> Result<Self, Status> {
+    pub(super) fn import(algorithm: Algorithm, parts: &[tlv::Element<'_>]) -> Result<Self, Status> {
         let part = |tag| tlv::find(parts, tag).ok_or(Status::WRONG_DATA);
         match algorithm {
             Algorithm::P256 => {
@@ -198,12 +195,12 @@ impl PrivateKey {
             Self::P256(key) => key.public_key().to_public_key_der(),
             Self::P384(key) => key.public_key().to_public_key_der(),
         };
-        let document = document.map_err(spki::Error::from)?;
+        let document = document?;
         Ok(SubjectPublicKeyInfoOwned::from_der(document.as_bytes())?)
     }
 
     /// The private-key operation of GENERAL AUTHENTICATE: raw RSA, or ECDSA over a digest (DER signature).
-    pub fn sign(&self, input: &[u8]) -> Outcome {
+    pub(super) fn sign(&self, input: &[u8]) -> Outcome {
         match self {
             Self::Rsa(key) => raw_rsa(key, input),
             Self::P256(key) => {
@@ -224,7 +221,7 @@ impl PrivateKey {
     }
 
     /// ECDH with an uncompressed point: the x coordinate.
-    pub fn agree(&self, point: &[u8]) -> Outcome {
+    pub(super) fn agree(&self, point: &[u8]) -> Outcome {
         match self {
             Self::Rsa(_) => Err(Status::WRONG_DATA),
             Self::P256(key) => {

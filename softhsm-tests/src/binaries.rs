@@ -1,0 +1,100 @@
+//! Finds the programs under test beside the running executable, and refuses those that are older than their sources.
+//!
+//! `CARGO_BIN_EXE_*` doesn't cross packages; the build makes all programs before the tests run. Cargo writes a
+//! `.d` file beside each program, which lists the sources that went into it.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use thiserror::Error;
+
+/// A program under test can't be used.
+#[derive(Debug, Error)]
+pub enum BinaryError {
+    /// Nothing there.
+    #[error("{} does not exist: run `cargo build --workspace --bins` first", .0.display())]
+    Missing(PathBuf),
+    /// A source changed after the build.
+    #[error("{} is older than {}: run `cargo build --workspace --bins` first", program.display(), source_file.display())]
+    Stale {
+        /// The program.
+        program: PathBuf,
+        /// The newest of its sources.
+        source_file: PathBuf,
+    },
+    /// The running executable can't be located.
+    #[error("the running executable can't be located")]
+    Unlocated(#[source] io::Error),
+}
+
+/// The path of a program of this workspace, built in the same profile as the running executable.
+///
+/// # Errors
+/// When it is missing or stale; the message says what to run.
+pub fn find(name: &str) -> Result<PathBuf, BinaryError> {
+    let executable = env::current_exe().map_err(BinaryError::Unlocated)?;
+    let directory = executable.parent().unwrap_or(Path::new("."));
+    // Tests live in `deps`, examples in `examples`, programs directly in the profile's directory.
+    let nested = directory.file_name().is_some_and(|name| name == "deps" || name == "examples");
+    let directory = if nested { directory.parent().unwrap_or(directory) } else { directory };
+    let program = directory.join(name);
+    let built = modified(&program).ok_or_else(|| BinaryError::Missing(program.clone()))?;
+    let newest = sources(&directory.join(format!("{name}.d")))
+        .into_iter()
+        .filter_map(|path| modified(&path).map(|time| (time, path)))
+        .max();
+    match newest {
+        Some((time, source_file)) if time > built => Err(BinaryError::Stale { program, source_file }),
+        _ => Ok(program),
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// Paths in Make's notation: `target: source source…`, a blank in a path written as `\ `.
+fn sources(dep_info: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(dep_info).unwrap_or_default();
+    let Some((_, list)) = text.lines().next().and_then(|line| line.split_once(": ")) else {
+        return Vec::new();
+    };
+    let mut paths = vec![String::new()];
+    let mut escaped = false;
+    for character in list.chars() {
+        match (character, escaped) {
+            ('\\', false) => escaped = true,
+            (' ', false) => paths.push(String::new()),
+            _ => {
+                escaped = false;
+                if let Some(path) = paths.last_mut() {
+                    path.push(character);
+                }
+            }
+        }
+    }
+    paths.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn dep_info_is_read_with_blanks_in_paths() {
+        let scratch = Scratch::new("binaries").expect("scratch");
+        let file = scratch.write("x.d", "/t/x: /a/b.rs /with\\ blank/c.rs\n").expect("written");
+        assert_eq!(sources(&file), [PathBuf::from("/a/b.rs"), PathBuf::from("/with blank/c.rs")]);
+    }
+
+    #[test]
+    fn a_program_that_was_never_built_is_named() {
+        let error = find("inro-nothing").expect_err("no such program");
+        assert!(matches!(error, BinaryError::Missing(_)), "{error}");
+        assert!(error.to_string().contains("cargo build"), "{error}");
+    }
+}

@@ -1,0 +1,163 @@
+//! A private pcscd with virtual readers.
+//!
+//! Each `reader.conf` entry has a *copy* of the vpcd driver (it keeps its state in globals) and two ports, of which
+//! the first is used. The driver listens on all addresses; there is no option against it.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    ports::PortLease,
+    probe::{Probe, Request},
+    process::{Environment, Process},
+};
+
+const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
+/// ykcs11 and yubico-piv-tool look for "Yubico" in it.
+const FRIENDLY_NAME: &str = "Yubico YubiKey OTP+FIDO+CCID";
+/// pcscd has 16 slots, and each driver takes two.
+const MAX_READERS: usize = 8;
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A virtual reader.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// As PC/SC lists it.
+    pub name: String,
+    /// Where its vpcd waits for a card.
+    pub vpcd: SocketAddr,
+}
+
+/// A private pcscd; it ends when dropped.
+#[derive(Debug)]
+pub struct Pcscd {
+    environment: Environment,
+    readers: Vec<Reader>,
+    watch: Arc<Watch>,
+    process: Process,
+    _ports: Vec<PortLease>,
+}
+
+/// Waits for cards to come and go.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    environment: Environment,
+    probe: Mutex<Option<Probe>>,
+}
+
+impl Pcscd {
+    /// Starts a pcscd with this many readers, all empty; its files are kept in `directory`.
+    ///
+    /// # Errors
+    /// When something isn't installed, or with pcscd's log when it doesn't come up.
+    pub fn start(directory: &Path, count: usize) -> Result<Self> {
+        ensure!(count <= MAX_READERS, "a pcscd has room for {MAX_READERS} virtual readers, not {count}");
+        ensure!(Path::new(DRIVER).exists(), "{DRIVER} is missing: install the package vsmartcard-vpcd");
+        let socket = directory.join("comm");
+        ensure!(socket.as_os_str().len() < 100, "{} is too long for a Unix socket", socket.display());
+        let mut configuration = String::new();
+        let (mut readers, mut ports) = (Vec::new(), Vec::new());
+        for index in 0..count {
+            let lease = PortLease::consecutive(2)?;
+            write_entry(&mut configuration, directory, index, lease.port())?;
+            readers.push(Reader { name: format!("{FRIENDLY_NAME} {index:02X} 00"), vpcd: lease.address() });
+            ports.push(lease);
+        }
+        let file = directory.join("reader.conf");
+        fs::write(&file, configuration).with_context(|| format!("writing {}", file.display()))?;
+        let process = start_process(directory, &socket, &file)?;
+        let environment = vec![("PCSCLITE_CSOCK_NAME".to_owned(), socket.display().to_string())];
+        let watch = Arc::new(Watch { environment: environment.clone(), probe: Mutex::new(None) });
+        let mut pcscd = Self { environment, readers, watch, process, _ports: ports };
+        pcscd.process.wait_until("its socket", DEADLINE, |_| Ok(socket.exists()))?;
+        // The first client makes systemd start pcscd; its readers exist once one of them can be looked at.
+        for reader in &pcscd.readers {
+            pcscd.watch.wait(&reader.name, false).with_context(|| pcscd.process.log())?;
+        }
+        Ok(pcscd)
+    }
+
+    /// What a process needs to use this pcscd.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// All readers, in order.
+    pub fn readers(&self) -> &[Reader] {
+        &self.readers
+    }
+
+    /// One reader.
+    ///
+    /// # Errors
+    /// When there are not that many.
+    pub fn reader(&self, index: usize) -> Result<&Reader> {
+        self.readers.get(index).with_context(|| format!("this pcscd has no reader {index}"))
+    }
+
+    /// A new probe on this pcscd.
+    ///
+    /// # Errors
+    /// When `piv-probe` isn't built.
+    pub fn probe(&self) -> Result<Probe> {
+        Probe::start(&self.environment)
+    }
+
+    /// The daemon, to look at its log or to stop it.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    pub(crate) fn watch(&self) -> Arc<Watch> {
+        Arc::clone(&self.watch)
+    }
+}
+
+impl Watch {
+    /// Waits until pcscd sees a card in the reader, or none.
+    pub(crate) fn wait(&self, reader: &str, present: bool) -> Result<()> {
+        let mut guard = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut probe = match guard.take() {
+            Some(probe) => probe,
+            None => Probe::start(&self.environment)?,
+        };
+        let timeout = u64::try_from(DEADLINE.as_millis()).unwrap_or(u64::MAX);
+        let outcome = probe.tell(&Request::Wait { reader: reader.to_owned(), present, timeout });
+        *guard = Some(probe);
+        let wanted = if present { "a card" } else { "no card" };
+        outcome.with_context(|| format!("waiting for {wanted} in {reader}"))
+    }
+}
+
+fn write_entry(configuration: &mut String, directory: &Path, index: usize, port: u16) -> Result<()> {
+    let driver: PathBuf = directory.join(format!("libifdvpcd-{index}.so"));
+    fs::copy(DRIVER, &driver).with_context(|| format!("copying {DRIVER}"))?;
+    writeln!(
+        configuration,
+        "FRIENDLYNAME \"{FRIENDLY_NAME}\"\nDEVICENAME /dev/null:{port}\nLIBPATH {}\nCHANNELID {port}\n",
+        driver.display()
+    )
+    .context("composing reader.conf")
+}
+
+/// Without systemd as init, pcscd only takes its socket's path from whoever activates it.
+fn start_process(directory: &Path, socket: &Path, configuration: &Path) -> Result<Process> {
+    let mut command = Command::new("systemd-socket-activate");
+    command.arg("-l").arg(socket).args(["pcscd", "-f", "-e", "-c"]).arg(configuration);
+    if let Some(path) = std::env::var_os("PATH") {
+        let mut path = path;
+        // Daemons live where an ordinary user's path doesn't lead.
+        path.push(":/usr/sbin:/sbin");
+        command.env("PATH", path);
+    }
+    Process::spawn("pcscd", &mut command, directory)
+}
