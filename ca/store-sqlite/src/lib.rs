@@ -117,3 +117,71 @@ impl SqliteStore {
 fn writing(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options.pragma("wal_autocheckpoint", "4000").pragma("journal_size_limit", "67108864")
 }
+
+#[cfg(test)]
+mod tests {
+    //! A full disk, as SQLite reports it, brought about by a limit that only the writing connection has.
+
+    use ca_core::{
+        domain::audit::{Actor, AuditEvent},
+        ports::store::{AuditStore, StoreError},
+    };
+    use jiff::Timestamp;
+    use sqlx::Connection;
+
+    use super::*;
+
+    fn event(n: usize) -> AuditEvent {
+        AuditEvent {
+            at: Timestamp::UNIX_EPOCH,
+            actor: Actor::System,
+            action: "test",
+            subject: n.to_string(),
+            details: vec![("padding", "x".repeat(2000))],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_database_is_unavailable_until_there_is_room() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger.db");
+        migrate(&path).await.expect("created");
+        let options = schema::connect_options(&path, Duration::from_secs(5));
+        let mut other = SqliteConnection::connect_with(&options).await.expect("a connection");
+        sqlx::query("CREATE TABLE filler AS SELECT zeroblob(400000) AS bytes")
+            .execute(&mut other)
+            .await
+            .expect("filled");
+        let pages: i64 =
+            sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut other).await.expect("a count");
+
+        let limited = options.clone().pragma("max_page_count", pages.to_string());
+        let (writer, task) = Writer::start(limited, 32, 64).await.expect("the writer");
+        let readers = SqlitePoolOptions::new().connect_with(options).await.expect("the readers");
+        let store = SqliteStore { writer, task: Mutex::new(Some(task)), readers };
+
+        let mut written = 0;
+        let refused = loop {
+            match store.append(event(written)).await {
+                Ok(()) => written += 1,
+                Err(error) => break error,
+            }
+        };
+        let StoreError::Unavailable(cause) = &refused else { panic!("{refused:?}") };
+        let cause = cause.source().expect("SQLite's word").to_string();
+        assert!(cause.contains("full"), "{cause}");
+        assert!(store.append(event(written)).await.is_err(), "still full");
+        assert_eq!(store.head().await.expect("reading works").0, written as u64, "nothing half-written");
+
+        sqlx::query("DROP TABLE filler").execute(&mut other).await.expect("room");
+        for n in written..written + 5 {
+            store.append(event(n)).await.expect("recovered unaided");
+        }
+        let rows = store.rows_after(0, 1000).await.expect("rows");
+        let mut previous = (0, ca_core::domain::audit::GENESIS);
+        for row in &rows {
+            previous = ca_core::domain::audit::verify(previous, row).expect("an unbroken chain");
+        }
+        assert_eq!(rows.len(), written + 5);
+    }
+}

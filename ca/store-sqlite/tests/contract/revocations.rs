@@ -1,0 +1,163 @@
+//! Revocations and CRLs.
+
+use ca_core::{
+    domain::{
+        certificate::CertificateRecord,
+        ids::{IssuerId, SerialNumber},
+        revocation::{Revocation, RevocationReason},
+    },
+    ports::store::{AuditStore, Conflict, LedgerStatus, Orphan, PublishedCrl, RevokeOutcome},
+};
+
+use crate::support::{
+    Ledger, at, customers, der, enrolment, event, evidence, intend, intent_id, issue, issuer, position,
+    record, refused, serial, verified_actions,
+};
+
+fn revocation(n: u32, seconds: i64) -> Revocation {
+    Revocation {
+        issuer: issuer(),
+        serial: serial(n),
+        at: at(seconds),
+        reason: RevocationReason::CessationOfOperation,
+        not_after: record(n).not_after,
+    }
+}
+
+async fn revoke(store: &impl Ledger, n: u32, seconds: i64) -> RevokeOutcome {
+    let reason = RevocationReason::CessationOfOperation;
+    store.revoke(&issuer(), &serial(n), reason, at(seconds), event("revoked")).await.expect("an outcome")
+}
+
+pub(crate) async fn nothing_unrevokes(store: impl Ledger) {
+    customers(&store, 3).await;
+    issue(&store, 1).await;
+    intend(&store, 2).await.expect("the intent");
+    let status = |n| {
+        let store = &store;
+        async move { store.status(&issuer(), &serial(n)).await.expect("a query") }
+    };
+    assert_eq!(status(1).await, LedgerStatus::Good);
+    assert_eq!(status(2).await, LedgerStatus::Unknown, "an intent alone isn't good");
+    assert_eq!(revoke(&store, 9, 1).await, RevokeOutcome::Unknown);
+    assert_eq!(revoke(&store, 1, 5).await, RevokeOutcome::Revoked(revocation(1, 5)));
+    let again =
+        store.revoke(&issuer(), &serial(1), RevocationReason::KeyCompromise, at(9), event("revoked")).await;
+    assert_eq!(again.expect("an outcome"), RevokeOutcome::Already(revocation(1, 5)));
+    assert_eq!(revoke(&store, 2, 6).await, RevokeOutcome::Revoked(revocation(2, 6)));
+    assert_eq!(status(1).await, LedgerStatus::Revoked(revocation(1, 5)));
+    assert_eq!(status(2).await, LedgerStatus::Revoked(revocation(2, 6)));
+    let other = IssuerId::parse("staff").expect("an issuer");
+    assert_eq!(store.status(&other, &serial(1)).await.expect("a query"), LedgerStatus::Unknown);
+    let rows = verified_actions(&store).await.into_iter().filter(|action| action == "revoked").count();
+    assert_eq!(rows, 2, "what changed nothing leaves no row");
+
+    intend(&store, 3).await.expect("the intent");
+    store.abandon_intent(intent_id(3), event("intent.abandoned")).await.expect("abandoned");
+    assert_eq!(revoke(&store, 3, 7).await, RevokeOutcome::Unknown, "there is nothing to revoke");
+}
+
+pub(crate) async fn an_orphan_can_be_revoked(store: impl Ledger) {
+    let orphan = Orphan {
+        issuer: issuer(),
+        intent: intent_id(1),
+        serial: serial(1),
+        not_after: record(1).not_after,
+        der: der(1),
+        position: position(1),
+    };
+    store.record_orphan(&orphan, event("orphan.found")).await.expect("kept");
+    assert_eq!(store.status(&issuer(), &serial(1)).await.expect("a query"), LedgerStatus::Unknown);
+    assert_eq!(revoke(&store, 1, 5).await, RevokeOutcome::Revoked(revocation(1, 5)));
+    assert_eq!(store.revoked(&issuer(), at(6)).await.expect("a query"), [revocation(1, 5)]);
+    assert_eq!(
+        store.status(&issuer(), &serial(1)).await.expect("a query"),
+        LedgerStatus::Revoked(revocation(1, 5))
+    );
+    assert_eq!(store.orphans(&issuer()).await.expect("a query"), [orphan]);
+}
+
+pub(crate) async fn the_journal_is_told_oldest_first(store: impl Ledger) {
+    customers(&store, 3).await;
+    for n in 1..=3 {
+        issue(&store, n).await;
+    }
+    for (n, seconds) in [(1, 30), (3, 10), (2, 20)] {
+        revoke(&store, n, seconds).await;
+    }
+    let pending = |limit| {
+        let store = &store;
+        async move {
+            let (pending, head) = store.unjournaled_revocations(&issuer(), limit).await.expect("a query");
+            assert_eq!(head, AuditStore::head(store).await.expect("the head").1);
+            pending.into_iter().map(|revocation| revocation.serial).collect::<Vec<SerialNumber>>()
+        }
+    };
+    assert_eq!(pending(10).await, [serial(3), serial(2), serial(1)]);
+    assert_eq!(pending(2).await, [serial(3), serial(2)]);
+    let told = [serial(3), serial(1), serial(77)];
+    store.mark_journaled(&issuer(), &told, position(5)).await.expect("marked");
+    assert_eq!(pending(10).await, [serial(2)]);
+}
+
+pub(crate) async fn a_crl_holds_what_has_not_expired(store: impl Ledger) {
+    customers(&store, 3).await;
+    for n in [3, 1] {
+        issue(&store, n).await;
+        revoke(&store, n, 5).await;
+    }
+    store.open_enrolment(&enrolment(2), None, event("enrolment.opened")).await.expect("opened");
+    let brief = CertificateRecord { not_after: at(100), ..record(2) };
+    store
+        .record_intent(&brief, &evidence("accepted"), event("certificate.intended"))
+        .await
+        .expect("intended");
+    revoke(&store, 2, 6).await;
+    let revoked = |seconds| {
+        let store = &store;
+        async move {
+            let revoked = store.revoked(&issuer(), at(seconds)).await.expect("a query");
+            revoked.into_iter().map(|revocation| revocation.serial).collect::<Vec<SerialNumber>>()
+        }
+    };
+    assert_eq!(revoked(99).await, [serial(1), serial(2), serial(3)], "by serial number");
+    assert_eq!(revoked(100).await, [serial(1), serial(3)]);
+}
+
+pub(crate) async fn crl_numbers_rise(store: impl Ledger) {
+    customers(&store, 3).await;
+    let crl = |number, entries| PublishedCrl {
+        number,
+        this_update: at(50),
+        next_update: at(1000),
+        entries,
+        der: vec![u8::try_from(number).expect("a small number"); 10],
+    };
+    let next = || async { store.next_crl_number(&issuer()).await.expect("a number") };
+    let publish = |crl: PublishedCrl| {
+        let store = &store;
+        async move { store.publish_crl(&issuer(), &crl, event("crl.published")).await }
+    };
+    let lacking = || async { store.revoked_since_crl(&issuer()).await.expect("a query") };
+    assert_eq!((next().await, next().await), (1, 2));
+    assert_eq!(store.current_crl(&issuer()).await.expect("a query"), None);
+    publish(crl(2, 0)).await.expect("published");
+    refused(publish(crl(1, 0)).await, Conflict::CrlNumber);
+    refused(publish(crl(2, 0)).await, Conflict::CrlNumber);
+    assert_eq!(store.current_crl(&issuer()).await.expect("a query"), Some(crl(2, 0)));
+    publish(crl(7, 0)).await.expect("a number from elsewhere");
+    assert_eq!(next().await, 8, "beyond it");
+
+    for n in 1..=2 {
+        issue(&store, n).await;
+        revoke(&store, n, 5).await;
+    }
+    assert_eq!(lacking().await, 2);
+    publish(crl(8, 2)).await.expect("published");
+    assert_eq!(lacking().await, 0);
+    issue(&store, 3).await;
+    revoke(&store, 3, 5).await;
+    assert_eq!(lacking().await, 1, "though revoked before that CRL's thisUpdate");
+    let other = IssuerId::parse("staff").expect("an issuer");
+    assert_eq!(store.next_crl_number(&other).await.expect("a number"), 1);
+}
