@@ -137,8 +137,7 @@ impl SoftAuthority {
     /// When the key can't be read.
     pub fn client_for(&self, subject: &[(DnType, &str)], public_key: &[u8]) -> Result<Vec<u8>> {
         let public_key = rcgen::SubjectPublicKeyInfo::from_der(public_key).context("reading a public key")?;
-        let certificate = self
-            .client_parameters(subject)?
+        let certificate = Self::client_parameters(subject)?
             .signed_by(&public_key, &self.issuer)
             .context("signing a client")?;
         Ok(certificate.der().to_vec())
