@@ -1,0 +1,209 @@
+//! How commands fail: the exit status, and the words.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use crate::{
+    certificate::printable,
+    config::ConfigError,
+    enrol::{EnrolError, Failure},
+    messages::{Explanation, Lang, explain, say},
+    server::ServerError,
+    token::TokenError,
+};
+
+/// The exit status; `inro-agent --help` lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Exit {
+    Done = 0,
+    Machine = 1,
+    Usage = 2,
+    Token = 3,
+    Pin = 4,
+    Refused = 5,
+    Network = 6,
+    Interrupted = 7,
+    NotAgreed = 8,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Config(ConfigError),
+    #[error("no server is named")]
+    NoServer,
+    #[error("no folder for the record of the enrolment")]
+    NoStateDirectory,
+    #[error("{} exists already", .0.display())]
+    Exists(PathBuf),
+    #[error("{} can't be read", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the management key is not right")]
+    ManagementKey,
+    #[error("the certificate is on the token, but could not be saved to {}", path.display())]
+    NotSaved {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the result could not be written")]
+    Output(#[source] io::Error),
+    #[error("{}", .0.error)]
+    Flow(Failure),
+}
+
+impl<E: Into<EnrolError>> From<E> for CliError {
+    fn from(error: E) -> Self {
+        Self::Flow(Failure::from(error))
+    }
+}
+
+impl CliError {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_)
+            | Self::NoServer
+            | Self::NoStateDirectory
+            | Self::ManagementKey
+            | Self::Exists(_) => Exit::Usage,
+            Self::Unreadable { .. } | Self::NotSaved { .. } | Self::Output(_) => Exit::Machine,
+            Self::Flow(failure) if failure.resumable && failure.error.is_interruption() => Exit::Interrupted,
+            Self::Flow(failure) => exit_of(&failure.error),
+        }
+    }
+
+    pub(super) fn is_resumable(&self) -> bool {
+        matches!(self, Self::Flow(failure) if failure.resumable)
+    }
+
+    pub(super) fn explain(&self, lang: Lang) -> Explanation {
+        let (what, next) = match self {
+            Self::Flow(failure) => return explain(&failure.error, lang),
+            Self::Config(error) => {
+                let error = printable(&error.to_string());
+                (
+                    say!(
+                        lang,
+                        "The configuration can't be used: {error}.",
+                        "設定ファイルを使えません({error})。"
+                    ),
+                    say!(
+                        lang,
+                        "Mend the file, or name another with --config.",
+                        "ファイルを修正するか、--config で別のファイルを指定してください。"
+                    ),
+                )
+            }
+            Self::NoServer => (
+                say!(lang, "No server is named.", "接続先のサーバが指定されていません。"),
+                say!(
+                    lang,
+                    "Give --server https://…, as in the bank's letter.",
+                    "銀行から案内されたアドレスを --server https://… で指定してください。"
+                ),
+            ),
+            Self::NoStateDirectory => (
+                say!(
+                    lang,
+                    "There is no folder for the record of the enrolment.",
+                    "手続きの記録を保存するフォルダがありません。"
+                ),
+                say!(lang, "Give one with --state-dir.", "--state-dir で指定してください。"),
+            ),
+            Self::Exists(path) => {
+                let path = printable(&path.display().to_string());
+                (
+                    say!(lang, "{path} exists already.", "{path} は既に存在します。"),
+                    say!(
+                        lang,
+                        "Give --out another name; nothing is overwritten.",
+                        "--out で別の名前を指定してください(上書きはしません)。"
+                    ),
+                )
+            }
+            Self::Unreadable { path, .. } => {
+                let path = printable(&path.display().to_string());
+                (
+                    say!(lang, "{path} can't be read.", "{path} を読み取れません。"),
+                    say!(
+                        lang,
+                        "Check the name and who may read it.",
+                        "ファイル名と読み取り権限を確認してください。"
+                    ),
+                )
+            }
+            Self::ManagementKey => (
+                say!(
+                    lang,
+                    "The management key's file doesn't hold 32, 48 or 64 hexadecimal digits.",
+                    "管理キーのファイルに、32・48・64桁の16進数がありません。"
+                ),
+                say!(lang, "Put the key there as it was set.", "設定した管理キーを記載してください。"),
+            ),
+            Self::NotSaved { path, .. } => {
+                let path = printable(&path.display().to_string());
+                (
+                    say!(
+                        lang,
+                        "The certificate is on the token and confirmed, but {path} could not be written.",
+                        "証明書の取得は完了しましたが、{path} に保存できませんでした。"
+                    ),
+                    say!(
+                        lang,
+                        "Use “inro-agent list --json” to get it from the token.",
+                        "inro-agent list --json でトークンから読み出せます。"
+                    ),
+                )
+            }
+            Self::Output(_) => (
+                say!(
+                    lang,
+                    "The result could not be written to standard output.",
+                    "結果を標準出力に書き込めませんでした。"
+                ),
+                say!(lang, "Use “inro-agent list” to see it.", "inro-agent list で確認してください。"),
+            ),
+        };
+        Explanation { what, next }
+    }
+}
+
+fn exit_of(error: &EnrolError) -> Exit {
+    match error {
+        EnrolError::Token(error) if error.is_about_the_pin() => Exit::Pin,
+        EnrolError::WeakPin(_) => Exit::Pin,
+        EnrolError::Server(ServerError::Refused(_)) | EnrolError::AgentTooOld { .. } => Exit::Refused,
+        EnrolError::Server(
+            ServerError::NotHttps(_) | ServerError::Authorities(_) | ServerError::Proxy(_),
+        )
+        | EnrolError::Token(TokenError::Several { .. })
+        | EnrolError::SlotNotPermitted { .. }
+        | EnrolError::AlgorithmNotPermitted { .. }
+        | EnrolError::OtherSlotUnderWay(_) => Exit::Usage,
+        EnrolError::Server(_)
+        | EnrolError::VersionsMalformed
+        | EnrolError::RulesMalformed(_)
+        | EnrolError::Rejected(_) => Exit::Network,
+        EnrolError::Secret(_) | EnrolError::Record(_) => Exit::Machine,
+        EnrolError::Occupied { .. } => Exit::NotAgreed,
+        EnrolError::Token(_)
+        | EnrolError::FirmwareTooOld(_)
+        | EnrolError::NoAlgorithm { .. }
+        | EnrolError::KeyGone(_)
+        | EnrolError::NotAttested
+        | EnrolError::SignatureWrong
+        | EnrolError::Encoding(_)
+        | EnrolError::ReadBack(_) => Exit::Token,
+    }
+}

@@ -1,0 +1,56 @@
+//! The command line.
+
+mod args;
+mod enroll;
+mod erase;
+mod exit;
+mod list;
+mod logging;
+mod output;
+mod person;
+mod tokens;
+
+use std::{env, process::ExitCode};
+
+use clap::Parser;
+use serde_json::json;
+
+use self::{
+    args::{Args, Command},
+    exit::{CliError, Exit},
+    output::Output,
+};
+use crate::{config::Config, messages::Lang, paths, server::Version};
+
+/// Runs the command that the arguments name.
+pub(crate) fn main() -> ExitCode {
+    let args = Args::parse();
+    logging::start();
+    let locale = Lang::of_environment(|name| env::var(name).ok());
+    let config = match Config::load(args.config.as_deref(), paths::configuration()) {
+        Ok(config) => config,
+        Err(error) => {
+            let mut output = Output::new(args.lang.unwrap_or(locale), args.json);
+            return output.fail(&CliError::Config(error)).into();
+        }
+    };
+    let mut output = Output::new(args.lang.or(config.lang).unwrap_or(locale), args.json);
+    let done = match args.command {
+        Command::Tokens => tokens::run(&mut output),
+        Command::List(options) => list::run(&options, &mut output),
+        Command::Enroll(options) => enroll::run(*options, &config, &mut output),
+        Command::Erase(options) => erase::run(&options, &mut output),
+        Command::Version => version(&mut output),
+    };
+    match done {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => output.fail(&error).into(),
+    }
+}
+
+fn version(output: &mut Output) -> Result<(), CliError> {
+    let system = format!("{} {}", env::consts::OS, env::consts::ARCH);
+    output.result(&json!({"version": Version::OWN, "system": system}), |_| {
+        format!("inro-agent {} ({system})\n", Version::OWN)
+    })
+}

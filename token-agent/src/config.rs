@@ -1,0 +1,98 @@
+//! `agent.toml`: what a bank or a company presets. Options on the command line come first.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::messages::Lang;
+
+/// The file's content; every key may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// `https://host[:port]` of the bank's enrolment service.
+    pub(crate) server: Option<String>,
+    /// PEM of the only authorities that may certify the server; without it, the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// `http://host:port`; without it, `HTTPS_PROXY`.
+    pub(crate) proxy: Option<String>,
+    /// The user name at the proxy.
+    pub(crate) proxy_user: Option<String>,
+    /// A file with the password at the proxy.
+    pub(crate) proxy_password_file: Option<PathBuf>,
+    /// Where enrolments under way are recorded.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// `ja` or `en`.
+    #[serde(default, deserialize_with = "lang")]
+    pub(crate) lang: Option<Lang>,
+}
+
+/// Why the file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("{} can't be read", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is not right: {reason}", path.display())]
+    Invalid { path: PathBuf, reason: String },
+}
+
+impl Config {
+    /// Reads the file that was named, or the one at `usual`, which may be missing.
+    pub(crate) fn load(named: Option<&Path>, usual: Option<PathBuf>) -> Result<Self, ConfigError> {
+        let Some(path) = named.map(Path::to_owned).or(usual) else {
+            return Ok(Self::default());
+        };
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+                return Ok(Self::default());
+            }
+            other => other.map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?,
+        };
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Invalid { path, reason: error.message().to_owned() })
+    }
+}
+
+fn lang<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Lang>, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "ja" => Ok(Some(Lang::Ja)),
+        "en" => Ok(Some(Lang::En)),
+        _ => Err(serde::de::Error::custom("lang must be \"ja\" or \"en\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let directory = tempfile::tempdir().expect("a folder");
+        let path = directory.path().join("agent.toml");
+        fs::write(&path, text).expect("written");
+        Config::load(Some(&path), None)
+    }
+
+    #[test]
+    fn keys_are_read_and_unknown_ones_named() {
+        let config = load("server = \"https://bank.example\"\nlang = \"ja\"\n").expect("a configuration");
+        assert_eq!(config.server.as_deref(), Some("https://bank.example"));
+        assert_eq!(config.lang, Some(Lang::Ja));
+        let error = load("sever = \"https://bank.example\"").expect_err("a slip").to_string();
+        assert!(error.contains("sever"), "{error}");
+        assert!(load("lang = \"fr\"").is_err());
+    }
+
+    #[test]
+    fn only_a_named_file_must_be_there() {
+        let missing = Path::new("/nonexistent/agent.toml");
+        assert_eq!(Config::load(None, Some(missing.to_owned())).expect("defaults"), Config::default());
+        assert!(matches!(Config::load(Some(missing), None), Err(ConfigError::Unreadable { .. })));
+    }
+}

@@ -1,0 +1,258 @@
+//! Obtaining a certificate: one straight line from the version check to the confirmation.
+//!
+//! Invariants: the idempotency key is on disk before the server hears of it, so one enrolment leads to at most one
+//! certificate however often it is resumed; nothing happens on the token before the server has accepted agent and
+//! person; the certificate is checked before it is written and read back before it is confirmed.
+
+mod error;
+mod install;
+mod key;
+mod person;
+mod prepare;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use ca_wire::enrolment::{Certified, Certify, Confirm, DeviceClaim, Opened};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+pub(crate) use error::{EnrolError, Failure};
+pub(crate) use install::fresh_identifiers;
+pub(crate) use person::{Person, Question, Step};
+pub(crate) use prepare::{sole_serial, unlock};
+pub(crate) use record::{RecordError, Records};
+
+use self::{key::Key, record::RecordFile};
+use crate::{
+    certificate::check_issued,
+    secret::{Pin, Secret},
+    server::{EnrolmentApi, OpenRequest, Session, Version},
+    token::{Firmware, KeyAlgorithm, ManagementKey, Slot, Token, TokenDriver, TokenIdentity},
+};
+
+/// What the person ordered.
+pub(crate) struct Order {
+    pub(crate) user_id: String,
+    /// `None` when only one token is connected.
+    pub(crate) token: Option<String>,
+    pub(crate) slot: Option<Slot>,
+    pub(crate) algorithm: Option<KeyAlgorithm>,
+    /// For a token whose management key is neither the factory's nor kept on it.
+    pub(crate) management_key: Option<ManagementKey>,
+    /// Forget an interrupted enrolment.
+    pub(crate) start_over: bool,
+}
+
+/// What enrolling works with.
+pub(crate) struct World<'a> {
+    pub(crate) driver: &'a dyn TokenDriver,
+    pub(crate) api: &'a dyn EnrolmentApi,
+    pub(crate) person: &'a mut dyn Person,
+    pub(crate) records: &'a Records,
+    pub(crate) now: fn() -> Timestamp,
+}
+
+/// The certificate, on the token and confirmed.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// DER.
+    pub(crate) certificate: Vec<u8>,
+    /// DER, from the issuing CA to the root.
+    pub(crate) issuers: Vec<Vec<u8>>,
+    pub(crate) token: TokenIdentity,
+    pub(crate) slot: Slot,
+    /// Whether an interrupted enrolment was brought to its end.
+    pub(crate) resumed: bool,
+}
+
+struct Credentials {
+    password: Secret,
+    acquisition_code: Option<Secret>,
+}
+
+/// Obtains the certificate, or brings an interrupted enrolment of the same user, token and server to its end.
+///
+/// # Errors
+/// [`Failure`], which says whether running again resumes.
+pub(crate) fn enrol(world: &mut World<'_>, order: &Order) -> Result<Outcome, Failure> {
+    check_version(world)?;
+    let serial = match &order.token {
+        Some(serial) => serial.clone(),
+        None => sole_serial(world.driver).map_err(EnrolError::Token)?,
+    };
+    let mut record = world
+        .records
+        .open(world.api.origin(), &order.user_id, &serial, (world.now)())
+        .map_err(EnrolError::Record)?;
+    if order.start_over {
+        record.forget().map_err(EnrolError::Record)?;
+    }
+    run(world, order, &serial, &mut record)
+        .map_err(|error| Failure { resumable: record.is_under_way(), error })
+}
+
+fn run(
+    world: &mut World<'_>,
+    order: &Order,
+    serial: &str,
+    record: &mut RecordFile,
+) -> Result<Outcome, EnrolError> {
+    let resumed = record.is_under_way();
+    let mut token = world.driver.open(serial)?;
+    let identity = token.identity().clone();
+    if identity.firmware < Firmware::OLDEST {
+        return Err(EnrolError::FirmwareTooOld(identity.firmware));
+    }
+    if resumed {
+        world.person.tell(Step::Resuming);
+    }
+    let credentials = Credentials {
+        password: world.person.password()?,
+        acquisition_code: world.person.acquisition_code()?,
+    };
+    let mut opened = open(world, order, &credentials, &identity, record)?;
+    let plan = key::plan(&opened.key, identity.firmware, order, record)?;
+    let pin = prepare::prepare(token.as_mut(), world.person, order.management_key.as_ref())?;
+    let key = key::obtain(token.as_mut(), world.person, &plan, record)?;
+    let certified = match opened.certified.take() {
+        Some(certified) => certified,
+        None => certify(world, order, &credentials, &mut opened, token.as_mut(), &key, &pin, record)?,
+    };
+    // The card is closed while it isn't needed and found again by its serial: a swapped one is noticed.
+    drop(token);
+    let issuers: Vec<Vec<u8>> = certified.chain.into_iter().map(|issuer| issuer.0).collect();
+    let certificate = certified.certificate.0;
+    check_issued(&certificate, &issuers, &key.spki, &order.user_id, (world.now)())?;
+    let mut token = world.driver.open(serial)?;
+    install::install(token.as_mut(), world.person, order, &pin, key.slot, &certificate, (world.now)())?;
+    drop(token);
+    confirm(world, order, &credentials, &mut opened, &identity, &certificate, record)?;
+    record.forget()?;
+    Ok(Outcome { certificate, issuers, token: identity, slot: key.slot, resumed })
+}
+
+fn check_version(world: &mut World<'_>) -> Result<(), EnrolError> {
+    world.person.tell(Step::CheckingVersion);
+    let versions = world.api.versions()?;
+    let own = Version::parse(Version::OWN);
+    let lowest = Version::parse(&versions.lowest).ok_or(EnrolError::VersionsMalformed)?;
+    if own.is_none_or(|own| own < lowest) {
+        return Err(EnrolError::AgentTooOld { lowest, download: versions.download });
+    }
+    if Version::parse(&versions.newest) > own {
+        world.person.tell(Step::NewerAgent { newest: versions.newest, download: versions.download });
+    }
+    let difference = (world.now)().duration_since(versions.server_time).as_secs();
+    if difference.abs() > 600 {
+        world.person.tell(Step::ClockDiffers { server_time: versions.server_time });
+    }
+    Ok(())
+}
+
+/// Step 1, also to get a new challenge or bearer for an enrolment under way.
+fn open(
+    world: &mut World<'_>,
+    order: &Order,
+    credentials: &Credentials,
+    identity: &TokenIdentity,
+    record: &mut RecordFile,
+) -> Result<Opened, EnrolError> {
+    world.person.tell(Step::Authenticating);
+    record.save()?;
+    let request = OpenRequest {
+        user_id: &order.user_id,
+        password: &credentials.password,
+        acquisition_code: credentials.acquisition_code.as_ref(),
+        device: DeviceClaim {
+            kind: crate::token::KIND.to_owned(),
+            serial: identity.serial.clone(),
+            firmware: identity.firmware.to_string(),
+        },
+    };
+    match world.api.open(&record.idempotency_key, &request) {
+        Ok(opened) => {
+            record.enrolment_id = Some(opened.enrolment_id);
+            record.save()?;
+            Ok(opened)
+        }
+        Err(error) => {
+            settle(&error, record)?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Step 2. A challenge or bearer that expired meanwhile, say while a person looked for a PIN, is renewed once.
+#[expect(clippy::too_many_arguments, reason = "one step of the line; each is a different thing")]
+fn certify(
+    world: &mut World<'_>,
+    order: &Order,
+    credentials: &Credentials,
+    opened: &mut Opened,
+    token: &mut dyn Token,
+    key: &Key,
+    pin: &Pin,
+    record: &mut RecordFile,
+) -> Result<Certified, EnrolError> {
+    let mut renewed = false;
+    loop {
+        let request: Certify = key::evidence(token, world.person, key, pin, &order.user_id, opened)?;
+        world.person.tell(Step::Requesting);
+        let error = match world.api.certify(&session(opened, record), &request) {
+            Ok(certified) => return Ok(certified),
+            Err(error) => error,
+        };
+        if renewed || !error.asks_to_open_again() {
+            settle(&error, record)?;
+            return Err(error.into());
+        }
+        renewed = true;
+        let identity = token.identity().clone();
+        *opened = open(world, order, credentials, &identity, record)?;
+        if let Some(certified) = opened.certified.take() {
+            return Ok(certified);
+        }
+    }
+}
+
+/// Step 3.
+fn confirm(
+    world: &mut World<'_>,
+    order: &Order,
+    credentials: &Credentials,
+    opened: &mut Opened,
+    identity: &TokenIdentity,
+    certificate: &[u8],
+    record: &mut RecordFile,
+) -> Result<(), EnrolError> {
+    world.person.tell(Step::Confirming);
+    let request = Confirm { certificate_sha256: ca_wire::Base64Url(Sha256::digest(certificate).to_vec()) };
+    match world.api.confirm(&session(opened, record), &request) {
+        Err(error) if error.asks_to_open_again() => {
+            *opened = open(world, order, credentials, identity, record)?;
+            Ok(world.api.confirm(&session(opened, record), &request)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+fn session(opened: &Opened, record: &RecordFile) -> Session {
+    Session {
+        idempotency_key: record.idempotency_key.clone(),
+        enrolment_id: opened.enrolment_id,
+        bearer: opened.bearer.clone(),
+    }
+}
+
+/// After a failure that the server repeats for ever, the next run is a new enrolment; the key that was generated stays
+/// and is used for that one. Before the server has opened anything there is nothing to resume.
+fn settle(error: &crate::server::ServerError, record: &mut RecordFile) -> Result<(), EnrolError> {
+    let refused = matches!(error, crate::server::ServerError::Refused(_));
+    if refused && record.enrolment_id.is_none() && record.key.is_none() {
+        record.forget()?;
+    } else if !error.may_pass_later() {
+        record.renew()?;
+    }
+    Ok(())
+}

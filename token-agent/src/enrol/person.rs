@@ -1,0 +1,64 @@
+//! The person at the machine: what they are asked, and what they are told while the card works.
+
+use jiff::Timestamp;
+
+use super::EnrolError;
+use crate::{
+    certificate::CertificateDetails,
+    secret::{Pin, Secret, SecretError},
+    token::{KeyAlgorithm, ManagementKeyOrigin, Slot, TokenIdentity},
+};
+
+/// The one who is asked.
+pub(crate) trait Person {
+    /// ログインパスワード.
+    fn password(&mut self) -> Result<Secret, SecretError>;
+
+    /// The acquisition code, where there is one.
+    fn acquisition_code(&mut self) -> Result<Option<Secret>, SecretError>;
+
+    /// The token's PIN; after a wrong one with the tries that are left, and `None` when it can't be asked again.
+    fn pin(&mut self, wrong: Option<u8>) -> Result<Option<Pin>, SecretError>;
+
+    /// A new PIN, typed twice until it is acceptable, or [`EnrolError::WeakPin`] when it can't be asked again.
+    fn new_pin(&mut self) -> Result<Pin, EnrolError>;
+
+    /// Yes or no; no, when nobody can be asked.
+    fn agrees(&mut self, question: &Question) -> bool;
+
+    /// Says what is going on.
+    fn tell(&mut self, step: Step);
+}
+
+/// What a person must agree to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// A slot that holds a key or a certificate would be overwritten.
+    Overwrite { slot: Slot, certificate: Option<Box<CertificateDetails>> },
+    /// Key and certificate of a slot would be erased.
+    Erase { token: TokenIdentity, slot: Slot, certificate: Option<Box<CertificateDetails>> },
+}
+
+/// What is going on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    CheckingVersion,
+    NewerAgent { newest: String, download: String },
+    ClockDiffers { server_time: Timestamp },
+    Resuming,
+    Authenticating,
+    FactoryPin,
+    PinReplaced,
+    ReplacingManagementKey,
+    PukForgotten,
+    ManagementKeyKept(ManagementKeyOrigin),
+    GeneratingKey { slot: Slot, algorithm: KeyAlgorithm },
+    KeyFound { slot: Slot },
+    Attesting,
+    Signing,
+    Touch,
+    Requesting,
+    Writing { slot: Slot },
+    Confirming,
+    Erasing { slot: Slot },
+}

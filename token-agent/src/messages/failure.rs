@@ -1,0 +1,31 @@
+//! Failures in people's words: what happened, and what to do next.
+
+mod enrolment;
+mod local;
+mod server;
+mod token;
+
+use super::{Lang, problem};
+use crate::{enrol::EnrolError, server::ServerError};
+
+pub(crate) use token::explain_token;
+
+/// A failure in people's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Explanation {
+    pub(crate) what: String,
+    pub(crate) next: String,
+}
+
+/// Explains a failed command.
+pub(crate) fn explain(error: &EnrolError, lang: Lang) -> Explanation {
+    match error {
+        EnrolError::Token(error) => explain_token(error, lang),
+        EnrolError::Server(ServerError::Refused(refusal)) => problem::explain(refusal, lang),
+        EnrolError::Server(error) => server::explain_server(error, lang),
+        EnrolError::Secret(error) => local::explain_secret(error, lang),
+        EnrolError::Record(error) => local::explain_record(error, lang),
+        EnrolError::WeakPin(weak) => local::explain_weak_pin(*weak, lang),
+        _ => enrolment::explain_enrolment(error, lang),
+    }
+}

@@ -1,0 +1,59 @@
+//! Every sentence that people read, in Japanese and English. A failure says what happened and what to do next.
+
+mod failure;
+mod label;
+mod problem;
+mod step;
+
+pub(crate) use failure::{Explanation, explain, explain_token};
+pub(crate) use label::Label;
+pub(crate) use step::{question, step};
+
+/// The language of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Lang {
+    /// 日本語
+    Ja,
+    /// English
+    En,
+}
+
+impl Lang {
+    /// From `LC_ALL`, `LC_MESSAGES` or `LANG`, the first that is set: Japanese for `ja…`, else English.
+    pub(crate) fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let locale =
+            ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(variable).find(|l| !l.is_empty());
+        if locale.is_some_and(|locale| locale.starts_with("ja")) { Self::Ja } else { Self::En }
+    }
+}
+
+/// `say!(lang, "English {x}", "日本語 {x}")`: the sentence in the language, as a `String`.
+macro_rules! say {
+    ($lang:expr, $english:literal, $japanese:literal $(,)?) => {
+        match $lang {
+            $crate::messages::Lang::En => format!($english),
+            $crate::messages::Lang::Ja => format!($japanese),
+        }
+    };
+}
+pub(crate) use say;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_is_the_locale_s() {
+        let lang = |set: &[(&str, &str)]| {
+            let set: Vec<(String, String)> =
+                set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            Lang::of_environment(move |name| {
+                set.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+            })
+        };
+        assert_eq!(lang(&[("LANG", "ja_JP.UTF-8")]), Lang::Ja);
+        assert_eq!(lang(&[("LANG", "ja_JP.UTF-8"), ("LC_ALL", "C")]), Lang::En);
+        assert_eq!(lang(&[("LANG", "ja_JP.UTF-8"), ("LC_ALL", "")]), Lang::Ja);
+        assert_eq!(lang(&[]), Lang::En);
+    }
+}

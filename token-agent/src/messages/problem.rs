@@ -1,0 +1,220 @@
+//! The server's refusals in people's words.
+
+use ca_wire::problem::Code;
+
+use super::{Explanation, Lang, say};
+use crate::{
+    certificate::{local_time, printable},
+    server::Refusal,
+};
+
+/// What a refusal means, what to do next, and what the help desk wants to know.
+pub(super) fn explain(refusal: &Refusal, lang: Lang) -> Explanation {
+    let mut explanation = words(refusal, lang);
+    if let Some(support) = &refusal.support_id {
+        let support = printable(support);
+        let note = say!(
+            lang,
+            " When you ask the bank, name the reference {support}.",
+            " お問い合わせの際は受付番号 {support} をお伝えください。"
+        );
+        explanation.next.push_str(&note);
+    }
+    explanation
+}
+
+#[expect(clippy::too_many_lines, reason = "a table of sentences")]
+fn words(refusal: &Refusal, lang: Lang) -> Explanation {
+    let when = refusal.retry_at.map(local_time);
+    let detail = refusal.detail.as_deref().map(printable).unwrap_or_default();
+    match refusal.code {
+        Some(Code::AuthenticationFailed) => Explanation {
+            what: say!(
+                lang,
+                "Login ID, login password, acquisition code or token is not right.",
+                "ログインID、ログインパスワード、取得用コード、またはトークンが正しくありません。"
+            ),
+            next: say!(
+                lang,
+                "Check them and try again. The token must be the one that was assigned to you; the code is on the branch's letter.",
+                "入力内容を確認してやり直してください。割り当てられたトークンを使っているか、取得用コードが窓口からの通知どおりかも確認してください。"
+            ),
+        },
+        Some(Code::Throttled) => retry(
+            lang,
+            when,
+            say!(lang, "Too many attempts.", "試行回数が多すぎます。"),
+            say!(
+                lang,
+                "Wait some minutes, then run the same command again.",
+                "数分待ってから、同じコマンドを実行してください。"
+            ),
+        ),
+        Some(Code::OutsideHours) => retry(
+            lang,
+            when,
+            say!(
+                lang,
+                "Certificates are issued on bank business days between 9:00 and 21:00 Japan time.",
+                "証明書の取得は銀行営業日の9時から21時(日本時間)までです。"
+            ),
+            say!(
+                lang,
+                "Run the same command again in that time.",
+                "取得できる時間帯に、同じコマンドを実行してください。"
+            ),
+        ),
+        Some(Code::Unavailable) => retry(
+            lang,
+            when,
+            say!(
+                lang,
+                "The bank's service is not available at the moment.",
+                "銀行のサービスが一時的に利用できません。"
+            ),
+            say!(
+                lang,
+                "Run the same command again in some minutes.",
+                "数分後に、同じコマンドを実行してください。"
+            ),
+        ),
+        Some(Code::AlreadyCertified) => Explanation {
+            what: say!(
+                lang,
+                "This user ID has a certificate already.",
+                "このログインIDには、有効な証明書が既に発行されています。"
+            ),
+            next: say!(
+                lang,
+                "If it can't be used any more, have it revoked first (by the master user; a master's own at the branch), then obtain a new one.",
+                "その証明書が使えない場合は、先に失効の手続き(マスターユーザが操作。マスターユーザ本人の証明書は窓口)をしてから、取得し直してください。"
+            ),
+        },
+        Some(Code::NotPermitted) => Explanation {
+            what: say!(
+                lang,
+                "This account may not obtain a certificate. {detail}",
+                "このご利用者は証明書を取得できません。{detail}"
+            ),
+            next: say!(
+                lang,
+                "Ask your master user or the branch.",
+                "マスターユーザまたは取引店の窓口にお問い合わせください。"
+            ),
+        },
+        Some(Code::WrongDevice) => Explanation {
+            what: say!(
+                lang,
+                "This is not the token that is meant for you. {detail}",
+                "割り当てられたトークンではありません。{detail}"
+            ),
+            next: say!(
+                lang,
+                "Connect the token that was handed to you and choose it with --token.",
+                "交付されたトークンを接続し、--token で指定してください。"
+            ),
+        },
+        Some(Code::DeviceInUse) => Explanation {
+            what: say!(
+                lang,
+                "This token or its key is in use for another user. {detail}",
+                "このトークンまたは鍵は、別のご利用者に使われています。{detail}"
+            ),
+            next: say!(
+                lang,
+                "Use a token of your own; each user ID needs one.",
+                "ご自身のトークンを使ってください。ログインIDごとに1つ必要です。"
+            ),
+        },
+        Some(Code::CsrRefused | Code::EvidenceRefused) => Explanation {
+            what: say!(
+                lang,
+                "The bank doesn't accept this token's key: {detail}",
+                "このトークンの鍵は受け付けられませんでした: {detail}"
+            ),
+            next: say!(
+                lang,
+                "Use another token, or ask the bank which ones it accepts.",
+                "別のトークンを使うか、利用できるトークンを銀行に確認してください。"
+            ),
+        },
+        Some(Code::IssuerExpires) => Explanation {
+            what: say!(
+                lang,
+                "The bank's issuing certificate ends too soon to issue for a year.",
+                "発行用証明書の期限が近いため、1年間有効な証明書を発行できません。"
+            ),
+            next: say!(
+                lang,
+                "Tell the bank; nothing is wrong on your side.",
+                "銀行にご連絡ください。お客さま側の問題ではありません。"
+            ),
+        },
+        Some(Code::AgentTooOld) => Explanation {
+            what: say!(
+                lang,
+                "This agent is too old. {detail}",
+                "この証明書発行アプリは古いため使えません。{detail}"
+            ),
+            next: say!(
+                lang,
+                "Install the current one from the bank's login page.",
+                "銀行のログイン画面から最新版を入手してください。"
+            ),
+        },
+        Some(Code::ChallengeExpired | Code::BearerInvalid) => Explanation {
+            what: say!(lang, "The enrolment took too long.", "手続きの有効時間が過ぎました。"),
+            next: say!(
+                lang,
+                "Run the same command again; it goes on where it stopped.",
+                "同じコマンドを実行すると、続きから再開します。"
+            ),
+        },
+        Some(Code::IdempotencyKey) => Explanation {
+            what: say!(
+                lang,
+                "The server knows this enrolment with another content.",
+                "サーバに記録されている手続きと内容が一致しません。"
+            ),
+            next: say!(
+                lang,
+                "Run the same command again; a new enrolment begins.",
+                "同じコマンドを実行してください。新しい手続きとして始まります。"
+            ),
+        },
+        Some(
+            Code::Internal
+            | Code::ConfirmationMismatch
+            | Code::MalformedRequest
+            | Code::TooLarge
+            | Code::NotFound,
+        )
+        | None => Explanation {
+            what: {
+                let name = printable(&refusal.name);
+                say!(
+                    lang,
+                    "The server refuses ({name}). {detail}",
+                    "サーバが要求を受け付けませんでした({name})。{detail}"
+                )
+            },
+            next: say!(
+                lang,
+                "Run the same command again; if that doesn't help, install the newest agent or ask the bank.",
+                "同じコマンドを実行してください。解決しない場合は、最新の証明書発行アプリを使うか、銀行にお問い合わせください。"
+            ),
+        },
+    }
+}
+
+fn retry(lang: Lang, when: Option<String>, what: String, otherwise: String) -> Explanation {
+    let next = match when {
+        Some(time) => say!(
+            lang,
+            "Run the same command again after {time} (local time).",
+            "{time}(現地時刻)以降に、同じコマンドを実行してください。"
+        ),
+        None => otherwise,
+    };
+    Explanation { what, next }
+}

@@ -1,0 +1,137 @@
+//! What is going on, and what people are asked.
+
+use super::{Lang, say};
+use crate::{
+    certificate::{CertificateDetails, local_time, printable},
+    enrol::{Question, Step},
+    token::ManagementKeyOrigin,
+};
+
+/// A line of progress.
+pub(crate) fn step(step: &Step, lang: Lang) -> String {
+    match step {
+        Step::CheckingVersion => say!(
+            lang,
+            "Asking the server whether this agent is current …",
+            "証明書発行アプリのバージョンを確認しています…"
+        ),
+        Step::NewerAgent { newest, download } => {
+            let (newest, download) = (printable(newest), printable(download));
+            say!(
+                lang,
+                "A newer agent, {newest}, is available: {download}",
+                "新しいバージョン {newest} が公開されています: {download}"
+            )
+        }
+        Step::ClockDiffers { server_time } => {
+            let time = local_time(*server_time);
+            say!(
+                lang,
+                "This computer's clock differs from the server's ({time}). Please set it.",
+                "このパソコンの時計がサーバの時刻({time})とずれています。時計を合わせてください。"
+            )
+        }
+        Step::Resuming => say!(
+            lang,
+            "Going on with the enrolment that was interrupted.",
+            "中断した発行手続きを再開します。"
+        ),
+        Step::Authenticating => say!(lang, "Authenticating …", "認証しています…"),
+        Step::FactoryPin => say!(
+            lang,
+            "This token still has the factory's PIN. Choose your own: 6 to 8 characters, not easy to guess.",
+            "このトークンのPINは出荷時のままです。新しいPIN(6〜8文字、推測されにくいもの)を決めてください。"
+        ),
+        Step::PinReplaced => say!(lang, "The token has its new PIN.", "PINを変更しました。"),
+        Step::ReplacingManagementKey => say!(
+            lang,
+            "Replacing the factory's management key by a random one, kept on the token under the PIN …",
+            "出荷時の管理キーを、PINで保護された乱数のキーに置き換えています…"
+        ),
+        Step::PukForgotten => say!(
+            lang,
+            "The factory's PUK was replaced by a random one that nobody knows: if the PIN is ever blocked, the token must be reset and a new certificate obtained.",
+            "出荷時のPUKを、誰も知らない乱数に置き換えました。PINがロックされた場合は、トークンを初期化して証明書を取得し直す必要があります。"
+        ),
+        Step::ManagementKeyKept(ManagementKeyOrigin::Given) => say!(
+            lang,
+            "The management key that you gave stays as it is.",
+            "指定された管理キーは変更しません。"
+        ),
+        Step::ManagementKeyKept(_) => {
+            say!(lang, "The management key stays as it is.", "管理キーは変更しません。")
+        }
+        Step::GeneratingKey { slot, algorithm } if algorithm.is_rsa() => say!(
+            lang,
+            "Generating the key ({algorithm}) in slot {slot}. This takes some seconds; leave the token in place …",
+            "スロット{slot}に鍵({algorithm})を生成しています。数十秒かかることがあります。トークンを抜かないでください…"
+        ),
+        Step::GeneratingKey { slot, algorithm } => say!(
+            lang,
+            "Generating the key ({algorithm}) in slot {slot}; leave the token in place …",
+            "スロット{slot}に鍵({algorithm})を生成しています。トークンを抜かないでください…"
+        ),
+        Step::KeyFound { slot } => {
+            say!(lang, "The key is in slot {slot} already.", "鍵はスロット{slot}に生成済みです。")
+        }
+        Step::Attesting => say!(
+            lang,
+            "Fetching the token's attestation …",
+            "トークンの証明(アテステーション)を取得しています…"
+        ),
+        Step::Signing => say!(lang, "Signing the request …", "発行要求に署名しています…"),
+        Step::Touch => say!(lang, "Touch the token when it blinks.", "トークンが点滅したら触れてください。"),
+        Step::Requesting => say!(lang, "Requesting the certificate …", "証明書の発行を要求しています…"),
+        Step::Writing { slot } => {
+            say!(
+                lang,
+                "Writing the certificate to slot {slot} …",
+                "証明書をスロット{slot}に書き込んでいます…"
+            )
+        }
+        Step::Confirming => say!(lang, "Confirming to the bank …", "銀行に完了を通知しています…"),
+        Step::Erasing { slot } => say!(
+            lang,
+            "Erasing key and certificate of slot {slot} …",
+            "スロット{slot}の鍵と証明書を消去しています…"
+        ),
+    }
+}
+
+/// A question, without the hint how to answer.
+pub(crate) fn question(question: &Question, lang: Lang) -> String {
+    match question {
+        Question::Overwrite { slot, certificate } => {
+            let what = content(certificate.as_deref(), lang);
+            say!(
+                lang,
+                "Slot {slot} holds {what}. It will be destroyed for ever. Overwrite it?",
+                "スロット{slot}には{what}があります。上書きすると元に戻せません。上書きしますか?"
+            )
+        }
+        Question::Erase { token, slot, certificate } => {
+            let what = content(certificate.as_deref(), lang);
+            let serial = printable(&token.serial);
+            say!(
+                lang,
+                "Slot {slot} of token {serial} holds {what}. It will be destroyed for ever. Erase it?",
+                "トークン{serial}のスロット{slot}には{what}があります。消去すると元に戻せません。消去しますか?"
+            )
+        }
+    }
+}
+
+fn content(certificate: Option<&CertificateDetails>, lang: Lang) -> String {
+    match certificate {
+        Some(details) => {
+            let subject = printable(&details.subject);
+            let until = local_time(details.not_after);
+            say!(
+                lang,
+                "a key and the certificate of “{subject}”, valid until {until}",
+                "鍵と証明書(「{subject}」、有効期限 {until})"
+            )
+        }
+        None => say!(lang, "a key", "鍵"),
+    }
+}

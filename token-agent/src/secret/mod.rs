@@ -1,0 +1,122 @@
+//! PINs, passwords and codes: typed without echo, or read from a file or a file descriptor; never from arguments or the
+//! environment. They are wiped when dropped and have no `Debug`.
+
+mod source;
+pub(crate) mod terminal;
+
+use zeroize::Zeroizing;
+
+pub(crate) use source::{SecretError, SecretSource};
+
+/// A password or a code.
+pub(crate) struct Secret(Zeroizing<String>);
+
+impl Secret {
+    pub(crate) fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A PIN or PUK: 1 to 8 octets.
+pub(crate) struct Pin(Zeroizing<Vec<u8>>);
+
+/// Why a PIN isn't taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WeakPin {
+    #[error("a PIN has 6 to 8 characters")]
+    Length,
+    #[error("a PIN has digits, letters and ASCII punctuation only")]
+    Characters,
+    #[error("this is the factory's PIN or PUK")]
+    Factory,
+    #[error("this PIN is too easy to guess")]
+    Trivial,
+    #[error("the two PINs are different")]
+    Different,
+}
+
+impl Pin {
+    const FACTORY_PIN: &[u8] = b"123456";
+    const FACTORY_PUK: &[u8] = b"12345678";
+
+    /// Takes a PIN that the token shall judge; `None` when it can't be one.
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        (1..=8).contains(&text.len()).then(|| Self(Zeroizing::new(text.as_bytes().to_vec())))
+    }
+
+    /// Takes a PIN that is to be set.
+    ///
+    /// # Errors
+    /// [`WeakPin`] when it isn't 6 to 8 characters, is the factory's, one character repeated, or a row up or down.
+    pub(crate) fn chosen(text: &str) -> Result<Self, WeakPin> {
+        let octets = text.as_bytes();
+        if !octets.iter().all(u8::is_ascii_graphic) {
+            return Err(WeakPin::Characters);
+        }
+        if !(6..=8).contains(&octets.len()) {
+            return Err(WeakPin::Length);
+        }
+        if octets == Self::FACTORY_PIN || octets == Self::FACTORY_PUK {
+            return Err(WeakPin::Factory);
+        }
+        let steps_by = |step: u8| octets.windows(2).all(|pair| pair[0].wrapping_add(step) == pair[1]);
+        let repeats = |length: usize| octets.chunks(length).all(|part| part == &octets[..length]);
+        if steps_by(0) || steps_by(1) || steps_by(u8::MAX) || repeats(2) || repeats(3) || repeats(4) {
+            return Err(WeakPin::Trivial);
+        }
+        Ok(Self(Zeroizing::new(octets.to_vec())))
+    }
+
+    /// Takes octets as they are, at most eight.
+    pub(crate) fn of_octets(octets: Zeroizing<Vec<u8>>) -> Self {
+        Self(octets)
+    }
+
+    pub(crate) fn factory() -> Self {
+        Self(Zeroizing::new(Self::FACTORY_PIN.to_vec()))
+    }
+
+    pub(crate) fn factory_puk() -> Self {
+        Self(Zeroizing::new(Self::FACTORY_PUK.to_vec()))
+    }
+
+    pub(crate) fn is_factory(&self) -> bool {
+        *self.0 == Self::FACTORY_PIN
+    }
+
+    /// At most 8 octets.
+    pub(crate) fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chosen_pins_are_neither_short_nor_easy() {
+        for good in ["862915", "27182818", "pa55-wrd", "135792"] {
+            assert!(Pin::chosen(good).is_ok(), "{good} was refused");
+        }
+        for (bad, why) in [
+            ("12345", WeakPin::Length),
+            ("123456789", WeakPin::Length),
+            ("12 4567", WeakPin::Characters),
+            ("１２３４５６", WeakPin::Characters),
+            ("123456", WeakPin::Factory),
+            ("12345678", WeakPin::Factory),
+            ("000000", WeakPin::Trivial),
+            ("234567", WeakPin::Trivial),
+            ("987654", WeakPin::Trivial),
+            ("121212", WeakPin::Trivial),
+            ("789789", WeakPin::Trivial),
+        ] {
+            assert_eq!(Pin::chosen(bad).err(), Some(why), "{bad}");
+        }
+    }
+}

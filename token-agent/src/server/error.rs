@@ -1,0 +1,83 @@
+//! Why the server didn't do what was asked. The words for people stand in `messages`.
+
+use ca_wire::problem::Code;
+use jiff::Timestamp;
+
+/// The server's refusal, read from its problem details.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// `None` for a code that this agent doesn't know.
+    pub(crate) code: Option<Code>,
+    /// The code as the server wrote it.
+    pub(crate) name: String,
+    pub(crate) detail: Option<String>,
+    pub(crate) retry_at: Option<Timestamp>,
+    pub(crate) support_id: Option<String>,
+}
+
+impl Refusal {
+    /// Whether the same enrolment may succeed later. Any other refusal is its last word: the server gives it again to
+    /// every repetition with the same idempotency key.
+    pub(crate) fn may_pass_later(&self) -> bool {
+        matches!(
+            self.code,
+            Some(
+                Code::Throttled
+                    | Code::OutsideHours
+                    | Code::Unavailable
+                    | Code::Internal
+                    | Code::BearerInvalid
+                    | Code::ChallengeExpired
+                    | Code::AuthenticationFailed
+                    | Code::AgentTooOld
+            )
+        )
+    }
+}
+
+/// A failure at the server or on the way to it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServerError {
+    #[error("{0} is not an https address")]
+    NotHttps(String),
+    #[error("the file of authorities {0} holds no certificate that can be used")]
+    Authorities(String),
+    #[error("{0} is not a proxy's address")]
+    Proxy(String),
+    #[error("the HTTPS client can't be set up")]
+    Setup(#[source] reqwest::Error),
+    #[error("the server didn't answer in time")]
+    Timeout(#[source] reqwest::Error),
+    #[error("the server's certificate is not accepted")]
+    Certificate(#[source] reqwest::Error),
+    #[error("the proxy asks for a user name and password")]
+    ProxyAuthentication(#[source] reqwest::Error),
+    #[error("the server can't be reached")]
+    Unreachable(#[source] reqwest::Error),
+    #[error("the connection to the server broke")]
+    Broken(#[source] reqwest::Error),
+    #[error("the server points elsewhere, with status {0}")]
+    Redirected(u16),
+    #[error("the answer is larger than {0} octets")]
+    TooLarge(u64),
+    #[error("the answer with status {0} is not one of this API")]
+    NotUnderstood(u16),
+    #[error("the server refuses: {}", .0.name)]
+    Refused(Refusal),
+}
+
+impl ServerError {
+    /// Whether it says nothing about the enrolment: the same request may succeed later.
+    pub(crate) fn may_pass_later(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.may_pass_later(),
+            _ => true,
+        }
+    }
+
+    /// Whether opening the enrolment again gives what was missing.
+    pub(crate) fn asks_to_open_again(&self) -> bool {
+        let code = if let Self::Refused(refusal) = self { refusal.code } else { None };
+        matches!(code, Some(Code::BearerInvalid | Code::ChallengeExpired))
+    }
+}

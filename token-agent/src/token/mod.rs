@@ -1,0 +1,76 @@
+//! What the agent asks of a token. [`yubikey_piv`] answers it through PC/SC; the flows know nothing else.
+
+mod error;
+#[cfg(test)]
+pub(crate) mod fake;
+mod types;
+pub(crate) mod yubikey_piv;
+
+pub(crate) use error::TokenError;
+pub(crate) use types::{
+    Attestation, Firmware, Identifiers, KIND, KeyAlgorithm, KeyPresence, KeySpec, ManagementKey,
+    ManagementKeyOrigin, PinPolicy, PinStatus, Reader, ReaderState, Slot, SlotState, TokenIdentity,
+    TouchPolicy,
+};
+
+use crate::secret::Pin;
+
+/// The tokens that are connected.
+pub(crate) trait TokenDriver {
+    /// Every reader with what is in it. No reader at all is an empty list.
+    fn readers(&self) -> Result<Vec<Reader>, TokenError>;
+
+    /// Opens the token with this serial.
+    fn open(&self, serial: &str) -> Result<Box<dyn Token>, TokenError>;
+}
+
+/// One opened token. Dropping it resets the card, so that no PIN stays verified.
+pub(crate) trait Token {
+    /// Serial and firmware.
+    fn identity(&self) -> &TokenIdentity;
+
+    /// Whether the PIN is the factory's and how many tries are left. Forgets a PIN that was verified before.
+    fn pin_status(&mut self) -> Result<PinStatus, TokenError>;
+
+    /// Verifies the PIN for what follows.
+    fn verify_pin(&mut self, pin: &Pin) -> Result<(), TokenError>;
+
+    /// Changes the PIN and verifies the new one.
+    fn change_pin(&mut self, current: &Pin, new: &Pin) -> Result<(), TokenError>;
+
+    /// Replaces the factory's PUK; `false` when it had been replaced before.
+    fn replace_factory_puk(&mut self, new: &Pin) -> Result<bool, TokenError>;
+
+    /// Authenticates with the management key: the one kept on the token under the PIN, else the factory's, else
+    /// `given`. The PIN must have been verified.
+    fn unlock(&mut self, given: Option<&ManagementKey>) -> Result<ManagementKeyOrigin, TokenError>;
+
+    /// Replaces the management key, after [`Token::unlock`], by a random one that is kept on the token under the PIN.
+    /// Wherever it is interrupted, [`Token::unlock`] still succeeds.
+    fn protect_management_key(&mut self, new: &ManagementKey) -> Result<(), TokenError>;
+
+    /// What a slot holds.
+    fn slot(&mut self, slot: Slot) -> Result<SlotState, TokenError>;
+
+    /// Generates a key, over whatever was there; returns the DER of its `SubjectPublicKeyInfo`. Takes seconds for RSA.
+    fn generate(&mut self, slot: Slot, spec: KeySpec) -> Result<Vec<u8>, TokenError>;
+
+    /// The maker's attestation of the slot's key; `None` when there is no key, or an imported one.
+    fn attest(&mut self, slot: Slot) -> Result<Option<Attestation>, TokenError>;
+
+    /// Signs a message with the slot's key: ECDSA (DER) with the hash of the curve's size, or PKCS #1 v1.5 with
+    /// SHA-256.
+    fn sign(&mut self, slot: Slot, algorithm: KeyAlgorithm, message: &[u8]) -> Result<Vec<u8>, TokenError>;
+
+    /// Writes a certificate (DER) to the slot.
+    fn write_certificate(&mut self, slot: Slot, certificate: &[u8]) -> Result<(), TokenError>;
+
+    /// Deletes the slot's certificate; nothing happens when there is none.
+    fn delete_certificate(&mut self, slot: Slot) -> Result<(), TokenError>;
+
+    /// Writes a new CHUID and CCC, by which Windows notices that the token's content changed.
+    fn write_identifiers(&mut self, identifiers: &Identifiers) -> Result<(), TokenError>;
+
+    /// Makes the slot's key unusable for ever: deletes it (firmware 5.7), or generates another over it.
+    fn destroy_key(&mut self, slot: Slot) -> Result<(), TokenError>;
+}

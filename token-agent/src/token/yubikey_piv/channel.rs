@@ -1,0 +1,124 @@
+//! The few commands that carry a PIN or that the `yubikey` crate lacks, sent over a connection of our own.
+//!
+//! The card's state (the application selected, the PIN verified, the management key authenticated) belongs to the card,
+//! not to the connection, so what is done here holds for the crate's connection too.
+
+use std::ffi::CString;
+
+use zeroize::Zeroizing;
+
+use crate::{
+    secret::Pin,
+    token::{Slot, TokenError},
+};
+
+const VERIFY: u8 = 0x20;
+const CHANGE_REFERENCE_DATA: u8 = 0x24;
+/// MOVE KEY; to destination `FF` it deletes (firmware 5.7).
+const MOVE_KEY: u8 = 0xf6;
+
+/// Which secret a command is about, as the key reference of NIST SP 800-73-4, table 4b.
+#[derive(Clone, Copy)]
+pub(super) enum Reference {
+    Pin = 0x80,
+    Puk = 0x81,
+}
+
+/// A shared connection that leaves the card as it is when it goes.
+pub(super) struct Channel(Option<pcsc::Card>);
+
+impl Channel {
+    pub(super) fn connect(reader: &str) -> Result<Self, TokenError> {
+        let fail = |error| TokenError::from_pcsc(error, "open the token");
+        let name = CString::new(reader).map_err(|_| TokenError::Malformed("its reader's name"))?;
+        let context = pcsc::Context::establish(pcsc::Scope::System).map_err(fail)?;
+        let card = context.connect(&name, pcsc::ShareMode::Shared, pcsc::Protocols::T1).map_err(fail)?;
+        Ok(Self(Some(card)))
+    }
+
+    /// VERIFY (SP 800-73-4 part 2, 3.2.1).
+    pub(super) fn verify_pin(&mut self, pin: &Pin) -> Result<(), TokenError> {
+        let mut command = Zeroizing::new(vec![0, VERIFY, 0, Reference::Pin as u8, 8]);
+        command.extend_from_slice(&*padded(pin));
+        refusal(self.transmit(&command, "verify the PIN")?, "verify the PIN")
+    }
+
+    /// CHANGE REFERENCE DATA (SP 800-73-4 part 2, 3.2.2).
+    pub(super) fn change(&mut self, which: Reference, current: &Pin, new: &Pin) -> Result<(), TokenError> {
+        let action = match which {
+            Reference::Pin => "change the PIN",
+            Reference::Puk => "change the PUK",
+        };
+        let mut command = Zeroizing::new(vec![0, CHANGE_REFERENCE_DATA, 0, which as u8, 16]);
+        command.extend_from_slice(&*padded(current));
+        command.extend_from_slice(&*padded(new));
+        refusal(self.transmit(&command, action)?, action)
+    }
+
+    /// Deletes a slot's key; a slot without one is as good.
+    pub(super) fn delete_key(&mut self, slot: Slot) -> Result<(), TokenError> {
+        let action = "delete the key";
+        match self.transmit(&[0, MOVE_KEY, 0xff, slot.number()], action)? {
+            0x9000 | 0x6a88 => Ok(()),
+            status => Err(TokenError::Status { action, status }),
+        }
+    }
+
+    fn transmit(&mut self, command: &[u8], action: &'static str) -> Result<u16, TokenError> {
+        let fail = |error| TokenError::from_pcsc(error, action);
+        let card = self.0.as_mut().ok_or(TokenError::Removed)?;
+        let transaction = card.transaction().map_err(fail)?;
+        let mut buffer = [0; 258];
+        let answer = transaction.transmit(command, &mut buffer).map_err(fail)?;
+        let status = answer.last_chunk::<2>().copied().ok_or(TokenError::Malformed(action))?;
+        transaction.end(pcsc::Disposition::LeaveCard).map_err(|(_, error)| fail(error))?;
+        Ok(u16::from_be_bytes(status))
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        if let Some(card) = self.0.take() {
+            // A card that is gone needs no goodbye.
+            let _ = card.disconnect(pcsc::Disposition::LeaveCard);
+        }
+    }
+}
+
+fn padded(pin: &Pin) -> Zeroizing<[u8; 8]> {
+    let mut block = Zeroizing::new([0xff; 8]);
+    block[..pin.expose().len()].copy_from_slice(pin.expose());
+    block
+}
+
+fn refusal(status: u16, action: &'static str) -> Result<(), TokenError> {
+    match status {
+        0x9000 => Ok(()),
+        0x6983 | 0x63c0 => Err(TokenError::PinBlocked),
+        0x63c1..=0x63cf => Err(TokenError::PinWrong { tries_left: (status & 0xf) as u8 }),
+        // The new value breaks a rule of the token, such as the PIN complexity of firmware 5.7.
+        0x6985 | 0x6a80 => Err(TokenError::PinRefused),
+        status => Err(TokenError::Status { action, status }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_pins_are_padded_with_ff() {
+        let pin = Pin::new("246810").expect("a PIN");
+        assert_eq!(*padded(&pin), *b"246810\xff\xff");
+    }
+
+    #[test]
+    fn status_words_tell_the_tries() {
+        assert!(refusal(0x9000, "x").is_ok());
+        assert!(matches!(refusal(0x63c2, "x"), Err(TokenError::PinWrong { tries_left: 2 })));
+        assert!(matches!(refusal(0x63c0, "x"), Err(TokenError::PinBlocked)));
+        assert!(matches!(refusal(0x6983, "x"), Err(TokenError::PinBlocked)));
+        assert!(matches!(refusal(0x6985, "x"), Err(TokenError::PinRefused)));
+        assert!(matches!(refusal(0x6f00, "x"), Err(TokenError::Status { status: 0x6f00, .. })));
+    }
+}
