@@ -3,5 +3,7 @@
 
 pub mod ceremony;
 pub mod cli;
+pub mod journal;
+pub mod signer;
 pub mod token;
 pub mod worker;

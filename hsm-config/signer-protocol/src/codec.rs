@@ -3,10 +3,13 @@
 //! No peer makes the other allocate on its word alone: the claimed length is judged before anything is read, a buffer
 //! grows only with the octets that really arrived, and a frame that was begun must end within a time limit.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 use crate::message::{Request, RequestBody};
 
@@ -73,6 +76,20 @@ pub async fn read_frame<R: AsyncRead + Unpin>(
     reader: &mut R,
     limits: &Limits,
 ) -> Result<Option<Vec<u8>>, FrameError> {
+    let frame = read_gated_frame(reader, limits, None).await?;
+    Ok(frame.map(|(body, _)| body))
+}
+
+/// [`read_frame`], with a gate that bounds how many frames over [`MAX_FRAME`] are in memory at once. The caller keeps
+/// the permit as long as the frame.
+///
+/// # Errors
+/// As [`read_frame`]; waiting at the gate counts towards [`Limits::frame_time`].
+pub async fn read_gated_frame<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    limits: &Limits,
+    gate: Option<&Arc<Semaphore>>,
+) -> Result<Option<(Vec<u8>, Option<OwnedSemaphorePermit>)>, FrameError> {
     let mut length = [0_u8; 4];
     if reader.read(&mut length[..1]).await? == 0 {
         return Ok(None);
@@ -80,10 +97,16 @@ pub async fn read_frame<R: AsyncRead + Unpin>(
     let rest = async {
         reader.read_exact(&mut length[1..]).await?;
         let length = u32::from_be_bytes(length) as usize;
-        read_body(reader, length, limits).await
+        let permit = match gate {
+            Some(gate) if length > MAX_FRAME && length <= limits.frame => {
+                Some(Arc::clone(gate).acquire_owned().await.map_err(io::Error::other)?)
+            }
+            _ => None,
+        };
+        Ok((read_body(reader, length, limits).await?, permit))
     };
     match tokio::time::timeout(limits.frame_time, rest).await {
-        Ok(body) => body.map(Some),
+        Ok(frame) => frame.map(Some),
         Err(_) => Err(FrameError::Stalled(limits.frame_time)),
     }
 }

@@ -39,6 +39,7 @@ pub enum RequestBody {
         /// other bytes it is refused.
         intent: Uuid,
         /// SHA-256 head of the authority's audit chain when the intent was committed; kept in the journal.
+        #[serde(with = "serde_bytes")]
         audit_head: [u8; 32],
         /// DER of the `TBSCertificate` (RFC 5280, 4.1).
         #[serde(with = "serde_bytes")]
@@ -49,6 +50,7 @@ pub enum RequestBody {
         /// The issuing key.
         key: KeyLabel,
         /// SHA-256 head of the authority's audit chain.
+        #[serde(with = "serde_bytes")]
         audit_head: [u8; 32],
         /// DER of the `TBSCertList` (RFC 5280, 5.1).
         #[serde(with = "serde_bytes")]
@@ -67,6 +69,7 @@ pub enum RequestBody {
         /// The issuing key whose certificates are revoked.
         key: KeyLabel,
         /// SHA-256 head of the authority's audit chain.
+        #[serde(with = "serde_bytes")]
         audit_head: [u8; 32],
         /// The certificates.
         revocations: Vec<RevocationEntry>,
@@ -166,6 +169,7 @@ pub struct JournalPosition {
     /// Counts from 1.
     pub sequence: u64,
     /// The entry's chained SHA-256.
+    #[serde(with = "serde_bytes")]
     pub hash: [u8; 32],
 }
 
@@ -190,6 +194,7 @@ pub enum EntryBody {
         /// The intent.
         intent: Uuid,
         /// The authority's audit head.
+        #[serde(with = "serde_bytes")]
         audit_head: [u8; 32],
         /// What was signed.
         #[serde(with = "serde_bytes")]
@@ -203,6 +208,7 @@ pub enum EntryBody {
         /// The issuing key.
         key: KeyLabel,
         /// The authority's audit head.
+        #[serde(with = "serde_bytes")]
         audit_head: [u8; 32],
         /// What was signed.
         #[serde(with = "serde_bytes")]
@@ -216,6 +222,7 @@ pub enum EntryBody {
         /// The issuing key.
         key: KeyLabel,
         /// The authority's audit head.
+        #[serde(with = "serde_bytes")]
         audit_head: [u8; 32],
         /// Which, when and why.
         revocation: RevocationEntry,

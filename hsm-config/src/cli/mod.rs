@@ -1,6 +1,9 @@
 //! The command line of `inro-hsm`. Logs go to standard error; standard output carries results only.
 
 mod ceremony;
+mod journal;
+mod latch;
+mod signer;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -22,6 +25,12 @@ struct Arguments {
 enum Command {
     /// Make an authority's keys and first certificates by a reviewed specification.
     Ceremony(ceremony::Arguments),
+    /// Serve keys to the authority on a Unix socket.
+    Signer(signer::Arguments),
+    /// Check or show a signer's journal.
+    Journal(journal::Arguments),
+    /// Look at, or clear, the latch that a refused PIN sets.
+    Latch(latch::Arguments),
     /// Holds a PKCS#11 module for a signer or a ceremony, which starts it; not for people.
     #[command(hide = true)]
     Worker,
@@ -33,6 +42,9 @@ pub fn run() -> ExitCode {
     start_log();
     match arguments.command {
         Command::Ceremony(arguments) => ceremony::run(&arguments),
+        Command::Signer(arguments) => outcome(signer::run(&arguments)),
+        Command::Journal(arguments) => outcome(journal::run(arguments)),
+        Command::Latch(arguments) => outcome(latch::run(arguments)),
         Command::Worker => outcome(process::run().map_err(Into::into)),
     }
 }

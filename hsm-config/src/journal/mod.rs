@@ -1,0 +1,152 @@
+//! The signer's memory: an append-only, hash-chained file of everything that it signed or was told to hold revoked.
+//!
+//! The invariant: an entry is on the disk before anybody hears of it. Appends are collected by one writer thread,
+//! written and synced together, and only then acknowledged; a batch that can't be made durable is cut off again and
+//! refused. What is acknowledged is never changed, reordered or removed.
+//!
+//! | file | job |
+//! | --- | --- |
+//! | `frame` | frames and the chain of hashes |
+//! | `record` | what a frame's body says |
+//! | `serial` | serial numbers as keys, and the few fields the index needs from DER |
+//! | `index` | what policy asks of the past, in memory |
+//! | `open` | creating, locking and re-reading the file |
+//! | `writer` | the thread that appends |
+//! | `verify` | the offline check |
+
+mod frame;
+mod index;
+mod open;
+mod record;
+mod serial;
+mod storage;
+pub mod verify;
+mod writer;
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    thread::JoinHandle,
+};
+
+use jiff::Timestamp;
+use signer_protocol::message::{Entry, EntryBody, JournalPosition};
+use tokio::sync::{mpsc, oneshot};
+
+pub use frame::MAX_BODY;
+pub use index::{CrlState, Index, KeyIndex, Revoked};
+pub use open::OpenError;
+pub use serial::{Serial, SerialError, not_after};
+
+/// The signer's clock. A plain function, so that a test can have another.
+pub type Now = fn() -> Timestamp;
+
+/// Appends that wait for the writer before callers wait too.
+const QUEUE: usize = 1024;
+
+/// An open journal; cheap to clone. The file stays locked until the last clone is gone and the writer has ended.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    index: Arc<RwLock<Index>>,
+    reading: File,
+    jobs: Option<mpsc::Sender<writer::Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// Why entries were not appended. None of them is in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The file couldn't be written or synced; what was written is cut off again.
+    #[error("the journal can't be written: {0}")]
+    Io(Arc<io::Error>),
+    /// The clock is behind the last entry, at this time.
+    #[error("the clock is behind the journal's last entry of {0}")]
+    ClockBehind(Timestamp),
+    /// An intent or serial number that the journal has already, or a body that can't be read back.
+    #[error("the entry contradicts the journal: {0}")]
+    Contradiction(String),
+    /// The writer is gone, which happens at shutdown only.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl Journal {
+    /// Opens a journal, or creates an empty one, and locks it against other processes. Reads and checks all of it.
+    /// The incomplete end that a crash leaves is cut off with a line in the log.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the file is locked, unreadable, or inconsistent anywhere but in an incomplete end; the error
+    /// names the entry.
+    pub fn open(path: &Path, now: Now) -> Result<Self, OpenError> {
+        let open::Opened { file, index } = open::open(path)?;
+        let io = |source| OpenError::Io { path: path.to_owned(), source };
+        let reading = File::open(path).map_err(io)?;
+        let index = Arc::new(RwLock::new(index));
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let writer = writer::Writer::new(Box::new(file), Arc::clone(&index), now);
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(io)?;
+        let inner = Inner { path: path.to_owned(), index, reading, jobs: Some(jobs), writer: Some(thread) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// The past as policy asks for it. Don't hold it across an await: the writer waits for it.
+    pub fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.inner.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last entry's position; `None` for an empty journal.
+    pub fn last(&self) -> Option<JournalPosition> {
+        let index = self.index();
+        (index.entries() > 0).then(|| JournalPosition { sequence: index.entries(), hash: index.head() })
+    }
+
+    /// Appends entries, all or none, and returns their positions once they are on the disk. A revocation that the
+    /// journal has already isn't written again: its position is the old one.
+    ///
+    /// # Errors
+    /// [`AppendError`]; then none of the entries is in the journal.
+    pub async fn append(&self, bodies: Vec<EntryBody>) -> Result<Vec<JournalPosition>, AppendError> {
+        let (reply, receiver) = oneshot::channel();
+        let jobs = self.inner.jobs.as_ref().ok_or(AppendError::Closed)?;
+        jobs.send(writer::Job { bodies, reply }).await.map_err(|_| AppendError::Closed)?;
+        receiver.await.map_err(|_| AppendError::Closed)?
+    }
+
+    /// Reads one entry; `None` beyond the end.
+    ///
+    /// # Errors
+    /// When the file can't be read, or no longer holds what it held when it was opened.
+    pub fn read(&self, sequence: u64) -> io::Result<Option<Entry>> {
+        let Some(place) = self.index().place(sequence) else { return Ok(None) };
+        let (hash, body) = frame::read_at(&self.inner.reading, place)?;
+        let record =
+            record::decode(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Some(Entry { position: JournalPosition { sequence, hash }, at: record.at, body: record.body }))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(writer) = self.writer.take() {
+            // A panic in there was reported by the runtime; there is nothing left to save.
+            let _ = writer.join();
+        }
+    }
+}

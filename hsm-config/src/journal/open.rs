@@ -1,0 +1,162 @@
+//! Creating, locking and re-reading the file.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{
+    frame::{self, HEADER, Next, Scanner},
+    index::{Change, Index},
+    record::{self, Record},
+    storage::Storage,
+};
+
+/// Why a journal isn't opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It can't be created, read or cut.
+    #[error("the journal {path:?} can't be opened")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("the journal {path:?} is in use by another process: a journal belongs to one signer")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no journal.
+    #[error("{path:?} is not a journal, or its first {HEADER} octets are damaged")]
+    NoJournal {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was damaged or changed.
+    #[error(
+        "the journal {path:?} is damaged at entry {sequence} (octet {offset}): {fault}. Don't repair it by hand: \
+         keep it, restore the signer's last good copy and compare both with the authority's ledger"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The first bad entry, counted from 1.
+        sequence: u64,
+        /// Where it begins.
+        offset: u64,
+        /// What is wrong.
+        fault: String,
+    },
+}
+
+/// A locked file, positioned nowhere in particular, and what it holds.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) file: File,
+    pub(super) index: Index,
+}
+
+pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    if !path.try_exists().map_err(io)? {
+        create(path).map_err(io)?;
+    }
+    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
+    lock(&file, path)?;
+    let scanned = scan(&file, path, |_| {})?;
+    if let Some(octets) = scanned.torn {
+        tracing::warn!(
+            journal = %path.display(),
+            after = scanned.index.entries(),
+            octets,
+            "the journal ends in an incomplete entry, which nobody was told of: cut off"
+        );
+        Storage::truncate(&mut file, scanned.index.end()).map_err(io)?;
+    }
+    Ok(Opened { file, index: scanned.index })
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
+    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+        if error == rustix::io::Errno::WOULDBLOCK {
+            OpenError::Locked { path: path.to_owned() }
+        } else {
+            OpenError::Io { path: path.to_owned(), source: error.into() }
+        }
+    })
+}
+
+/// Puts an empty journal in place whole: written under another name, linked, and the folder synced. A link, unlike a
+/// rename, never replaces a journal that appeared meanwhile.
+fn create(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".new-{}", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(&frame::new_header()?)?;
+    file.sync_all()?;
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => File::open(folder)?.sync_all()?,
+    }
+    tracing::info!(journal = %path.display(), "created an empty journal");
+    Ok(())
+}
+
+/// What a whole file holds.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    pub(super) index: Index,
+    /// Octets of an incomplete end.
+    pub(super) torn: Option<u64>,
+}
+
+/// Reads and checks every entry of `file`, from its begin.
+pub(super) fn scan(file: &File, path: &Path, mut each: impl FnMut(&Record)) -> Result<Scanned, OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut header = [0; HEADER];
+    let no_journal = || OpenError::NoJournal { path: path.to_owned() };
+    reader.read_exact(&mut header).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => no_journal(),
+        _ => io(error),
+    })?;
+    let genesis = frame::genesis(&header).ok_or_else(no_journal)?;
+    let mut index = Index::new(genesis);
+    let mut scanner = Scanner::new(reader, genesis);
+    loop {
+        let damaged = |index: &Index, fault: String| OpenError::Damaged {
+            path: path.to_owned(),
+            sequence: index.entries() + 1,
+            offset: index.end(),
+            fault,
+        };
+        match scanner.next().map_err(io)? {
+            Next::Frame(place, hash) => {
+                let record =
+                    record::decode(scanner.body()).map_err(|error| damaged(&index, error.to_string()))?;
+                let change = Change::of(&record.body).map_err(|fault| damaged(&index, fault))?;
+                index.check(record.at, &change).map_err(|fault| damaged(&index, fault))?;
+                each(&record);
+                index.push(place, hash, record.at, change);
+            }
+            Next::End => return Ok(Scanned { index, torn: None }),
+            Next::Torn { octets } => return Ok(Scanned { index, torn: Some(octets) }),
+            Next::Damaged(fault) => return Err(damaged(&index, fault.to_owned())),
+        }
+    }
+}

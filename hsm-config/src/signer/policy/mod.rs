@@ -1,0 +1,61 @@
+//! What each key may sign: pure functions over the parsed structure, the key's own configuration, the journal's index
+//! and the time. Nothing here signs, waits, or trusts the caller.
+//!
+//! | file | judges |
+//! | --- | --- |
+//! | `structure` | strict DER, sizes, names, times and extensions, for all of them |
+//! | `key` | what an issuing or responder key is, read out of its certificate |
+//! | `certificate` | `TBSCertificate` by an issuing key |
+//! | `extensions` | the extensions of a `TBSCertificate` |
+//! | `subject_key` | the key that a certificate is for |
+//! | `crl` | `TBSCertList` by an issuing key |
+//! | `ocsp` | OCSP `ResponseData` by a responder key |
+//! | `revocation` | what may be recorded as revoked |
+
+pub mod certificate;
+pub mod crl;
+mod extensions;
+pub mod key;
+pub mod ocsp;
+pub mod revocation;
+mod structure;
+mod subject_key;
+
+use jiff::{SignedDuration, Timestamp};
+use signer_protocol::message::{Refusal, RefusalCode};
+
+use crate::journal::Index;
+
+/// How far a structure's own time may be from the signer's clock.
+pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(10);
+
+/// A refusal with its particulars.
+pub(crate) fn refuse<T>(code: RefusalCode, detail: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { code, detail: detail.into() })
+}
+
+/// The signer's clock may not be behind the journal's last entry: a clock that was set back would let the past be
+/// signed again.
+///
+/// # Errors
+/// [`RefusalCode::ClockBehind`].
+pub fn clock(now: Timestamp, past: &Index) -> Result<(), Refusal> {
+    match past.last_at() {
+        Some(last) if now < last => refuse(
+            RefusalCode::ClockBehind,
+            format!("the signer's clock says {now}, the journal's last entry is of {last}"),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a time in a structure is within [`CLOCK_TOLERANCE`] of now.
+fn near(what: &str, at: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+    if at.duration_since(now).abs() <= CLOCK_TOLERANCE {
+        return Ok(());
+    }
+    refuse(
+        RefusalCode::OutsideValidity,
+        format!("{what} {at} is more than {} minutes from now, {now}", CLOCK_TOLERANCE.as_mins()),
+    )
+}

@@ -1,0 +1,242 @@
+//! From a request to its reply. The order is the invariant: recorded? → reserved → judged → signed and verified → in
+//! the journal, durably → reply.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+use signer_protocol::message::{
+    EntryBody, KeyLabel, Refusal, RefusalCode, ReplyBody, RequestBody, Signed, Status,
+};
+use tokio::{
+    sync::{Mutex, RwLock},
+    time::Instant,
+};
+
+use super::{
+    config::{Key, Role},
+    policy::{self, key::IssuingKey, key::ResponderKey, refuse},
+    reservation::Reservations,
+    token::{Token, TokenError, TokenKey},
+};
+use crate::journal::{AppendError, Journal, Now};
+
+mod certificate;
+mod crl;
+mod ocsp;
+mod read;
+mod revoke;
+
+/// Everything that a request is answered with.
+#[derive(Debug)]
+pub(super) struct Service {
+    name: String,
+    keys: HashMap<KeyLabel, KeyState>,
+    certificates: Vec<(KeyLabel, Vec<u8>)>,
+    journal: Journal,
+    token: Token,
+    reservations: Reservations,
+    now: Now,
+}
+
+/// A key, and what is going on with it.
+#[derive(Debug)]
+struct KeyState {
+    role: Arc<Role>,
+    token: TokenKey,
+    /// One CRL at a time.
+    crl: Mutex<()>,
+    /// Held for reading while a revocation is journaled, for writing while a CRL is judged for the last time and
+    /// journaled: no CRL enters the journal after a revocation that it leaves out.
+    revoking: RwLock<()>,
+    /// OCSP responses that no journal entry counts yet.
+    uncounted: AtomicU64,
+}
+
+/// Why a request isn't done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ServiceError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    LockedOut(String),
+}
+
+impl From<TokenError> for ServiceError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Unavailable(reason) => Self::Unavailable(reason),
+            TokenError::LockedOut(remedy) => Self::LockedOut(remedy),
+        }
+    }
+}
+
+impl From<AppendError> for ServiceError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::ClockBehind(_) => {
+                Self::Refused(Refusal { code: RefusalCode::ClockBehind, detail: error.to_string() })
+            }
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for ServiceError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unavailable(format!("the journal can't be read: {error}"))
+    }
+}
+
+impl From<ServiceError> for ReplyBody {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Refused(refusal) => Self::Refused(refusal),
+            ServiceError::Unavailable(reason) => Self::Unavailable { reason },
+            ServiceError::LockedOut(remedy) => Self::LockedOut { remedy },
+        }
+    }
+}
+
+type Outcome<T> = Result<T, ServiceError>;
+
+impl Service {
+    pub(super) fn new(name: String, keys: Vec<Key>, journal: Journal, token: Token, now: Now) -> Self {
+        let certificates = keys.iter().map(|key| (key.label().clone(), key.certificate.clone())).collect();
+        let keys = keys
+            .into_iter()
+            .zip(token.keys())
+            .map(|(key, token)| {
+                let state = KeyState {
+                    role: Arc::new(key.role),
+                    token: token.clone(),
+                    crl: Mutex::new(()),
+                    revoking: RwLock::new(()),
+                    uncounted: AtomicU64::new(0),
+                };
+                (token.label.clone(), state)
+            })
+            .collect();
+        Self { name, keys, certificates, journal, token, reservations: Reservations::default(), now }
+    }
+
+    /// The signer's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The keys' labels, in order of configuration.
+    pub(super) fn labels(&self) -> Vec<KeyLabel> {
+        self.certificates.iter().map(|(label, _)| label.clone()).collect()
+    }
+
+    /// Answers a request; whatever goes wrong is in the reply.
+    pub(super) async fn answer(&self, body: RequestBody, end: Instant) -> ReplyBody {
+        match body {
+            RequestBody::SignCertificate { key, intent, audit_head, tbs } => {
+                self.sign_certificate(&key, intent, audit_head, tbs, end).await.map(ReplyBody::Signed)
+            }
+            RequestBody::SignCrl { key, audit_head, tbs } => {
+                self.sign_crl(&key, audit_head, tbs, end).await.map(ReplyBody::Signed)
+            }
+            RequestBody::SignOcsp { key, tbs } => self
+                .sign_ocsp(&key, tbs, end)
+                .await
+                .map(|signature| ReplyBody::Signed(Signed { signature, position: None })),
+            RequestBody::Revoke { key, audit_head, revocations } => {
+                self.revoke(&key, audit_head, revocations).await.map(ReplyBody::Revoked)
+            }
+            RequestBody::Recorded { intent } => {
+                self.recorded(intent).await.map(|entry| ReplyBody::Recorded(entry.map(Box::new)))
+            }
+            RequestBody::Entries { after, limit } => self.entries(after, limit).await.map(ReplyBody::Entries),
+            RequestBody::Certificates => Ok(ReplyBody::Certificates(
+                self.certificates
+                    .iter()
+                    .map(|(label, der)| (label.clone(), serde_bytes::ByteBuf::from(der.clone())))
+                    .collect(),
+            )),
+            RequestBody::Status => Ok(ReplyBody::Status(self.status(end).await)),
+            RequestBody::Hello { .. } => {
+                refuse(RefusalCode::Protocol, "Hello is only the first message").map_err(Into::into)
+            }
+        }
+        .unwrap_or_else(ReplyBody::from)
+    }
+
+    fn key(&self, label: &KeyLabel) -> Result<&KeyState, Refusal> {
+        match self.keys.get(label) {
+            Some(key) => Ok(key),
+            None => refuse(RefusalCode::WrongKey, format!("no key has the label {:?}", label.0)),
+        }
+    }
+
+    fn issuing(&self, label: &KeyLabel) -> Result<(&KeyState, &IssuingKey), Refusal> {
+        let state = self.key(label)?;
+        match &*state.role {
+            Role::Issuing(key) => Ok((state, key)),
+            Role::Ocsp(_) => refuse(
+                RefusalCode::WrongKey,
+                format!("key {:?} is an OCSP responder's: it signs OCSP responses only", label.0),
+            ),
+        }
+    }
+
+    fn responder(&self, label: &KeyLabel) -> Result<(&KeyState, &ResponderKey), Refusal> {
+        let state = self.key(label)?;
+        match &*state.role {
+            Role::Ocsp(key) => Ok((state, key)),
+            Role::Issuing(_) => refuse(
+                RefusalCode::WrongKey,
+                format!("key {:?} is an issuing key: it signs certificates and CRLs only", label.0),
+            ),
+        }
+    }
+
+    /// Now, provided that the clock isn't behind the journal.
+    fn time(&self) -> Result<Timestamp, Refusal> {
+        let now = (self.now)();
+        policy::clock(now, &self.journal.index())?;
+        Ok(now)
+    }
+
+    async fn status(&self, end: Instant) -> Status {
+        let proofs = self.token.keys().iter().map(|key| async {
+            (key.label.clone(), self.token.prove(key, end).await.err().map(|error| error.to_string()))
+        });
+        let keys = futures::future::join_all(proofs).await;
+        let in_flight = u32::try_from(self.token.in_flight()).unwrap_or(u32::MAX);
+        let lanes = u32::from(self.token.lanes());
+        Status {
+            healthy: keys.iter().all(|(_, fault)| fault.is_none()),
+            keys,
+            journal: self.journal.last(),
+            lanes_busy: in_flight.min(lanes),
+            lanes,
+            queued: in_flight.saturating_sub(lanes),
+            worker_restarts: self.token.restarts(),
+        }
+    }
+
+    /// Writes the counts of OCSP responses into the journal. What can't be written is kept for the next time.
+    pub(super) async fn seal_counters(&self) {
+        for (label, key) in &self.keys {
+            let count = key.uncounted.swap(0, Ordering::AcqRel);
+            if count == 0 {
+                continue;
+            }
+            let entry = EntryBody::OcspCount { key: label.clone(), count };
+            if let Err(error) = self.journal.append(vec![entry]).await {
+                key.uncounted.fetch_add(count, Ordering::AcqRel);
+                tracing::error!(%error, key = label.0, "OCSP responses can't be counted yet");
+            }
+        }
+    }
+}
