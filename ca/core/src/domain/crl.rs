@@ -212,3 +212,6 @@ impl CrlDraft {
         Ok(PublishedCrl { number, this_update, next_update, entries, der })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -275,3 +275,6 @@ fn check_extension(extension: &Extension) -> Result<(), Refusal> {
 fn is_attestation(oid: ObjectIdentifier) -> bool {
     [1, 2, 11].into_iter().any(|arc| YUBICO_PIV.push_arc(arc) == Ok(oid))
 }
+
+#[cfg(test)]
+mod tests;

@@ -330,3 +330,6 @@ impl Delivered {
         &self.der
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,3 +129,6 @@ fn may_be_square(n: &BigUint) -> bool {
     let low = n.iter_u32_digits().next().unwrap_or(0) % 64;
     (0..32).any(|root: u32| root * root % 64 == low)
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,3 +143,6 @@ fn admit(attempt: &Attempt<'_>, now: Timestamp) -> Result<bool, Reason> {
     }
     Ok(matches!(certificate.state, CertificateState::Issued { confirmed_at: None, .. }))
 }
+
+#[cfg(test)]
+mod tests;

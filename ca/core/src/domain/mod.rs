@@ -11,6 +11,8 @@ pub mod csr;
 mod der_bounds;
 pub mod device;
 pub mod enrolment;
+#[cfg(test)]
+mod fixtures;
 pub mod idempotency;
 pub mod ids;
 pub mod issuance;

@@ -327,3 +327,6 @@ pub fn error_response(status: ErrorStatus) -> Vec<u8> {
     // SEQUENCE { ENUMERATED status }, which is also the response should the encoder ever fail.
     OcspResponse::error(status).to_der().unwrap_or_else(|_| vec![0x30, 3, 0x0a, 1, 2])
 }
+
+#[cfg(test)]
+mod tests;

@@ -271,3 +271,6 @@ pub fn bind(user: &User, device: &Device, code: CodeCheck) -> Result<Binding, Bi
         (None, check) => Err(BindingRefusal::Code(check)),
     }
 }
+
+#[cfg(test)]
+mod tests;

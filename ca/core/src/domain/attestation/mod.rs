@@ -6,6 +6,8 @@
 pub mod chain;
 mod fields;
 mod proof;
+#[cfg(test)]
+mod tests;
 pub mod yubikey;
 
 use jiff::Timestamp;

@@ -1,0 +1,456 @@
+//! A maker's hierarchy of our own, its devices, and the attacks on them. Genuine devices are tested in
+//! `tests/evidence_genuine.rs`.
+
+use ca_x509::extension;
+use const_oid::ObjectIdentifier;
+use x509_cert::ext::{Extension, pkix::KeyUsages};
+
+use super::{
+    chain::ChainError,
+    yubikey::{YUBICO_PIV, examine},
+    *,
+};
+use crate::domain::fixtures::{
+    Certificate, TestKey, at, common_name, device, now, raw_extension, verified_csr,
+};
+
+const ROOT: &str = "Maker Root";
+const LINK: &str = "Maker Intermediate";
+const ISSUER: &str = "Maker PIV Attestation";
+const DEVICE: &str = "YubiKey PIV Attestation";
+
+fn arc(last: u32) -> ObjectIdentifier {
+    YUBICO_PIV.push_arc(last).expect("an arc")
+}
+
+fn ca(path_length: Option<u8>) -> Vec<Extension> {
+    vec![
+        extension::certificate_authority(path_length).expect("an extension"),
+        extension::key_usage(KeyUsages::KeyCertSign | KeyUsages::CRLSign).expect("an extension"),
+    ]
+}
+
+fn firmware(version: [u8; 3]) -> Extension {
+    raw_extension(arc(3), false, &version)
+}
+
+/// What a slot's certificate of an honest device says.
+fn honest_slot() -> Vec<Extension> {
+    vec![
+        firmware([5, 7, 4]),
+        raw_extension(arc(7), false, &[2, 4, 0x01, 0xf8, 0x84, 0x5f]),
+        raw_extension(arc(8), false, &[2, 3]),
+        raw_extension(arc(9), false, &[3]),
+    ]
+}
+
+const SERIAL: &str = "33064031";
+
+/// A maker with a root, a link, a PIV issuer, one device, and the key in that device.
+struct Maker {
+    root: TestKey,
+    link: TestKey,
+    issuer: TestKey,
+    f9: TestKey,
+    key: TestKey,
+}
+
+impl Maker {
+    fn new() -> Self {
+        let [root, link, issuer, f9, key] = std::array::from_fn(|_| TestKey::p256());
+        Self { root, link, issuer, f9, key }
+    }
+
+    fn certify(by: (&str, &TestKey), subject: &str, key: &TestKey, extensions: Vec<Extension>) -> Vec<u8> {
+        let (issuer, issuer_key) = (common_name(by.0), by.1);
+        Certificate {
+            issuer,
+            issuer_key,
+            subject: common_name(subject),
+            public_key: key.public_key(),
+            extensions,
+        }
+        .der()
+    }
+
+    fn root_der(&self) -> Vec<u8> {
+        Self::certify((ROOT, &self.root), ROOT, &self.root, ca(Some(3)))
+    }
+
+    fn link_der(&self) -> Vec<u8> {
+        Self::certify((ROOT, &self.root), LINK, &self.link, ca(Some(2)))
+    }
+
+    fn issuer_der(&self) -> Vec<u8> {
+        Self::certify((LINK, &self.link), ISSUER, &self.issuer, ca(Some(1)))
+    }
+
+    fn f9_with(&self, extensions: Vec<Extension>) -> Vec<u8> {
+        Self::certify((ISSUER, &self.issuer), DEVICE, &self.f9, extensions)
+    }
+
+    fn f9_der(&self) -> Vec<u8> {
+        self.f9_with([vec![firmware([5, 7, 4])], ca(Some(0))].concat())
+    }
+
+    fn slot_with(&self, subject: &str, extensions: Vec<Extension>) -> Vec<u8> {
+        Self::certify((DEVICE, &self.f9), subject, &self.key, extensions)
+    }
+
+    fn anchors(&self) -> Vec<Anchor> {
+        vec![
+            Anchor { der: self.root_der(), trust: Trust::Root, purpose: Purpose::Link },
+            Anchor { der: self.link_der(), trust: Trust::Intermediate, purpose: Purpose::Link },
+            Anchor { der: self.issuer_der(), trust: Trust::Intermediate, purpose: Purpose::PivIssuer },
+        ]
+    }
+
+    fn trusted(&self) -> Anchors {
+        Anchors::new(&self.anchors()).expect("anchors")
+    }
+
+    fn evidence(&self) -> YubiKeyEvidence {
+        let slot = self.slot_with("YubiKey PIV Attestation 9a", honest_slot());
+        YubiKeyEvidence { slot, f9: self.f9_der(), intermediates: Vec::new() }
+    }
+
+    fn with_slot(&self, extensions: Vec<Extension>) -> YubiKeyEvidence {
+        YubiKeyEvidence { slot: self.slot_with("YubiKey PIV Attestation 9a", extensions), ..self.evidence() }
+    }
+
+    fn code(&self, evidence: &YubiKeyEvidence) -> &'static str {
+        examine(evidence, &self.trusted(), now()).map_or_else(|refusal| refusal.code(), |_| "ok")
+    }
+
+    /// The whole verdict, with an honest request and challenge.
+    fn verdict(&self, evidence: YubiKeyEvidence, policy: &DevicePolicy) -> Result<Attested, &'static str> {
+        let csr = verified_csr(&self.key);
+        let signature = self.key.sign(&challenge_message(&[9; 32], csr.public_key_der()));
+        let claimed = device(SERIAL);
+        let claim =
+            Claim { csr: &csr, device: &claimed, challenge: &[9; 32], challenge_signature: &signature };
+        verify(&Evidence::YubiKeyPiv(evidence), &claim, &self.trusted(), policy, now())
+            .map_err(|error| error.code())
+    }
+}
+
+/// The slot's extensions with another value for one of them.
+fn slot_saying(oid: ObjectIdentifier, value: &[u8]) -> Vec<Extension> {
+    let replaced = raw_extension(oid, false, value);
+    honest_slot().into_iter().map(|e| if e.extn_id == oid { replaced.clone() } else { e }).collect()
+}
+
+#[test]
+fn an_honest_device_is_attested_with_everything_it_says() {
+    let maker = Maker::new();
+    let attested = maker.verdict(maker.evidence(), &DevicePolicy::default()).expect("attested");
+    assert_eq!(attested.assurance, Assurance::AttestedWithPin);
+    let decoded = attested.decoded();
+    for line in [
+        "serial=33064031",
+        "firmware=5.7.4",
+        "slot=9a",
+        "pin_policy=once",
+        "touch_policy=cached",
+        "form_factor=usb-c-keychain",
+        "fips=false",
+        "cspn=false",
+        "assurance=attested-pin",
+    ] {
+        assert!(decoded.lines().any(|found| found == line), "{line} is not in\n{decoded}");
+    }
+}
+
+#[test]
+fn fips_and_cspn_are_read_from_f9_and_form_factor() {
+    let maker = Maker::new();
+    let marks = vec![raw_extension(arc(10), false, &[1]), raw_extension(arc(11), false, &[1])];
+    let f9 = maker.f9_with([marks, ca(Some(0))].concat());
+    let marked = maker.verdict(YubiKeyEvidence { f9, ..maker.evidence() }, &DevicePolicy::default());
+    let marked = marked.expect("attested");
+    assert!(marked.fips && marked.cspn);
+    let octet = maker.verdict(maker.with_slot(slot_saying(arc(9), &[0x81])), &DevicePolicy::default());
+    let octet = octet.expect("attested");
+    assert!(octet.fips && !octet.cspn);
+    assert_eq!(octet.form_factor, Some(FormFactor::UsbAKeychain));
+}
+
+#[test]
+fn imitations_of_the_maker_are_refused() {
+    let (maker, imitation) = (Maker::new(), Maker::new());
+    assert_eq!(maker.code(&imitation.evidence()), "evidence-chain-signature", "the same names, other keys");
+
+    let mut whole = imitation.evidence();
+    whole.intermediates = vec![imitation.issuer_der(), imitation.link_der(), imitation.root_der()];
+    assert_eq!(maker.code(&whole), "evidence-chain-purpose", "what comes along vouches for nothing");
+
+    let stranger = Maker::certify(("Another Maker", &imitation.issuer), DEVICE, &imitation.f9, ca(Some(0)));
+    let evidence = YubiKeyEvidence { f9: stranger, ..imitation.evidence() };
+    assert_eq!(maker.code(&evidence), "evidence-unknown-issuer");
+
+    let swapped = YubiKeyEvidence { f9: maker.f9_der(), ..imitation.evidence() };
+    assert_eq!(maker.code(&swapped), "evidence-slot-not-signed-by-f9");
+}
+
+/// The maker's other product lines chain to the same root.
+#[test]
+fn issuers_for_other_purposes_do_not_vouch() {
+    let maker = Maker::new();
+    let fido = TestKey::p256();
+    let fido_der = Maker::certify((LINK, &maker.link), "Maker FIDO Attestation", &fido, ca(Some(1)));
+    let f9 = Maker::certify(("Maker FIDO Attestation", &fido), DEVICE, &maker.f9, ca(Some(0)));
+    let offered = YubiKeyEvidence { f9, intermediates: vec![fido_der], ..maker.evidence() };
+    assert_eq!(maker.code(&offered), "evidence-chain-purpose");
+    // Straight below the root or the link, which aren't PIV issuers either.
+    let f9 = Maker::certify((LINK, &maker.link), DEVICE, &maker.f9, ca(Some(0)));
+    assert_eq!(maker.code(&YubiKeyEvidence { f9, ..maker.evidence() }), "evidence-chain-purpose");
+}
+
+/// A device signs what its owner wants with the keys in its slots: neither such a key nor a slot's certificate may
+/// stand where f9 does.
+#[test]
+fn leaves_are_no_intermediates() {
+    let maker = Maker::new();
+    let mine = TestKey::p256();
+    let forged = Maker::certify(
+        ("YubiKey PIV Attestation 9a", &maker.key),
+        "YubiKey PIV Attestation 9c",
+        &mine,
+        honest_slot(),
+    );
+    let leaf = maker.evidence().slot;
+    let evidence =
+        YubiKeyEvidence { slot: forged.clone(), f9: leaf.clone(), intermediates: vec![maker.f9_der()] };
+    assert_eq!(maker.code(&evidence), "evidence-chain-not-ca");
+
+    // Without the extensions that mark it as a slot's, and with the firmware of the exception.
+    let unmarked = maker.slot_with("YubiKey PIV Attestation 9a", vec![firmware([5, 2, 4])]);
+    let evidence = YubiKeyEvidence { slot: forged, f9: unmarked, intermediates: vec![maker.f9_der()] };
+    assert_eq!(maker.code(&evidence), "evidence-chain-purpose");
+}
+
+#[test]
+fn certificate_authorities_must_be_allowed_to_be_ones() {
+    let maker = Maker::new();
+    let with =
+        |extensions| maker.code(&YubiKeyEvidence { f9: maker.f9_with(extensions), ..maker.evidence() });
+    let usage = || extension::key_usage(KeyUsages::DigitalSignature).expect("an extension");
+    let unknown = raw_extension(ObjectIdentifier::new_unwrap("2.5.29.30"), true, &[0x30, 0]);
+    assert_eq!(with(vec![]), "evidence-chain-not-ca");
+    assert_eq!(
+        with(vec![firmware([5, 2, 4])]),
+        "evidence-chain-not-ca",
+        "the exception is for roots' own issue"
+    );
+    assert_eq!(with(vec![extension::end_entity().expect("an extension")]), "evidence-chain-not-ca");
+    assert_eq!(with(vec![ca(None).remove(0), usage()]), "evidence-chain-not-ca");
+    assert_eq!(with([ca(None), ca(None)].concat()), "evidence-chain-not-ca");
+    assert_eq!(with([ca(None), vec![unknown]].concat()), "evidence-chain-critical-extension");
+    assert_eq!(with(ca(None)), "ok");
+}
+
+/// f9 certificates of firmware 4.3.7 to 5.2.4 lack `basicConstraints`.
+#[test]
+fn the_exception_for_old_f9_certificates_is_narrow() {
+    let maker = Maker::new();
+    let root = Maker::certify((ROOT, &maker.root), ROOT, &maker.root, ca(Some(1)));
+    let anchors = Anchors::new(&[Anchor { der: root, trust: Trust::Root, purpose: Purpose::PivIssuer }]);
+    let anchors = anchors.expect("anchors");
+    let code = |version: [u8; 3], mut f9: Vec<Extension>| {
+        f9.push(firmware(version));
+        let evidence = YubiKeyEvidence {
+            f9: Maker::certify((ROOT, &maker.root), DEVICE, &maker.f9, f9),
+            ..maker.with_slot(slot_saying(arc(3), &version))
+        };
+        examine(&evidence, &anchors, now()).map_or_else(|refusal| refusal.code(), |_| "ok")
+    };
+    for version in [[4, 3, 7], [4, 4, 5], [5, 2, 4]] {
+        assert_eq!(code(version, vec![]), "ok", "{version:?}");
+    }
+    for version in [[4, 3, 6], [5, 2, 5], [5, 4, 3]] {
+        assert_eq!(code(version, vec![]), "evidence-chain-not-ca", "{version:?}");
+    }
+    let says_no = extension::end_entity().expect("an extension");
+    assert_eq!(code([5, 2, 4], vec![says_no]), "evidence-chain-not-ca");
+    let usage = extension::key_usage(KeyUsages::DigitalSignature).expect("an extension");
+    assert_eq!(code([5, 2, 4], vec![usage]), "evidence-chain-not-ca");
+}
+
+#[test]
+fn chains_and_certificates_are_bounded() {
+    let maker = Maker::new();
+    let hundred = YubiKeyEvidence { intermediates: vec![maker.link_der(); 100], ..maker.evidence() };
+    assert_eq!(maker.code(&hundred), "evidence-too-many-certificates");
+    let huge = maker.with_slot(vec![raw_extension(arc(3), false, &[0; 5_000])]);
+    assert_eq!(maker.code(&huge), "evidence-too-large");
+    let trailing = YubiKeyEvidence { slot: [maker.evidence().slot, vec![0]].concat(), ..maker.evidence() };
+    assert_eq!(maker.code(&trailing), "evidence-malformed");
+
+    // A maker with one level too many: root, four links, f9, slot are seven.
+    let keys: [TestKey; 4] = std::array::from_fn(|_| TestKey::p256());
+    let names = ["1", "2", "3", "4"];
+    let mut anchors = vec![Anchor { der: maker.root_der(), trust: Trust::Root, purpose: Purpose::Link }];
+    anchors[0].der = Maker::certify((ROOT, &maker.root), ROOT, &maker.root, ca(None));
+    for level in 0..4 {
+        let by = if level == 0 { (ROOT, &maker.root) } else { (names[level - 1], &keys[level - 1]) };
+        let der = Maker::certify(by, names[level], &keys[level], ca(None));
+        anchors.push(Anchor { der, trust: Trust::Intermediate, purpose: Purpose::PivIssuer });
+    }
+    let code = |level: usize| {
+        let f9 = Maker::certify((names[level], &keys[level]), DEVICE, &maker.f9, ca(None));
+        let anchors = Anchors::new(&anchors).expect("anchors");
+        let evidence = YubiKeyEvidence { f9, ..maker.evidence() };
+        examine(&evidence, &anchors, now()).map_or_else(|refusal| refusal.code(), |_| "ok")
+    };
+    assert_eq!((code(2), code(3)), ("ok", "evidence-chain-too-long"));
+}
+
+#[test]
+fn path_lengths_and_validity_hold() {
+    let maker = Maker::new();
+    let mut anchors = maker.anchors();
+    anchors[0].der = Maker::certify((ROOT, &maker.root), ROOT, &maker.root, ca(Some(2)));
+    let short = Anchors::new(&anchors).expect("anchors");
+    let refusal = examine(&maker.evidence(), &short, now()).expect_err("a path too long");
+    assert_eq!(refusal, Refusal::Untrusted(ChainError::PathLength));
+    for moment in ["2024-11-30T23:59:59Z", "2050-01-01T00:00:00Z"] {
+        let refusal = examine(&maker.evidence(), &maker.trusted(), at(moment)).expect_err("not valid");
+        assert_eq!(refusal.code(), "evidence-chain-not-valid-now", "{moment}");
+    }
+}
+
+#[test]
+fn the_devices_own_extensions_must_be_there_once_and_well_formed() {
+    let maker = Maker::new();
+    let without =
+        |oid| honest_slot().into_iter().filter(|e: &Extension| e.extn_id != oid).collect::<Vec<_>>();
+    for oid in [arc(3), arc(7), arc(8)] {
+        assert_eq!(maker.code(&maker.with_slot(without(oid))), "evidence-extension-missing", "{oid}");
+    }
+    for oid in [arc(3), arc(7), arc(8), arc(9)] {
+        let again = honest_slot().into_iter().find(|e| e.extn_id == oid);
+        let twice = honest_slot().into_iter().chain(again).collect();
+        assert_eq!(maker.code(&maker.with_slot(twice)), "evidence-extension-twice", "{oid}");
+        assert_eq!(
+            maker.code(&maker.with_slot(slot_saying(oid, &[]))),
+            "evidence-extension-malformed",
+            "{oid}"
+        );
+    }
+    for (oid, value) in [
+        (arc(7), &[2, 1, 0][..]),         // serial 0
+        (arc(7), &[2, 1, 0xff]),          // serial -1
+        (arc(7), &[2, 5, 1, 0, 0, 0, 0]), // more than 32 bits
+        (arc(8), &[0, 1]),                // no such PIN policy
+        (arc(8), &[2, 9]),                // no such touch policy
+        (arc(8), &[4, 2, 2, 1]),
+    ] {
+        assert_eq!(maker.code(&maker.with_slot(slot_saying(oid, value))), "evidence-extension-malformed");
+    }
+    assert_eq!(maker.code(&maker.with_slot(slot_saying(arc(3), &[5, 7, 2]))), "evidence-firmware-mismatch");
+    for subject in
+        ["YubiKey PIV Attestation f9", "YubiKey PIV Attestation", "9a", "YubiKey PIV Attestation 9a "]
+    {
+        let evidence = YubiKeyEvidence { slot: maker.slot_with(subject, honest_slot()), ..maker.evidence() };
+        assert_eq!(maker.code(&evidence), "evidence-no-slot", "{subject}");
+    }
+}
+
+#[test]
+fn the_device_policy_is_applied() {
+    let maker = Maker::new();
+    let policy = DevicePolicy::default();
+    let code =
+        |evidence, policy: &DevicePolicy| maker.verdict(evidence, policy).map_or_else(|code| code, |_| "ok");
+    assert_eq!(code(maker.with_slot(slot_saying(arc(8), &[1, 2])), &policy), "evidence-pin-policy");
+    for pin in 2..=5 {
+        assert_eq!(code(maker.with_slot(slot_saying(arc(8), &[pin, 1])), &policy), "ok", "PIN policy {pin}");
+    }
+    let slot = maker.slot_with("YubiKey PIV Attestation 9c", honest_slot());
+    let signature_slot = YubiKeyEvidence { slot, ..maker.evidence() };
+    assert_eq!(code(signature_slot.clone(), &policy), "evidence-wrong-slot");
+    let both = DevicePolicy { slots: vec![Slot::AUTHENTICATION, Slot::SIGNATURE], ..policy.clone() };
+    assert_eq!(code(signature_slot, &both), "ok");
+    let touch = DevicePolicy { touch_policies: vec![TouchPolicy::Always], ..policy.clone() };
+    assert_eq!(code(maker.evidence(), &touch), "evidence-touch-policy");
+
+    let lenient = DevicePolicy { accept_pin_never: true, ..policy };
+    let without_pin =
+        maker.verdict(maker.with_slot(slot_saying(arc(8), &[1, 2])), &lenient).expect("attested");
+    assert_eq!(without_pin.assurance, Assurance::Attested, "what was proven is less");
+}
+
+/// EC from 5.7.0 (EUCLEAK), RSA-2048 from 5.0.0, older refused.
+#[test]
+fn firmware_floors_depend_on_the_kind_of_key() {
+    let policy = DevicePolicy::default();
+    let kinds = |version| policy.keys_for(Firmware::parse(version).expect("a version"));
+    assert_eq!(kinds("4.3.7"), []);
+    assert_eq!(kinds("4.9.9"), []);
+    assert_eq!(kinds("5.0.0"), [ca_x509::KeyKind::Rsa { bits: 2048 }]);
+    assert_eq!(kinds("5.6.9"), [ca_x509::KeyKind::Rsa { bits: 2048 }]);
+    assert_eq!(kinds("5.7.0").len(), 5);
+
+    let maker = Maker::new();
+    let f9 = maker.f9_with(ca(Some(0)));
+    let old = YubiKeyEvidence { f9, ..maker.with_slot(slot_saying(arc(3), &[5, 6, 9])) };
+    assert_eq!(maker.verdict(old, &policy), Err("evidence-firmware-too-old"));
+}
+
+/// Attested key A with CSR key B; a replayed challenge; another device than claimed.
+#[test]
+fn evidence_request_and_challenge_are_of_one_key() {
+    let maker = Maker::new();
+    let other = TestKey::p256();
+    let policy = DevicePolicy::default();
+    let code = |key: &TestKey, signer: &TestKey, signed: [u8; 32], serial: &str| {
+        let csr = verified_csr(key);
+        let signature = signer.sign(&challenge_message(&signed, csr.public_key_der()));
+        let claimed = device(serial);
+        let claim =
+            Claim { csr: &csr, device: &claimed, challenge: &[9; 32], challenge_signature: &signature };
+        let evidence = Evidence::YubiKeyPiv(maker.evidence());
+        verify(&evidence, &claim, &maker.trusted(), &policy, now())
+            .map_or_else(|error| error.code(), |_| "ok")
+    };
+    assert_eq!(code(&maker.key, &maker.key, [9; 32], SERIAL), "ok");
+    assert_eq!(code(&other, &other, [9; 32], SERIAL), "evidence-key-mismatch");
+    assert_eq!(code(&maker.key, &other, [9; 32], SERIAL), "evidence-challenge-signature");
+    assert_eq!(
+        code(&maker.key, &maker.key, [8; 32], SERIAL),
+        "evidence-challenge-signature",
+        "an older challenge"
+    );
+    assert_eq!(code(&maker.key, &maker.key, [9; 32], "33064032"), "evidence-wrong-device");
+}
+
+#[test]
+fn agent_and_authority_sign_and_check_the_same_message() {
+    assert_eq!(CHALLENGE_PREFIX, ca_wire::enrolment::CHALLENGE_PREFIX);
+    let wire = ca_wire::enrolment::challenge_message(&[9; 32], b"key");
+    assert_eq!(challenge_message(&[9; 32], b"key"), wire);
+    assert_eq!(wire, b"inro-enrolment-challenge-v1\0\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09key");
+}
+
+#[test]
+fn anchors_must_make_sense() {
+    let maker = Maker::new();
+    let anchors = maker.anchors();
+    assert_eq!(Anchors::new(&[]).expect_err("nothing"), AnchorError::None("root"));
+    assert_eq!(Anchors::new(&anchors[1..]).expect_err("no root"), AnchorError::None("root"));
+    assert!(matches!(Anchors::new(&anchors[..2]), Err(AnchorError::None(_))), "no PIV issuer");
+    let wrong = Anchor { trust: Trust::Root, ..anchors[1].clone() };
+    assert!(matches!(Anchors::new(&[wrong]), Err(AnchorError::Unfit { number: 1, .. })), "not self-signed");
+    let leaf = Anchor { der: maker.evidence().slot, trust: Trust::Intermediate, purpose: Purpose::PivIssuer };
+    assert!(matches!(Anchors::new(&[anchors[0].clone(), leaf]), Err(AnchorError::Unfit { number: 2, .. })));
+    assert_eq!(Anchors::new(&vec![anchors[0].clone(); 65]).expect_err("65"), AnchorError::TooMany);
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_evidence_never_panics(slot: Vec<u8>, f9: Vec<u8>) {
+        let maker = Maker::new();
+        let evidence = YubiKeyEvidence { slot, f9, intermediates: Vec::new() };
+        proptest::prop_assert!(examine(&evidence, &maker.trusted(), now()).is_err());
+    }
+}

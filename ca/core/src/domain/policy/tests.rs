@@ -1,0 +1,143 @@
+//! The rules of issuance, by number.
+
+use jiff::SignedDuration;
+
+use super::*;
+use crate::domain::fixtures::{at, attested, contract, device, now, record, user};
+
+const MASTER: Role = Role::Master;
+const GENERAL: Role = Role::General;
+
+fn issued() -> CertificateState {
+    CertificateState::Issued { der: vec![1], at: now(), confirmed_at: None }
+}
+
+fn revoked() -> CertificateState {
+    let reason = crate::domain::revocation::RevocationReason::Superseded;
+    CertificateState::Revoked { der: None, at: now(), reason }
+}
+
+fn decision(user: &User, certificates: &[CertificateRecord], other_holders: usize) -> Decision {
+    let contract = contract();
+    let applicant = Applicant { contract: &contract, user, certificates, other_holders };
+    let policy = IssuancePolicy::default();
+    let opened = may_open(&policy, &applicant, now());
+    let decided = decide(&policy, &applicant, &attested(Assurance::AttestedWithPin), now());
+    assert_eq!(opened, decided, "what may open an enrolment is what gets a certificate");
+    decided
+}
+
+/// Rule 1, 発行数: "At most 1 master + 9 general per contract" where the plan says nothing else.
+#[test]
+fn rule_1_the_plan_limits_certificates() {
+    for (role, others, room) in
+        [(MASTER, 0, true), (MASTER, 1, false), (GENERAL, 8, true), (GENERAL, 9, false)]
+    {
+        let expected = if room { Decision::Approve } else { Decision::Refuse(Reason::Quota) };
+        assert_eq!(decision(&user("hokkai-01", role), &[], others), expected, "{role:?} beside {others}");
+    }
+    assert!(plan_admits(Plan { general_users: 49 }, GENERAL, 48));
+    assert!(!plan_admits(Plan { general_users: 0 }, GENERAL, 0));
+}
+
+/// Rule 1, 発行数: "per user ID one *active* certificate". Rule 4, 失効 then re-obtain: "No second certificate while
+/// one is valid; an expired one is revoked first".
+#[test]
+fn rules_1_and_4_there_is_no_second_certificate() {
+    let general = user("hokkai-01", GENERAL);
+    let valid = record(1, "2027-06-30T14:59:59Z", issued());
+    let serial = valid.serial.clone();
+    let already = Decision::Refuse(Reason::AlreadyCertified { serial: serial.clone() });
+    assert_eq!(decision(&general, std::slice::from_ref(&valid), 0), already);
+
+    let intended = CertificateRecord { state: CertificateState::Intended, ..valid.clone() };
+    assert_eq!(decision(&general, &[intended], 0), already, "an open intent may be signed any moment");
+
+    let expired = record(1, "2026-06-30T14:59:59Z", issued());
+    assert_eq!(decision(&general, &[expired], 0), Decision::Refuse(Reason::ExpiredNotRevoked { serial }));
+
+    let gone = [
+        record(1, "2027-06-30T14:59:59Z", revoked()),
+        record(2, "2027-06-30T14:59:59Z", CertificateState::Abandoned),
+    ];
+    assert_eq!(decision(&general, &gone, 0), Decision::Approve);
+}
+
+/// Rule 3, 取得できる時間帯: "Outside these hours the refusal says when it opens next."
+#[test]
+fn rule_3_outside_the_hours_the_refusal_says_when() {
+    let (contract, user) = (contract(), user("hokkai-01", GENERAL));
+    let applicant = Applicant { contract: &contract, user: &user, certificates: &[], other_holders: 0 };
+    let evening = at("2026-11-20T21:00:00+09:00");
+    let closed = Decision::Refuse(Reason::OutsideHours { opens_at: Some(at("2026-11-24T09:00:00+09:00")) });
+    assert_eq!(may_open(&IssuancePolicy::default(), &applicant, evening), closed);
+    let demonstration =
+        IssuancePolicy { hours: IssuingHours::AlwaysOpenForDemonstration, ..Default::default() };
+    assert_eq!(may_open(&demonstration, &applicant, evening), Decision::Approve);
+}
+
+/// Rule 14: "Suspension (利用停止) is a state of the account".
+#[test]
+fn rule_14_only_active_users_obtain() {
+    let active = user("hokkai-01", GENERAL);
+    for (state, reason) in
+        [(UserState::Suspended, Reason::UserSuspended), (UserState::Removed, Reason::UserRemoved)]
+    {
+        assert_eq!(decision(&User { state, ..active.clone() }, &[], 0), Decision::Refuse(reason));
+    }
+    let locked = User { locked_at: Some(now()), ..active.clone() };
+    assert_eq!(decision(&locked, &[], 0), Decision::Refuse(Reason::UserLocked));
+    let contract = crate::domain::ids::ContractNumber::parse("7654321").expect("a number");
+    assert_eq!(decision(&User { contract, ..active }, &[], 0), Decision::Refuse(Reason::OtherContract));
+}
+
+#[test]
+fn assurance_decides_between_approval_hold_and_refusal() {
+    let (contract, user) = (contract(), user("hokkai-01", GENERAL));
+    let applicant = Applicant { contract: &contract, user: &user, certificates: &[], other_holders: 0 };
+    let strict = IssuancePolicy::default();
+    let holding = IssuancePolicy { hold_from: Some(Assurance::Attested), ..strict.clone() };
+    let found = Assurance::Attested;
+    let refused = Decision::Refuse(Reason::Assurance { found });
+    assert_eq!(decide(&strict, &applicant, &attested(found), now()), refused);
+    assert_eq!(decide(&holding, &applicant, &attested(found), now()), Decision::Hold);
+    assert_eq!(decide(&holding, &applicant, &attested(Assurance::AttestedWithPin), now()), Decision::Approve);
+    let refused = Decision::Refuse(Reason::Assurance { found: Assurance::Asserted });
+    assert_eq!(decide(&holding, &applicant, &attested(Assurance::Asserted), now()), refused);
+}
+
+/// Rule 12, Binding: "either a token serial that the bank (or the master) assigned to that user, or a one-time
+/// acquisition code". "Assigned serial is the default".
+#[test]
+fn rule_12_a_token_is_assigned_or_a_code_is_given() {
+    let (mine, other) = (device("111"), device("222"));
+    let unassigned = user("hokkai-01", GENERAL);
+    let assigned = User { assigned_device: Some(mine.clone()), ..unassigned.clone() };
+
+    assert_eq!(bind(&assigned, &mine, CodeCheck::NotPresented), Ok(Binding::AssignedSerial));
+    for code in [CodeCheck::NotPresented, CodeCheck::Right, CodeCheck::Wrong] {
+        assert_eq!(bind(&assigned, &other, code), Err(BindingRefusal::OtherDeviceAssigned), "{code:?}");
+    }
+    assert_eq!(bind(&unassigned, &mine, CodeCheck::Right), Ok(Binding::AcquisitionCode));
+    assert_eq!(bind(&unassigned, &mine, CodeCheck::NotPresented), Err(BindingRefusal::NothingAssigned));
+    for code in [CodeCheck::Wrong, CodeCheck::Expired, CodeCheck::Burnt] {
+        assert_eq!(bind(&unassigned, &mine, code), Err(BindingRefusal::Code(code)));
+    }
+}
+
+/// Rules 12 and 13: the code has a deadline (取得期限), and failures burn it.
+#[test]
+fn rules_12_and_13_codes_expire_and_burn() {
+    let stored = AcquisitionCode { sha256: [1; 32], expires_at: now(), attempts_left: 1 };
+    let before = now() - SignedDuration::from_secs(1);
+    let check = |stored: Option<&AcquisitionCode>, presented: Option<[u8; 32]>, at| {
+        check_code(stored, presented.as_ref(), at)
+    };
+    assert_eq!(check(Some(&stored), Some([1; 32]), before), CodeCheck::Right);
+    assert_eq!(check(Some(&stored), Some([1; 32]), now()), CodeCheck::Expired);
+    assert_eq!(check(Some(&stored), Some([2; 32]), before), CodeCheck::Wrong);
+    assert_eq!(check(None, Some([1; 32]), before), CodeCheck::Wrong);
+    assert_eq!(check(Some(&stored), None, before), CodeCheck::NotPresented);
+    let burnt = AcquisitionCode { attempts_left: 0, ..stored };
+    assert_eq!(check(Some(&burnt), Some([1; 32]), before), CodeCheck::Burnt, "even the right one");
+}
