@@ -4,6 +4,7 @@
 //! run in parallel. Nothing here changes the environment of the running process: what a stack needs to find a rig is
 //! returned as pairs for the environment of child processes.
 
+pub mod bank;
 pub mod binaries;
 pub mod card_client;
 pub mod openssl;

@@ -22,7 +22,8 @@ use crate::{
 };
 
 const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
-/// ykcs11 and yubico-piv-tool look for "Yubico" in it.
+/// ykcs11 and yubico-piv-tool look for "Yubico" in it. The entry's number follows: pcscd doesn't tell entries of the
+/// same name apart.
 const FRIENDLY_NAME: &str = "Yubico YubiKey OTP+FIDO+CCID";
 /// pcscd has 16 slots, and each driver takes two.
 const MAX_READERS: usize = 8;
@@ -69,7 +70,7 @@ impl Pcscd {
         for index in 0..count {
             let lease = PortLease::consecutive(2)?;
             write_entry(&mut configuration, directory, index, lease.port())?;
-            readers.push(Reader { name: format!("{FRIENDLY_NAME} {index:02X} 00"), vpcd: lease.address() });
+            readers.push(Reader { name: format!("{FRIENDLY_NAME} {index:02} 00 00"), vpcd: lease.address() });
             ports.push(lease);
         }
         let file = directory.join("reader.conf");
@@ -143,7 +144,7 @@ fn write_entry(configuration: &mut String, directory: &Path, index: usize, port:
     fs::copy(DRIVER, &driver).with_context(|| format!("copying {DRIVER}"))?;
     writeln!(
         configuration,
-        "FRIENDLYNAME \"{FRIENDLY_NAME}\"\nDEVICENAME /dev/null:{port}\nLIBPATH {}\nCHANNELID {port}\n",
+        "FRIENDLYNAME \"{FRIENDLY_NAME} {index:02}\"\nDEVICENAME /dev/null:{port}\nLIBPATH {}\nCHANNELID {port}\n",
         driver.display()
     )
     .context("composing reader.conf")

@@ -28,7 +28,8 @@ pub enum Request {
         /// How long, in milliseconds.
         timeout: u64,
     },
-    /// Sends APDUs as they are (as one transaction) and returns the answers with their status words.
+    /// Sends APDUs as they are (as one transaction) and returns the answers with their status words. The card's
+    /// session goes on, as does that of an open YubiKey.
     Transmit {
         /// The reader's name.
         reader: String,

@@ -43,6 +43,11 @@ impl SoftHsm {
         vec![("SOFTHSM2_CONF".to_owned(), self.configuration.display().to_string())]
     }
 
+    /// The file that `SOFTHSM2_CONF` names.
+    pub fn configuration(&self) -> &Path {
+        &self.configuration
+    }
+
     /// The PKCS#11 module to load.
     pub fn module(&self) -> &'static Path {
         Path::new(MODULE)

@@ -283,7 +283,7 @@ fn raw_commands_are_answered_as_a_yubikey_answers() {
     let select = "00a4040005a000000308";
     let management = "00a4040008a000000527471117";
     let cases: [(&[&str], &str); 12] = [
-        (&["00fd000000"], "6d00"),
+        (&[management, "00fd000000"], "6d00"),
         (&[select, "00fd000000"], "0507029000"),
         (&[select, "00f8000000"], "010203049000"),
         (&[select, "0020008000"], "63c3"),
@@ -364,7 +364,7 @@ fn each_attestation_misbehaviour_shows() {
 fn keys_with_a_bad_factory_do_not_verify() {
     for (misbehaviour, reason) in [
         (Misbehaviour::LookAlikeRoot, "signature failure"),
-        (Misbehaviour::ForeignRoot, "unable to get issuer certificate"),
+        (Misbehaviour::ForeignRoot, "unable to get local issuer certificate"),
         (Misbehaviour::AttestationKeyReplaced, "self-signed certificate in certificate chain"),
         (Misbehaviour::AttestationWithoutBasicConstraints, "invalid CA certificate"),
     ] {
@@ -453,8 +453,8 @@ fn other_peoples_tools_work_with_it() {
     let opensc = |program: &str, arguments: &[&str]| {
         run(Command::new(program).args(arguments).envs(opensc.iter().cloned())).expect("the tool works")
     };
-    let serial = opensc("piv-tool", &["--serial"]);
-    assert!(!serial.is_empty());
+    let name = opensc("piv-tool", &["--name"]);
+    assert!(name.contains("Personal Identity Verification"), "{name}");
     let objects = opensc("pkcs11-tool", &["--module", OPENSC_MODULE, "--login", "--pin", "123456", "-O"]);
     assert!(objects.contains("Certificate for PIV Authentication"), "{objects}");
     assert!(objects.contains("PIV AUTH key"), "{objects}");
@@ -497,6 +497,107 @@ fn other_peoples_tools_work_with_it() {
     );
     let attestation = yubico(&["-a", "attest", "-s", "9a"]);
     assert!(attestation.contains("BEGIN CERTIFICATE"), "{attestation}");
+}
+
+/// yubico-piv-tool does to a 3DES and to an AES device what its owner might.
+#[test]
+fn the_vendors_own_tool_manages_it() {
+    for (firmware, serial) in [(OLD, 14_000_018), (NEW, 30_000_018)] {
+        let mut bench = Bench::new(Profile::new(serial, firmware));
+        bench.probe = bench.pcscd.probe().expect("probe");
+        let environment = bench.pcscd.environment().clone();
+        let directory = bench.scratch.path().to_owned();
+        let tool = |arguments: &[&str]| {
+            let mut command = Command::new("yubico-piv-tool");
+            command.args(arguments).current_dir(&directory).envs(environment.iter().cloned());
+            let output = output_of(&mut command, b"").expect("started");
+            let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            (output.status.success(), text)
+        };
+        let works = |arguments: &[&str]| {
+            let (success, text) = tool(arguments);
+            assert!(success, "{firmware} {arguments:?}: {text}");
+            text
+        };
+        works(&[
+            "-a",
+            "pin-retries",
+            "--pin-retries",
+            "5",
+            "--puk-retries",
+            "4",
+            "-a",
+            "verify-pin",
+            "-P",
+            "123456",
+        ]);
+        assert_eq!((bench.key.card().state().pin.limit, bench.key.card().state().puk.limit), (5, 4));
+
+        openssl::openssl(&["genrsa", "-out", &directory.join("rsa.pem").display().to_string(), "2048"])
+            .expect("a key");
+        works(&["-a", "import-key", "-s", "9d", "-i", "rsa.pem", "--pin-policy", "once"]);
+        works(&["-a", "generate", "-s", "9a", "-A", "ECCP256", "-o", "public.pem"]);
+        for (slot, key) in [("9a", "public.pem"), ("9d", "rsa.pem")] {
+            let mut self_signed =
+                vec!["-a", "verify-pin", "-P", "123456", "-a", "selfsign-certificate", "-s", slot];
+            self_signed.extend(["-S", "/CN=x/", "-o", "certificate.pem", "-i"]);
+            let public = if key == "rsa.pem" {
+                openssl::openssl(&["rsa", "-in", &directory.join(key).display().to_string(), "-pubout"])
+                    .expect("public")
+            } else {
+                fs::read_to_string(directory.join(key)).expect("public")
+            };
+            bench.scratch.write("public", public).expect("written");
+            self_signed.push("public");
+            works(&self_signed);
+            works(&["-a", "import-certificate", "-s", slot, "-i", "certificate.pem"]);
+            let used = ["-a", "verify-pin", "-P", "123456", "-s", slot, "-i", "certificate.pem", "-a"];
+            works(&[&used[..], &["test-signature"]].concat());
+            // RSA decryption, and agreement on a secret with the curve.
+            works(&[&used[..], &["test-decipher"]].concat());
+        }
+        let (success, text) = tool(&["-a", "attest", "-s", "9d"]);
+        assert!(!success, "an imported key was attested: {text}");
+
+        works(&["-a", "set-chuid", "-a", "set-ccc"]);
+        assert!(works(&["-a", "status"]).contains("CHUID:\t30"));
+        let (success, text) = tool(&["-a", "reset"]);
+        assert!(!success, "reset with a PIN that isn't blocked: {text}");
+        for _ in 0..5 {
+            tool(&["-a", "verify-pin", "-P", "000000"]);
+        }
+        for _ in 0..4 {
+            tool(&["-a", "change-puk", "-P", "00000000", "-N", "11111111"]);
+        }
+        works(&["-a", "reset"]);
+        let card = bench.key.card();
+        assert!(card.state().slots.is_empty() && card.state().objects.len() == 1, "only f9 is left");
+        assert_eq!(card.state().pin.left, 3);
+    }
+}
+
+#[test]
+fn keys_move_and_vanish_from_firmware_5_7() {
+    for (firmware, serial, expected) in [(OLD, 14_000_019, "6d00"), (NEW, 30_000_019, "9000")] {
+        let mut bench = Bench::new(Profile::new(serial, firmware));
+        bench.log_in();
+        let public_key = bench.generate("9a", "p256");
+        let reader = bench.key.reader().name.clone();
+        // Beside the open session, which has proven the management key.
+        let mut command = |command: &str| {
+            let request = Request::Transmit { reader: reader.clone(), commands: vec![command.to_owned()] };
+            bench.probe.ask::<Vec<String>>(&request).expect("answered").concat()
+        };
+        assert_eq!(command("00f6829a00"), expected);
+        if firmware == OLD {
+            continue;
+        }
+        assert_eq!(command("00f79a00"), "6a88");
+        assert!(command("00f7008200").ends_with("9000"));
+        assert_eq!(bench.key.card().state().slots.len(), 1);
+        let signature = bench.sign("82", "p256", &sha256(b"order")).expect("signed");
+        bench.assert_signature(&public_key, b"order", &signature);
+    }
 }
 
 fn store_certificate(bench: &mut Bench, der: &[u8]) {

@@ -187,5 +187,8 @@ fn transmit(reader: &str, commands: &[String]) -> Result<Value> {
         let mut buffer = vec![0; pcsc::MAX_BUFFER_SIZE_EXTENDED];
         answers.push(hex::encode(transaction.transmit(&hex::decode(command)?, &mut buffer)?));
     }
+    drop(transaction);
+    // What has been proven to the card stays proven, for an open YubiKey beside this.
+    card.disconnect(pcsc::Disposition::LeaveCard).map_err(|(_, error)| error)?;
     Ok(json!(answers))
 }

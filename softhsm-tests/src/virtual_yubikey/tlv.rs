@@ -4,7 +4,7 @@
 
 /// One element: its tag (one or two bytes) and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Element<'a> {
+pub(super) struct Element<'a> {
     /// The tag, `0x7f49` for a two-byte one.
     pub tag: u16,
     /// The value's bytes.
