@@ -13,7 +13,7 @@ use super::output::Artefact;
 use super::spec::{CertificateSpec, CrlSpec, KeySpec, Profile};
 use super::tokens::Tokens;
 use super::transcript::{CertificateRecord, CrlRecord};
-use super::{Ceremony, check, profile, sha256};
+use super::{Ceremony, check, now, profile, sha256};
 use ca_x509::certificate::CertificateTemplate;
 use ca_x509::crl::CrlTemplate;
 use ca_x509::{KeyKind, SignatureAlgorithm, key, signed};
@@ -52,7 +52,7 @@ impl Issuer {
         ceremony: &mut Ceremony<'_, '_>,
         tokens: &Tokens,
     ) -> Result<(), Fault> {
-        let not_before = whole_seconds(Timestamp::now());
+        let not_before = now();
         let spec = ceremony.spec;
         for certificate in &spec.certificates {
             self.certificate(ceremony, tokens, certificate, not_before).await?;
@@ -104,7 +104,7 @@ impl Issuer {
         ceremony: &mut Ceremony<'_, '_>,
         tokens: &Tokens,
     ) -> Result<(), Fault> {
-        let this_update = whole_seconds(Timestamp::now());
+        let this_update = now();
         let spec = ceremony.spec;
         for crl in &spec.crls {
             self.crl(ceremony, tokens, crl, this_update).await?;
@@ -214,10 +214,6 @@ fn serial_number(what: &str) -> Result<Vec<u8>, Fault> {
     rand::fill(&mut serial).map_err(|e| encoding(what, &e))?;
     serial[0] = serial[0] & 0x3f | 0x40;
     Ok(serial)
-}
-
-fn whole_seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 fn to_pem(der: &[u8]) -> String {

@@ -126,7 +126,7 @@ impl<'a, 't> Ceremony<'a, 't> {
             kind,
             ceremony: spec.name.clone(),
             program: concat!("inro-hsm ", env!("CARGO_PKG_VERSION")).to_owned(),
-            started: Timestamp::now(),
+            started: now(),
             finished: None,
             spec_sha256: sha256(spec_text.as_bytes()),
             present: spec.present.clone(),
@@ -144,7 +144,7 @@ impl<'a, 't> Ceremony<'a, 't> {
     /// Records a step that was done.
     fn step(&mut self, what: String) {
         (self.tell)(&what);
-        self.transcript.steps.push(Step { at: Timestamp::now(), what });
+        self.transcript.steps.push(Step { at: now(), what });
     }
 
     /// Initialises tokens, makes keys, signs everything and checks it. Ctrl-C ends it between two steps of a token.
@@ -205,7 +205,7 @@ impl<'a, 't> Ceremony<'a, 't> {
     }
 
     fn transcripts(&mut self, stem: &str) -> Result<Vec<Artefact>, Fault> {
-        self.transcript.finished = Some(Timestamp::now());
+        self.transcript.finished = Some(now());
         let json = self
             .transcript
             .to_json()
@@ -225,6 +225,12 @@ impl<'a, 't> Ceremony<'a, 't> {
             transcript_files: transcripts.iter().map(record).collect(),
         }
     }
+}
+
+/// This second.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 /// SHA-256 in hexadecimal.

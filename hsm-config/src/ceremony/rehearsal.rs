@@ -11,7 +11,6 @@ use super::lint;
 use super::mistake::Mistakes;
 use super::spec::{Initialise, Spec};
 use super::tokens::Pins;
-use crate::token::ModuleAccess;
 
 /// Throw-away tokens. Dropping it removes them.
 pub(super) struct Stage {
@@ -33,7 +32,7 @@ impl Stage {
             if let Some(stand_in) = stand_in {
                 stand_in.clone_into(&mut token.access.module);
             }
-            if !is_softhsm(&token.access) {
+            if !token.access.is_softhsm() {
                 mistakes.add(
                     format!("token.{}.module", token.name),
                     format!("is {}, which has no throw-away tokens", token.access.module.display()),
@@ -60,10 +59,6 @@ impl Stage {
         })?;
         Ok(Self { spec, pins, _store: store })
     }
-}
-
-fn is_softhsm(access: &ModuleAccess) -> bool {
-    access.module.file_name().is_some_and(|name| name.to_string_lossy().contains("softhsm"))
 }
 
 fn software_store(folder: &Path, number: usize) -> std::io::Result<String> {

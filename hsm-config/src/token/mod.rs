@@ -4,7 +4,7 @@ pub mod key;
 pub mod pin;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,11 @@ pub struct ModuleAccess {
 }
 
 impl ModuleAccess {
+    /// Whether the module is SoftHSM, by its file's name.
+    pub fn is_softhsm(&self) -> bool {
+        self.module.file_name().is_some_and(|name| name.to_string_lossy().contains("softhsm"))
+    }
+
     /// Every mistake in this part of a configuration, as problem and remedy; empty when there is none.
     pub fn mistakes(&self) -> Vec<(String, &'static str)> {
         let mut mistakes = Vec::new();
@@ -51,6 +56,13 @@ impl ModuleAccess {
         } else if !self.module.is_file() {
             let problem = format!("module {module} is not on this machine");
             mistakes.push((problem, "install the vendor's PKCS#11 library or correct the path"));
+        }
+        if self.is_softhsm()
+            && let Some(path) = self.environment.get("SOFTHSM2_CONF")
+            && !Path::new(path).is_file()
+        {
+            let problem = format!("environment variable SOFTHSM2_CONF names {path}, which is no file");
+            mistakes.push((problem, "write SoftHSM's configuration there or correct the path"));
         }
         for (name, value) in &self.environment {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
