@@ -1,0 +1,197 @@
+//! Faults at steps 6, 7 and 9, each persisted and not; R2, R9; what the reconciliation finds afterwards.
+
+use ca_core::{
+    app::{enrol::certify::CertifyError, failure::Failure},
+    domain::{certificate::CertificateState, revocation::RevocationReason},
+    ports::store::{CertificateStore, RevokeOutcome},
+    testing::Fault,
+};
+use jiff::SignedDuration;
+
+use crate::{
+    device::Statement,
+    pki::issuer_id,
+    world::{GENERAL, World, clerk},
+};
+
+const SERIAL: u32 = 1_000_001;
+const BOTH: [Fault; 2] = [Fault::Before, Fault::After];
+
+fn is_transient(error: &CertifyError) -> bool {
+    matches!(error, CertifyError::Failure(failure) if failure.is_transient())
+}
+
+/// Step 6 fails, persisted or not: nothing was signed; the same request again issues one certificate.
+#[tokio::test]
+async fn step_6_a_lost_intent_or_its_lost_receipt_is_made_good_by_the_repeat() {
+    for fault in BOTH {
+        let world = World::new().await;
+        let opened = world.opened(GENERAL, SERIAL, "a").await;
+        let token = world.maker.token(&Statement::of(SERIAL));
+        world.store.faults().order("record_intent", fault);
+        let error = world.certified(&opened, &token).await.expect_err("a fault");
+        assert!(is_transient(&error), "{error:?}");
+        assert_eq!(world.signer.certificates_signed(), 0, "no signature without an acknowledged intent");
+
+        let certified = world.certified(&opened, &token).await.expect("a certificate");
+        assert_eq!(world.signer.certificates_signed(), 1);
+        assert_eq!(world.record(&opened).await.der(), Some(certified.certificate.der()));
+        assert_eq!(world.rows("certificate.intended"), 1);
+    }
+}
+
+/// Step 7 fails, journaled or not: the repeat gets the one signature.
+#[tokio::test]
+async fn step_7_a_lost_signature_is_made_good_by_the_repeat() {
+    for fault in BOTH {
+        let world = World::new().await;
+        let opened = world.opened(GENERAL, SERIAL, "a").await;
+        let token = world.maker.token(&Statement::of(SERIAL));
+        world.signer.faults().order("sign_certificate", fault);
+        let error = world.certified(&opened, &token).await.expect_err("a fault");
+        assert!(is_transient(&error), "{error:?}");
+        assert_eq!(world.record(&opened).await.state, CertificateState::Intended);
+
+        let again = world.certified(&opened, &token).await.expect("a certificate");
+        assert!(!again.is_new, "the enrolment's intent was there");
+        assert_eq!(world.signer.certificates_signed(), 1);
+    }
+}
+
+/// Step 9 fails, persisted or not: the certificate isn't handed out; the repeat hands out the same one.
+#[tokio::test]
+async fn step_9_a_lost_certificate_row_is_made_good_by_the_repeat() {
+    for fault in BOTH {
+        let world = World::new().await;
+        let opened = world.opened(GENERAL, SERIAL, "a").await;
+        let token = world.maker.token(&Statement::of(SERIAL));
+        world.store.faults().order("record_issued", fault);
+        let error = world.certified(&opened, &token).await.expect_err("a fault");
+        assert!(is_transient(&error), "{error:?}");
+        assert_eq!(world.signer.certificates_signed(), 1);
+
+        let certified = world.certified(&opened, &token).await.expect("a certificate");
+        assert_eq!(world.signer.certificates_signed(), 1, "never signed twice");
+        assert_eq!(world.rows("certificate.issued"), 1);
+        assert_eq!(world.record(&opened).await.der(), Some(certified.certificate.der()));
+    }
+}
+
+/// The same faults, and nobody comes back: the reconciliation adopts what was signed, and gives up what wasn't.
+#[tokio::test]
+async fn what_was_signed_is_adopted_and_what_was_not_is_given_up() {
+    type Order = fn(&World);
+    let cases: [(&str, Order, bool); 3] = [
+        ("intent only", |w| w.signer.faults().order("sign_certificate", Fault::Before), false),
+        ("journaled only", |w| w.signer.faults().order("sign_certificate", Fault::After), true),
+        ("row lost", |w| w.store.faults().order("record_issued", Fault::Before), true),
+    ];
+    for (case, order, was_signed) in cases {
+        let world = World::new().await;
+        let opened = world.opened(GENERAL, SERIAL, "a").await;
+        let token = world.maker.token(&Statement::of(SERIAL));
+        order(&world);
+        world.certified(&opened, &token).await.expect_err(case);
+
+        let early = world.reconcile.run().await.expect("a walk");
+        assert_eq!(early.adopted.len(), usize::from(was_signed), "{case}: the journal is enough");
+        assert!(early.abandoned.is_empty(), "{case}: too young to be given up");
+        world.clock.advance(SignedDuration::from_mins(15));
+        let late = world.reconcile.run().await.expect("a walk");
+        assert_eq!(late.abandoned.len(), usize::from(!was_signed), "{case}");
+        assert!(late.orphans.is_empty() && late.unreadable == 0, "{case}: {late:?}");
+
+        let record = world.record(&opened).await;
+        if was_signed {
+            assert!(matches!(record.state, CertificateState::Issued { .. }), "{case}");
+            assert_eq!(world.rows("certificate.adopted"), 1, "{case}");
+        } else {
+            assert_eq!(record.state, CertificateState::Abandoned, "{case}");
+            let fresh = world.opened(GENERAL, SERIAL, "b").await;
+            world.certified(&fresh, &token).await.expect("the user begins anew with the same key");
+        }
+        world.audit.run().await.expect("a whole chain");
+    }
+}
+
+/// A signature journaled after the intent's row moved past the walk's checkpoint is found by its intent.
+#[tokio::test]
+async fn an_open_intent_behind_the_checkpoint_is_asked_for() {
+    let world = World::new().await;
+    let opened = world.opened(GENERAL, SERIAL, "a").await;
+    let token = world.maker.token(&Statement::of(SERIAL));
+    world.store.faults().order("record_issued", Fault::Before);
+    world.certified(&opened, &token).await.expect_err("a fault");
+    world.store.set_reconciled_to(&issuer_id(), 1_000).await.expect("the store");
+    world.clock.advance(SignedDuration::from_mins(2));
+    let report = world.reconcile.run().await.expect("a walk");
+    assert_eq!(report.adopted, [world.record(&opened).await.serial]);
+}
+
+/// R2: final insert fails: the intent lets the serial be revoked; no orphan.
+#[tokio::test]
+async fn r2_a_certificate_whose_row_is_missing_is_revocable_by_its_intent() {
+    let world = World::new().await;
+    let opened = world.opened(GENERAL, SERIAL, "a").await;
+    let token = world.maker.token(&Statement::of(SERIAL));
+    world.store.faults().order("record_issued", Fault::Before);
+    world.certified(&opened, &token).await.expect_err("a fault");
+    let serial = world.record(&opened).await.serial;
+
+    let outcome = world.revoke_serial(&serial, RevocationReason::KeyCompromise).await;
+    assert!(matches!(outcome, RevokeOutcome::Revoked(_)));
+    let report = world.reconcile.run().await.expect("a walk");
+    assert_eq!((report.adopted.len(), report.orphans.len()), (1, 0));
+    let record = world.record(&opened).await;
+    assert!(matches!(&record.state, CertificateState::Revoked { der: Some(_), .. }), "{:?}", record.state);
+    let error = world.certified(&opened, &token).await.expect_err("revoked");
+    assert!(matches!(error, CertifyError::Ended), "{error:?}");
+    let crl = world.publish.run().await.expect("a CRL").expect("due");
+    assert_eq!(crl.entries, 1);
+}
+
+/// A ledger restored from a backup: the journal's certificate has no intent, is kept and alarmed once, and can be
+/// revoked.
+#[tokio::test]
+async fn a_journaled_certificate_without_intent_is_an_orphan_that_can_be_revoked() {
+    let world = World::new().await;
+    let record = world.enrol(GENERAL, SERIAL).await;
+    world.store.forget_intent(record.intent);
+    let report = world.reconcile.run().await.expect("a walk");
+    assert_eq!(report.orphans, [record.serial.clone()]);
+    assert!(report.adopted.is_empty());
+    assert_eq!(world.reconcile.run().await.expect("a walk").orphans, [], "alarmed once");
+    assert_eq!(world.rows("journal.orphan-found"), 1);
+
+    let blocked = world.logged_in(record.der().expect("a certificate"), crate::world::PASSWORD).await;
+    assert!(blocked.is_err(), "blocked at login");
+    let outcome = world.revoke_serial(&record.serial, RevocationReason::Superseded).await;
+    assert!(matches!(outcome, RevokeOutcome::Revoked(_)));
+    assert_eq!(world.publish.run().await.expect("a CRL").expect("due").entries, 1);
+}
+
+/// R9: verify-after-sign catches a corrupt signature: nothing is stored as issued, nothing leaves.
+#[tokio::test]
+async fn r9_a_corrupt_signature_never_leaves() {
+    let world = World::new().await;
+    let opened = world.opened(GENERAL, SERIAL, "a").await;
+    let token = world.maker.token(&Statement::of(SERIAL));
+    world.signer.corrupt_next();
+    let error = world.certified(&opened, &token).await.expect_err("corrupt");
+    assert!(matches!(&error, CertifyError::Failure(Failure::Defect(_))), "{error:?}");
+    assert_eq!(world.record(&opened).await.state, CertificateState::Intended);
+    assert_eq!(world.rows("certificate.signature-wrong"), 1);
+    let report = world.reconcile.run().await.expect("a walk");
+    assert_eq!((report.adopted.len(), report.unreadable), (0, 1));
+    assert_eq!(world.rows("journal.signature-wrong"), 1);
+}
+
+#[tokio::test]
+async fn a_walk_that_fails_is_resumed_by_the_next() {
+    let world = World::new().await;
+    world.enrol(GENERAL, SERIAL).await;
+    world.signer.faults().order("journaled_after", Fault::Before);
+    assert!(world.reconcile.run().await.expect_err("a fault").is_transient());
+    world.reconcile.run().await.expect("a walk");
+    assert_eq!(world.store.reconciled_to(&issuer_id()).await.expect("the store"), 1);
+}

@@ -1,0 +1,164 @@
+//! 電子証明書ログイン and the session: rule 7, locking, and a session that ends with its certificate.
+
+use ca_core::{
+    app::{
+        login::{Login, LoginError},
+        session::{Ended, SessionError, csrf_token},
+    },
+    domain::{
+        certificate::CertificateState,
+        login::Reason,
+        revocation::RevocationReason,
+        user::{PasswordKind, Role, UserState},
+    },
+    ports::store::CertificateStore,
+};
+use jiff::SignedDuration;
+use secrecy::ExposeSecret;
+
+use crate::world::{GENERAL, PASSWORD, World, at, clerk, user};
+
+async fn enrolled(world: &World, id: &str, serial: u32) -> Vec<u8> {
+    world.enrol(id, serial).await.der().expect("a certificate").to_vec()
+}
+
+#[tokio::test]
+async fn certificate_and_password_open_a_session_and_confirm_the_certificate() {
+    let world = World::new().await;
+    let der = enrolled(&world, GENERAL, 1_000_001).await;
+    let session = world.logged_in(&der, PASSWORD).await.expect("a session");
+    let token = session.session_token.expose_secret();
+    let active = world.sessions.run(token, Some(&der)).await.expect("an active session");
+    assert_eq!(active.user.id, user(GENERAL));
+    assert!(active.csrf_matches(&csrf_token(token)));
+    assert!(!active.csrf_matches(token));
+    let record = world.store.certificates_of(&user(GENERAL)).await.expect("the store").remove(0);
+    assert!(matches!(record.state, CertificateState::Issued { confirmed_at: Some(_), .. }));
+
+    world.log_out.run(token).await.expect("logged out");
+    let after = world.sessions.run(token, Some(&der)).await;
+    assert!(matches!(after, Err(SessionError::Unknown)), "{after:?}");
+    assert_eq!((world.rows("login.admitted"), world.rows("session.closed")), (1, 1));
+}
+
+/// Rule 7: "Stolen ID + password without the token: refused. Token without password: refused. Another user's
+/// certificate with my password: refused."
+#[tokio::test]
+async fn rule_7_certificate_password_and_id_must_be_one_users() {
+    let world = World::new().await;
+    world.register("hokkai-02", Role::General, Some(1_000_002)).await;
+    let own = enrolled(&world, GENERAL, 1_000_001).await;
+    let others = enrolled(&world, "hokkai-02", 1_000_002).await;
+    world.set_password("hokkai-02", PasswordKind::Login, "another good password").await;
+
+    let attempt = |certificate: Option<&Vec<u8>>, login_id: Option<&str>, password: &str| Login {
+        certificate: certificate.cloned(),
+        login_id: login_id.map(str::to_owned),
+        password: password.to_owned().into(),
+    };
+    let mut texts = Vec::new();
+    for login in [
+        attempt(Some(&own), None, "not my password"),
+        attempt(Some(&others), None, PASSWORD),
+        attempt(Some(&others), Some(GENERAL), PASSWORD),
+        attempt(Some(&own), Some("nobody-00"), PASSWORD),
+        attempt(Some(&own), Some("NOT AN ID"), PASSWORD),
+    ] {
+        let (rows, verified) = (world.rows("login.refused"), world.passwords.verified());
+        let error = world.log_in.run(login).await.expect_err("refused");
+        assert!(matches!(error, LoginError::Refused), "{error:?}");
+        texts.push(error.to_string());
+        assert_eq!(world.rows("login.refused"), rows + 1);
+        assert_eq!(world.passwords.verified(), verified + 1, "one verification each");
+    }
+    texts.dedup();
+    assert_eq!(texts.len(), 1, "one text for all");
+    let none = world.log_in.run(attempt(None, Some(GENERAL), PASSWORD)).await;
+    assert!(matches!(none, Err(LoginError::Certificate(Reason::NoCertificate))), "{none:?}");
+    world.log_in.run(attempt(Some(&own), Some(GENERAL), PASSWORD)).await.expect("the right three");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_the_ledgers_says_nothing_about_a_user() {
+    let world = World::new().await;
+    let mut der = enrolled(&world, GENERAL, 1_000_001).await;
+    let last = der.len() - 1;
+    der[last] ^= 1;
+    let error = world.logged_in(&der, PASSWORD).await;
+    assert!(matches!(error, Err(LoginError::Certificate(Reason::UnknownCertificate))), "{error:?}");
+    let garbage = world.logged_in(b"garbage", PASSWORD).await;
+    assert!(matches!(garbage, Err(LoginError::Certificate(Reason::UnknownCertificate))), "{garbage:?}");
+}
+
+#[tokio::test]
+async fn wrong_passwords_lock_and_the_lock_looks_like_a_wrong_password() {
+    let world = World::new().await;
+    let der = enrolled(&world, GENERAL, 1_000_001).await;
+    for _ in 0..3 {
+        world.logged_in(&der, "not my password").await.expect_err("wrong");
+    }
+    let locked = world.logged_in(&der, PASSWORD).await;
+    assert!(matches!(locked, Err(LoginError::Refused)), "{locked:?}");
+    assert!(world.last_row().contains("login-locked"), "{}", world.last_row());
+    world.customers.unlock(clerk(), &user(GENERAL)).await.expect("unlocked");
+    world.logged_in(&der, PASSWORD).await.expect("a session");
+}
+
+#[tokio::test]
+async fn a_revocation_ends_the_live_session_and_the_next_login() {
+    let world = World::new().await;
+    let der = enrolled(&world, GENERAL, 1_000_001).await;
+    let session = world.logged_in(&der, PASSWORD).await.expect("a session");
+    world.revoke_user(GENERAL, RevocationReason::KeyCompromise).await;
+    let token = session.session_token.expose_secret();
+    let ended = world.sessions.run(token, Some(&der)).await;
+    assert!(matches!(ended, Err(SessionError::Ended(Ended::NoLongerGood(Reason::Revoked)))), "{ended:?}");
+    assert_eq!(world.rows("session.ended"), 1);
+    let gone = world.sessions.run(token, Some(&der)).await;
+    assert!(matches!(gone, Err(SessionError::Unknown)), "{gone:?}");
+    let login = world.logged_in(&der, PASSWORD).await;
+    assert!(matches!(login, Err(LoginError::Certificate(Reason::Revoked))), "{login:?}");
+}
+
+#[tokio::test]
+async fn a_session_ends_by_suspension_idleness_age_and_expiry() {
+    type End = (&'static str, SignedDuration, u32);
+    let world = World::new().await;
+    let der = enrolled(&world, GENERAL, 1_000_001).await;
+    let idle: End = ("idle", SignedDuration::from_mins(11), 1);
+    let old: End = ("old", SignedDuration::from_mins(9), 54);
+    for (case, step, steps) in [idle, old] {
+        let session = world.logged_in(&der, PASSWORD).await.expect("a session");
+        let token = session.session_token.expose_secret().to_owned();
+        for _ in 1..steps {
+            world.clock.advance(step);
+            world.sessions.run(&token, Some(&der)).await.expect(case);
+        }
+        world.clock.advance(step);
+        let ended = world.sessions.run(&token, Some(&der)).await;
+        let expected = if case == "idle" { Ended::Idle } else { Ended::TooOld };
+        assert!(matches!(ended, Err(SessionError::Ended(found)) if found == expected), "{case}: {ended:?}");
+    }
+
+    let session = world.logged_in(&der, PASSWORD).await.expect("a session");
+    let token = session.session_token.expose_secret();
+    let other = world.sessions.run(token, Some(b"another certificate")).await;
+    assert!(matches!(other, Err(SessionError::Ended(Ended::OtherCertificate))), "{other:?}");
+    world.sessions.run(token, Some(&der)).await.expect("its own connection keeps it");
+    world.customers.set_state(clerk(), &user(GENERAL), UserState::Suspended).await.expect("suspended");
+    let ended = world.sessions.run(token, Some(&der)).await;
+    assert!(
+        matches!(ended, Err(SessionError::Ended(Ended::NoLongerGood(Reason::AccountClosed)))),
+        "{ended:?}"
+    );
+
+    world.customers.set_state(clerk(), &user(GENERAL), UserState::Active).await.expect("resumed");
+    world.clock.set(at("2027-11-24T23:59:59+09:00"));
+    world.logged_in(&der, PASSWORD).await.expect("rule 2: valid to the last second of the day");
+    world.clock.advance(SignedDuration::from_secs(1));
+    let expired = world.logged_in(&der, PASSWORD).await;
+    assert!(matches!(expired, Err(LoginError::Certificate(Reason::Expired))), "{expired:?}");
+    assert_eq!(world.sessions.sweep().await.expect("the store"), 0, "that session is two seconds old");
+    world.clock.advance(SignedDuration::from_mins(11));
+    assert_eq!(world.sessions.sweep().await.expect("the store"), 1);
+}

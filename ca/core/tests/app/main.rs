@@ -1,0 +1,12 @@
+//! The use cases over fakes of every port: rules, refusals, faults before and after each commit, recovery.
+
+mod certify;
+mod customers;
+mod device;
+mod faults;
+mod login;
+mod open;
+mod pki;
+mod publish;
+mod revoke;
+mod world;

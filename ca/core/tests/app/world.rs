@@ -1,0 +1,344 @@
+//! One bank with its authority: every use case wired to the same fakes.
+
+use std::sync::Arc;
+
+use ca_core::{
+    app::{
+        answer_ocsp::AnswerOcsp,
+        audit_verify::VerifyAudit,
+        customers::{CodeTerms, Customers, NewContract, NewUser},
+        enrol::{
+            bearer::BearerKey,
+            certify::{Certified, Certify, CertifyEnrolment, CertifyError},
+            confirm::ConfirmEnrolment,
+            open::{Open, OpenEnrolment, OpenError, Opened},
+            throttle::Throttles,
+        },
+        issue::Issue,
+        login::{LogIn, LoggedIn, Login, LoginError},
+        logout::LogOut,
+        publish_crl::PublishCrl,
+        reconcile::{Reconcile, ReconcileTerms},
+        revoke::Revoke,
+        session::{CheckSession, SessionTerms},
+    },
+    domain::{
+        audit::Actor,
+        certificate::CertificateRecord,
+        contract::Plan,
+        crl::CrlPolicy,
+        ids::{ContractNumber, IdempotencyKey, SerialNumber, UserId},
+        policy::IssuancePolicy,
+        revocation::RevocationReason,
+        throttle::ThrottlePolicy,
+        user::{PasswordKind, Role},
+    },
+    ports::store::{CertificateStore, RevokeOutcome},
+    testing::{CountingRng, ManualClock, MemorySigner, MemoryStore, PlainPasswords},
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    device::{FIRMWARE, Maker, Statement, Token, device},
+    pki::{Authority, issuer_id},
+};
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+pub(crate) const CONFIRMATION: &str = "staple my revocations";
+pub(crate) const MASTER: &str = "hokkai-master";
+pub(crate) const GENERAL: &str = "hokkai-01";
+
+pub(crate) struct World {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) signer: Arc<MemorySigner>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) passwords: Arc<PlainPasswords>,
+    pub(crate) authority: Authority,
+    pub(crate) maker: Maker,
+    pub(crate) customers: Customers,
+    pub(crate) open: Arc<OpenEnrolment>,
+    pub(crate) certify: Arc<CertifyEnrolment>,
+    pub(crate) confirm: ConfirmEnrolment,
+    pub(crate) log_in: LogIn,
+    pub(crate) log_out: LogOut,
+    pub(crate) sessions: CheckSession,
+    pub(crate) revoke: Revoke,
+    pub(crate) reconcile: Reconcile,
+    pub(crate) publish: PublishCrl,
+    pub(crate) ocsp: AnswerOcsp,
+    pub(crate) audit: VerifyAudit,
+}
+
+pub(crate) fn at(text: &str) -> Timestamp {
+    text.parse().expect("a timestamp")
+}
+
+pub(crate) fn user(id: &str) -> UserId {
+    UserId::parse(id).expect("a user ID")
+}
+
+pub(crate) fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::parse(&format!("key-for-the-tests-{text}")).expect("an idempotency key")
+}
+
+pub(crate) fn contract() -> ContractNumber {
+    ContractNumber::parse("1234567").expect("a contract number")
+}
+
+pub(crate) fn clerk() -> Actor {
+    Actor::Operator("clerk".to_owned())
+}
+
+impl World {
+    /// A bank on a Tuesday morning, with a contract, a master and one general user; token 1000001 is assigned to the
+    /// general user, 1000000 to the master.
+    pub(crate) async fn new() -> Self {
+        let world = Self::empty(Authority::until(2036));
+        let new =
+            NewContract {
+                number: contract(), name: "北海商事株式会社".to_owned(), plan: Plan::default()
+            };
+        world.customers.register_contract(clerk(), new).await.expect("a contract");
+        world.register(MASTER, Role::Master, Some(1_000_000)).await;
+        world.register(GENERAL, Role::General, Some(1_000_001)).await;
+        world.set_password(MASTER, PasswordKind::Confirmation, CONFIRMATION).await;
+        world
+    }
+
+    pub(crate) fn empty(authority: Authority) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let clock = Arc::new(ManualClock::at(at("2026-11-24T10:00:00+09:00")));
+        let passwords = Arc::new(PlainPasswords::default());
+        let rng = Arc::new(CountingRng::default());
+        let signer = Arc::new(MemorySigner::new(
+            issuer_id(),
+            authority.issuing_key.serialized_der(),
+            authority.responder_key.serialized_der(),
+        ));
+        let maker = Maker::new();
+        let policy = Arc::new(IssuancePolicy::default());
+        let issuer = Arc::new(authority.issuer.clone());
+        let issue = Arc::new(Issue {
+            certificates: store.clone(),
+            audit: store.clone(),
+            signer: signer.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+            profile: Arc::new(authority.profile.clone()),
+        });
+        Self {
+            customers: Customers {
+                customers: store.clone(),
+                logins: store.clone(),
+                audit: store.clone(),
+                passwords: passwords.clone(),
+                clock: clock.clone(),
+                rng: rng.clone(),
+            },
+            open: Arc::new(OpenEnrolment {
+                customers: store.clone(),
+                logins: store.clone(),
+                certificates: store.clone(),
+                audit: store.clone(),
+                passwords: passwords.clone(),
+                clock: clock.clone(),
+                rng: rng.clone(),
+                throttles: Arc::new(Throttles::new(ThrottlePolicy::default(), ThrottlePolicy::default())),
+                policy: policy.clone(),
+                bearer_key: BearerKey::generate(&*rng),
+                challenge_lifetime: SignedDuration::from_mins(15),
+            }),
+            certify: Arc::new(CertifyEnrolment {
+                customers: store.clone(),
+                certificates: store.clone(),
+                audit: store.clone(),
+                clock: clock.clone(),
+                anchors: Arc::new(maker.anchors()),
+                policy,
+                issue,
+            }),
+            confirm: ConfirmEnrolment {
+                certificates: store.clone(),
+                audit: store.clone(),
+                clock: clock.clone(),
+            },
+            log_in: LogIn {
+                customers: store.clone(),
+                logins: store.clone(),
+                certificates: store.clone(),
+                audit: store.clone(),
+                passwords: passwords.clone(),
+                clock: clock.clone(),
+                rng,
+                issuer: issuer_id(),
+                lock_at: 3,
+            },
+            log_out: LogOut { logins: store.clone(), clock: clock.clone() },
+            sessions: CheckSession {
+                customers: store.clone(),
+                logins: store.clone(),
+                certificates: store.clone(),
+                clock: clock.clone(),
+                terms: SessionTerms::default(),
+            },
+            revoke: Revoke {
+                customers: store.clone(),
+                logins: store.clone(),
+                certificates: store.clone(),
+                revocations: store.clone(),
+                audit: store.clone(),
+                signer: signer.clone(),
+                passwords: passwords.clone(),
+                clock: clock.clone(),
+                issuer: issuer_id(),
+                lock_at: 3,
+            },
+            reconcile: Reconcile {
+                certificates: store.clone(),
+                audit: store.clone(),
+                signer: signer.clone(),
+                clock: clock.clone(),
+                issuer: issuer.clone(),
+                terms: ReconcileTerms::default(),
+            },
+            publish: PublishCrl {
+                revocations: store.clone(),
+                audit: store.clone(),
+                signer: signer.clone(),
+                clock: clock.clone(),
+                issuer,
+                policy: CrlPolicy::default(),
+            },
+            ocsp: AnswerOcsp::new(
+                store.clone(),
+                store.clone(),
+                signer.clone(),
+                clock.clone(),
+                vec![(authority.issuer.clone(), authority.responder.clone())],
+            ),
+            audit: VerifyAudit { audit: store.clone() },
+            store,
+            signer,
+            clock,
+            passwords,
+            authority,
+            maker,
+        }
+    }
+
+    /// Registers a user with the login password and, if given, a token.
+    pub(crate) async fn register(&self, id: &str, role: Role, token: Option<u32>) {
+        let new = NewUser {
+            id: user(id),
+            contract: contract(),
+            role,
+            display_name: format!("山田 {id}"),
+            email: None,
+        };
+        self.customers.register_user(clerk(), new).await.expect("a user");
+        self.set_password(id, PasswordKind::Login, PASSWORD).await;
+        if let Some(serial) = token {
+            self.customers.assign_device(clerk(), &user(id), Some(&device(serial))).await.expect("a token");
+        }
+    }
+
+    pub(crate) async fn set_password(&self, id: &str, kind: PasswordKind, password: &str) {
+        let password = password.to_owned().into();
+        self.customers.set_password(clerk(), &user(id), kind, password).await.expect("a password");
+    }
+
+    /// The bank revokes whatever certificate the user has.
+    pub(crate) async fn revoke_user(&self, id: &str, reason: RevocationReason) {
+        let outcome = self.revoke.by_user(clerk(), &user(id), reason).await.expect("the ledger");
+        assert_eq!(outcome.expect("revoked").len(), 1);
+    }
+
+    pub(crate) async fn revoke_serial(
+        &self,
+        serial: &SerialNumber,
+        reason: RevocationReason,
+    ) -> RevokeOutcome {
+        self.revoke.by_serial(clerk(), &issuer_id(), serial, reason).await.expect("the ledger")
+    }
+
+    pub(crate) async fn issue_code(&self, id: &str) -> secrecy::SecretString {
+        let terms = CodeTerms { lifetime: SignedDuration::from_hours(24 * 80), attempts: 5 };
+        let issued = self.customers.issue_acquisition_code(clerk(), &user(id), terms).await;
+        issued.expect("an acquisition code").code
+    }
+
+    /// A request to open an enrolment, as the agent would send it.
+    pub(crate) fn asked(id: &str, serial: u32, idempotency_key: &str) -> Open {
+        Open {
+            user_id: id.to_owned(),
+            password: PASSWORD.to_owned().into(),
+            acquisition_code: None,
+            device: device(serial),
+            firmware: FIRMWARE,
+            idempotency_key: key(idempotency_key),
+            source: "192.0.2.1".to_owned(),
+        }
+    }
+
+    pub(crate) async fn opened(&self, id: &str, serial: u32, idempotency_key: &str) -> Opened {
+        self.open.run(Self::asked(id, serial, idempotency_key)).await.expect("an enrolment")
+    }
+
+    pub(crate) async fn opening_fails(&self, open: Open) -> OpenError {
+        match self.open.run(open).await {
+            Ok(_) => panic!("the enrolment was opened"),
+            Err(error) => error,
+        }
+    }
+
+    pub(crate) fn certify_with(opened: &Opened, token: &Token) -> Certify {
+        Certify {
+            enrolment: opened.enrolment.id,
+            bearer: opened.bearer.clone(),
+            idempotency_key: opened.enrolment.idempotency_key.clone(),
+            csr: token.request(),
+            evidence: token.evidence.clone(),
+            challenge_signature: token.answer(&opened.enrolment.challenge),
+        }
+    }
+
+    pub(crate) async fn certified(&self, opened: &Opened, token: &Token) -> Result<Certified, CertifyError> {
+        self.certify.run(Self::certify_with(opened, token)).await
+    }
+
+    /// A user's whole enrolment; returns the ledger's row.
+    pub(crate) async fn enrol(&self, id: &str, serial: u32) -> CertificateRecord {
+        let opened = self.opened(id, serial, &format!("{id}-{serial}")).await;
+        let token = self.maker.token(&Statement::of(serial));
+        let certified = self.certified(&opened, &token).await.expect("a certificate");
+        assert!(certified.is_new);
+        self.record(&opened).await
+    }
+
+    pub(crate) async fn record(&self, opened: &Opened) -> CertificateRecord {
+        let record = self.store.certificate_of_intent(opened.enrolment.id).await.expect("the store");
+        record.expect("an intent")
+    }
+
+    pub(crate) async fn logged_in(&self, certificate: &[u8], password: &str) -> Result<LoggedIn, LoginError> {
+        let login = Login {
+            certificate: Some(certificate.to_vec()),
+            login_id: None,
+            password: password.to_owned().into(),
+        };
+        self.log_in.run(login).await
+    }
+
+    /// How many rows of the trail have this action.
+    pub(crate) fn rows(&self, action: &str) -> usize {
+        self.store.audit_actions().iter().filter(|found| *found == action).count()
+    }
+
+    /// The last row of the trail, as `action details`.
+    pub(crate) fn last_row(&self) -> String {
+        let rows = self.store.audit_rows();
+        rows.last()
+            .map(|row| format!("{} {}", row.action, row.details.replace('\n', " ")))
+            .unwrap_or_default()
+    }
+}
