@@ -7,6 +7,7 @@
 pub mod bank;
 pub mod binaries;
 pub mod card_client;
+pub mod demo;
 pub mod openssl;
 pub mod pcscd;
 pub mod ports;

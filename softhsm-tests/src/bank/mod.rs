@@ -12,6 +12,7 @@
 mod desk;
 mod files;
 mod network;
+mod portal;
 
 use std::{
     fs,
@@ -33,9 +34,10 @@ use crate::{
 
 pub use desk::{Desk, Enrolment, TOKEN_PIN};
 pub use network::{Urls, fetch};
+pub use portal::{Portal, hidden};
 
 /// Nothing that a bank does on a loaded machine takes longer.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What may differ between banks.
 #[derive(Clone, Debug)]
