@@ -234,3 +234,19 @@ impl KeyIndex {
         self.ocsp_responses
     }
 }
+
+#[cfg(test)]
+impl Index {
+    /// An index without a file.
+    pub(crate) fn empty() -> Self {
+        Self::new([0; 32])
+    }
+
+    /// Takes an entry without a file.
+    pub(crate) fn take(&mut self, at: Timestamp, body: &EntryBody) {
+        let change = Change::of(body).expect("readable");
+        self.check(at, &change).expect("allowed");
+        let place = Place { offset: self.end, length: 1 };
+        self.push(place, [0; 32], at, change);
+    }
+}

@@ -38,6 +38,8 @@ use tokio::sync::{mpsc, oneshot};
 pub use frame::MAX_BODY;
 pub use index::{CrlState, Index, KeyIndex, Revoked};
 pub use open::OpenError;
+use storage::Storage;
+
 pub use serial::{Serial, SerialError, not_after};
 
 /// The signer's clock. A plain function, so that a test can have another.
@@ -87,11 +89,15 @@ impl Journal {
     /// names the entry.
     pub fn open(path: &Path, now: Now) -> Result<Self, OpenError> {
         let open::Opened { file, index } = open::open(path)?;
+        Self::start(path, Box::new(file), index, now)
+    }
+
+    fn start(path: &Path, storage: Box<dyn Storage>, index: Index, now: Now) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         let reading = File::open(path).map_err(io)?;
         let index = Arc::new(RwLock::new(index));
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = writer::Writer::new(Box::new(file), Arc::clone(&index), now);
+        let writer = writer::Writer::new(storage, Arc::clone(&index), now);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(queue))
@@ -150,3 +156,6 @@ impl Drop for Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

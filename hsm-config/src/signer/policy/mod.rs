@@ -21,6 +21,11 @@ pub mod revocation;
 mod structure;
 mod subject_key;
 
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
+mod tests;
+
 use jiff::{SignedDuration, Timestamp};
 use signer_protocol::message::{Refusal, RefusalCode};
 
