@@ -25,7 +25,10 @@ pub enum CeremonyError {
     #[error("nothing was done: {}", .0.join("; "))]
     Refused(Vec<String>),
     /// It stopped half-way. What was done stays done and is in the transcript.
-    #[error("stopped half-way; what was done is recorded in {transcript:?}")]
+    #[error(
+        "stopped half-way; what was done is recorded in {transcript:?}, and tokens named there must be erased with \
+         their vendor's tool before another run"
+    )]
     HalfWay {
         /// Folder with the transcript of what was done.
         transcript: PathBuf,

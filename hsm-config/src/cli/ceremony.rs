@@ -17,7 +17,8 @@ Exit codes:
   1  failed; the message says whether anything was changed
   2  the command line is wrong
   3  the specification, or what it needs from this machine, has mistakes; nothing was done
-  4  a token label, key or file exists that would be overwritten; nothing was done";
+  4  something stands in the way: a token label, key or file that exists, or a token that
+     lacks a slot or mechanism; nothing was done";
 
 const MISTAKES: u8 = 3;
 const REFUSED: u8 = 4;

@@ -39,7 +39,7 @@ enum Command {
 /// Runs the program and tells how it should exit.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    start_log();
+    start_log(matches!(arguments.command, Command::Worker));
     match arguments.command {
         Command::Ceremony(arguments) => ceremony::run(&arguments),
         Command::Signer(arguments) => outcome(signer::run(&arguments)),
@@ -60,8 +60,9 @@ fn outcome(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// Logs to standard error at `RUST_LOG`, `info` when it isn't set.
-fn start_log() {
+/// Logs to standard error at `RUST_LOG`, `info` when it isn't set; a worker's lines name its threads, for they share
+/// the parent's log.
+fn start_log(worker: bool) {
     // cryptoki reports every mechanism that it doesn't know as an error.
     let quiet = "cryptoki::mechanism=off";
     let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
@@ -72,5 +73,6 @@ fn start_log() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        .with_thread_names(worker)
         .init();
 }
