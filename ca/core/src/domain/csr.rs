@@ -131,7 +131,7 @@ pub fn verify(der: &[u8], user: &UserId) -> Result<Csr, Refusal> {
     let signed = Signed::parse(der).map_err(|_| Refusal::Malformed)?;
     let info = CertReqInfo::from_der(signed.tbs).map_err(|_| Refusal::Malformed)?;
     // A second encoding of the same request would escape "same bytes" comparisons further on.
-    if info.to_der().is_ok_and(|canonical| canonical != signed.tbs) {
+    if !info.to_der().is_ok_and(|canonical| canonical == signed.tbs) {
         return Err(Refusal::Malformed);
     }
     let key_kind = check_key(&info.public_key)?;
@@ -176,8 +176,7 @@ fn check_key(public_key: &SubjectPublicKeyInfoOwned) -> Result<KeyKind, Refusal>
         key::KeyError::Malformed => Refusal::Malformed,
     })?;
     match kind {
-        KeyKind::P256 | KeyKind::P384 => {}
-        KeyKind::Rsa { bits: 2048 | 3072 | 4096 } => {}
+        KeyKind::P256 | KeyKind::P384 | KeyKind::Rsa { bits: 2048 | 3072 | 4096 } => {}
         KeyKind::Rsa { .. } => return Err(Refusal::KeyKind),
     }
     key_quality::check(public_key).map_err(Refusal::WeakKey)?;

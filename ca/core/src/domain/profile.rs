@@ -215,9 +215,10 @@ impl Profile {
             }
         }
         for url in [&publication.crl_base_url, &publication.ocsp_url, &publication.ca_issuers_url] {
-            let plain = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-            if !plain || !url.strip_prefix("http://").is_some_and(|rest| !rest.is_empty()) || url.len() > 255
-            {
+            let characters =
+                url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
+            let has_host = url.strip_prefix("http://").is_some_and(|rest| !rest.is_empty());
+            if !characters || !has_host || url.len() > 255 {
                 return Err(ProfileError::Url(url.clone()));
             }
         }

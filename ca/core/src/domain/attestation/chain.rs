@@ -43,7 +43,7 @@ pub enum Trust {
 pub enum Purpose {
     /// It issues the attestation certificates (f9) of PIV applications.
     PivIssuer,
-    /// It only links others to a root. Certificates for FIDO or OpenPGP belong nowhere.
+    /// It only links others to a root. Certificates for FIDO or `OpenPGP` belong nowhere.
     Link,
 }
 
@@ -138,7 +138,7 @@ impl ChainError {
 
 /// A certificate that was read once: the bytes that were signed, and what they say.
 #[derive(Clone, Debug)]
-pub struct DeviceCertificate {
+pub(super) struct DeviceCertificate {
     der: Vec<u8>,
     tbs: TbsCertificateInner<Raw>,
 }
@@ -148,7 +148,7 @@ impl DeviceCertificate {
     ///
     /// # Errors
     /// A `der` error when it isn't one, when something follows it, or when its two algorithm fields differ.
-    pub fn parse(der: &[u8]) -> der::Result<Self> {
+    pub(super) fn parse(der: &[u8]) -> der::Result<Self> {
         let signed = Signed::parse(der)?;
         let tbs = TbsCertificateInner::<Raw>::from_der(signed.tbs)?;
         if *tbs.signature() != signed.algorithm {
@@ -158,17 +158,17 @@ impl DeviceCertificate {
     }
 
     /// What it says.
-    pub fn tbs(&self) -> &TbsCertificateInner<Raw> {
+    pub(super) fn tbs(&self) -> &TbsCertificateInner<Raw> {
         &self.tbs
     }
 
     /// Its key.
-    pub fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
+    pub(super) fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
         self.tbs.subject_public_key_info()
     }
 
     /// Its extensions with this identifier.
-    pub fn extensions(&self, oid: ObjectIdentifier) -> impl Iterator<Item = &Extension> {
+    pub(super) fn extensions(&self, oid: ObjectIdentifier) -> impl Iterator<Item = &Extension> {
         self.all_extensions().iter().filter(move |extension| extension.extn_id == oid)
     }
 
@@ -177,7 +177,7 @@ impl DeviceCertificate {
     }
 
     /// Whether `issuer`'s key signed it, over the original bytes.
-    pub fn is_signed_by(&self, issuer: &Self) -> Result<(), ChainError> {
+    pub(super) fn is_signed_by(&self, issuer: &Self) -> Result<(), ChainError> {
         let signed = Signed::parse(&self.der).map_err(|_| ChainError::Signature)?;
         signed.verify(issuer.public_key()).map_err(|error| match error {
             SignedError::Algorithm(_) => ChainError::Algorithm,
@@ -186,7 +186,7 @@ impl DeviceCertificate {
     }
 
     /// Valid at `now`, version 3 and without critical extensions other than `understood`.
-    pub fn check_time_and_criticals(
+    pub(super) fn check_time_and_criticals(
         &self,
         now: Timestamp,
         understood: &[ObjectIdentifier],
@@ -203,7 +203,7 @@ impl DeviceCertificate {
     }
 
     /// `basicConstraints` and `keyUsage` of a CA with `below` CA certificates between it and the leaf.
-    pub fn check_ca(&self, below: usize) -> Result<(), ChainError> {
+    pub(super) fn check_ca(&self, below: usize) -> Result<(), ChainError> {
         let constraints: Option<BasicConstraints> = self.decoded(ID_CE_BASIC_CONSTRAINTS)?;
         let constraints = constraints.filter(|constraints| constraints.ca).ok_or(ChainError::NotCa)?;
         if self.tbs.version() != Version::V3 {
@@ -217,7 +217,7 @@ impl DeviceCertificate {
     }
 
     /// A `keyUsage`, where there is one, permits signing certificates.
-    pub fn check_key_usage(&self) -> Result<(), ChainError> {
+    pub(super) fn check_key_usage(&self) -> Result<(), ChainError> {
         match self.decoded::<KeyUsage>(ID_CE_KEY_USAGE)? {
             Some(usage) if !usage.key_cert_sign() => Err(ChainError::NotCa),
             _ => Ok(()),
@@ -238,7 +238,7 @@ impl DeviceCertificate {
     }
 
     /// SHA-256 of its DER.
-    pub fn sha256(&self) -> [u8; 32] {
+    pub(super) fn sha256(&self) -> [u8; 32] {
         let mut out = [0; 32];
         out.copy_from_slice(digest(&SHA256, &self.der).as_ref());
         out
@@ -246,7 +246,7 @@ impl DeviceCertificate {
 }
 
 /// What any CA certificate may mark critical.
-pub const CA_CRITICALS: [ObjectIdentifier; 2] = [ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE];
+pub(super) const CA_CRITICALS: [ObjectIdentifier; 2] = [ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE];
 
 /// A certificate that chains may lead over.
 #[derive(Clone, Debug)]
@@ -293,33 +293,34 @@ impl Anchors {
     ///
     /// # Errors
     /// [`ChainError`] of the attempt that got furthest.
-    pub fn path_above(
+    pub(super) fn path_above(
         &self,
         certificate: &DeviceCertificate,
         offered: &[DeviceCertificate],
         now: Timestamp,
     ) -> Result<Path, ChainError> {
-        let offered = offered.iter().map(|certificate| Candidate {
+        let link = |certificate: &DeviceCertificate| Candidate {
             certificate: certificate.clone(),
             trust: Trust::Intermediate,
             purpose: Purpose::Link,
-        });
-        let pool: Vec<Candidate> = self.candidates.iter().cloned().chain(offered).collect();
+        };
+        let offered: Vec<Candidate> = offered.iter().map(link).collect();
+        let pool: Vec<&Candidate> = self.candidates.iter().chain(&offered).collect();
         climb(&pool, certificate, &mut Vec::new(), now)
     }
 }
 
 /// The way from a certificate to its root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Path {
+pub(super) struct Path {
     /// Certificates above the first, root included.
-    pub length: usize,
+    pub(super) length: usize,
     /// SHA-256 of the root's certificate.
-    pub root_sha256: [u8; 32],
+    pub(super) root_sha256: [u8; 32],
 }
 
 fn climb(
-    pool: &[Candidate],
+    pool: &[&Candidate],
     below: &DeviceCertificate,
     used: &mut Vec<usize>,
     now: Timestamp,

@@ -175,7 +175,7 @@ fn check_f9(
     let path = anchors.path_above(f9, offered, now)?;
     match f9.check_ca(0) {
         Err(ChainError::NotCa) if lacks_constraints_as_shipped(f9) && path.length == 1 => {
-            f9.check_key_usage()?
+            f9.check_key_usage()?;
         }
         other => other?,
     }

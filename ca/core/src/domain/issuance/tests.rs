@@ -162,10 +162,10 @@ fn openssl(folder: &Path, arguments: &[&str]) -> String {
 fn openssl_agrees_about_certificate_and_crl() {
     for issuer_key in [TestKey::p256(), TestKey::p384(), TestKey::rsa_2048()] {
         let bench = Bench::new(issuer_key);
-        let (issued, issuer) = (bench.issued(), bench.profile.issuer());
+        let (certificate, issuer) = (bench.issued(), bench.profile.issuer());
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
-        fs::write(folder.join("user.der"), issued.der()).expect("written");
+        fs::write(folder.join("user.der"), certificate.der()).expect("written");
         fs::write(folder.join("ca.der"), issuer.der()).expect("written");
         for name in ["user", "ca"] {
             let (from, to) = (format!("{name}.der"), format!("{name}.pem"));
@@ -192,7 +192,7 @@ fn openssl_agrees_about_certificate_and_crl() {
             serial: bench.serial.clone(),
             at: now(),
             reason: RevocationReason::KeyCompromise,
-            not_after: issued.record().not_after,
+            not_after: certificate.record().not_after,
         };
         for (revocations, verdict) in [(vec![], "user.pem: OK"), (vec![revoked], "certificate revoked")] {
             let crl =

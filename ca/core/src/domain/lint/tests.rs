@@ -83,7 +83,7 @@ const FIELDS: &[Broken] = &[
 const EXTENSIONS: &[Broken] = &[
     ("no-duplicate-extensions", |d| d.template.extensions.push(d.template.extensions[1].clone())),
     ("no-other-extensions", |d| {
-        d.template.extensions.push(extension::ocsp_no_check().expect("an extension"))
+        d.template.extensions.push(extension::ocsp_no_check().expect("an extension"));
     }),
     ("basic-constraints", |d| put(d, extension::certificate_authority(None).expect("an extension"))),
     ("basic-constraints", |d| put(d, raw_extension(ID_CE_BASIC_CONSTRAINTS, false, &[0x30, 0]))),
