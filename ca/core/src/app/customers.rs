@@ -219,7 +219,7 @@ impl Customers {
             };
         }
         let hash = self.passwords.hash(password).await?;
-        self.missing_is_unknown(self.logins.set_password(id, kind, &hash, row).await)
+        missing_is_unknown(self.logins.set_password(id, kind, &hash, row).await)
     }
 
     async fn check_password(
@@ -261,7 +261,7 @@ impl Customers {
             Err(StoreError::Conflict(Conflict::DeviceInUse)) => {
                 self.refuse(row, "user.device-refused", CustomerError::DeviceInUse).await
             }
-            result => self.missing_is_unknown(result),
+            result => missing_is_unknown(result),
         }
     }
 
@@ -285,7 +285,7 @@ impl Customers {
             attempts_left: terms.attempts,
         };
         let row = row.with("expires_at", expires_at);
-        self.missing_is_unknown(self.customers.set_acquisition_code(&user.id, &stored, row).await)?;
+        missing_is_unknown(self.customers.set_acquisition_code(&user.id, &stored, row).await)?;
         Ok(IssuedCode { code, expires_at })
     }
 
@@ -295,7 +295,7 @@ impl Customers {
     /// `UnknownUser`.
     pub async fn unlock(&self, by: Actor, id: &UserId) -> CustomerResult<()> {
         let row = self.row(by, "user.unlocked", id);
-        self.missing_is_unknown(self.logins.unlock(id, row).await)
+        missing_is_unknown(self.logins.unlock(id, row).await)
     }
 
     /// Suspends a user (利用停止), lifts the suspension, or removes the user for good.
@@ -309,7 +309,7 @@ impl Customers {
             UserState::Removed => "user.removed",
         };
         let row = self.row(by, action, id);
-        self.missing_is_unknown(self.customers.set_user_state(id, state, row).await)
+        missing_is_unknown(self.customers.set_user_state(id, state, row).await)
     }
 
     /// A user.
@@ -350,14 +350,13 @@ impl Customers {
         let row = AuditEvent { action, ..row }.with("reason", error.name());
         Err(refused(&*self.audit, row, error).await)
     }
+}
 
-    #[expect(clippy::unused_self, reason = "reads as a step of the method that calls it")]
-    fn missing_is_unknown(&self, result: Result<(), StoreError>) -> CustomerResult<()> {
-        result.map_err(|error| match error {
-            StoreError::Conflict(Conflict::Missing) => CustomerError::UnknownUser,
-            error => error.into(),
-        })
-    }
+fn missing_is_unknown(result: Result<(), StoreError>) -> CustomerResult<()> {
+    result.map_err(|error| match error {
+        StoreError::Conflict(Conflict::Missing) => CustomerError::UnknownUser,
+        error => error.into(),
+    })
 }
 
 fn check_texts(new: &NewUser) -> CustomerResult<()> {

@@ -25,7 +25,7 @@ use crate::{
     ports::{
         clock::Clock,
         rng::Rng,
-        signer::Signer,
+        signer::{Signer, SignerError},
         store::{AuditStore, CertificateStore, Conflict, StoreError, StoredEvidence},
     },
 };
@@ -137,9 +137,20 @@ impl Issue {
             return Err(IssueError::Ended);
         }
         let (_, audit_head) = self.audit.head().await?;
-        match Recorded::resumed(record, audit_head) {
-            Some(recorded) => self.finish(recorded).await,
-            None => Err(IssueError::Ended),
+        let row = self.row("certificate.intent-abandoned", &record);
+        let issuer = record.issuer.clone();
+        let Some(recorded) = Recorded::resumed(record, audit_head) else { return Err(IssueError::Ended) };
+        match self.finish(recorded).await {
+            // Too old to be signed: no use in letting the user wait for the reconciliation to say so.
+            Err(IssueError::Failure(Failure::Signer(SignerError::Refused { code, detail }))) => {
+                let recorded = self.signer.recorded(&issuer, intent).await?;
+                if recorded.is_some() {
+                    return Err(Failure::Signer(SignerError::Refused { code, detail }).into());
+                }
+                self.certificates.abandon_intent(intent, row.with("refusal", code)).await?;
+                Err(IssueError::Ended)
+            }
+            result => result,
         }
     }
 
@@ -151,7 +162,7 @@ impl Issue {
             .sign_certificate(&issuer, intent, recorded.audit_head(), recorded.tbs().to_vec())
             .await?;
         match recorded.signed(signature).verify(self.profile.issuer()) {
-            Ok(issued) => self.deliver(issued).await,
+            Ok(verified) => self.deliver(verified).await,
             Err(error) => {
                 tracing::error!(%intent, %error, "the signer returned a wrong signature");
                 let row = event(self.clock.now(), Actor::System, "certificate.signature-wrong", intent);
@@ -161,15 +172,15 @@ impl Issue {
         }
     }
 
-    async fn deliver(&self, issued: Issued) -> Result<Delivered, IssueError> {
-        let row = self.row("certificate.issued", issued.record());
-        let (issuer, serial) = (&issued.record().issuer, &issued.record().serial);
+    async fn deliver(&self, verified: Issued) -> Result<Delivered, IssueError> {
+        let row = self.row("certificate.issued", verified.record());
+        let (issuer, serial) = (&verified.record().issuer, &verified.record().serial);
         let stored = self
             .certificates
-            .record_issued(issuer, serial, issued.der(), issued.position(), row.at, row)
+            .record_issued(issuer, serial, verified.der(), verified.position(), row.at, row)
             .await;
         match stored {
-            Ok(receipt) => Ok(issued.delivered(receipt)),
+            Ok(receipt) => Ok(verified.delivered(receipt)),
             // Given up while it was signed; the reconciliation finds it in the journal.
             Err(StoreError::Conflict(Conflict::Missing)) => Err(IssueError::Ended),
             Err(error) => Err(error.into()),

@@ -77,6 +77,14 @@ pub struct Reconciled {
     pub unreadable: u64,
 }
 
+/// Whether a journal entry is seen on the walk, once, or for an intent that is still open, at every run: only the
+/// first writes an alarm into the trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    First,
+    Again,
+}
+
 impl Reconcile {
     /// Walks the journal, then looks after open intents. Idempotent; a walk that fails is resumed by the next.
     ///
@@ -95,7 +103,7 @@ impl Reconcile {
         loop {
             let (page, last) = self.signer.journaled_after(issuer, reached, PAGE).await?;
             for journaled in page {
-                self.settle(journaled, report).await?;
+                self.settle(journaled, Sight::First, report).await?;
             }
             if last <= reached {
                 return Ok(());
@@ -111,7 +119,7 @@ impl Reconcile {
         let before = now.checked_sub(self.terms.ask_after).map_err(Failure::defect)?;
         for record in self.certificates.open_intents(issuer, before).await? {
             if let Some(journaled) = self.signer.recorded(issuer, record.intent).await? {
-                self.settle(journaled, report).await?;
+                self.settle(journaled, Sight::Again, report).await?;
             } else if now.duration_since(record.not_before) >= self.terms.abandon_after {
                 self.abandon(&record, now, report).await?;
             }
@@ -119,17 +127,22 @@ impl Reconcile {
         Ok(())
     }
 
-    async fn settle(&self, journaled: Journaled, report: &mut Reconciled) -> Result<(), Failure> {
+    async fn settle(
+        &self,
+        journaled: Journaled,
+        sight: Sight,
+        report: &mut Reconciled,
+    ) -> Result<(), Failure> {
         let record = self.certificates.certificate_of_intent(journaled.intent).await?;
         match record.filter(|record| record.tbs == journaled.tbs) {
             Some(record) => match record.state {
                 CertificateState::Issued { .. } | CertificateState::Revoked { der: Some(_), .. } => Ok(()),
                 CertificateState::Intended | CertificateState::Revoked { der: None, .. } => {
-                    self.adopt(&record, journaled, report).await
+                    self.adopt(&record, journaled, sight, report).await
                 }
-                CertificateState::Abandoned => self.keep_orphan(journaled, report).await,
+                CertificateState::Abandoned => self.keep_orphan(journaled, sight, report).await,
             },
-            None => self.keep_orphan(journaled, report).await,
+            None => self.keep_orphan(journaled, sight, report).await,
         }
     }
 
@@ -137,10 +150,11 @@ impl Reconcile {
         &self,
         record: &CertificateRecord,
         journaled: Journaled,
+        sight: Sight,
         report: &mut Reconciled,
     ) -> Result<(), Failure> {
         let Some(der) = self.adopted(record, &journaled) else {
-            return self.alarm(&journaled, "journal.signature-wrong", report).await;
+            return self.alarm(&journaled, "journal.signature-wrong", sight, report).await;
         };
         let position = journaled.signature.position;
         let row = self
@@ -160,9 +174,14 @@ impl Reconcile {
         }
     }
 
-    async fn keep_orphan(&self, journaled: Journaled, report: &mut Reconciled) -> Result<(), Failure> {
+    async fn keep_orphan(
+        &self,
+        journaled: Journaled,
+        sight: Sight,
+        report: &mut Reconciled,
+    ) -> Result<(), Failure> {
         let Some(orphan) = self.orphan(&journaled) else {
-            return self.alarm(&journaled, "journal.unreadable", report).await;
+            return self.alarm(&journaled, "journal.unreadable", sight, report).await;
         };
         let row = self
             .row("journal.orphan-found", &orphan.serial)
@@ -200,11 +219,15 @@ impl Reconcile {
         &self,
         journaled: &Journaled,
         action: &'static str,
+        sight: Sight,
         report: &mut Reconciled,
     ) -> Result<(), Failure> {
         let sequence = journaled.signature.position.sequence;
         tracing::error!(intent = %journaled.intent, sequence, action, "the signer's journal needs looking into");
         report.unreadable += 1;
+        if sight == Sight::Again {
+            return Ok(());
+        }
         let row = self.row(action, journaled.intent).with("journal_sequence", sequence);
         Ok(self.audit.append(row).await?)
     }

@@ -34,6 +34,7 @@ pub struct MemorySigner {
     journal: Mutex<Journal>,
     faults: Faults,
     corrupt: AtomicBool,
+    refuse: AtomicBool,
     ocsp_signed: AtomicU64,
 }
 
@@ -69,6 +70,7 @@ impl MemorySigner {
             journal: Mutex::default(),
             faults: Faults::default(),
             corrupt: AtomicBool::new(false),
+            refuse: AtomicBool::new(false),
             ocsp_signed: AtomicU64::new(0),
         }
     }
@@ -81,6 +83,11 @@ impl MemorySigner {
     /// The next signature is wrong, as of a module that fails.
     pub fn corrupt_next(&self) {
         self.corrupt.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on new certificates are refused, as with a notBefore that is too old; recorded ones are returned.
+    pub fn refuse_certificates(&self, refuse: bool) {
+        self.refuse.store(refuse, Ordering::Relaxed);
     }
 
     /// How many certificates the journal holds.
@@ -148,6 +155,9 @@ impl Signer for MemorySigner {
                 } else {
                     Err(refused("intent_reused", "the intent was signed with other bytes"))
                 };
+            }
+            if self.refuse.load(Ordering::Relaxed) {
+                return Err(refused("outside_validity", "notBefore is too old"));
             }
             let signature = self.sign(&self.issuing, &tbs);
             let signature = JournaledSignature { position: journal.next(&tbs), signature };

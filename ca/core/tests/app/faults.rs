@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use crate::{
     device::Statement,
     pki::issuer_id,
-    world::{GENERAL, World, clerk},
+    world::{GENERAL, World},
 };
 
 const SERIAL: u32 = 1_000_001;
@@ -158,7 +158,7 @@ async fn a_journaled_certificate_without_intent_is_an_orphan_that_can_be_revoked
     let record = world.enrol(GENERAL, SERIAL).await;
     world.store.forget_intent(record.intent);
     let report = world.reconcile.run().await.expect("a walk");
-    assert_eq!(report.orphans, [record.serial.clone()]);
+    assert_eq!(report.orphans, std::slice::from_ref(&record.serial));
     assert!(report.adopted.is_empty());
     assert_eq!(world.reconcile.run().await.expect("a walk").orphans, [], "alarmed once");
     assert_eq!(world.rows("journal.orphan-found"), 1);
@@ -183,7 +183,10 @@ async fn r9_a_corrupt_signature_never_leaves() {
     assert_eq!(world.rows("certificate.signature-wrong"), 1);
     let report = world.reconcile.run().await.expect("a walk");
     assert_eq!((report.adopted.len(), report.unreadable), (0, 1));
-    assert_eq!(world.rows("journal.signature-wrong"), 1);
+    world.clock.advance(SignedDuration::from_mins(20));
+    let report = world.reconcile.run().await.expect("a walk");
+    assert_eq!((report.abandoned.len(), report.unreadable), (0, 1), "it may be signed: never given up");
+    assert_eq!(world.rows("journal.signature-wrong"), 1, "written once");
 }
 
 #[tokio::test]
@@ -194,4 +197,21 @@ async fn a_walk_that_fails_is_resumed_by_the_next() {
     assert!(world.reconcile.run().await.expect_err("a fault").is_transient());
     world.reconcile.run().await.expect("a walk");
     assert_eq!(world.store.reconciled_to(&issuer_id()).await.expect("the store"), 1);
+}
+
+/// An intent that the signer won't sign any more ends with the repeat, and the user begins anew.
+#[tokio::test]
+async fn an_intent_too_old_to_be_signed_ends_with_the_repeat() {
+    let world = World::new().await;
+    let opened = world.opened(GENERAL, SERIAL, "a").await;
+    let token = world.maker.token(&Statement::of(SERIAL));
+    world.signer.faults().order("sign_certificate", Fault::Before);
+    world.certified(&opened, &token).await.expect_err("a fault");
+    world.signer.refuse_certificates(true);
+    let error = world.certified(&opened, &token).await.expect_err("too old");
+    assert!(matches!(error, CertifyError::Ended), "{error:?}");
+    assert_eq!(world.record(&opened).await.state, CertificateState::Abandoned);
+    world.signer.refuse_certificates(false);
+    let fresh = world.opened(GENERAL, SERIAL, "b").await;
+    world.certified(&fresh, &token).await.expect("a certificate");
 }

@@ -16,7 +16,7 @@ use x509_cert::{crl::CertificateList, spki::AlgorithmIdentifierOwned};
 
 use crate::{
     pki::{Authority, issuer_id},
-    world::{GENERAL, World, clerk, user},
+    world::{GENERAL, World},
 };
 
 fn question(authority: &Authority, serial: &SerialNumber, nonce: Option<&[u8]>) -> Vec<u8> {

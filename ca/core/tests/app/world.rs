@@ -89,6 +89,81 @@ pub(crate) fn clerk() -> Actor {
     Actor::Operator("clerk".to_owned())
 }
 
+/// The fakes behind the use cases.
+struct Backstage {
+    store: Arc<MemoryStore>,
+    signer: Arc<MemorySigner>,
+    clock: Arc<ManualClock>,
+    passwords: Arc<PlainPasswords>,
+}
+
+impl Backstage {
+    fn confirm(&self) -> ConfirmEnrolment {
+        ConfirmEnrolment {
+            certificates: self.store.clone(),
+            audit: self.store.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn sessions(&self) -> CheckSession {
+        CheckSession {
+            customers: self.store.clone(),
+            logins: self.store.clone(),
+            certificates: self.store.clone(),
+            clock: self.clock.clone(),
+            terms: SessionTerms::default(),
+        }
+    }
+
+    fn revoke(&self) -> Revoke {
+        Revoke {
+            customers: self.store.clone(),
+            logins: self.store.clone(),
+            certificates: self.store.clone(),
+            revocations: self.store.clone(),
+            audit: self.store.clone(),
+            signer: self.signer.clone(),
+            passwords: self.passwords.clone(),
+            clock: self.clock.clone(),
+            issuer: issuer_id(),
+            lock_at: 3,
+        }
+    }
+
+    fn reconcile(&self, authority: &Authority) -> Reconcile {
+        Reconcile {
+            certificates: self.store.clone(),
+            audit: self.store.clone(),
+            signer: self.signer.clone(),
+            clock: self.clock.clone(),
+            issuer: Arc::new(authority.issuer.clone()),
+            terms: ReconcileTerms::default(),
+        }
+    }
+
+    fn publish(&self, authority: &Authority) -> PublishCrl {
+        PublishCrl {
+            revocations: self.store.clone(),
+            audit: self.store.clone(),
+            signer: self.signer.clone(),
+            clock: self.clock.clone(),
+            issuer: Arc::new(authority.issuer.clone()),
+            policy: CrlPolicy::default(),
+        }
+    }
+
+    fn ocsp(&self, authority: &Authority) -> AnswerOcsp {
+        AnswerOcsp::new(
+            self.store.clone(),
+            self.store.clone(),
+            self.signer.clone(),
+            self.clock.clone(),
+            vec![(authority.issuer.clone(), authority.responder.clone())],
+        )
+    }
+}
+
 impl World {
     /// A bank on a Tuesday morning, with a contract, a master and one general user; token 1000001 is assigned to the
     /// general user, 1000000 to the master.
@@ -117,7 +192,6 @@ impl World {
         ));
         let maker = Maker::new();
         let policy = Arc::new(IssuancePolicy::default());
-        let issuer = Arc::new(authority.issuer.clone());
         let issue = Arc::new(Issue {
             certificates: store.clone(),
             audit: store.clone(),
@@ -126,101 +200,65 @@ impl World {
             rng: rng.clone(),
             profile: Arc::new(authority.profile.clone()),
         });
+        let open = OpenEnrolment {
+            customers: store.clone(),
+            logins: store.clone(),
+            certificates: store.clone(),
+            audit: store.clone(),
+            passwords: passwords.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+            throttles: Arc::new(Throttles::new(ThrottlePolicy::default(), ThrottlePolicy::default())),
+            policy: policy.clone(),
+            bearer_key: BearerKey::generate(&*rng),
+            challenge_lifetime: SignedDuration::from_mins(15),
+        };
+        let certify = CertifyEnrolment {
+            customers: store.clone(),
+            certificates: store.clone(),
+            audit: store.clone(),
+            clock: clock.clone(),
+            anchors: Arc::new(maker.anchors()),
+            policy,
+            issue,
+        };
+        let customers = Customers {
+            customers: store.clone(),
+            logins: store.clone(),
+            audit: store.clone(),
+            passwords: passwords.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+        };
+        let log_in = LogIn {
+            customers: store.clone(),
+            logins: store.clone(),
+            certificates: store.clone(),
+            audit: store.clone(),
+            passwords: passwords.clone(),
+            clock: clock.clone(),
+            rng,
+            issuer: issuer_id(),
+            lock_at: 3,
+        };
+        let backstage = Backstage { store, signer, clock, passwords };
         Self {
-            customers: Customers {
-                customers: store.clone(),
-                logins: store.clone(),
-                audit: store.clone(),
-                passwords: passwords.clone(),
-                clock: clock.clone(),
-                rng: rng.clone(),
-            },
-            open: Arc::new(OpenEnrolment {
-                customers: store.clone(),
-                logins: store.clone(),
-                certificates: store.clone(),
-                audit: store.clone(),
-                passwords: passwords.clone(),
-                clock: clock.clone(),
-                rng: rng.clone(),
-                throttles: Arc::new(Throttles::new(ThrottlePolicy::default(), ThrottlePolicy::default())),
-                policy: policy.clone(),
-                bearer_key: BearerKey::generate(&*rng),
-                challenge_lifetime: SignedDuration::from_mins(15),
-            }),
-            certify: Arc::new(CertifyEnrolment {
-                customers: store.clone(),
-                certificates: store.clone(),
-                audit: store.clone(),
-                clock: clock.clone(),
-                anchors: Arc::new(maker.anchors()),
-                policy,
-                issue,
-            }),
-            confirm: ConfirmEnrolment {
-                certificates: store.clone(),
-                audit: store.clone(),
-                clock: clock.clone(),
-            },
-            log_in: LogIn {
-                customers: store.clone(),
-                logins: store.clone(),
-                certificates: store.clone(),
-                audit: store.clone(),
-                passwords: passwords.clone(),
-                clock: clock.clone(),
-                rng,
-                issuer: issuer_id(),
-                lock_at: 3,
-            },
-            log_out: LogOut { logins: store.clone(), clock: clock.clone() },
-            sessions: CheckSession {
-                customers: store.clone(),
-                logins: store.clone(),
-                certificates: store.clone(),
-                clock: clock.clone(),
-                terms: SessionTerms::default(),
-            },
-            revoke: Revoke {
-                customers: store.clone(),
-                logins: store.clone(),
-                certificates: store.clone(),
-                revocations: store.clone(),
-                audit: store.clone(),
-                signer: signer.clone(),
-                passwords: passwords.clone(),
-                clock: clock.clone(),
-                issuer: issuer_id(),
-                lock_at: 3,
-            },
-            reconcile: Reconcile {
-                certificates: store.clone(),
-                audit: store.clone(),
-                signer: signer.clone(),
-                clock: clock.clone(),
-                issuer: issuer.clone(),
-                terms: ReconcileTerms::default(),
-            },
-            publish: PublishCrl {
-                revocations: store.clone(),
-                audit: store.clone(),
-                signer: signer.clone(),
-                clock: clock.clone(),
-                issuer,
-                policy: CrlPolicy::default(),
-            },
-            ocsp: AnswerOcsp::new(
-                store.clone(),
-                store.clone(),
-                signer.clone(),
-                clock.clone(),
-                vec![(authority.issuer.clone(), authority.responder.clone())],
-            ),
-            audit: VerifyAudit { audit: store.clone() },
-            store,
-            signer,
-            clock,
-            passwords,
+            customers,
+            open: Arc::new(open),
+            certify: Arc::new(certify),
+            log_in,
+            confirm: backstage.confirm(),
+            log_out: LogOut { logins: backstage.store.clone(), clock: backstage.clock.clone() },
+            sessions: backstage.sessions(),
+            revoke: backstage.revoke(),
+            reconcile: backstage.reconcile(&authority),
+            publish: backstage.publish(&authority),
+            ocsp: backstage.ocsp(&authority),
+            audit: VerifyAudit { audit: backstage.store.clone() },
+            store: backstage.store,
+            signer: backstage.signer,
+            clock: backstage.clock,
+            passwords: backstage.passwords,
             authority,
             maker,
         }

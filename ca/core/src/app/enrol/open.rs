@@ -194,7 +194,7 @@ impl OpenEnrolment {
     /// A failure that throttles and takes an attempt from the acquisition code, but never touches the login (rule 13).
     async fn fail(&self, open: &Open, id: Option<&UserId>, why: &'static str, now: Timestamp) -> OpenError {
         self.throttles.failed(&open.user_id, &open.source, now);
-        let row = self.refusal_row(open, why, now);
+        let row = refusal_row(open, why, now);
         let written = match id {
             Some(id) => self.customers.spend_code_attempt(id, row).await,
             None => self.audit.append(row).await,
@@ -222,8 +222,7 @@ impl OpenEnrolment {
             opened_at: now,
             state: EnrolmentState::Challenged,
         };
-        let row =
-            self.row(open, "enrolment.opened", now).with("enrolment", id).with("binding", binding.as_str());
+        let row = row(open, "enrolment.opened", now).with("enrolment", id).with("binding", binding.as_str());
         match self.certificates.open_enrolment(&enrolment, code, row).await {
             Ok(opened) if opened.id == id => self.answer(open, opened, None, true),
             Ok(earlier) => self.resume(open, earlier, now).await,
@@ -317,7 +316,7 @@ impl OpenEnrolment {
             return Ok(enrolment);
         }
         let fresh = self.fresh_challenge(enrolment.id, now)?;
-        let row = self.row(open, "enrolment.challenged-again", now).with("enrolment", enrolment.id);
+        let row = row(open, "enrolment.challenged-again", now).with("enrolment", enrolment.id);
         Ok(self.certificates.renew_challenge(enrolment.id, &enrolment.challenge, &fresh, row).await?)
     }
 
@@ -344,18 +343,18 @@ impl OpenEnrolment {
         Ok(Opened { enrolment, bearer: bearer.text, keys, certified, is_new })
     }
 
-    fn row(&self, open: &Open, action: &'static str, now: Timestamp) -> AuditEvent {
-        let user = foreign(&open.user_id);
-        event(now, Actor::User(user.clone()), action, user)
-            .with("device", &open.device.serial)
-            .with("source", foreign(&open.source))
-    }
-
-    fn refusal_row(&self, open: &Open, why: &str, now: Timestamp) -> AuditEvent {
-        self.row(open, "enrolment.refused", now).with("why", why)
-    }
-
     async fn refuse(&self, open: &Open, why: &str, error: OpenError, now: Timestamp) -> OpenError {
-        refused(&*self.audit, self.refusal_row(open, why, now), error).await
+        refused(&*self.audit, refusal_row(open, why, now), error).await
     }
+}
+
+fn row(open: &Open, action: &'static str, now: Timestamp) -> AuditEvent {
+    let user = foreign(&open.user_id);
+    event(now, Actor::User(user.clone()), action, user)
+        .with("device", &open.device.serial)
+        .with("source", foreign(&open.source))
+}
+
+fn refusal_row(open: &Open, why: &str, now: Timestamp) -> AuditEvent {
+    row(open, "enrolment.refused", now).with("why", why)
 }
