@@ -13,6 +13,7 @@ mod desk;
 mod files;
 mod network;
 mod portal;
+mod soft_token;
 
 use std::{
     fs,
@@ -35,6 +36,7 @@ use crate::{
 pub use desk::{Desk, Enrolment, TOKEN_PIN};
 pub use network::{Urls, fetch};
 pub use portal::{Portal, hidden};
+pub use soft_token::{Answer, EnrolmentClient, SoftToken, named};
 
 /// Nothing that a bank does on a loaded machine takes longer.
 const DEADLINE: Duration = Duration::from_mins(1);
