@@ -1,2 +1,7 @@
-//! Skeleton.
-fn main() {}
+//! `inro-ca`: the certificate authority's server and command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ca::cli::main()
+}

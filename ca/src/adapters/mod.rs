@@ -1,0 +1,6 @@
+//! The world behind the ports of `ca-core`, except the ledger, which has crates of its own.
+
+pub(crate) mod clock;
+pub(crate) mod passwords;
+pub(crate) mod rng;
+pub(crate) mod signer;

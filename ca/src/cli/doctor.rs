@@ -1,0 +1,130 @@
+//! `inro-ca doctor`: looks at everything that serving needs and says what is wrong, with the remedy. `serve` refuses to
+//! start on the same findings.
+
+use anyhow::{Context, anyhow};
+use ca_core::ports::signer::{Signer, SignerError};
+use serde::Serialize;
+
+use super::{
+    config::warnings,
+    exit::{CliError, Exit},
+    output::Output,
+};
+use crate::{
+    config::{self, Config},
+    material::{self, IssuerMaterial, Material},
+    wiring::Adapters,
+};
+
+#[derive(Serialize)]
+struct Finding {
+    what: String,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+impl Finding {
+    fn of<T>(what: impl Into<String>, result: &anyhow::Result<T>) -> Self {
+        let trouble = result.as_ref().err().map(|error| format!("{error:#}"));
+        Self { what: what.into(), ok: trouble.is_none(), trouble }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    healthy: bool,
+    findings: Vec<Finding>,
+    warnings: Vec<&'static str>,
+}
+
+pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError> {
+    let findings = examine(config, output).await;
+    let healthy = findings.iter().all(|finding| finding.ok);
+    let report = Report { healthy, findings, warnings: warnings(config) };
+    output.result(&report, |out| {
+        for warning in &report.warnings {
+            writeln!(out, "warning  {warning}")?;
+        }
+        for finding in &report.findings {
+            match &finding.trouble {
+                None => writeln!(out, "ok       {}", finding.what)?,
+                Some(trouble) => writeln!(out, "TROUBLE  {}: {trouble}", finding.what)?,
+            }
+        }
+        Ok(())
+    })?;
+    if report.healthy {
+        return Ok(());
+    }
+    Err(CliError::new(Exit::CheckFailed, anyhow!("the doctor found trouble")))
+}
+
+async fn examine(config: &Config, output: Output) -> Vec<Finding> {
+    output.progress("looking at files, database and signers …");
+    let mut findings = vec![Finding::of("configuration file", &anyhow::Ok(()))];
+    let material = material::load(config);
+    findings.push(Finding::of("certificates, CRL, trust anchors and calendar", &material));
+    let identity = material::server_identity(&config.tls).and_then(|identity| {
+        crate::http::tls::public(&identity)?;
+        Ok(())
+    });
+    findings.push(Finding::of("server certificate and key", &identity));
+    let adapters = Adapters::open(config).await;
+    findings.push(Finding::of("database and its schema", &adapters));
+    let (Ok(material), Ok(adapters)) = (&material, &adapters) else { return findings };
+    for (issuer, files) in config.issuers.iter().zip(&material.issuers) {
+        let what =
+            format!("keys of the signer {:?} against the certificates of {}", issuer.signer, issuer.id);
+        findings.push(Finding::of(what, &prove(issuer, files, adapters).await.map_err(|e| e.error)));
+        let signs = adapters.signers.healthy(&issuer.id).await;
+        let signs = signs.with_context(|| format!("look at `inro-hsm` and its log for {:?}", issuer.signer));
+        findings.push(Finding::of(format!("the signer {:?} signs", issuer.signer), &signs));
+    }
+    findings
+}
+
+/// Proves that each issuer's signer has the keys of the configured certificates.
+///
+/// # Errors
+/// `Configuration` when a key isn't the certificate's, `Unavailable` when the signer doesn't answer.
+pub(super) async fn prove_keys(
+    config: &Config,
+    material: &Material,
+    adapters: &Adapters,
+) -> Result<(), CliError> {
+    for (issuer, files) in config.issuers.iter().zip(&material.issuers) {
+        prove(issuer, files, adapters).await?;
+    }
+    Ok(())
+}
+
+async fn prove(issuer: &config::Issuer, files: &IssuerMaterial, adapters: &Adapters) -> Result<(), CliError> {
+    let (issuing, ocsp) = adapters.signers.certificates(&issuer.id).await.map_err(|error| {
+        let exit = match error {
+            SignerError::Refused { .. } => Exit::Configuration,
+            SignerError::Unavailable(_) | SignerError::LockedOut(_) => Exit::Unavailable,
+        };
+        let remedy = format!(
+            "issuer.{}: the signer {:?} at {} doesn't answer as it should; start it, or correct signer, signer_socket, \
+             issuing_key and ocsp_key",
+            issuer.id,
+            issuer.signer,
+            issuer.signer_socket.display()
+        );
+        CliError { exit, error: anyhow::Error::new(error).context(remedy) }
+    })?;
+    for (key, label, ours, theirs) in [
+        ("certificate", &issuer.issuing_key, &files.certificate, &issuing),
+        ("ocsp_certificate", &issuer.ocsp_key, &files.ocsp_certificate, &ocsp),
+    ] {
+        let same = material::public_key(ours)? == material::public_key(theirs)?;
+        if !same {
+            return Err(CliError::configuration(anyhow!(
+                "issuer.{}.{key}: its key isn't the signer's key {label:?}; name the certificate that belongs to it",
+                issuer.id
+            )));
+        }
+    }
+    Ok(())
+}

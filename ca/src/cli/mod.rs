@@ -1,0 +1,151 @@
+//! The command line of `inro-ca`.
+
+mod audit;
+mod certificate;
+mod config;
+mod contract;
+mod doctor;
+mod exit;
+mod migrate;
+mod output;
+mod secret;
+mod serve;
+mod user;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use ca_core::domain::audit::Actor;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::Config,
+    logging::{self, LogFormat},
+};
+use exit::CliError;
+use output::Output;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed for a reason of its own, which standard error names
+  2  the command line can't be read
+  3  the configuration, or a file that it names, can't be used
+  4  what was named doesn't exist
+  5  refused by a rule; nothing was changed, and the refusal is in the audit trail
+  6  not possible at the moment: ledger or signer; try again
+  7  a check found something wrong
+
+INRO_LOG sets the log level, as in INRO_LOG=debug or INRO_LOG=ca=debug,warn.";
+
+/// The certificate authority: server and operator's command line.
+#[derive(Debug, Parser)]
+#[command(name = "inro-ca", version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+struct Cli {
+    /// The configuration file.
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "INRO_CA_CONFIG",
+        default_value = "inro.toml",
+        value_name = "FILE"
+    )]
+    config: PathBuf,
+    /// Print results as JSON, one document on standard output.
+    #[arg(long, global = true)]
+    json: bool,
+    /// How log lines on standard error are written.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create the database, or bring it up to date.
+    Migrate,
+    /// Serve until SIGTERM or SIGINT.
+    Serve,
+    /// Look at everything that serving needs, and say what is wrong.
+    Doctor,
+    /// Configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Contracts.
+    #[command(subcommand)]
+    Contract(contract::Command),
+    /// Users.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Certificates.
+    #[command(subcommand)]
+    Certificate(certificate::Command),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(audit::Command),
+}
+
+/// Runs the command line and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output { json: cli.json };
+    match run(cli, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            error.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli, output: Output) -> Result<(), CliError> {
+    let serving = matches!(cli.command, Command::Serve);
+    logging::start(cli.log_format, if serving { "info" } else { "warn" });
+    let config = Config::load(&cli.config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Migrate => migrate::run(&config, output).await,
+            Command::Serve => serve::run(config).await,
+            Command::Doctor => doctor::run(&config, output).await,
+            Command::Config(command) => config::run(&command, &config, output),
+            Command::Contract(command) => contract::run(command, &config, output).await,
+            Command::User(command) => user::run(command, &config, output).await,
+            Command::Certificate(command) => certificate::run(command, &config, output).await,
+            Command::Audit(command) => audit::run(command, &config, output).await,
+        }
+    })
+}
+
+/// The operator for the audit trail: the account that runs the command, and who became it by sudo.
+fn operator() -> Actor {
+    let uid = rustix::process::getuid().as_raw();
+    let name = whoami::username().unwrap_or_else(|_| "unknown".to_owned());
+    let became = std::env::var("SUDO_USER").ok().filter(|_| uid == 0);
+    let plain = |text: &str| -> String { text.chars().filter(char::is_ascii_graphic).take(64).collect() };
+    Actor::Operator(match became {
+        Some(person) => format!("{}({uid})/{}", plain(&name), plain(&person)),
+        None => format!("{}({uid})", plain(&name)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_password_can_be_given_as_an_argument() {
+        for kind in ["--password", "--secret", "--pin"] {
+            let words = ["inro-ca", "user", "set-password", "hokkai-01", "--kind", "login", kind, "x"];
+            assert!(Cli::try_parse_from(words).is_err(), "{kind} was taken");
+        }
+    }
+}

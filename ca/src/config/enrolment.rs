@@ -1,0 +1,121 @@
+//! `[enrolment]`: obtaining certificates.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{ConfigError, ConfigResult, value};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    challenge_lifetime: String,
+    lowest_agent: String,
+    newest_agent: String,
+    agent_download: String,
+    throttle_free_failures: u32,
+    throttle_first_wait: String,
+    throttle_longest_wait: String,
+    acquisition_code_lifetime: String,
+    acquisition_code_attempts: u8,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            challenge_lifetime: "15m".to_owned(),
+            lowest_agent: "0.1.0".to_owned(),
+            newest_agent: env!("CARGO_PKG_VERSION").to_owned(),
+            agent_download: String::new(),
+            throttle_free_failures: 3,
+            throttle_first_wait: "2s".to_owned(),
+            throttle_longest_wait: "15m".to_owned(),
+            acquisition_code_lifetime: "80d".to_owned(),
+            acquisition_code_attempts: 5,
+        }
+    }
+}
+
+/// Obtaining certificates.
+#[derive(Debug)]
+pub(crate) struct Enrolment {
+    /// How long a challenge can be answered.
+    pub(crate) challenge_lifetime: Duration,
+    /// Older agents are refused.
+    pub(crate) lowest_agent: String,
+    /// The newest there is.
+    pub(crate) newest_agent: String,
+    /// Where people get it; empty: the public listener's top page.
+    pub(crate) agent_download: String,
+    /// Failures of one user ID that cost nothing (rule 13); an address, which a company shares, has ten times as many.
+    pub(crate) throttle_free_failures: u32,
+    /// The wait after the first failure that costs; it doubles with each further one.
+    pub(crate) throttle_first_wait: Duration,
+    /// The longest wait.
+    pub(crate) throttle_longest_wait: Duration,
+    /// 取得期限 of a new acquisition code.
+    pub(crate) acquisition_code_lifetime: Duration,
+    /// Wrong attempts before a code is burnt.
+    pub(crate) acquisition_code_attempts: u8,
+}
+
+impl Raw {
+    pub(super) fn validate(self) -> ConfigResult<Enrolment> {
+        let enrolment = Enrolment {
+            challenge_lifetime: value::duration(
+                "enrolment.challenge_lifetime",
+                &self.challenge_lifetime,
+                value::minutes(1)..=value::hours(1),
+            )?,
+            lowest_agent: version("enrolment.lowest_agent", self.lowest_agent)?,
+            newest_agent: version("enrolment.newest_agent", self.newest_agent)?,
+            agent_download: self.agent_download,
+            throttle_free_failures: value::within(
+                "enrolment.throttle_free_failures",
+                self.throttle_free_failures,
+                1..=100,
+            )?,
+            throttle_first_wait: value::duration(
+                "enrolment.throttle_first_wait",
+                &self.throttle_first_wait,
+                value::seconds(1)..=value::minutes(10),
+            )?,
+            throttle_longest_wait: value::duration(
+                "enrolment.throttle_longest_wait",
+                &self.throttle_longest_wait,
+                value::minutes(1)..=value::days(1),
+            )?,
+            acquisition_code_lifetime: value::duration(
+                "enrolment.acquisition_code_lifetime",
+                &self.acquisition_code_lifetime,
+                value::hours(1)..=value::days(180),
+            )?,
+            acquisition_code_attempts: value::within(
+                "enrolment.acquisition_code_attempts",
+                self.acquisition_code_attempts,
+                1..=20,
+            )?,
+        };
+        let download = &enrolment.agent_download;
+        if !download.is_empty() && !download.starts_with("https://") {
+            return Err(ConfigError::value(
+                "enrolment.agent_download",
+                format_args!("{download:?} isn't an https URL"),
+                "programs are only fetched over TLS",
+            ));
+        }
+        Ok(enrolment)
+    }
+}
+
+fn version(key: &str, text: String) -> ConfigResult<String> {
+    let parts: Vec<&str> = text.split('.').collect();
+    if parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok()) {
+        return Ok(text);
+    }
+    Err(ConfigError::value(
+        key,
+        format_args!("{text:?} isn't a version"),
+        "write it as major.minor.patch, such as \"0.1.0\"",
+    ))
+}

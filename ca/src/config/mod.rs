@@ -1,0 +1,200 @@
+//! The configuration file `inro.toml`: one file per section, raw serde in, validated types out.
+//!
+//! A message about a bad value names the key and the remedy. Paths are relative to the file's own folder. Secrets are
+//! never values here, only names of files.
+
+mod enrolment;
+mod hours;
+mod issuer;
+mod listen;
+mod login;
+mod node;
+mod policy;
+mod trust;
+mod validation;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub(crate) use enrolment::Enrolment;
+pub(crate) use hours::{Hours, HoursMode};
+pub(crate) use issuer::Issuer;
+pub(crate) use listen::{Listen, Tls};
+pub(crate) use login::{Login, Passwords};
+pub(crate) use node::Node;
+pub(crate) use policy::Policy;
+pub(crate) use trust::Trust;
+pub(crate) use validation::Validation;
+
+/// The whole configuration, valid in itself. Files that it names are read by [`crate::material`].
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) path: PathBuf,
+    pub(crate) node: Node,
+    pub(crate) listen: Listen,
+    pub(crate) tls: Tls,
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) validation: Validation,
+    pub(crate) trust: Trust,
+    pub(crate) hours: Hours,
+    pub(crate) enrolment: Enrolment,
+    pub(crate) login: Login,
+    pub(crate) passwords: Passwords,
+    pub(crate) policy: Policy,
+}
+
+/// Why the configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file can't be read.
+    #[error("can't read the configuration file {path}; check its path and permissions")]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// It isn't TOML of the known shape; the source names line and key.
+    #[error("the configuration file {path} doesn't have the known form")]
+    Form {
+        path: PathBuf,
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value can't be used.
+    #[error("{key}: {problem}; {remedy}")]
+    Value { key: String, problem: String, remedy: String },
+}
+
+impl ConfigError {
+    pub(crate) fn value(
+        key: impl Into<String>,
+        problem: impl std::fmt::Display,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Value { key: key.into(), problem: problem.to_string(), remedy: remedy.into() }
+    }
+}
+
+type ConfigResult<T> = Result<T, ConfigError>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    node: node::Raw,
+    listen: listen::Raw,
+    tls: listen::RawTls,
+    issuer: Vec<issuer::Raw>,
+    validation: validation::Raw,
+    trust: trust::Raw,
+    hours: hours::Raw,
+    #[serde(default)]
+    enrolment: enrolment::Raw,
+    #[serde(default)]
+    login: login::Raw,
+    #[serde(default)]
+    passwords: login::RawPasswords,
+    #[serde(default)]
+    policy: policy::Raw,
+}
+
+impl Config {
+    /// Reads and validates the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file, or the key and the remedy.
+    pub(crate) fn load(path: &Path) -> ConfigResult<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Validates the file's text; `path` is where it stands.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub(crate) fn parse(text: &str, path: &Path) -> ConfigResult<Self> {
+        let raw: Raw = toml::from_str(text)
+            .map_err(|source| ConfigError::Form { path: path.to_owned(), source: Box::new(source) })?;
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self {
+            path: path.to_owned(),
+            node: raw.node.validate(&base)?,
+            listen: raw.listen.validate()?,
+            tls: raw.tls.validate(&base)?,
+            issuers: issuer::validate(raw.issuer, &base)?,
+            validation: raw.validation.validate(&base)?,
+            trust: raw.trust.validate(&base)?,
+            hours: raw.hours.validate(&base)?,
+            enrolment: raw.enrolment.validate()?,
+            login: raw.login.validate()?,
+            passwords: raw.passwords.validate()?,
+            policy: raw.policy.validate()?,
+        })
+    }
+
+    /// The issuer of customers' certificates.
+    pub(crate) fn customer_issuer(&self) -> &Issuer {
+        // `issuer::validate` refuses a configuration without it.
+        self.issuers.iter().find(|i| i.id.as_str() == issuer::CUSTOMER).unwrap_or(&self.issuers[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../examples/inro.toml");
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("/etc/inro/inro.toml")).map_err(|error| {
+            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            format!("{error} {source}")
+        })
+    }
+
+    #[test]
+    fn the_example_is_valid_and_paths_are_relative_to_the_file() {
+        let config = parse(EXAMPLE).expect("the example");
+        assert_eq!(config.node.name, "ca-1");
+        assert_eq!(config.customer_issuer().certificate, Path::new("/etc/inro/customer.pem"));
+        assert_eq!(config.hours.mode, HoursMode::Bank);
+        assert!(!config.trust.test_anchors);
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_key_and_a_remedy() {
+        for (good, bad, expected) in [
+            ("name = \"ca-1\"", "name = \"CA 1\"", "node.name"),
+            ("public = \"127.0.0.1:8443\"", "public = \"localhost\"", "listen.public"),
+            ("ops = \"127.0.0.1:9090\"", "ops = \"0.0.0.0:9090\"", "listen.ops"),
+            ("client = \"127.0.0.1:8444\"", "client = \"127.0.0.1:8443\"", "listen.client"),
+            ("crl_interval = \"6h\"", "crl_interval = \"25h\"", "validation.crl_interval"),
+            ("crl_validity = \"7d\"", "crl_validity = \"8d\"", "validation.crl_validity"),
+            ("crl_interval = \"6h\"", "crl_interval = \"soon\"", "validation.crl_interval"),
+            (
+                "base_url = \"http://pki.bank.example\"",
+                "base_url = \"https://x.example\"",
+                "validation.base_url",
+            ),
+            ("id = \"customer\"", "id = \"corporate\"", "issuer"),
+            ("mode = \"bank\"", "mode = \"sometimes\"", "sometimes"),
+            ("lock_at = 5", "lock_at = 0", "login.lock_at"),
+            ("idle = \"15m\"", "idle = \"9h\"", "login.idle"),
+            ("memory_kib = 19456", "memory_kib = 1024", "passwords.memory_kib"),
+            ("lock_at = 5", "lock_at = 5\nlock_out = 6", "lock_out"),
+            ("lowest_agent = \"0.1.0\"", "lowest_agent = \"0.1\"", "enrolment.lowest_agent"),
+            (
+                "attested_pin = \"1.3.6.1.4.1.55555.1.1.3\"",
+                "attested_pin = \"1.9.x\"",
+                "policies.attested_pin",
+            ),
+        ] {
+            let text = EXAMPLE.replacen(good, bad, 1);
+            assert_ne!(text, EXAMPLE, "the example lost {good:?}");
+            let message = parse(&text).expect_err(bad);
+            assert!(message.contains(expected), "{bad}: {message}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Out of a request into typed values; what doesn't decode is refused without repeating any of it, for it may hold a
+//! password.
+
+use std::net::IpAddr;
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use ca_core::domain::ids::IdempotencyKey;
+use ca_wire::problem::Code;
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+
+use crate::http::{connection::Peer, problem::Refused};
+
+/// A JSON body of at most `limit` octets.
+pub(super) async fn json<T: DeserializeOwned>(parts: &Parts, body: Body, limit: usize) -> Result<T, Refused> {
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim).unwrap_or_default();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Refused::new(Code::MalformedRequest)
+            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .because("Send application/json."));
+    }
+    let octets = zeroize::Zeroizing::new(read(body, limit).await?);
+    serde_json::from_slice(&octets).map_err(|error| {
+        // serde's own message may quote a value.
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "it isn't what this request takes",
+            _ => "it isn't JSON",
+        };
+        let place = format!("line {}, column {}", error.line(), error.column());
+        Refused::new(Code::MalformedRequest).because(format!("The body can't be read at {place}: {what}."))
+    })
+}
+
+async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Refused> {
+    match to_bytes(body, limit).await {
+        Ok(octets) => Ok(octets.to_vec()),
+        Err(error) => {
+            let source = std::error::Error::source(&error);
+            let too_large =
+                source.and_then(|source| source.downcast_ref::<http_body_util::LengthLimitError>()).is_some();
+            Err(if too_large {
+                Refused::new(Code::TooLarge).because(format!("At most {limit} octets are taken."))
+            } else {
+                Refused::new(Code::MalformedRequest)
+                    .because("The body didn't arrive in time or in one piece.")
+            })
+        }
+    }
+}
+
+/// The `Idempotency-Key` header.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<IdempotencyKey, Refused> {
+    let refused = || Refused::new(Code::IdempotencyKey);
+    let mut values = headers.get_all("idempotency-key").iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(refused().because("Send exactly one Idempotency-Key header."));
+    };
+    let parsed = value.to_str().ok().map(IdempotencyKey::parse);
+    parsed
+        .and_then(Result::ok)
+        .ok_or_else(|| refused().because("An idempotency key has 16 to 64 of 0-9, A-Z, a-z, '-' and '_'."))
+}
+
+/// The bearer in the `Authorization` header.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<SecretString, Refused> {
+    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer =
+        value.and_then(|value| value.split_once(' ')).filter(|(s, _)| s.eq_ignore_ascii_case("bearer"));
+    match bearer {
+        Some((_, token)) => Ok(token.trim().into()),
+        None => Err(Refused::new(Code::BearerInvalid).because("Send Authorization: Bearer.")),
+    }
+}
+
+/// By what a source of requests is throttled: an IPv4 address, or the /64 that an IPv6 host can move in.
+pub(super) fn source(peer: &Peer) -> String {
+    match peer.address.ip().to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+/// Whether version `text` is at least `lowest`, number by number; a text that is no version is below all.
+pub(super) fn is_at_least(text: &str, lowest: &str) -> bool {
+    let numbers = |text: &str| -> Option<Vec<u32>> {
+        let parts: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
+        parts.filter(|parts| parts.len() == 3)
+    };
+    numbers(text).is_some_and(|version| Some(version) >= numbers(lowest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_number_by_number() {
+        for (version, lowest, expected) in [
+            ("0.10.0", "0.9.9", true),
+            ("0.9.9", "0.10.0", false),
+            ("1.0.0", "1.0.0", true),
+            ("1.0", "0.0.1", false),
+            ("new", "0.0.1", false),
+        ] {
+            assert_eq!(is_at_least(version, lowest), expected, "{version} against {lowest}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_host_does_not_escape_its_throttle_by_another_address() {
+        let at = |text: &str| source(&Peer { address: text.parse().expect("an address"), certificate: None });
+        assert_eq!(at("[2001:db8::1]:1"), at("[2001:db8::ffff:ffff:ffff:ffff]:2"));
+        assert_ne!(at("[2001:db8::1]:1"), at("[2001:db8:0:1::1]:1"));
+        assert_eq!(at("[::ffff:192.0.2.1]:1"), "192.0.2.1");
+    }
+
+    #[tokio::test]
+    async fn a_refused_body_is_never_repeated() {
+        let (parts, ()) = axum::http::Request::builder()
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(())
+            .expect("a request")
+            .into_parts();
+        let body = Body::from(r#"{"user_id": "hunter2-hunter2", "password": 5}"#);
+        let refused = json::<ca_wire::enrolment::Open>(&parts, body, 1024).await.err().expect("a refusal");
+        assert_eq!(refused.code, Code::MalformedRequest);
+        assert!(!format!("{refused:?}").contains("hunter2"), "{refused:?}");
+    }
+}

@@ -1,0 +1,135 @@
+//! The pages that customers see: the public top page, and behind the client certificate login, home and the master's
+//! revocation. Server-rendered, without scripts. Each request is judged by the ledger anew.
+
+mod catalogue;
+mod cookies;
+mod home;
+mod login;
+mod manage;
+mod pages;
+mod top;
+mod visitor;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use ca_core::{
+    app::{
+        certificates::Certificates, customers::Customers, login::LogIn, logout::LogOut, revoke::Revoke,
+        session::CheckSession,
+    },
+    domain::ids::IssuerId,
+    ports::{clock::Clock, rng::Rng, store::LoginStore},
+};
+use tokio::sync::Notify;
+use tower_http::csrf::CsrfLayer;
+
+use super::support::SupportId;
+use crate::{logging, metrics::Metrics};
+use catalogue::{Catalogue, Language};
+use pages::{Frame, Message, page};
+
+pub(crate) use top::{Top, router as public_router};
+
+/// What the portal needs.
+pub(crate) struct Portal {
+    pub(crate) login: Arc<LogIn>,
+    pub(crate) session: Arc<CheckSession>,
+    pub(crate) logout: Arc<LogOut>,
+    pub(crate) revoke: Arc<Revoke>,
+    pub(crate) customers: Arc<Customers>,
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) logins: Arc<dyn LoginStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) issuer: IssuerId,
+    pub(crate) public_url: String,
+    /// Wakes the job that publishes CRLs.
+    pub(crate) revoked: Arc<Notify>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// The routes of the client-certificate listener.
+pub(crate) fn router(portal: Arc<Portal>) -> Router {
+    Router::new()
+        .route("/", get(|| async { Redirect::to("/home") }))
+        .route("/login", get(login::form).post(login::submit))
+        .route("/logout", post(login::logout))
+        .route("/logged-out", get(login::logged_out))
+        .route("/home", get(home::get))
+        .route("/manage", get(manage::overview))
+        .route("/manage/users/revoke", get(manage::select).post(manage::execute))
+        .route("/manage/users/revoke/confirm", get(manage::back_to_select).post(manage::confirm))
+        .fallback(not_found)
+        .layer(CsrfLayer::new())
+        .layer(middleware::from_fn(language))
+        .with_state(portal)
+        .route(pages::STYLESHEET_PATH, get(pages::stylesheet))
+}
+
+async fn not_found(State(portal): State<Arc<Portal>>, Extension(language): Extension<Language>) -> Response {
+    let t = language.catalogue();
+    let text = (t.not_found_title, t.not_found_text);
+    message(StatusCode::NOT_FOUND, language, text, Some((t.to_home, "/home".to_owned())), None, &portal)
+}
+
+/// Finds the language of a request: the switch in the address, else the cookie, else Japanese. The switch is kept in
+/// the cookie.
+async fn language(mut request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let switched = query.split('&').find_map(|pair| pair.strip_prefix("lang=")).and_then(Language::parse);
+    let kept = cookies::value(request.headers(), cookies::LANGUAGE).and_then(Language::parse);
+    let language = switched.or(kept).unwrap_or_default();
+    request.extensions_mut().insert(language);
+    let mut response = next.run(request).await;
+    if switched.is_some()
+        && let Some(cookie) = cookies::set(cookies::LANGUAGE, language.catalogue().lang)
+    {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// A page that explains something.
+fn message(
+    status: StatusCode,
+    language: Language,
+    (title, paragraphs): (&'static str, &'static [&'static str]),
+    link: Option<(&'static str, String)>,
+    support_id: Option<SupportId>,
+    portal: &Portal,
+) -> Response {
+    let t = language.catalogue();
+    let link = link.or_else(|| Some((t.to_top, format!("{}/", portal.public_url))));
+    let support_id = support_id.map(|id| id.to_string());
+    page(status, &Message { frame: Frame::anonymous(language), title, paragraphs, support_id, link })
+}
+
+/// The page for what went wrong below; what it was stands in the log under the support ID.
+fn unavailable(
+    what: &'static str,
+    error: &(dyn std::error::Error + 'static),
+    language: Language,
+    support_id: SupportId,
+    portal: &Portal,
+) -> Response {
+    tracing::error!(error = %logging::chain(error), "{what} failed");
+    let t: &Catalogue = language.catalogue();
+    let text = (t.unavailable_title, t.unavailable_text);
+    let mut response =
+        message(StatusCode::SERVICE_UNAVAILABLE, language, text, None, Some(support_id), portal);
+    response.headers_mut().insert(header::RETRY_AFTER, axum::http::HeaderValue::from_static("5"));
+    response
+}
+
+/// See Other, as an answer to a form.
+fn see(path: &'static str) -> Response {
+    Redirect::to(path).into_response()
+}

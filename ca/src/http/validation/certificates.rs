@@ -1,0 +1,29 @@
+//! `GET /ca/{name}.cer`: CA certificates as DER (RFC 5280, 4.2.2.1).
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use bytes::Bytes;
+
+use super::Validation;
+use crate::http::layers::plain;
+
+/// Certificates by the name before `.cer`.
+pub(crate) struct CaCertificates(pub(crate) HashMap<String, Bytes>);
+
+/// Answers.
+pub(crate) async fn get(State(state): State<Arc<Validation>>, Path(name): Path<String>) -> Response {
+    let found = name.strip_suffix(".cer").and_then(|name| state.certificates.0.get(name));
+    let Some(der) = found else {
+        return plain(StatusCode::NOT_FOUND, "There is no such CA certificate.\n");
+    };
+    let mut response = Response::new(der.clone().into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/pkix-cert"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
+}

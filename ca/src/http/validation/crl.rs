@@ -1,0 +1,174 @@
+//! `GET /crl/{issuer}/{partition}.crl`, as it stands in certificates; `GET /crl/{issuer}-0.crl`, the full CRL under a
+//! name of its own for mirrors and people; and `GET /crl/root.crl`.
+//!
+//! The current CRL stands in the ledger, where any node may have published it. A copy is kept for a moment, so that a
+//! flood of requests reads the ledger once.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use ca_core::{
+    domain::ids::IssuerId,
+    ports::{
+        clock::Clock,
+        store::{RevocationStore, StoreError},
+    },
+};
+use ca_x509::time::from_x509;
+use der::Decode;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::{sync::Mutex, time::Instant};
+
+use super::{Validation, cacheable, not_modified};
+use crate::http::layers::plain;
+
+/// As long as CRLs aren't partitioned there is one partition, with the full CRL.
+pub(crate) const PARTITION_NUMBER: u32 = 1;
+const PARTITION: &str = "1.crl";
+/// A copy is used for so long before the ledger is asked again.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A CRL ready to be sent.
+#[derive(Clone)]
+struct Ready {
+    etag: String,
+    this_update: Timestamp,
+    next_update: Timestamp,
+    der: Bytes,
+}
+
+/// All CRLs that are served.
+pub(crate) struct Crls {
+    ledger: Arc<dyn RevocationStore>,
+    clock: Arc<dyn Clock>,
+    /// By name, such as `customer`.
+    issuers: HashMap<String, Slot>,
+    root: RwLock<Ready>,
+}
+
+struct Slot {
+    issuer: IssuerId,
+    copy: Mutex<Option<(Instant, Ready)>>,
+}
+
+impl Crls {
+    /// Serves the CRLs of these issuers, and the root's from the last ceremony.
+    ///
+    /// # Errors
+    /// When the root's CRL can't be read.
+    pub(crate) fn new(
+        ledger: Arc<dyn RevocationStore>,
+        clock: Arc<dyn Clock>,
+        issuers: impl IntoIterator<Item = IssuerId>,
+        root: Vec<u8>,
+    ) -> anyhow::Result<Self> {
+        let slot = |issuer: IssuerId| (issuer.to_string(), Slot { issuer, copy: Mutex::new(None) });
+        Ok(Self {
+            ledger,
+            clock,
+            issuers: issuers.into_iter().map(slot).collect(),
+            root: RwLock::new(ready(root)?),
+        })
+    }
+
+    /// Takes up the CRL of a newer ceremony.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub(crate) fn replace_root(&self, root: Vec<u8>) -> anyhow::Result<()> {
+        let root = ready(root)?;
+        *self.root.write().unwrap_or_else(std::sync::PoisonError::into_inner) = root;
+        Ok(())
+    }
+
+    /// When the root's CRL lapses.
+    pub(crate) fn root_next_update(&self) -> Timestamp {
+        self.root.read().unwrap_or_else(std::sync::PoisonError::into_inner).next_update
+    }
+
+    /// The full CRL of an issuer.
+    async fn of(&self, issuer: &str) -> Result<Option<Ready>, StoreError> {
+        let Some(slot) = self.issuers.get(issuer) else { return Ok(None) };
+        let mut copy = slot.copy.lock().await;
+        if let Some((read_at, ready)) = copy.as_ref()
+            && read_at.elapsed() < FRESH
+        {
+            return Ok(Some(ready.clone()));
+        }
+        let current = self.ledger.current_crl(&slot.issuer).await?.map(|crl| Ready {
+            etag: crl.number.to_string(),
+            this_update: crl.this_update,
+            next_update: crl.next_update,
+            der: crl.der.into(),
+        });
+        *copy = current.clone().map(|ready| (Instant::now(), ready));
+        Ok(current)
+    }
+}
+
+fn ready(der: Vec<u8>) -> anyhow::Result<Ready> {
+    let crl = x509_cert::crl::CertificateList::<x509_cert::certificate::Rfc5280>::from_der(&der)?;
+    let this_update = from_x509(&crl.tbs_cert_list.this_update)?;
+    let next_update = crl.tbs_cert_list.next_update.as_ref().map(from_x509).transpose()?;
+    Ok(Ready {
+        etag: hex::encode(&Sha256::digest(&der)[..8]),
+        this_update,
+        next_update: next_update.unwrap_or(this_update),
+        der: der.into(),
+    })
+}
+
+/// `GET /crl/{issuer}/{partition}.crl`.
+pub(crate) async fn partition(
+    State(state): State<Arc<Validation>>,
+    Path((issuer, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let found = if name == PARTITION { state.crls.of(&issuer).await } else { Ok(None) };
+    send(&state, found, &headers)
+}
+
+/// `GET /crl/{issuer}-0.crl` and `GET /crl/root.crl`.
+pub(crate) async fn get(
+    State(state): State<Arc<Validation>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    if name == "root.crl" {
+        let root = state.crls.root.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        return send(&state, Ok(Some(root)), &headers);
+    }
+    let found = match name.strip_suffix("-0.crl") {
+        Some(issuer) => state.crls.of(issuer).await,
+        None => Ok(None),
+    };
+    send(&state, found, &headers)
+}
+
+fn send(state: &Validation, found: Result<Option<Ready>, StoreError>, headers: &HeaderMap) -> Response {
+    let ready = match found {
+        Ok(Some(ready)) => ready,
+        Ok(None) => return plain(StatusCode::NOT_FOUND, "There is no such CRL.\n"),
+        Err(error) => {
+            tracing::error!(error = %crate::logging::chain(&error), "the current CRL can't be read");
+            let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "Try again later.\n");
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            return response;
+        }
+    };
+    if not_modified(headers, &ready.etag) {
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    let now = state.crls.clock.now();
+    cacheable("application/pkix-crl", ready.der, &ready.etag, ready.this_update, ready.next_update, now)
+}

@@ -1,0 +1,148 @@
+//! OCSP over HTTP: `GET /ocsp/{base64}` and `POST /ocsp` (RFC 6960, A; caching after RFC 9919).
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use ca_core::{
+    app::answer_ocsp::{AnswerOcsp, OcspReply},
+    domain::ocsp::MAX_REQUEST_BYTES,
+    ports::clock::Clock,
+};
+use sha2::{Digest, Sha256};
+
+use super::{Validation, cacheable, not_modified};
+use crate::http::layers::plain;
+
+/// GET is for small requests (RFC 9919 speaks of 255 octets); longer ones are posted.
+const LONGEST_PATH: usize = 1024;
+
+/// The responder; replaced as a whole when its certificate is renewed.
+pub(crate) struct Responder {
+    answer: RwLock<Arc<AnswerOcsp>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Responder {
+    pub(crate) fn new(answer: AnswerOcsp, clock: Arc<dyn Clock>) -> Self {
+        Self { answer: RwLock::new(Arc::new(answer)), clock }
+    }
+
+    /// Answers with another responder certificate from now on.
+    pub(crate) fn replace(&self, answer: AnswerOcsp) {
+        *self.answer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(answer);
+    }
+
+    async fn answer(&self, request: &[u8]) -> OcspReply {
+        let answer = self.answer.read().unwrap_or_else(PoisonError::into_inner).clone();
+        answer.run(request).await
+    }
+}
+
+/// `GET /ocsp/{base64}`.
+pub(crate) async fn get(State(state): State<Arc<Validation>>, uri: Uri, headers: HeaderMap) -> Response {
+    let request = match path_request(uri.path()) {
+        Ok(request) => request,
+        Err(status) => {
+            state.metrics.outcome("ocsp", "unreadable-path");
+            return plain(status, "An OCSP request stands in the path as percent-encoded base64.\n");
+        }
+    };
+    let reply = state.ocsp.answer(&request).await;
+    let Some((this_update, next_update)) = reply.cacheable else {
+        return uncached(&state, reply);
+    };
+    state.metrics.outcome("ocsp", "answered");
+    let etag = hex::encode(&Sha256::digest(&reply.der)[..16]);
+    if not_modified(&headers, &etag) {
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    let now = state.ocsp.clock.now();
+    cacheable("application/ocsp-response", reply.der, &etag, this_update, next_update, now)
+}
+
+/// `POST /ocsp`.
+pub(crate) async fn post(State(state): State<Arc<Validation>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/ocsp-request")) {
+        return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Post application/ocsp-request.\n");
+    }
+    let Ok(octets) = to_bytes(body, MAX_REQUEST_BYTES).await else {
+        state.metrics.outcome("ocsp", "too-large");
+        return plain(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.\n");
+    };
+    let reply = state.ocsp.answer(&octets).await;
+    uncached(&state, reply)
+}
+
+fn uncached(state: &Validation, reply: OcspReply) -> Response {
+    state
+        .metrics
+        .outcome("ocsp", if reply.cacheable.is_some() { "answered" } else { "answered-once-or-refused" });
+    let mut response = Response::new(Body::from(reply.der));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/ocsp-response"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The request in a path: percent-decoded exactly once, then base64, padded or not.
+fn path_request(path: &str) -> Result<Vec<u8>, StatusCode> {
+    // Base64 may begin with a slash of its own, so only the one after the folder's name is taken away.
+    let encoded = path.strip_prefix("/ocsp").unwrap_or_default();
+    let encoded = encoded.strip_prefix('/').unwrap_or(encoded);
+    if encoded.is_empty() {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    if encoded.len() > LONGEST_PATH {
+        return Err(StatusCode::URI_TOO_LONG);
+    }
+    let decoded = percent_decode(encoded).ok_or(StatusCode::BAD_REQUEST)?;
+    // Whoever encoded twice left a percent sign, which base64 doesn't have.
+    BASE64_STANDARD.decode(&decoded).map_err(|_| StatusCode::BAD_REQUEST)
+}
+
+fn percent_decode(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut octets = text.bytes();
+    while let Some(octet) = octets.next() {
+        decoded.push(match octet {
+            b'%' => {
+                let digits = [octets.next()?, octets.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            other => other,
+        });
+    }
+    Some(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_decoded_once_and_bounded() {
+        assert_eq!(path_request("/ocsp/MAMCAQE="), Ok(vec![0x30, 3, 2, 1, 1]));
+        assert_eq!(path_request("/ocsp/MAMCAQE%3D"), Ok(vec![0x30, 3, 2, 1, 1]));
+        assert_eq!(path_request("/ocsp//+8="), path_request("/ocsp/%2F%2b8%3D"));
+        for (path, status) in [
+            ("/ocsp", StatusCode::BAD_REQUEST),
+            ("/ocsp/", StatusCode::BAD_REQUEST),
+            ("/ocsp/MAMCAQE%253D", StatusCode::BAD_REQUEST),
+            ("/ocsp/MAMCAQE%3", StatusCode::BAD_REQUEST),
+            ("/ocsp/MAMCAQE%zz", StatusCode::BAD_REQUEST),
+            ("/ocsp/MAM CAQE=", StatusCode::BAD_REQUEST),
+            ("/ocsp/../crl/root.crl", StatusCode::BAD_REQUEST),
+        ] {
+            assert_eq!(path_request(path), Err(status), "{path}");
+        }
+        assert_eq!(path_request(&format!("/ocsp/{}", "A".repeat(65_536))), Err(StatusCode::URI_TOO_LONG));
+    }
+}

@@ -1,0 +1,80 @@
+//! What happens without being asked: idempotent, without input, periodic and nudged. A run that fails is logged and
+//! counted, and the next one starts from what is durable.
+
+mod publish_crl;
+mod reconcile;
+mod sweep_sessions;
+mod watch_files;
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use ca_core::{
+    app::{publish_crl::PublishCrl, reconcile::Reconcile, session::CheckSession},
+    ports::{clock::Clock, store::RevocationStore},
+};
+use tokio::{sync::Notify, task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{http::validation::Validation, metrics::Metrics};
+
+pub(crate) use watch_files::Files;
+
+/// Everything that the jobs need.
+pub(crate) struct Jobs {
+    /// One for each issuer.
+    pub(crate) publish: Vec<Arc<PublishCrl>>,
+    /// The CRLs of the key ceremony, for each issuer.
+    pub(crate) first_crls: Vec<Option<Vec<u8>>>,
+    /// One for each issuer.
+    pub(crate) reconcile: Vec<Reconcile>,
+    pub(crate) sessions: Arc<CheckSession>,
+    pub(crate) validation: Arc<Validation>,
+    pub(crate) revocations: Arc<dyn RevocationStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Woken by every revocation of this process.
+    pub(crate) revoked: Arc<Notify>,
+    /// Set when the first reconciliation is through.
+    pub(crate) reconciled: Arc<AtomicBool>,
+    pub(crate) files: Files,
+}
+
+impl Jobs {
+    /// Starts them all; they end soon after `stop`.
+    pub(crate) fn start(self, stop: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let (reconcile, metrics) = (self.reconcile, self.metrics.clone());
+        tasks.spawn(until(stop.clone(), reconcile::run(reconcile, self.reconciled, metrics)));
+        for (publish, first) in self.publish.into_iter().zip(self.first_crls) {
+            let job = publish_crl::Job {
+                publish,
+                first,
+                revocations: self.revocations.clone(),
+                clock: self.clock.clone(),
+                metrics: self.metrics.clone(),
+                revoked: self.revoked.clone(),
+            };
+            tasks.spawn(until(stop.clone(), job.run()));
+        }
+        tasks.spawn(until(stop.clone(), sweep_sessions::run(self.sessions, self.metrics.clone())));
+        let watch = watch_files::run(self.files, self.validation, self.clock, self.metrics);
+        tasks.spawn(until(stop.clone(), watch));
+        tasks
+    }
+}
+
+/// A job until `stop`. It may be dropped at any await: each of its steps is durable or nothing.
+async fn until(stop: CancellationToken, job: impl Future<Output = ()> + Send + 'static) {
+    stop.run_until_cancelled_owned(job).await;
+}
+
+/// Waits for `period`, or for a nudge.
+async fn pause(period: Duration, nudge: &Notify) {
+    tokio::select! {
+        () = sleep(period) => {}
+        () = nudge.notified() => {}
+    }
+}

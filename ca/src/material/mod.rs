@@ -1,0 +1,233 @@
+//! The files that the configuration names: certificates, keys, CRLs, calendars. Each fault names the key, the file and
+//! the remedy.
+
+mod trust;
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use ca_core::domain::{
+    attestation::chain::Anchors,
+    business_hours::{BankCalendar, IssuingHours},
+};
+use ca_x509::signed::Signed;
+use der::{Decode, Encode};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject};
+use x509_cert::Certificate;
+
+use crate::{
+    config::{self, Config, HoursMode},
+    http::tls::ServerIdentity,
+};
+
+/// An issuing CA's certificates.
+#[derive(Clone, Debug)]
+pub(crate) struct IssuerMaterial {
+    /// The issuing certificate, DER.
+    pub(crate) certificate: Vec<u8>,
+    /// The certificates above it up to the root, DER.
+    pub(crate) chain: Vec<Vec<u8>>,
+    /// The OCSP responder's certificate, DER.
+    pub(crate) ocsp_certificate: Vec<u8>,
+}
+
+/// Reads one certificate in PEM.
+///
+/// # Errors
+/// When the file holds anything but one certificate.
+pub(crate) fn certificate(key: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut all = certificates(key, path)?;
+    if all.len() != 1 {
+        bail!("{key}: {} holds {} certificates; put exactly one into it", path.display(), all.len());
+    }
+    Ok(all.remove(0))
+}
+
+fn certificates(key: &str, path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let pem = read(key, path)?;
+    let parsed: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let parsed = parsed.with_context(|| format!("{key}: {} isn't PEM; convert it", path.display()))?;
+    if parsed.is_empty() {
+        bail!("{key}: {} holds no certificate in PEM; check the file", path.display());
+    }
+    Ok(parsed.into_iter().map(|certificate| certificate.to_vec()).collect())
+}
+
+fn read(key: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path)
+        .with_context(|| format!("{key}: can't read {}; check its path and permissions", path.display()))
+}
+
+/// The server certificate and key of the TLS listeners.
+///
+/// # Errors
+/// When a file is missing, unreadable or empty.
+pub(crate) fn server_identity(tls: &config::Tls) -> anyhow::Result<ServerIdentity> {
+    let chain = certificates("tls.certificate_file", &tls.certificate_file)?;
+    let key = PrivateKeyDer::from_pem_slice(&read("tls.key_file", &tls.key_file)?).with_context(|| {
+        format!("tls.key_file: {} holds no private key in PEM; check the file", tls.key_file.display())
+    })?;
+    Ok(ServerIdentity { chain: chain.into_iter().map(CertificateDer::from).collect(), key })
+}
+
+/// An issuer's certificates; each one must be signed by the next, the last by itself.
+///
+/// # Errors
+/// When a file can't be used or the chain doesn't hold.
+pub(crate) fn issuer(issuer: &config::Issuer) -> anyhow::Result<IssuerMaterial> {
+    let key = |name: &str| format!("issuer.{}.{name}", issuer.id);
+    let issuing = certificate(&key("certificate"), &issuer.certificate)?;
+    let mut chain = Vec::new();
+    for path in &issuer.chain {
+        chain.extend(certificates(&key("chain"), path)?);
+    }
+    let ocsp_certificate = ocsp_certificate(issuer, &issuing)?;
+    let mut below = &issuing;
+    for (position, above) in chain.iter().enumerate() {
+        signed_by(below, above).with_context(|| {
+            format!(
+                "{}: certificate {} doesn't sign the one below it; list them in order up to the root",
+                key("chain"),
+                position + 1
+            )
+        })?;
+        below = above;
+    }
+    signed_by(below, below)
+        .with_context(|| format!("{}: the last certificate must be the root itself", key("chain")))?;
+    Ok(IssuerMaterial { certificate: issuing, chain, ocsp_certificate })
+}
+
+/// The OCSP responder's certificate of an issuer, as it is on disk now.
+///
+/// # Errors
+/// When it can't be read or `issuing` didn't sign it.
+pub(crate) fn ocsp_certificate(issuer: &config::Issuer, issuing: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let key = format!("issuer.{}.ocsp_certificate", issuer.id);
+    let responder = certificate(&key, &issuer.ocsp_certificate)?;
+    signed_by(&responder, issuing).with_context(|| {
+        format!(
+            "{key}: {} wasn't issued by this issuer; take the responder certificate of its last ceremony",
+            issuer.ocsp_certificate.display()
+        )
+    })?;
+    Ok(responder)
+}
+
+fn signed_by(below: &[u8], above: &[u8]) -> anyhow::Result<()> {
+    let parsed = Certificate::from_der(below).context("a certificate isn't valid DER")?;
+    let issuer = Certificate::from_der(above).context("a certificate isn't valid DER")?;
+    if parsed.tbs_certificate().issuer() != issuer.tbs_certificate().subject() {
+        bail!(
+            "{} was issued by {}, not by {}",
+            parsed.tbs_certificate().subject(),
+            parsed.tbs_certificate().issuer(),
+            issuer.tbs_certificate().subject()
+        );
+    }
+    let signed = Signed::parse(below).context("a certificate isn't valid DER")?;
+    signed.verify(issuer.tbs_certificate().subject_public_key_info())?;
+    Ok(())
+}
+
+/// The root's CRL as DER.
+///
+/// # Errors
+/// When it can't be read or isn't a CRL that the root signed.
+pub(crate) fn root_crl(path: &Path, root: &[u8]) -> anyhow::Result<Vec<u8>> {
+    const KEY: &str = "validation.root_crl";
+    let der = crl(KEY, path)?;
+    let root = Certificate::from_der(root).context("the root certificate isn't valid DER")?;
+    Signed::parse(&der)
+        .with_context(|| format!("{KEY}: {} is neither PEM nor DER of a CRL", path.display()))?
+        .verify(root.tbs_certificate().subject_public_key_info())
+        .with_context(|| format!("{KEY}: the root didn't sign {}; take its own CRL", path.display()))?;
+    Ok(der)
+}
+
+/// The CRLs of the key ceremony, for each issuer that names one.
+///
+/// # Errors
+/// When one can't be read.
+pub(crate) fn first_crls(config: &Config) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
+    let read = |issuer: &config::Issuer| {
+        let path = issuer.first_crl.as_ref();
+        path.map(|path| crl(&format!("issuer.{}.first_crl", issuer.id), path)).transpose()
+    };
+    config.issuers.iter().map(read).collect()
+}
+
+/// A CRL from PEM or DER, as DER.
+fn crl(key: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = read(key, path)?;
+    Ok(CertificateRevocationListDer::from_pem_slice(&bytes).map_or(bytes, |crl| crl.to_vec()))
+}
+
+/// When certificates are obtained, with the bank's own calendar.
+///
+/// # Errors
+/// When the calendar can't be read; the line is named.
+pub(crate) fn issuing_hours(hours: &config::Hours) -> anyhow::Result<IssuingHours> {
+    const KEY: &str = "hours.calendar_file";
+    if hours.mode == HoursMode::AlwaysOpen {
+        return Ok(IssuingHours::AlwaysOpenForDemonstration);
+    }
+    let Some(path) = &hours.calendar_file else {
+        return Ok(IssuingHours::BankBusinessHours(BankCalendar::default()));
+    };
+    let text = String::from_utf8(read(KEY, path)?)
+        .with_context(|| format!("{KEY}: {} isn't UTF-8 text", path.display()))?;
+    let (mut closed, mut open) = (Vec::new(), Vec::new());
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let parsed = line.split_once(' ').and_then(|(word, day)| Some((word, day.trim().parse().ok()?)));
+        match parsed {
+            Some(("closed", day)) => closed.push(day),
+            Some(("open", day)) => open.push(day),
+            _ => bail!(
+                "{KEY}: line {} of {} is {line:?}; write it like \"closed 2026-12-30\" or \"open 2027-01-02\"",
+                number + 1,
+                path.display()
+            ),
+        }
+    }
+    let calendar = BankCalendar::new(closed, open).with_context(|| format!("{KEY}: {}", path.display()))?;
+    Ok(IssuingHours::BankBusinessHours(calendar))
+}
+
+/// The `SubjectPublicKeyInfo` of a certificate, DER.
+///
+/// # Errors
+/// When it isn't a certificate.
+pub(crate) fn public_key(certificate: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let certificate = Certificate::from_der(certificate).context("a certificate isn't valid DER")?;
+    Ok(certificate.tbs_certificate().subject_public_key_info().to_der()?)
+}
+
+/// All the files that the configuration names.
+#[derive(Debug)]
+pub(crate) struct Material {
+    /// In the order of the configuration.
+    pub(crate) issuers: Vec<IssuerMaterial>,
+    pub(crate) anchors: Anchors,
+    pub(crate) hours: IssuingHours,
+    pub(crate) root_crl: Vec<u8>,
+}
+
+/// Reads them all.
+///
+/// # Errors
+/// At the first that can't be used.
+pub(crate) fn load(config: &Config) -> anyhow::Result<Material> {
+    let issuers = config.issuers.iter().map(issuer).collect::<anyhow::Result<Vec<_>>>()?;
+    let root = issuers.first().and_then(|issuer| issuer.chain.last()).context("issuer: there is none")?;
+    Ok(Material {
+        root_crl: root_crl(&config.validation.root_crl, root)?,
+        anchors: trust::anchors(&config.trust)?,
+        hours: issuing_hours(&config.hours)?,
+        issuers,
+    })
+}
