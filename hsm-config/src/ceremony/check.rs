@@ -128,41 +128,4 @@ fn read<T: const_oid::AssociatedOid + for<'a> Decode<'a>>(extensions: &[Extensio
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn protected() -> KeyAttributes {
-        let yes = Some(true);
-        KeyAttributes {
-            token: yes,
-            private: yes,
-            sensitive: yes,
-            always_sensitive: yes,
-            extractable: Some(false),
-            never_extractable: yes,
-            local: yes,
-            sign: yes,
-            decrypt: Some(false),
-            ..KeyAttributes::default()
-        }
-    }
-
-    #[test]
-    fn a_key_is_refused_for_each_attribute_that_is_wrong_or_untold() {
-        assert_eq!(protection(&protected()), Ok(()));
-        let spoiled: [fn(&mut KeyAttributes); 7] = [
-            |a| a.sensitive = Some(false),
-            |a| a.extractable = Some(true),
-            |a| a.never_extractable = None,
-            |a| a.always_sensitive = Some(false),
-            |a| a.local = Some(false),
-            |a| a.unwrap = Some(true),
-            |a| a.derive = Some(true),
-        ];
-        for spoil in spoiled {
-            let mut attributes = protected();
-            spoil(&mut attributes);
-            assert!(protection(&attributes).is_err(), "{attributes:?}");
-        }
-    }
-}
+mod tests;
