@@ -30,9 +30,11 @@ impl Details for AuditEvent {
     }
 }
 
-/// Text from outside that isn't an identifier yet, cut to a sensible length.
+/// Text from outside that isn't an identifier yet: cut to a sensible length, and nothing in it that a terminal or a
+/// database would take for more than text.
 pub(super) fn foreign(text: &str) -> String {
-    text.chars().take(MAX_FOREIGN_CHARS).collect()
+    let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().take(MAX_FOREIGN_CHARS).map(shown).collect()
 }
 
 /// Writes down a refusal, then returns it. Only when it can't be written does the failure go first.
