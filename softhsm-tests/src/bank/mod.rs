@@ -234,6 +234,25 @@ impl Bank {
         Ok(())
     }
 
+    /// What `inro-hsm journal verify` counts in the signer's journal.
+    ///
+    /// # Errors
+    /// When the journal isn't sound.
+    pub fn journal(&self) -> Result<Value> {
+        let mut command = Command::new(binaries::find("inro-hsm")?);
+        command.args(["journal", "verify", "--json"]).arg(self.path("signer/journal"));
+        serde_json::from_str(&run(&mut command)?).context("reading what inro-hsm printed")
+    }
+
+    /// The audit trail's rows of this action.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub fn audit_rows(&self, action: &str) -> Result<Vec<Value>> {
+        let rows = self.operator(&["audit", "list", "--action", action])?;
+        rows.as_array().cloned().context("the audit trail is no list")
+    }
+
     fn set_password(&self, id: &str, kind: &str) -> Result<()> {
         let file = self.secret(kind);
         let arguments = ["user", "set-password", id, "--kind", kind, "--password-file"];
@@ -273,6 +292,16 @@ impl Bank {
         let mut command = Command::new(binaries::find("inro-ca")?);
         command.arg("--config").arg(self.path("inro.toml")).args(arguments);
         Ok(command)
+    }
+
+    /// A certificate's serial number as `inro-ca` spells it.
+    ///
+    /// # Errors
+    /// When it is no certificate.
+    pub fn serial_of(certificate: &[u8]) -> Result<String> {
+        use x509_cert::der::Decode as _;
+        let certificate = x509_cert::Certificate::from_der(certificate).context("reading a certificate")?;
+        Ok(hex::encode(certificate.tbs_certificate().serial_number().as_bytes()))
     }
 
     fn log_length(&self, name: &str) -> usize {
