@@ -44,7 +44,7 @@ use crate::{
         validation::{
             Validation,
             certificates::CaCertificates,
-            crl::{Crls, PARTITION_NUMBER},
+            crl::{Crls, PARTITION},
             ocsp,
         },
     },
@@ -247,6 +247,7 @@ fn check_session(config: &Config, adapters: &Adapters) -> anyhow::Result<CheckSe
         customers: adapters.store.clone(),
         logins: adapters.store.clone(),
         certificates: adapters.store.clone(),
+        audit: adapters.store.clone(),
         clock: adapters.clock.clone(),
         terms: SessionTerms {
             idle: SignedDuration::try_from(config.login.idle)?,
@@ -273,7 +274,7 @@ fn publication(config: &Config, issuer: &config::Issuer) -> Publication {
     let base = &config.validation.base_url;
     Publication {
         crl_base_url: format!("{base}/crl/{}", issuer.id),
-        crl_partition: PARTITION_NUMBER,
+        crl_partition: PARTITION,
         ocsp_url: format!("{base}/ocsp"),
         ca_issuers_url: format!("{base}/ca/{}.cer", issuer.id),
     }

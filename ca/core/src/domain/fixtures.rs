@@ -174,7 +174,7 @@ pub(super) fn issuer(key: &TestKey) -> Issuer {
 pub(super) fn publication() -> Publication {
     Publication {
         crl_base_url: "http://crl.example/customer".to_owned(),
-        crl_partition: 1,
+        crl_partition: 0,
         ocsp_url: "http://ocsp.example/customer".to_owned(),
         ca_issuers_url: "http://crl.example/customer.cer".to_owned(),
     }

@@ -160,9 +160,9 @@ impl PolicyOids {
 /// Where relying parties find what an issuer publishes, as it stands in certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
-    /// Folder of the issuer's CRLs, without a slash at its end; a CRL is `{base}/{partition}.crl`.
+    /// What the URLs of the issuer's CRLs begin with; a CRL is `{base}-{partition}.crl`.
     pub crl_base_url: String,
-    /// The partition of new certificates. As long as CRLs aren't partitioned there is one, 1, with the full CRL.
+    /// The partition of new certificates. As long as CRLs aren't partitioned there is one, 0, with the full CRL.
     pub crl_partition: u32,
     /// The OCSP responder.
     pub ocsp_url: String,
@@ -173,7 +173,7 @@ pub struct Publication {
 impl Publication {
     /// Where the CRL for new certificates is.
     pub fn crl_url(&self) -> String {
-        format!("{}/{}.crl", self.crl_base_url, self.crl_partition)
+        format!("{}-{}.crl", self.crl_base_url, self.crl_partition)
     }
 }
 

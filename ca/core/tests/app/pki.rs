@@ -63,7 +63,7 @@ impl Authority {
 
         let publication = Publication {
             crl_base_url: "http://pki.example/crl/customer".to_owned(),
-            crl_partition: 1,
+            crl_partition: 0,
             ocsp_url: "http://pki.example/ocsp".to_owned(),
             ca_issuers_url: "http://pki.example/customer.cer".to_owned(),
         };

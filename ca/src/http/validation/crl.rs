@@ -1,12 +1,11 @@
-//! `GET /crl/{issuer}/{partition}.crl`, as it stands in certificates; `GET /crl/{issuer}-0.crl`, the full CRL under a
-//! name of its own for mirrors and people; and `GET /crl/root.crl`.
+//! `GET /crl/{issuer}-{partition}.crl` and `GET /crl/root.crl`.
 //!
 //! The current CRL stands in the ledger, where any node may have published it. A copy is kept for a moment, so that a
 //! flood of requests reads the ledger once.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -33,8 +32,7 @@ use super::{Validation, cacheable, not_modified};
 use crate::http::layers::plain;
 
 /// As long as CRLs aren't partitioned there is one partition, with the full CRL.
-pub(crate) const PARTITION_NUMBER: u32 = 1;
-const PARTITION: &str = "1.crl";
+pub(crate) const PARTITION: u32 = 0;
 /// A copy is used for so long before the ledger is asked again.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -51,7 +49,7 @@ struct Ready {
 pub(crate) struct Crls {
     ledger: Arc<dyn RevocationStore>,
     clock: Arc<dyn Clock>,
-    /// By name, such as `customer`.
+    /// By name, such as `customer-0`.
     issuers: HashMap<String, Slot>,
     root: RwLock<Ready>,
 }
@@ -72,7 +70,8 @@ impl Crls {
         issuers: impl IntoIterator<Item = IssuerId>,
         root: Vec<u8>,
     ) -> anyhow::Result<Self> {
-        let slot = |issuer: IssuerId| (issuer.to_string(), Slot { issuer, copy: Mutex::new(None) });
+        let slot =
+            |issuer: IssuerId| (format!("{issuer}-{PARTITION}"), Slot { issuer, copy: Mutex::new(None) });
         Ok(Self {
             ledger,
             clock,
@@ -87,18 +86,17 @@ impl Crls {
     /// When it can't be read.
     pub(crate) fn replace_root(&self, root: Vec<u8>) -> anyhow::Result<()> {
         let root = ready(root)?;
-        *self.root.write().unwrap_or_else(std::sync::PoisonError::into_inner) = root;
+        *self.root.write().unwrap_or_else(PoisonError::into_inner) = root;
         Ok(())
     }
 
     /// When the root's CRL lapses.
     pub(crate) fn root_next_update(&self) -> Timestamp {
-        self.root.read().unwrap_or_else(std::sync::PoisonError::into_inner).next_update
+        self.root.read().unwrap_or_else(PoisonError::into_inner).next_update
     }
 
-    /// The full CRL of an issuer.
-    async fn of(&self, issuer: &str) -> Result<Option<Ready>, StoreError> {
-        let Some(slot) = self.issuers.get(issuer) else { return Ok(None) };
+    async fn named(&self, name: &str) -> Result<Option<Ready>, StoreError> {
+        let Some(slot) = self.issuers.get(name) else { return Ok(None) };
         let mut copy = slot.copy.lock().await;
         if let Some((read_at, ready)) = copy.as_ref()
             && read_at.elapsed() < FRESH
@@ -128,28 +126,18 @@ fn ready(der: Vec<u8>) -> anyhow::Result<Ready> {
     })
 }
 
-/// `GET /crl/{issuer}/{partition}.crl`.
-pub(crate) async fn partition(
-    State(state): State<Arc<Validation>>,
-    Path((issuer, name)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let found = if name == PARTITION { state.crls.of(&issuer).await } else { Ok(None) };
-    send(&state, found, &headers)
-}
-
-/// `GET /crl/{issuer}-0.crl` and `GET /crl/root.crl`.
+/// Answers.
 pub(crate) async fn get(
     State(state): State<Arc<Validation>>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    if name == "root.crl" {
-        let root = state.crls.root.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        return send(&state, Ok(Some(root)), &headers);
-    }
-    let found = match name.strip_suffix("-0.crl") {
-        Some(issuer) => state.crls.of(issuer).await,
+    let found = match name.strip_suffix(".crl") {
+        Some("root") => {
+            let root = state.crls.root.read().unwrap_or_else(PoisonError::into_inner);
+            Ok(Some(root.clone()))
+        }
+        Some(name) => state.crls.named(name).await,
         None => Ok(None),
     };
     send(&state, found, &headers)

@@ -35,7 +35,6 @@ pub(crate) fn router(state: Arc<Validation>) -> Router {
         .route("/ocsp/", get(ocsp::get).post(ocsp::post))
         .route("/ocsp/{*request}", get(ocsp::get))
         .route("/crl/{name}", get(crl::get))
-        .route("/crl/{issuer}/{partition}", get(crl::partition))
         .route("/ca/{name}", get(certificates::get))
         .fallback(|| async { plain(StatusCode::NOT_FOUND, "There is nothing here.\n") })
         .with_state(state)

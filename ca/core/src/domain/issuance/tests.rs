@@ -180,7 +180,7 @@ fn openssl_agrees_about_certificate_and_crl() {
             "Not After : Nov 24 14:59:59 2027 GMT",
             "TLS Web Client Authentication",
             "Policy: 2.25.88.3",
-            "URI:http://crl.example/customer/1.crl",
+            "URI:http://crl.example/customer-0.crl",
             "OCSP - URI:http://ocsp.example/customer",
             "CA Issuers - URI:http://crl.example/customer.cer",
             "CA:FALSE",
