@@ -22,7 +22,7 @@ use crate::{
     },
     ports::{
         clock::Clock,
-        store::{CertificateStore, CustomerStore, LoginStore, Session},
+        store::{AuditStore, CertificateStore, CustomerStore, LoginStore, Session},
     },
 };
 
@@ -52,6 +52,8 @@ pub struct CheckSession {
     pub logins: Arc<dyn LoginStore>,
     /// Certificates.
     pub certificates: Arc<dyn CertificateStore>,
+    /// A session's token on a connection that isn't its own.
+    pub audit: Arc<dyn AuditStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// How long sessions last.
@@ -187,14 +189,17 @@ impl CheckSession {
     }
 
     async fn end(&self, session: &Session, ended: Ended, now: Timestamp) -> SessionError {
-        let row = event(now, Actor::System, "session.ended", &session.user)
+        // A request on another connection doesn't end the session of the connection that owns it.
+        let foreign = ended == Ended::OtherCertificate;
+        let action = if foreign { "session.refused" } else { "session.ended" };
+        let row = event(now, Actor::System, action, &session.user)
             .with("reason", ended.code())
             .with("serial", &session.serial);
-        // A request on another connection doesn't end the session of the connection that owns it.
-        let closed = match ended {
-            Ended::OtherCertificate => Ok(()),
-            _ => self.logins.close_session(&session.token_sha256, row).await,
+        let written = if foreign {
+            self.audit.append(row).await
+        } else {
+            self.logins.close_session(&session.token_sha256, row).await
         };
-        closed.map_or_else(Into::into, |()| SessionError::Ended(ended))
+        written.map_or_else(Into::into, |()| SessionError::Ended(ended))
     }
 }

@@ -144,6 +144,7 @@ async fn a_session_ends_by_suspension_idleness_age_and_expiry() {
     let token = session.session_token.expose_secret();
     let other = world.sessions.run(token, Some(b"another certificate")).await;
     assert!(matches!(other, Err(SessionError::Ended(Ended::OtherCertificate))), "{other:?}");
+    assert!(world.last_row().starts_with("session.refused"), "{}", world.last_row());
     world.sessions.run(token, Some(&der)).await.expect("its own connection keeps it");
     world.customers.set_state(clerk(), &user(GENERAL), UserState::Suspended).await.expect("suspended");
     let ended = world.sessions.run(token, Some(&der)).await;

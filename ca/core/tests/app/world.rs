@@ -111,6 +111,7 @@ impl Backstage {
             customers: self.store.clone(),
             logins: self.store.clone(),
             certificates: self.store.clone(),
+            audit: self.store.clone(),
             clock: self.clock.clone(),
             terms: SessionTerms::default(),
         }
