@@ -55,3 +55,98 @@ pub(crate) fn erase(
     token.write_identifiers(&fresh_identifiers(now))?;
     Ok(Erased { token: identity, slot, what: Some(Erasure { certificate }) })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rcgen::KeyPair;
+
+    use super::*;
+    use crate::{
+        secret::{Pin, Secret, SecretError},
+        token::{
+            Firmware,
+            fake::{FakeDriver, Pull},
+        },
+    };
+
+    struct Clerk {
+        agrees: bool,
+    }
+
+    impl Person for Clerk {
+        fn password(&mut self) -> Result<Secret, SecretError> {
+            unreachable!("erasing needs no login")
+        }
+
+        fn acquisition_code(&mut self) -> Result<Option<Secret>, SecretError> {
+            unreachable!("erasing needs no login")
+        }
+
+        fn pin(&mut self, wrong: Option<u8>) -> Result<Option<Pin>, SecretError> {
+            Ok(if wrong.is_some() { None } else { Pin::new("862915") })
+        }
+
+        fn new_pin(&mut self) -> Result<Pin, EnrolError> {
+            unreachable!("erasing changes no PIN")
+        }
+
+        fn agrees(&mut self, _: &Question) -> bool {
+            self.agrees
+        }
+
+        fn tell(&mut self, _: Step) {}
+    }
+
+    fn retired() -> (FakeDriver, Slot) {
+        let driver = FakeDriver::fresh(Firmware::new(5, 7, 2));
+        let slot = Slot::parse("9a").expect("a slot");
+        let mut card = driver.card();
+        card.pin = b"862915".to_vec();
+        card.keys.insert(slot, Arc::new(KeyPair::generate().expect("a key")));
+        card.certificates.insert(slot, b"a certificate".to_vec());
+        drop(card);
+        (driver, slot)
+    }
+
+    fn run(driver: &FakeDriver, slot: Slot, agrees: bool) -> Result<Erased, EnrolError> {
+        erase(driver, &mut Clerk { agrees }, "7", slot, None, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn key_and_certificate_are_gone_and_windows_notices() {
+        let (driver, slot) = retired();
+        assert!(run(&driver, slot, true).expect("erased").what.is_some());
+        let card = driver.card();
+        assert!(card.keys.is_empty() && card.certificates.is_empty());
+        assert_eq!(card.identifiers.len(), 1);
+        drop(card);
+        assert!(run(&driver, slot, false).expect("nothing to ask").what.is_none());
+    }
+
+    #[test]
+    fn without_consent_nothing_happens() {
+        let (driver, slot) = retired();
+        assert!(matches!(run(&driver, slot, false), Err(EnrolError::Occupied { .. })));
+        let card = driver.card();
+        assert_eq!((card.keys.len(), card.certificates.len()), (1, 1));
+    }
+
+    #[test]
+    fn interrupted_anywhere_the_key_goes_first_and_running_again_ends_it() {
+        for number in 0..8 {
+            let (driver, slot) = retired();
+            driver.card().pull = Some(Pull::After(number));
+            let first = run(&driver, slot, true);
+            let card = driver.card();
+            assert!(!card.keys.contains_key(&slot) || card.certificates.contains_key(&slot), "{number}");
+            drop(card);
+            if first.is_err() {
+                run(&driver, slot, true).expect("erased");
+            }
+            let card = driver.card();
+            assert!(card.keys.is_empty() && card.certificates.is_empty(), "{number}");
+        }
+    }
+}

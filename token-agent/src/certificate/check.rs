@@ -121,3 +121,119 @@ fn covers(certificate: &Certificate, now: Timestamp) -> bool {
     let ends = ca_x509::time::from_x509(&validity.not_after);
     matches!((begins, ends), (Ok(begin), Ok(end)) if begin <= now && now <= end)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{
+        BasicConstraints as Basic, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+        KeyUsagePurpose, PublicKeyData,
+    };
+
+    use super::*;
+
+    fn parameters(name: &str) -> CertificateParams {
+        let mut parameters = CertificateParams::new(Vec::new()).expect("parameters");
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters
+    }
+
+    fn leaf(user_id: &str) -> CertificateParams {
+        let mut leaf = parameters("Hokkai Taro");
+        leaf.distinguished_name.push(DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]), user_id);
+        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        leaf
+    }
+
+    fn authority(name: &str) -> CertificateParams {
+        let mut authority = parameters(name);
+        authority.is_ca = IsCa::Ca(Basic::Unconstrained);
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        authority
+    }
+
+    struct Chain {
+        root: Vec<u8>,
+        issuing: Vec<u8>,
+        issuer: Issuer<'static, KeyPair>,
+        key: KeyPair,
+    }
+
+    impl Chain {
+        fn new() -> Self {
+            let (root_key, issuing_key) =
+                (KeyPair::generate().expect("a key"), KeyPair::generate().expect("a key"));
+            let root = authority("Root").self_signed(&root_key).expect("a root");
+            let root_issuer = Issuer::new(authority("Root"), root_key);
+            let issuing = authority("Issuing").signed_by(&issuing_key, &root_issuer).expect("an authority");
+            Self {
+                root: root.der().to_vec(),
+                issuing: issuing.der().to_vec(),
+                issuer: Issuer::new(authority("Issuing"), issuing_key),
+                key: KeyPair::generate().expect("a key"),
+            }
+        }
+
+        fn check(&self, leaf: &CertificateParams) -> Result<(), Rejection> {
+            let leaf = leaf.signed_by(&self.key, &self.issuer).expect("a certificate");
+            self.check_with(leaf.der(), &[self.issuing.clone(), self.root.clone()])
+        }
+
+        fn check_with(&self, leaf: &[u8], issuers: &[Vec<u8>]) -> Result<(), Rejection> {
+            check_issued(leaf, issuers, &self.key.subject_public_key_info(), "hokkai-01", Timestamp::now())
+        }
+    }
+
+    #[test]
+    fn the_right_certificate_passes() {
+        let chain = Chain::new();
+        chain.check(&leaf("hokkai-01")).expect("accepted");
+    }
+
+    #[test]
+    fn certificates_for_others_are_rejected() {
+        let chain = Chain::new();
+        assert!(matches!(chain.check(&leaf("hokkai-02")), Err(Rejection::OtherUser)));
+        assert!(matches!(chain.check(&parameters("nobody")), Err(Rejection::OtherUser)));
+        let stranger = KeyPair::generate().expect("a key");
+        let other = leaf("hokkai-01").signed_by(&stranger, &chain.issuer).expect("a certificate");
+        let result = chain.check_with(other.der(), &[chain.issuing.clone(), chain.root.clone()]);
+        assert!(matches!(result, Err(Rejection::OtherKey)));
+    }
+
+    #[test]
+    fn certificates_for_other_purposes_and_times_are_rejected() {
+        let chain = Chain::new();
+        let mut server = leaf("hokkai-01");
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        assert!(matches!(chain.check(&server), Err(Rejection::OtherPurpose)));
+        let mut authority = leaf("hokkai-01");
+        authority.is_ca = IsCa::Ca(Basic::Unconstrained);
+        assert!(matches!(chain.check(&authority), Err(Rejection::OtherPurpose)));
+        let mut expired = leaf("hokkai-01");
+        expired.not_before = rcgen::date_time_ymd(2019, 1, 1);
+        expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        assert!(matches!(chain.check(&expired), Err(Rejection::NotValidNow)));
+    }
+
+    #[test]
+    fn broken_chains_are_rejected() {
+        let chain = Chain::new();
+        let leaf = leaf("hokkai-01").signed_by(&chain.key, &chain.issuer).expect("a certificate");
+        let leaf = leaf.der();
+        let (issuing, root) = (chain.issuing.clone(), chain.root.clone());
+        assert!(matches!(chain.check_with(leaf, &[]), Err(Rejection::ChainLength)));
+        assert!(matches!(chain.check_with(leaf, &vec![root.clone(); 100]), Err(Rejection::ChainLength)));
+        let result = chain.check_with(leaf, std::slice::from_ref(&issuing));
+        assert!(matches!(result, Err(Rejection::OtherIssuer(1))), "no root: {result:?}");
+        let result = chain.check_with(leaf, std::slice::from_ref(&root));
+        assert!(matches!(result, Err(Rejection::OtherIssuer(0))), "a gap: {result:?}");
+        let look_alike = Chain::new();
+        let result = chain.check_with(leaf, &[look_alike.issuing, look_alike.root]);
+        assert!(matches!(result, Err(Rejection::Signature(0, _))), "a look-alike: {result:?}");
+        let result = chain.check_with(leaf, &[leaf.to_vec(), root.clone()]);
+        assert!(matches!(result, Err(Rejection::OtherIssuer(0) | Rejection::NotAnAuthority(1))));
+        assert!(matches!(chain.check_with(b"rubbish", &[issuing, root]), Err(Rejection::Malformed(0))));
+    }
+}
