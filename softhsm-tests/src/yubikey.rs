@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     pcscd::{Pcscd, Reader, Watch},
-    virtual_yubikey::{AttestationRoots, Card, Profile, VirtualYubiKey},
+    virtual_yubikey::{AttestationRoots, Card, Profile, State, VirtualYubiKey},
 };
 
 /// A virtual YubiKey in a reader. Dropping it pulls it out.
@@ -61,7 +61,12 @@ impl PluggedYubiKey {
         self.card().profile().serial
     }
 
-    /// The device itself; it serves no command while this is held.
+    /// What the device remembers without power, as it is now.
+    pub fn state(&self) -> State {
+        self.card().state().clone()
+    }
+
+    /// The device itself; it serves no command while this is held, and asking twice in one expression blocks.
     pub fn card(&self) -> MutexGuard<'_, Card> {
         self.key.card()
     }

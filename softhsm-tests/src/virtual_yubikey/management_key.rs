@@ -172,3 +172,60 @@ fn random_block(key: &ManagementKey) -> Vec<u8> {
 fn template(tag: u16, value: &[u8]) -> Vec<u8> {
     tlv::wrap(0x7c, &tlv::wrap(tag, value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Vec<ManagementKey> {
+        [Cipher::TripleDes, Cipher::Aes128, Cipher::Aes192, Cipher::Aes256]
+            .into_iter()
+            .map(|cipher| {
+                let bytes: Vec<u8> = (0..32).take(cipher.key_length()).collect();
+                ManagementKey::new(cipher, &bytes, false).expect("of the right length")
+            })
+            .collect()
+    }
+
+    fn begin(key: &ManagementKey, tag: u16) -> (Waiting, Vec<u8>) {
+        match authenticate(key, None, &tlv::wrap(tag, &[])).expect("begun") {
+            Step::Continue(waiting, answer) => (waiting, answer[4..].to_vec()),
+            Step::Authenticated(_) => panic!("authenticated by nothing"),
+        }
+    }
+
+    #[test]
+    fn whoever_has_the_key_gets_in_and_nobody_else() {
+        for key in keys() {
+            let stranger = ManagementKey { key: vec![0x5a; key.key.len()], ..key.clone() };
+            for (host, right) in [(&key, true), (&stranger, false)] {
+                let (waiting, challenge) = begin(&key, 0x81);
+                let response = host.block(&challenge, true).expect("encrypted");
+                let step = authenticate(&key, Some(waiting), &tlv::wrap(0x82, &response));
+                assert_eq!(matches!(step, Ok(Step::Authenticated(_))), right, "{:?}", key.cipher);
+
+                let (waiting, witness) = begin(&key, 0x80);
+                let challenge = vec![7; witness.len()];
+                let mut data = tlv::wrap(0x80, &host.block(&witness, false).expect("decrypted"));
+                tlv::put(&mut data, 0x81, &challenge);
+                let step = authenticate(&key, Some(waiting), &data);
+                assert_eq!(matches!(step, Ok(Step::Authenticated(_))), right, "{:?}", key.cipher);
+                if let Ok(Step::Authenticated(answer)) = step {
+                    assert_eq!(answer[4..], key.block(&challenge, true).expect("encrypted"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_step_without_a_first_is_refused() {
+        for key in keys() {
+            let block = vec![0; key.cipher.block_length()];
+            let mut data = tlv::wrap(0x80, &block);
+            tlv::put(&mut data, 0x81, &block);
+            assert!(authenticate(&key, None, &data).is_err());
+            assert!(authenticate(&key, None, &tlv::wrap(0x82, &block)).is_err());
+            assert!(authenticate(&key, None, &[]).is_err());
+        }
+    }
+}
