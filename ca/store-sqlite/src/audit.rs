@@ -64,10 +64,11 @@ impl Trail {
                 hash: hex::encode(row.hash),
             }))?;
             sqlx::query!(
-                "INSERT INTO audit (sequence, at, actor, action, subject, details, hash)
+                "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
+                 INSERT INTO audit (sequence, at, actor, action, subject, details, hash)
                  SELECT j.value ->> 'sequence', j.value ->> 'at', j.value ->> 'actor', j.value ->> 'action',
                         j.value ->> 'subject', j.value ->> 'details', unhex(j.value ->> 'hash')
-                 FROM json_each($1) j ORDER BY j.key",
+                 FROM j ORDER BY j.key",
                 json
             )
             .execute(connection)

@@ -106,7 +106,7 @@ impl CertificateStore for SqliteStore {
     ) -> StoreResult<IntentReceipt> {
         let intent = NewIntent { certificate: certificate.clone(), evidence: evidence.clone() };
         let (asked, answer) = Asked::new(intent, audit);
-        let committed = self.writer.ask(Fact::Intent(asked), answer).await?;
+        let committed = self.writer.ask(Fact::Intent(Box::new(asked)), answer).await?;
         Ok(IntentReceipt { audit_head: committed.audit_head })
     }
 
@@ -119,10 +119,10 @@ impl CertificateStore for SqliteStore {
         at: Timestamp,
         audit: AuditEvent,
     ) -> StoreResult<IssuedReceipt> {
-        let issued =
+        let fact =
             NewIssued { issuer: issuer.clone(), serial: serial.clone(), der: der.to_vec(), position, at };
-        let (asked, answer) = Asked::new(issued, audit);
-        let committed = self.writer.ask(Fact::Issued(asked), answer).await?;
+        let (asked, answer) = Asked::new(fact, audit);
+        let committed = self.writer.ask(Fact::Issued(Box::new(asked)), answer).await?;
         Ok(IssuedReceipt { audit_head: committed.audit_head })
     }
 

@@ -81,7 +81,7 @@ pub(crate) async fn open(
 
 async fn use_up_code(tx: &mut SqliteConnection, new: &Enrolment, sha256: [u8; 32]) -> Result<(), Failure> {
     let (user, sha256, opened_at) = (new.user.as_str(), sha256.as_slice(), new.opened_at.as_millisecond());
-    let used = sqlx::query!(
+    let deleted = sqlx::query!(
         "DELETE FROM acquisition_codes
          WHERE user_id = $1 AND sha256 = $2 AND expires_at > $3 AND attempts_left > 0",
         user,
@@ -90,7 +90,7 @@ async fn use_up_code(tx: &mut SqliteConnection, new: &Enrolment, sha256: [u8; 32
     )
     .execute(tx)
     .await?;
-    if used.rows_affected() == 0 { Err(Conflict::Code.into()) } else { Ok(()) }
+    if deleted.rows_affected() == 0 { Err(Conflict::Code.into()) } else { Ok(()) }
 }
 
 async fn insert(tx: &mut SqliteConnection, new: &Enrolment) -> Result<(), Failure> {
@@ -199,18 +199,20 @@ pub(crate) async fn store_evidence<'a>(
         parts: evidence.parts.iter().map(hex::encode).collect(),
     }))?;
     sqlx::query!(
-        "INSERT INTO evidence (enrolment, format, csr, policy_version, verdict, decoded, judged_at)
+        "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
+         INSERT INTO evidence (enrolment, format, csr, policy_version, verdict, decoded, judged_at)
          SELECT unhex(j.value ->> 'enrolment'), j.value ->> 'format', unhex(j.value ->> 'csr'),
                 j.value ->> 'policy_version', j.value ->> 'verdict', j.value ->> 'decoded', j.value ->> 'judged_at'
-         FROM json_each($1) j",
+         FROM j",
         json
     )
     .execute(&mut *tx)
     .await?;
     sqlx::query!(
-        "INSERT INTO evidence_parts (enrolment, position, part)
+        "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
+         INSERT INTO evidence_parts (enrolment, position, part)
          SELECT unhex(j.value ->> 'enrolment'), part.key, unhex(part.value)
-         FROM json_each($1) j, json_each(j.value, '$.parts') part",
+         FROM j, json_each(j.value, '$.parts') part",
         json
     )
     .execute(tx)

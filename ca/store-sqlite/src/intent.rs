@@ -66,13 +66,14 @@ impl Bulk for NewIntent {
             let json_intents = json(facts.iter().map(|fact| JsonIntent::from(&fact.certificate)))?;
             // What a unique index forbids is passed over row by row, so of two intents in one batch the first wins.
             let written = sqlx::query_scalar!(
-                "INSERT INTO certificates (intent, issuer, serial, user_id, device_kind, device_serial, assurance,
+                "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
+                 INSERT INTO certificates (intent, issuer, serial, user_id, device_kind, device_serial, assurance,
                                            public_key_sha256, not_before, not_after, tbs)
                  SELECT e.id, j.value ->> 'issuer', unhex(j.value ->> 'serial'), u.id,
                         j.value ->> 'device_kind', j.value ->> 'device_serial', j.value ->> 'assurance',
                         unhex(j.value ->> 'key'), j.value ->> 'not_before', j.value ->> 'not_after',
                         unhex(j.value ->> 'tbs')
-                 FROM json_each($1) j
+                 FROM j
                  JOIN enrolments e ON e.id = unhex(j.value ->> 'intent')
                  JOIN users u ON u.id = e.user_id
                  WHERE e.refused_code IS NULL AND u.id = j.value ->> 'user' AND u.contract = j.value ->> 'contract'

@@ -64,10 +64,11 @@ impl Bulk for NewIssued {
                 facts.iter().zip(&first).filter(|(_, first)| **first).map(|(f, _)| JsonIssued::from(*f)),
             )?;
             let written = sqlx::query!(
-                "UPDATE certificates
+                "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
+                 UPDATE certificates
                  SET der = unhex(j.value ->> 'der'), issued_at = j.value ->> 'at',
                      journal_sequence = j.value ->> 'sequence', journal_hash = unhex(j.value ->> 'hash')
-                 FROM json_each($1) j
+                 FROM j
                  WHERE certificates.issuer = j.value ->> 'issuer' AND certificates.serial = unhex(j.value ->> 'serial')
                    AND certificates.der IS NULL AND certificates.abandoned_at IS NULL
                  RETURNING certificates.issuer, certificates.serial",

@@ -47,8 +47,8 @@ pub(crate) struct Committed<T> {
 
 /// What the writer can be asked for. The two hot facts are written many to a statement.
 pub(crate) enum Fact {
-    Intent(Asked<NewIntent>),
-    Issued(Asked<NewIssued>),
+    Intent(Box<Asked<NewIntent>>),
+    Issued(Box<Asked<NewIssued>>),
     Other(Box<dyn Single>),
 }
 
@@ -241,8 +241,8 @@ impl Batch {
         for fact in facts {
             match fact {
                 Fact::Other(fact) => batch.others.push(fact),
-                Fact::Intent(fact) => batch.intents.push(fact),
-                Fact::Issued(fact) => batch.issued.push(fact),
+                Fact::Intent(fact) => batch.intents.push(*fact),
+                Fact::Issued(fact) => batch.issued.push(*fact),
             }
         }
         batch

@@ -187,7 +187,6 @@ async fn a_disk_that_takes_no_more_is_survived() {
     }
     child.kill().expect("killed");
     child.wait().expect("its end");
-    drop(until);
     all.extend(said);
     check(&path, &all).await;
 }

@@ -42,8 +42,9 @@ pub(crate) fn event(action: &'static str) -> AuditEvent {
         at: at(0),
         actor: Actor::Operator("tester".to_owned()),
         action,
-        subject: "利用者 \"1\"".to_owned(),
-        details: vec![("note", "a\nb\\c".to_owned())],
+        // What a hostile client may have claimed to be called comes back as it was, or the chain breaks.
+        subject: "利用者 \"1\"\0\u{feff}\u{202e}😀\u{1}'--".to_owned(),
+        details: vec![("note", "a\nb\\c\\u0000\0".to_owned())],
     }
 }
 
@@ -150,7 +151,7 @@ pub(crate) fn evidence(verdict: &str) -> StoredEvidence {
         csr: vec![2; 400],
         policy_version: 7,
         verdict: verdict.to_owned(),
-        decoded: "firmware=5.7.2\npin=once".to_owned(),
+        decoded: "firmware=5.7.2\npin=once\0\\".to_owned(),
         judged_at: at(1),
     }
 }
