@@ -191,6 +191,22 @@ pub(super) fn read_at(file: &File, place: Place) -> io::Result<(Hash, Vec<u8>)> 
     Ok((hash, body))
 }
 
+/// [`read_at`], checked once more against the frame before it, or the header where there is none.
+pub(super) fn read_checked(file: &File, place: Place, before: Option<Place>) -> io::Result<(Hash, Vec<u8>)> {
+    let previous = if let Some(before) = before {
+        read_hash(file, before)?
+    } else {
+        let mut header = [0; HEADER];
+        file.read_exact_at(&mut header, 0)?;
+        genesis(&header).ok_or(io::ErrorKind::InvalidData)?
+    };
+    let (hash, body) = read_at(file, place)?;
+    if sha256(&[&previous, &body]) != hash {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "an entry no longer is what was written"));
+    }
+    Ok((hash, body))
+}
+
 /// Reads the hash of one frame that the index knows.
 pub(super) fn read_hash(file: &File, place: Place) -> io::Result<Hash> {
     let mut hash = [0; 32];

@@ -139,8 +139,12 @@ impl Journal {
     /// # Errors
     /// When the file can't be read, or no longer holds what it held when it was opened.
     pub fn read(&self, sequence: u64) -> io::Result<Option<Entry>> {
-        let Some(place) = self.index().place(sequence) else { return Ok(None) };
-        let (hash, body) = frame::read_at(&self.inner.reading, place)?;
+        let (place, before) = {
+            let index = self.index();
+            (index.place(sequence), index.place(sequence.saturating_sub(1)))
+        };
+        let Some(place) = place else { return Ok(None) };
+        let (hash, body) = frame::read_checked(&self.inner.reading, place, before)?;
         let record =
             record::decode(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(Some(Entry { position: JournalPosition { sequence, hash }, at: record.at, body: record.body }))

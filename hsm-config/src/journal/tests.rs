@@ -95,9 +95,9 @@ async fn an_end_torn_at_any_octet_is_cut_off_and_costs_nothing_else() {
         fs::write(&torn.path, &octets[..cut]).expect("written");
         let complete = ends.iter().filter(|end| **end <= cut).count() - 1;
         let report = verify(&torn.path).expect("sound");
-        assert_eq!(report.incomplete_octets as usize, cut - ends[complete], "cut at {cut}");
+        assert_eq!(report.incomplete_octets, (cut - ends[complete]) as u64, "cut at {cut}");
         let journal = Journal::open(&torn.path, now).expect("opens");
-        assert_eq!(journal.index().entries() as usize, complete, "cut at {cut}");
+        assert_eq!(journal.index().entries(), complete as u64, "cut at {cut}");
         drop(journal);
         assert_eq!(fs::read(&torn.path).expect("reads"), &octets[..ends[complete]], "cut at {cut}");
     }
@@ -113,7 +113,7 @@ async fn octets_that_were_reserved_but_never_written_are_cut_off() {
     OpenOptions::new().append(true).open(&place.path).expect("opens").write_all(&[0; 5000]).expect("written");
     let journal = Journal::open(&place.path, now).expect("opens");
     assert_eq!(journal.index().entries(), 4);
-    assert_eq!(fs::metadata(&place.path).expect("there").len() as usize, ends[4]);
+    assert_eq!(fs::metadata(&place.path).expect("there").len(), ends[4] as u64);
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_change_at_any_octet_is_found_and_its_entry_named() {
                 OpenError::NoJournal { .. } => assert!(position < HEADER, "octet {position}"),
                 OpenError::Damaged { sequence, .. } => {
                     let entry = ends.iter().filter(|end| **end <= position).count();
-                    assert_eq!(sequence as usize, entry, "octet {position}");
+                    assert_eq!(sequence, entry as u64, "octet {position}");
                 }
                 other => panic!("octet {position}: {other}"),
             }
@@ -151,6 +151,18 @@ async fn a_damaged_journal_is_not_opened_and_not_touched() {
     let refused = Journal::open(&place.path, now).expect_err("damaged");
     assert!(refused.to_string().contains("entry 4"), "{refused}");
     assert_eq!(fs::read(&place.path).expect("reads"), octets);
+}
+
+#[tokio::test]
+async fn an_entry_that_rots_under_a_running_signer_is_not_handed_out() {
+    let place = place();
+    let ends = four(&place).await;
+    let journal = Journal::open(&place.path, now).expect("opens");
+    let mut octets = fs::read(&place.path).expect("reads");
+    octets[ends[2] - 1] ^= 1;
+    fs::write(&place.path, &octets).expect("written");
+    assert!(journal.read(1).is_ok());
+    assert!(journal.read(2).is_err());
 }
 
 #[tokio::test]
@@ -186,7 +198,8 @@ async fn what_contradicts_the_past_is_not_written() {
     let place = place();
     let house = house();
     let journal = Journal::open(&place.path, now).expect("opens");
-    let first = journal.append(vec![certificate(&house, 1), revocation(1), crl(&house, 3)]).await.expect("appended");
+    let first =
+        journal.append(vec![certificate(&house, 1), revocation(1), crl(&house, 3)]).await.expect("appended");
     let mut other_intent = certificate(&house, 1);
     if let EntryBody::Certificate { intent, .. } = &mut other_intent {
         *intent = Uuid::from_u128(50);

@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,7 @@ use std::{
 use ca_x509::{SignatureAlgorithm, verify::verify};
 use signer_protocol::message::KeyLabel;
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, SemaphorePermit, watch},
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,8 @@ const BACK_OFF_FIRST: Duration = Duration::from_millis(200);
 const BACK_OFF_LAST: Duration = Duration::from_secs(5);
 /// A worker that lived so long is started again without back-off.
 const STEADY: Duration = Duration::from_secs(2);
+/// Enough to keep every lane busy across the pipe, and no more.
+const CALLS_PER_LANE: usize = 4;
 const LATCH_POLL: Duration = Duration::from_millis(500);
 /// What a key signs to prove itself. It begins no DER structure, so the signature is good for nothing else.
 const PROOF: &[u8] = b"Inro signer proves that this key signs";
@@ -104,6 +106,10 @@ struct Shared {
     latch: Latch,
     state: watch::Sender<State>,
     starts: AtomicU64,
+    /// What the worker has at once. A call's deadline is to tell that the module hangs, so nothing may spend it in a
+    /// queue: requests wait here instead, by their own deadlines.
+    in_worker: Semaphore,
+    waiting: AtomicUsize,
     stopping: CancellationToken,
 }
 
@@ -115,12 +121,15 @@ enum StartFailure {
 impl Token {
     /// Begins to start a worker and to watch it.
     pub(super) fn new(config: TokenConfig, keys: Vec<TokenKey>, latch: Latch) -> Self {
+        let depth = usize::from(config.lanes) * CALLS_PER_LANE;
         let shared = Arc::new(Shared {
             config,
             keys,
             latch,
             state: watch::Sender::new(State::Starting),
             starts: AtomicU64::new(0),
+            in_worker: Semaphore::new(depth),
+            waiting: AtomicUsize::new(0),
             stopping: CancellationToken::new(),
         });
         tokio::spawn(supervise(Arc::clone(&shared)));
@@ -147,12 +156,13 @@ impl Token {
         self.shared.config.lanes
     }
 
-    /// Calls that the worker hasn't answered.
+    /// Signatures that are not finished, waiting ones included.
     pub(super) fn in_flight(&self) -> usize {
-        match &*self.shared.state.borrow() {
+        let in_worker = match &*self.shared.state.borrow() {
             State::Ready(worker) => worker.in_flight(),
             _ => 0,
-        }
+        };
+        in_worker + self.shared.waiting.load(Ordering::Relaxed)
     }
 
     /// Signs, and checks the signature against the key's certificate.
@@ -162,9 +172,25 @@ impl Token {
         message: Vec<u8>,
         end: Instant,
     ) -> Result<Vec<u8>, TokenError> {
+        let _place = self.place(end).await?;
         let worker = self.worker(end).await?;
         let limit = self.shared.config.sign_deadline;
         sign_checked(&worker, key, message, limit).await.map_err(|failure| self.give_up(&worker, &failure))
+    }
+
+    /// A place among the worker's calls.
+    async fn place(&self, end: Instant) -> Result<SemaphorePermit<'_>, TokenError> {
+        if let Ok(place) = self.shared.in_worker.try_acquire() {
+            return Ok(place);
+        }
+        let waiting = Waiting::new(&self.shared.waiting);
+        if waiting.position > usize::from(self.shared.config.queue) {
+            return Err(TokenError::Unavailable("too many signatures wait for a lane".to_owned()));
+        }
+        match timeout_at(end, self.shared.in_worker.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(TokenError::Unavailable("no lane became free in time".to_owned())),
+        }
     }
 
     /// A worker that is ready, waiting a little for one that is being started.
@@ -215,6 +241,24 @@ impl Token {
         if let State::Ready(worker) = state {
             let _ = tokio::time::timeout(Duration::from_secs(5), worker.stop()).await;
         }
+    }
+}
+
+/// A request that waits for a place, counted until dropped.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    position: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        Self { count, position: count.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -325,7 +369,12 @@ fn set_state(shared: &Shared, state: State) {
 async fn start(shared: &Shared) -> Result<Worker, StartFailure> {
     let config = &shared.config;
     let pin = Pin::from_file(&config.pin_file).map_err(|error| StartFailure::Other(error.to_string()))?;
-    let login = Login { token: config.token.clone(), pin, lanes: config.lanes, queue: config.queue };
+    let login = Login {
+        token: config.token.clone(),
+        pin,
+        lanes: config.lanes,
+        queue: config.lanes.saturating_mul(8),
+    };
     let setup = Setup { module: config.access.module.clone(), login: Some(login) };
     let launch = Launch::this_program(config.access.clone());
     shared.starts.fetch_add(1, Ordering::Relaxed);

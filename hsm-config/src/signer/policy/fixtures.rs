@@ -51,7 +51,12 @@ pub(crate) fn public_key() -> SubjectPublicKeyInfoOwned {
 }
 
 pub(crate) fn name(common_name: &str) -> Name {
-    NameBuilder::new().country("JP").organization("印籠銀行").common_name(common_name).build().expect("a name")
+    NameBuilder::new()
+        .country("JP")
+        .organization("印籠銀行")
+        .common_name(common_name)
+        .build()
+        .expect("a name")
 }
 
 #[derive(Clone, Debug)]
@@ -126,7 +131,10 @@ impl House {
         put(&mut extensions, extension::crl_distribution_point("http://crl.example/customer/1.crl"));
         put(
             &mut extensions,
-            extension::authority_info_access(Some("http://ocsp.example"), Some("http://ca.example/customer.cer")),
+            extension::authority_info_access(
+                Some("http://ocsp.example"),
+                Some("http://ca.example/customer.cer"),
+            ),
         );
         CertificateTemplate {
             serial: serial(number),
@@ -174,7 +182,11 @@ impl House {
             number,
             entries: revoked
                 .iter()
-                .map(|number| CrlEntry { serial: serial(*number), revoked_at: now() - hours(1), reason: None })
+                .map(|number| CrlEntry {
+                    serial: serial(*number),
+                    revoked_at: now() - hours(1),
+                    reason: None,
+                })
                 .collect(),
             algorithm: SignatureAlgorithm::EcdsaSha256,
         }
@@ -184,10 +196,8 @@ impl House {
     pub(crate) fn response(&self, number: u64, status: CertStatus) -> ResponseData {
         let at = time::to_generalized(now()).expect("a time");
         let issuer = &self.issuing.identity;
-        let name_hash = aws_lc_rs::digest::digest(
-            &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
-            &issuer.name_der,
-        );
+        let name_hash =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &issuer.name_der);
         ResponseData {
             version: Version::V1,
             responder_id: ResponderId::by_key(&self.responder.identity.public_key).expect("an identifier"),
@@ -196,7 +206,8 @@ impl House {
                 cert_id: CertId {
                     hash_algorithm: AlgorithmIdentifierOwned { oid: ID_SHA_1, parameters: None },
                     issuer_name_hash: OctetString::new(name_hash.as_ref()).expect("octets"),
-                    issuer_key_hash: OctetString::new(key::ocsp_key_hash(&issuer.public_key)).expect("octets"),
+                    issuer_key_hash: OctetString::new(key::ocsp_key_hash(&issuer.public_key))
+                        .expect("octets"),
                     serial_number: SerialNumber::new(&serial(number)).expect("a serial number"),
                 },
                 cert_status: status,

@@ -50,7 +50,7 @@ impl Service {
         };
         let position = self.append_one(entry).await?;
         drop(reservation);
-        tracing::info!(key = label.0, %intent, serial = %judged.serial, sequence = position.sequence, "signed a certificate");
+        tracing::debug!(key = label.0, %intent, serial = %judged.serial, sequence = position.sequence, "signed a certificate");
         Ok(Signed { signature, position: Some(position) })
     }
 

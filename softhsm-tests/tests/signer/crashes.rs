@@ -1,0 +1,191 @@
+//! Worker and signer die, hang, and come back. No signature that anybody saw is ever missing from the journal.
+
+use std::{
+    collections::HashMap,
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use signer_protocol::{
+    client::{Client, ClientError},
+    message::Signed,
+};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::rig::{DEADLINE, HEAD, Rig, issuing, tbs};
+
+/// What a client saw: the bytes it sent and the signature it got.
+type Seen = HashMap<Uuid, (Vec<u8>, Signed)>;
+
+/// Eight connections that sign until told to stop, repeating an intent until it is signed, as the authority does.
+struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<Seen>>,
+}
+
+impl Load {
+    fn start(rig: &Arc<Rig>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = (0..8)
+            .map(|_| {
+                let (rig, stop, client) = (Arc::clone(rig), Arc::clone(&stop), rig.client());
+                tokio::spawn(async move {
+                    let mut seen = Seen::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let (intent, octets) = (Uuid::new_v4(), tbs(&rig.certificate()));
+                        if let Some(signed) = insist(&client, intent, &octets).await {
+                            assert!(rig.is_issuers(&octets, &signed.signature));
+                            seen.insert(intent, (octets, signed));
+                        }
+                    }
+                    seen
+                })
+            })
+            .collect();
+        Self { stop, clients }
+    }
+
+    async fn stop(self) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Seen::new();
+        for client in self.clients {
+            all.extend(client.await.expect("ran"));
+        }
+        all
+    }
+}
+
+/// Repeats the same intent and bytes until there is a signature. Only unavailability is borne.
+async fn insist(client: &Client, intent: Uuid, octets: &[u8]) -> Option<Signed> {
+    let trying = async {
+        loop {
+            match client.sign_certificate(&issuing(), intent, HEAD, octets.to_vec()).await {
+                Ok(signed) => return signed,
+                Err(ClientError::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, trying).await.ok()
+}
+
+/// The worker's process, a child of the signer.
+fn worker(signer: u32) -> Option<Pid> {
+    let children = fs::read_dir(format!("/proc/{signer}/task"))
+        .ok()?
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
+    let ids: Vec<i32> = children
+        .flat_map(|text| text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<i32>>())
+        .collect();
+    ids.first().copied().and_then(Pid::from_raw)
+}
+
+async fn signed_once_more(client: &Client, rig: &Rig) {
+    let octets = tbs(&rig.certificate());
+    let signed = insist(client, Uuid::new_v4(), &octets).await.expect("it recovered");
+    assert!(rig.is_issuers(&octets, &signed.signature));
+}
+
+async fn assert_recorded(rig: &Rig, seen: &Seen) {
+    let client = rig.client();
+    for (intent, (octets, signed)) in seen {
+        let entry = client.recorded(*intent).await.expect("answered").expect("what was seen is recorded");
+        assert_eq!(Some(entry.position), signed.position);
+        let again =
+            client.sign_certificate(&issuing(), *intent, HEAD, octets.clone()).await.expect("recorded");
+        assert_eq!(again.signature, signed.signature);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_workers_are_replaced_under_load() {
+    let rig = Arc::new(Rig::start());
+    let client = rig.client();
+    let signer = rig.bank.signer.as_ref().expect("runs").id();
+    let load = Load::start(&rig);
+    for _ in 0..3 {
+        let victim = worker(signer).expect("a worker");
+        kill_process(victim, Signal::KILL).expect("killed");
+        let replaced = async {
+            while worker(signer).is_none_or(|worker| worker == victim) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, replaced).await.expect("replaced");
+        signed_once_more(&client, &rig).await;
+    }
+    let seen = load.stop().await;
+    assert!(!seen.is_empty());
+    assert_recorded(&rig, &seen).await;
+    let status = client.status().await.expect("status");
+    assert!(status.healthy && status.worker_restarts >= 3, "{status:?}");
+    assert_eq!(rig.verify_journal()["certificates"], seen.len() + 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_worker_costs_a_clear_answer_and_then_its_life() {
+    let mut rig = Rig::prepare();
+    rig.edit("[token]", "[token]\nsign_seconds = 1");
+    rig.bank.start_signer().expect("the signer");
+    let client = rig.client().with_deadline(Duration::from_secs(10));
+    client.welcome().await.expect("greeted");
+    let victim = worker(rig.bank.signer.as_ref().expect("runs").id()).expect("a worker");
+    kill_process(victim, Signal::STOP).expect("stopped");
+    let (intent, octets) = (Uuid::new_v4(), tbs(&rig.certificate()));
+    let refused = client.sign_certificate(&issuing(), intent, HEAD, octets.clone()).await;
+    assert!(matches!(refused, Err(ClientError::Unavailable { .. })), "{refused:?}");
+    let signed = insist(&client, intent, &octets).await.expect("it recovered");
+    assert!(rig.is_issuers(&octets, &signed.signature));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_token_is_told_and_found_again() {
+    let rig = Rig::start();
+    let client = rig.client();
+    let tokens = rig.bank.path("hsm/online/tokens");
+    let away = rig.bank.path("hsm/online/away");
+    fs::rename(&tokens, &away).expect("moved away");
+    let octets = tbs(&rig.certificate());
+    let refused = client.sign_certificate(&issuing(), Uuid::new_v4(), HEAD, octets).await;
+    assert!(matches!(refused, Err(ClientError::Unavailable { .. })), "{refused:?}");
+    assert!(!client.status().await.expect("answers").healthy);
+    fs::rename(&away, &tokens).expect("moved back");
+    signed_once_more(&client, &rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_saw_survives_the_signers_death() {
+    let mut rig = Rig::prepare();
+    let mut seen = Seen::new();
+    for _ in 0..5 {
+        rig.bank.start_signer().expect("the signer");
+        let shared = Arc::new(rig);
+        let load = Load::start(&shared);
+        // Under load: something was signed in this life.
+        signed_once_more(&shared.client(), &shared).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let signer = shared.bank.signer.as_ref().expect("runs").id();
+        let signer = i32::try_from(signer).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(signer, Signal::KILL).expect("killed");
+        load.stop.store(true, Ordering::Relaxed);
+        // The clients insist on their last intents, so the next signer is started first.
+        let mut signer = shared.spawn("successor");
+        signer.wait_for_log("signer ready", DEADLINE).expect("ready again");
+        seen.extend(load.stop().await);
+        assert_recorded(&shared, &seen).await;
+        signer.kill().expect("killed");
+        shared.verify_journal();
+        rig = Arc::into_inner(shared).expect("the load has ended");
+        rig.bank.signer = None;
+        fs::remove_file(rig.bank.path("logs/successor.log")).expect("its log");
+    }
+    let report = rig.verify_journal();
+    assert!(report["certificates"].as_u64().expect("a number") >= seen.len() as u64);
+    assert!(seen.len() > 5);
+}

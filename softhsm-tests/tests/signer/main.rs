@@ -1,0 +1,8 @@
+//! The signer on real SoftHSM tokens: what it signs, what it refuses, what it remembers, and what it survives.
+
+mod attacks;
+mod crashes;
+mod intents;
+mod pin;
+mod revocations;
+mod rig;

@@ -1,0 +1,73 @@
+//! A refused PIN costs one try, whatever is restarted, until a human clears the latch (R8). The tries are counted
+//! between signer and token, by OpenSC's spy module.
+
+use std::fs;
+
+use signer_protocol::client::ClientError;
+use uuid::Uuid;
+
+use crate::rig::{DEADLINE, HEAD, Rig, issuing, tbs};
+
+const SPY: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/pkcs11-spy.so";
+
+/// Puts the spy between worker and token.
+fn spied(rig: &Rig) -> impl Fn() -> usize + use<> {
+    assert!(fs::exists(SPY).expect("readable"), "{SPY} is missing: install the package opensc-pkcs11");
+    let calls = rig.scratch.join("calls");
+    rig.edit("module = \"/usr/lib/softhsm/libsofthsm2.so\"", &format!("module = \"{SPY}\""));
+    rig.edit(
+        "environment = {",
+        &format!(
+            "environment = {{ PKCS11SPY = \"/usr/lib/softhsm/libsofthsm2.so\", PKCS11SPY_OUTPUT = \"{}\",",
+            calls.display()
+        ),
+    );
+    move || fs::read_to_string(&calls).unwrap_or_default().matches(": C_Login\n").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_pin_is_tried_once_until_somebody_clears_the_latch() {
+    let rig = Rig::prepare();
+    let logins = spied(&rig);
+    let pin_file = rig.bank.secret("online-pin");
+    let pin = fs::read_to_string(&pin_file).expect("the PIN");
+    fs::write(&pin_file, "not-the-pin\n").expect("written");
+    for round in 0..5 {
+        let mut signer = rig.spawn(&format!("locked-out-{round}"));
+        signer.wait_for_log("signer locked out", DEADLINE).expect("locked out");
+        let client = rig.client();
+        let refused =
+            client.sign_certificate(&issuing(), Uuid::new_v4(), HEAD, tbs(&rig.certificate())).await;
+        assert!(
+            matches!(&refused, Err(ClientError::LockedOut { remedy }) if remedy.contains("latch clear")),
+            "{refused:?}"
+        );
+        assert!(!client.status().await.expect("answers").healthy);
+        if round % 2 == 0 {
+            signer.kill().expect("killed");
+        } else {
+            assert!(signer.terminate(DEADLINE).expect("ended").success());
+        }
+        assert_eq!(logins(), 1, "round {round}");
+        assert!(!signer.log().contains("not-the-pin"), "no PIN in a log");
+    }
+
+    // The right PIN alone opens nothing: somebody must look.
+    fs::write(&pin_file, pin).expect("written");
+    let mut last = rig.spawn("cleared");
+    last.wait_for_log("signer locked out", DEADLINE).expect("still locked out");
+    assert_eq!(logins(), 1);
+    let shown = rig.inro_hsm(&["latch", "show", "--config", "signer.toml"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("set at"), "{shown:?}");
+    let cleared = rig.inro_hsm(&["latch", "clear", "--config", "signer.toml"]);
+    assert!(cleared.status.success(), "{cleared:?}");
+    last.wait_for_log("signer ready", DEADLINE).expect("ready, without a restart");
+    assert_eq!(logins(), 2);
+    let octets = tbs(&rig.certificate());
+    let signed = rig
+        .client()
+        .sign_certificate(&issuing(), Uuid::new_v4(), HEAD, octets.clone())
+        .await
+        .expect("signed");
+    assert!(rig.is_issuers(&octets, &signed.signature));
+}
