@@ -5,9 +5,13 @@ use std::{
     io::{self, BufReader, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 use super::{
     frame::{self, HEADER, Next, Scanner},
@@ -15,6 +19,9 @@ use super::{
     record::{self, Record},
     storage::Storage,
 };
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Why a journal isn't opened.
 #[derive(Debug, thiserror::Error)]
@@ -84,14 +91,19 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     Ok(Opened { file, index: scanned.index })
 }
 
+/// Waits a moment for a predecessor that was killed and isn't quite gone.
 fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
-    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-        if error == rustix::io::Errno::WOULDBLOCK {
-            OpenError::Locked { path: path.to_owned() }
-        } else {
-            OpenError::Io { path: path.to_owned(), source: error.into() }
+    let since = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK | Errno::INTR) if since.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            Err(Errno::WOULDBLOCK) => return Err(OpenError::Locked { path: path.to_owned() }),
+            Err(error) => return Err(OpenError::Io { path: path.to_owned(), source: error.into() }),
         }
-    })
+    }
 }
 
 /// Puts an empty journal in place whole: written under another name, linked, and the folder synced. A link, unlike a

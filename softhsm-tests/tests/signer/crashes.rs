@@ -86,6 +86,17 @@ fn worker(signer: u32) -> Option<Pid> {
     ids.first().copied().and_then(Pid::from_raw)
 }
 
+/// Until the kernel is done with a process that was killed, though nobody has waited for it.
+async fn wait_for_end(process: Pid) {
+    let stat = format!("/proc/{}/stat", process.as_raw_nonzero());
+    let ended = async {
+        while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, ended).await.expect("it ended");
+}
+
 async fn signed_once_more(client: &Client, rig: &Rig) {
     let octets = tbs(&rig.certificate());
     let signed = insist(client, Uuid::new_v4(), &octets).await.expect("it recovered");
@@ -174,6 +185,7 @@ async fn what_a_client_saw_survives_the_signers_death() {
         let signer = i32::try_from(signer).ok().and_then(Pid::from_raw).expect("a process");
         kill_process(signer, Signal::KILL).expect("killed");
         load.stop.store(true, Ordering::Relaxed);
+        wait_for_end(signer).await;
         // The clients insist on their last intents, so the next signer is started first.
         let mut signer = shared.spawn("successor");
         signer.wait_for_log("signer ready", DEADLINE).expect("ready again");
