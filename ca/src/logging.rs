@@ -1,5 +1,7 @@
 //! Structured logs on standard error. Nothing secret reaches a log: secrets are in types without `Debug`.
 
+use std::io::IsTerminal;
+
 use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -16,9 +18,12 @@ pub(crate) enum LogFormat {
 /// Starts logging; `INRO_LOG` holds tracing's filter directives.
 pub(crate) fn start(format: LogFormat, default_level: &str) {
     let filter = EnvFilter::try_from_env("INRO_LOG").unwrap_or_else(|_| EnvFilter::new(default_level));
+    let ansi = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry().with(filter);
     let started = match format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Text => {
+            registry.with(fmt::layer().with_ansi(ansi).with_writer(std::io::stderr)).try_init()
+        }
         LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
     };
     // Only tests start it twice in a process; the first one stays.

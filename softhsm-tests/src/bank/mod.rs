@@ -13,6 +13,7 @@ mod desk;
 mod files;
 mod network;
 mod portal;
+mod soft_browser;
 mod soft_token;
 
 use std::{
@@ -36,6 +37,7 @@ use crate::{
 pub use desk::{Desk, Enrolment, TOKEN_PIN};
 pub use network::{Urls, fetch};
 pub use portal::{Portal, hidden};
+pub use soft_browser::SoftBrowser;
 pub use soft_token::{Answer, EnrolmentClient, SoftToken, named};
 
 /// Nothing that a bank does on a loaded machine takes longer.

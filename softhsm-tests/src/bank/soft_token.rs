@@ -110,6 +110,11 @@ impl SoftToken {
         })
     }
 
+    /// Its key, PKCS#8 PEM: for browsers without a card.
+    pub fn key_pem(&self) -> String {
+        self.pair.serialize_pem()
+    }
+
     fn claim(&self) -> DeviceClaim {
         DeviceClaim {
             kind: "yubikey-piv".to_owned(),

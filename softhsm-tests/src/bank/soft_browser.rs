@@ -1,0 +1,123 @@
+//! A browser at the portal whose key is in this process: for clients that lie, and quicker than a card.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use reqwest::{
+    Identity,
+    blocking::{Client, ClientBuilder, RequestBuilder},
+    cookie::Jar,
+    redirect::Policy,
+};
+
+use super::{Bank, LOGIN_PASSWORD, portal::hidden, soft_token::SoftToken};
+use crate::card_client::Response;
+
+/// A browser window. Cookies are kept; no redirect is followed by itself.
+#[derive(Debug)]
+pub struct SoftBrowser {
+    client: Client,
+    base: String,
+}
+
+impl SoftBrowser {
+    /// With the key of a paper token and its certificate (DER).
+    ///
+    /// # Errors
+    /// When they don't make an identity.
+    pub fn new(bank: &Bank, token: &SoftToken, certificate: &[u8]) -> Result<Self> {
+        let encoded = BASE64_STANDARD.encode(certificate);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n");
+        Self::with_pem(bank, Some(&(token.key_pem() + &pem)))
+    }
+
+    /// With a key and certificates in PEM, or without any.
+    ///
+    /// # Errors
+    /// When they don't make an identity.
+    pub fn with_pem(bank: &Bank, identity: Option<&str>) -> Result<Self> {
+        let mut builder = Self::builder(bank)?;
+        if let Some(pem) = identity {
+            builder = builder.identity(Identity::from_pem(pem.as_bytes()).context("reading an identity")?);
+        }
+        let client = builder.build().context("building a client")?;
+        Ok(Self { client, base: bank.urls().client })
+    }
+
+    fn builder(bank: &Bank) -> Result<ClientBuilder> {
+        let trust = std::fs::read(bank.path("tls/ca.pem")).context("reading the server's authority")?;
+        let authority = reqwest::Certificate::from_pem(&trust).context("reading the server's authority")?;
+        Ok(Client::builder()
+            .tls_certs_only([authority])
+            .cookie_provider(Arc::new(Jar::default()))
+            .redirect(Policy::none())
+            .timeout(Duration::from_secs(30))
+            .no_proxy())
+    }
+
+    /// GETs a path.
+    ///
+    /// # Errors
+    /// When the connection is refused or fails.
+    pub fn get(&self, path: &str) -> Result<Response> {
+        Self::response(self.client.get(self.url(path)))
+    }
+
+    /// POSTs a form to a path.
+    ///
+    /// # Errors
+    /// When the connection is refused or fails.
+    pub fn post(&self, path: &str, fields: &[(&str, &str)]) -> Result<Response> {
+        let body = reqwest::Url::parse_with_params("x:", fields).context("encoding a form")?;
+        let body = body.query().unwrap_or_default().to_owned();
+        let request = self.client.post(self.url(path)).body(body);
+        Self::response(request.header("content-type", "application/x-www-form-urlencoded"))
+    }
+
+    /// A request to a path, to be completed and sent with [`response`](Self::response).
+    pub fn request(&self, method: &str, path: &str) -> Result<RequestBuilder> {
+        let method = method.parse().context("reading a method")?;
+        Ok(self.client.request(method, self.url(path)))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// When there is no response.
+    pub fn response(request: RequestBuilder) -> Result<Response> {
+        let response = request.send().context("asking the portal")?;
+        let headers = response.headers().iter().map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        });
+        Ok(Response {
+            status: response.status().as_u16(),
+            headers: headers.collect(),
+            body: response.bytes().context("reading the portal's answer")?.to_vec(),
+        })
+    }
+
+    /// Fills in the login form with this password; returns what came back.
+    ///
+    /// # Errors
+    /// When there is no login form.
+    pub fn try_login(&self, password: &str) -> Result<Response> {
+        let form = self.get("/login")?;
+        let csrf = hidden(&form, "csrf").with_context(|| format!("no login form: {}", form.text()))?;
+        self.post("/login", &[("csrf", &csrf), ("password", password)])
+    }
+
+    /// Logs in with the password that everybody has.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn login(&self) -> Result<()> {
+        let answer = self.try_login(LOGIN_PASSWORD)?;
+        ensure!(answer.status == 303, "the login was refused ({}): {}", answer.status, answer.text());
+        Ok(())
+    }
+}
