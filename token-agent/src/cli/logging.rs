@@ -30,7 +30,7 @@ where
         target == "inro_agent" || target.starts_with("inro_agent::")
     });
     let wanted = EnvFilter::builder().parse_lossy(directives);
-    tracing_subscriber::fmt::layer().with_writer(writer).with_filter(wanted.and(own))
+    tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).with_filter(wanted.and(own))
 }
 
 #[cfg(test)]

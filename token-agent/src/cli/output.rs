@@ -36,7 +36,10 @@ impl Output {
     /// Says why the command failed; returns its exit status.
     pub(super) fn fail(&mut self, error: &CliError) -> Exit {
         let mut causes = Vec::new();
-        let mut next = error.source();
+        let mut next = match error {
+            CliError::Flow(failure) => failure.error.source(),
+            other => other.source(),
+        };
         while let Some(cause) = next {
             causes.push(cause.to_string());
             next = cause.source();

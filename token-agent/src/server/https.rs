@@ -237,7 +237,7 @@ fn classify(error: reqwest::Error) -> ServerError {
         ServerError::Timeout(error)
     } else if causes(&error).any(is_about_the_certificate) {
         ServerError::Certificate(error)
-    } else if causes(&error).any(|cause| cause.to_string() == "proxy authorization required") {
+    } else if causes(&error).any(|cause| cause.to_string().contains("proxy authorization required")) {
         ServerError::ProxyAuthentication(error)
     } else if error.is_connect() || error.is_builder() {
         ServerError::Unreachable(error)
@@ -246,16 +246,18 @@ fn classify(error: reqwest::Error) -> ServerError {
     }
 }
 
+/// The error and what is behind it. `io::Error` passes over the error it wraps; that is the one of interest here.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
+        match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => (*error).source(),
+        }
+    })
 }
 
 fn is_about_the_certificate(cause: &(dyn Error + 'static)) -> bool {
-    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    let tls = match inner {
-        Some(inner) => inner.downcast_ref::<rustls::Error>(),
-        None => cause.downcast_ref::<rustls::Error>(),
-    };
+    let tls = cause.downcast_ref::<rustls::Error>();
     matches!(tls, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
 }
 

@@ -12,6 +12,7 @@ use crate::{
     token::{Slot, TokenError},
 };
 
+const GET_VERSION: u8 = 0xfd;
 const VERIFY: u8 = 0x20;
 const CHANGE_REFERENCE_DATA: u8 = 0x24;
 /// MOVE KEY; to destination `FF` it deletes (firmware 5.7).
@@ -64,13 +65,19 @@ impl Channel {
         }
     }
 
+    /// Whether the card no longer answers. pcscd may take half a second to say so by itself.
+    pub(super) fn is_gone(&mut self) -> bool {
+        self.transmit(&[0, GET_VERSION, 0, 0, 0], "say its version").is_err()
+    }
+
     fn transmit(&mut self, command: &[u8], action: &'static str) -> Result<u16, TokenError> {
         let fail = |error| TokenError::from_pcsc(error, action);
         let card = self.0.as_mut().ok_or(TokenError::Removed)?;
         let transaction = card.transaction().map_err(fail)?;
         let mut buffer = [0; 258];
         let answer = transaction.transmit(command, &mut buffer).map_err(fail)?;
-        let status = answer.last_chunk::<2>().copied().ok_or(TokenError::Malformed(action))?;
+        // An answer without a status comes from a card that is pulled out at this moment.
+        let status = answer.last_chunk::<2>().copied().ok_or(TokenError::Removed)?;
         transaction.end(pcsc::Disposition::LeaveCard).map_err(|(_, error)| fail(error))?;
         Ok(u16::from_be_bytes(status))
     }

@@ -7,10 +7,11 @@ mod channel;
 mod management;
 mod objects;
 mod session;
+mod token;
 
 use yubikey::{Serial, YubiKey, reader::Context};
 
-use self::session::PivToken;
+use self::{session::Session, token::PivToken};
 use super::{Firmware, Reader, ReaderState, Token, TokenDriver, TokenError, TokenIdentity};
 
 /// The YubiKeys at this machine's PC/SC readers.
@@ -41,7 +42,7 @@ impl TokenDriver for YubiKeys {
             | yubikey::Error::PcscError { inner: Some(pcsc::Error::NoReadersAvailable) } => absent(),
             other => TokenError::from_yubikey(other, "open the token"),
         })?;
-        Ok(Box::new(PivToken::new(yubikey)?))
+        Ok(Box::new(PivToken::new(Session::new(yubikey)?)))
     }
 }
 

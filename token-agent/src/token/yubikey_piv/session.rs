@@ -1,4 +1,4 @@
-//! One opened YubiKey.
+//! What a YubiKey is asked, command by command.
 
 use der::Encode;
 use p256::NistP256;
@@ -19,8 +19,7 @@ use crate::{
     secret::Pin,
     token::{
         Attestation, Firmware, Identifiers, KeyAlgorithm, KeyPresence, KeySpec, ManagementKey,
-        ManagementKeyOrigin, PinPolicy, PinStatus, Slot, SlotState, Token, TokenError, TokenIdentity,
-        TouchPolicy,
+        ManagementKeyOrigin, PinPolicy, PinStatus, Slot, SlotState, TokenError, TokenIdentity, TouchPolicy,
     },
 };
 
@@ -28,18 +27,29 @@ use crate::{
 const THROW_AWAY: (AlgorithmId, yubikey::PinPolicy, yubikey::TouchPolicy) =
     (AlgorithmId::EccP256, yubikey::PinPolicy::Always, yubikey::TouchPolicy::Always);
 
-/// A YubiKey with its two connections. Fields drop in order: the channel leaves the card alone, then the crate's
-/// connection resets it.
-pub(super) struct PivToken {
+/// A YubiKey with its two connections.
+pub(super) struct Session {
     channel: Channel,
     yubikey: YubiKey,
-    identity: TokenIdentity,
+    pub(super) identity: TokenIdentity,
 }
 
-impl PivToken {
+impl Session {
     pub(super) fn new(yubikey: YubiKey) -> Result<Self, TokenError> {
         let identity = identity_of(&yubikey);
         Ok(Self { channel: Channel::connect(&identity.reader)?, yubikey, identity })
+    }
+
+    /// Whether the card no longer answers.
+    pub(super) fn is_gone(&mut self) -> bool {
+        self.channel.is_gone()
+    }
+
+    /// Lets go of a card that is gone. Resetting it, as the crate does when dropped, would confuse pcscd about the
+    /// reader.
+    pub(super) fn leave(self) {
+        // A card that is gone needs no goodbye.
+        let _ = self.yubikey.disconnect(pcsc::Disposition::LeaveCard);
     }
 
     fn object(&mut self, slot: Slot) -> Result<Option<Vec<u8>>, TokenError> {
@@ -61,7 +71,7 @@ impl PivToken {
             .map_err(|error| TokenError::from_yubikey(error, action))
     }
 
-    /// Whether a key is the one that [`Token::destroy_key`] leaves: nobody enrols such a key on that firmware.
+    /// Whether a key is the one that [`Session::destroy_key`] leaves: nobody enrols such a key on that firmware.
     fn is_throw_away(&self, metadata: &piv::SlotMetadata) -> bool {
         self.identity.firmware < Firmware::V5_7
             && metadata.algorithm == SlotAlgorithmId::Asymmetric(THROW_AWAY.0)
@@ -87,18 +97,13 @@ impl PivToken {
             Err(error @ yubikey::Error::PcscError { .. }) => {
                 Err(TokenError::from_yubikey(error, "say what a slot holds"))
             }
+            Err(_) if self.is_gone() => Err(TokenError::Removed),
             // A kind of key that the crate can't read.
             Err(_) => Ok(KeyPresence::Present { algorithm: None, generated: false }),
         }
     }
-}
 
-impl Token for PivToken {
-    fn identity(&self) -> &TokenIdentity {
-        &self.identity
-    }
-
-    fn pin_status(&mut self) -> Result<PinStatus, TokenError> {
+    pub(super) fn pin_status(&mut self) -> Result<PinStatus, TokenError> {
         let fail = |error| TokenError::from_yubikey(error, "say how many PIN tries are left");
         match piv::metadata(&mut self.yubikey, SlotId::Management(ManagementSlotId::Pin)) {
             Ok(piv::SlotMetadata { default, retries: Some(retries), .. }) => {
@@ -112,16 +117,16 @@ impl Token for PivToken {
         }
     }
 
-    fn verify_pin(&mut self, pin: &Pin) -> Result<(), TokenError> {
+    pub(super) fn verify_pin(&mut self, pin: &Pin) -> Result<(), TokenError> {
         self.channel.verify_pin(pin)
     }
 
-    fn change_pin(&mut self, current: &Pin, new: &Pin) -> Result<(), TokenError> {
+    pub(super) fn change_pin(&mut self, current: &Pin, new: &Pin) -> Result<(), TokenError> {
         self.channel.change(Reference::Pin, current, new)?;
         self.channel.verify_pin(new)
     }
 
-    fn replace_factory_puk(&mut self, new: &Pin) -> Result<bool, TokenError> {
+    pub(super) fn replace_factory_puk(&mut self, new: &Pin) -> Result<bool, TokenError> {
         match piv::metadata(&mut self.yubikey, SlotId::Management(ManagementSlotId::Puk)) {
             Ok(piv::SlotMetadata { default: Some(false), .. }) => return Ok(false),
             Ok(_) | Err(yubikey::Error::NotSupported) => {}
@@ -136,19 +141,22 @@ impl Token for PivToken {
         }
     }
 
-    fn unlock(&mut self, given: Option<&ManagementKey>) -> Result<ManagementKeyOrigin, TokenError> {
+    pub(super) fn unlock(
+        &mut self,
+        given: Option<&ManagementKey>,
+    ) -> Result<ManagementKeyOrigin, TokenError> {
         management::unlock(&mut self.yubikey, given)
     }
 
-    fn protect_management_key(&mut self, new: &ManagementKey) -> Result<(), TokenError> {
+    pub(super) fn protect_management_key(&mut self, new: &ManagementKey) -> Result<(), TokenError> {
         management::protect(&mut self.yubikey, self.identity.firmware, new)
     }
 
-    fn slot(&mut self, slot: Slot) -> Result<SlotState, TokenError> {
+    pub(super) fn slot(&mut self, slot: Slot) -> Result<SlotState, TokenError> {
         Ok(SlotState { certificate: self.object(slot)?, key: self.key(slot)? })
     }
 
-    fn generate(&mut self, slot: Slot, spec: KeySpec) -> Result<Vec<u8>, TokenError> {
+    pub(super) fn generate(&mut self, slot: Slot, spec: KeySpec) -> Result<Vec<u8>, TokenError> {
         let action = "generate the key";
         let pin = match spec.pin {
             PinPolicy::Once => yubikey::PinPolicy::Once,
@@ -167,7 +175,7 @@ impl Token for PivToken {
             })
     }
 
-    fn attest(&mut self, slot: Slot) -> Result<Option<Attestation>, TokenError> {
+    pub(super) fn attest(&mut self, slot: Slot) -> Result<Option<Attestation>, TokenError> {
         match piv::attest(&mut self.yubikey, slot_id(slot)?) {
             Ok(certificate) => {
                 let f9 = self.object(Slot::ATTESTATION)?;
@@ -177,11 +185,17 @@ impl Token for PivToken {
             Err(error @ yubikey::Error::PcscError { .. }) => {
                 Err(TokenError::from_yubikey(error, "attest the key"))
             }
+            Err(_) if self.is_gone() => Err(TokenError::Removed),
             Err(_) => Ok(None),
         }
     }
 
-    fn sign(&mut self, slot: Slot, algorithm: KeyAlgorithm, message: &[u8]) -> Result<Vec<u8>, TokenError> {
+    pub(super) fn sign(
+        &mut self,
+        slot: Slot,
+        algorithm: KeyAlgorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, TokenError> {
         let slot = slot_id(slot)?;
         match algorithm {
             KeyAlgorithm::P256 => sign::<NistP256>(&mut self.yubikey, slot, message),
@@ -192,24 +206,24 @@ impl Token for PivToken {
         }
     }
 
-    fn write_certificate(&mut self, slot: Slot, certificate: &[u8]) -> Result<(), TokenError> {
+    pub(super) fn write_certificate(&mut self, slot: Slot, certificate: &[u8]) -> Result<(), TokenError> {
         let object = objects::wrap_certificate(slot, certificate)?;
         self.save(certificate_object(slot), object, "write the certificate")
     }
 
-    fn delete_certificate(&mut self, slot: Slot) -> Result<(), TokenError> {
+    pub(super) fn delete_certificate(&mut self, slot: Slot) -> Result<(), TokenError> {
         if self.object(slot)?.is_none() {
             return Ok(());
         }
         self.save(certificate_object(slot), Vec::new(), "delete the certificate")
     }
 
-    fn write_identifiers(&mut self, identifiers: &Identifiers) -> Result<(), TokenError> {
+    pub(super) fn write_identifiers(&mut self, identifiers: &Identifiers) -> Result<(), TokenError> {
         self.save(objects::CHUID, objects::chuid(identifiers), "write the CHUID")?;
         self.save(objects::CCC, objects::ccc(identifiers), "write the CCC")
     }
 
-    fn destroy_key(&mut self, slot: Slot) -> Result<(), TokenError> {
+    pub(super) fn destroy_key(&mut self, slot: Slot) -> Result<(), TokenError> {
         if self.identity.firmware >= Firmware::V5_7 {
             return self.channel.delete_key(slot);
         }
