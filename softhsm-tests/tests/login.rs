@@ -71,8 +71,8 @@ fn another_users_password_and_another_authoritys_certificate_are_refused() {
         (DnType::OrganizationalUnitName, CONTRACT),
         (DnType::CommonName, "試験 太郎"),
     ];
-    let forger = SoftAuthority::new("Example Customer CA").expect("an authority");
-    let forged = forger.client(&subject, KeyKind::P256).expect("a certificate");
+    let impostor = SoftAuthority::new("Example Customer CA").expect("an authority");
+    let forged = impostor.client(&subject, KeyKind::P256).expect("a certificate");
     let browser = SoftBrowser::with_pem(&house.bank, Some(&(forged.key + &forged.certificate)));
     assert!(browser.expect("a browser").get("/login").is_err(), "another authority's certificate was taken");
 

@@ -145,7 +145,10 @@ fn bad_ocsp_requests_get_the_exact_refusal() {
         ("no DER", b"GET / HTTP/1.1".to_vec()),
         ("indefinite length", vec![0x30, 0x80, 0, 0]),
         ("a length beyond the end", vec![0x30, 0x84, 0xff, 0xff, 0xff, 0xff]),
-        ("trailing octets", [request(&[id.clone()], None).to_der().expect("DER"), vec![0]].concat()),
+        (
+            "trailing octets",
+            [request(std::slice::from_ref(&id), None).to_der().expect("DER"), vec![0]].concat(),
+        ),
         ("deep nesting", [0x30_u8, 0x80].repeat(2000)),
     ] {
         let answer = relying.post("application/ocsp-request", body);
@@ -155,11 +158,11 @@ fn bad_ocsp_requests_get_the_exact_refusal() {
     assert_eq!(relying.ask(&request(&eleven, None)), (200, MALFORMED.to_vec()), "11 entries");
     assert_eq!(relying.ask(&request(&[], None)), (200, MALFORMED.to_vec()), "no entry");
     for length in [0, 129, 1000] {
-        let answer = relying.ask(&request(&[id.clone()], Some(vec![nonce(length)])));
+        let answer = relying.ask(&request(std::slice::from_ref(&id), Some(vec![nonce(length)])));
         assert_eq!(answer, (200, MALFORMED.to_vec()), "a nonce of {length} octets");
     }
     for length in [1, 32, 128] {
-        let (status, body) = relying.ask(&request(&[id.clone()], Some(vec![nonce(length)])));
+        let (status, body) = relying.ask(&request(std::slice::from_ref(&id), Some(vec![nonce(length)])));
         assert!(status == 200 && body.len() > 100, "a nonce of {length} octets was refused");
     }
     let mut foreign = id.clone();

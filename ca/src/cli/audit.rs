@@ -88,7 +88,7 @@ fn unescape(value: &str) -> String {
 }
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), CliError> {
-    let desk = wiring::desk(config).await?;
+    let desk = wiring::desk(config).await.map_err(CliError::configuration)?;
     match command {
         Command::Verify => {
             output.progress("reading the audit trail …");

@@ -145,7 +145,7 @@ struct RevokedView<'a> {
 }
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), CliError> {
-    let desk = wiring::desk(config).await?;
+    let desk = wiring::desk(config).await.map_err(CliError::configuration)?;
     let issuer = &config.customer_issuer().id;
     match command {
         Command::List { user, contract } => list(&desk, issuer, user, contract, output).await,

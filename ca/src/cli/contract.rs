@@ -67,7 +67,7 @@ impl ContractView {
 }
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), CliError> {
-    let customers = wiring::desk(config).await?.customers;
+    let customers = wiring::desk(config).await.map_err(CliError::configuration)?.customers;
     match command {
         Command::Add { number, name, general_users } => {
             let new = NewContract { number, name, plan: Plan { general_users } };

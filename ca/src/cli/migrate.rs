@@ -13,7 +13,7 @@ struct Migrated<'a> {
 }
 
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError> {
-    let (from_version, version) = wiring::migrate(config).await?;
+    let (from_version, version) = wiring::migrate(config).await.map_err(CliError::configuration)?;
     let database = config.node.database.as_path();
     output.result(&Migrated { database, from_version, version }, |out| {
         let database = database.display();

@@ -199,7 +199,7 @@ struct IssuedCodeView<'a> {
 }
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), CliError> {
-    let desk = wiring::desk(config).await?;
+    let desk = wiring::desk(config).await.map_err(CliError::configuration)?;
     match command {
         Command::Add { id, contract, role, name, email } => {
             let role = match role {

@@ -97,3 +97,76 @@ impl ClientCertVerifier for CustomerVerifier {
         self.webpki.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{
+        BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+        date_time_ymd,
+    };
+    use rustls::CertificateError;
+
+    use super::*;
+
+    const IN_2026: u64 = 1_795_000_000;
+
+    struct Authority {
+        issuer: Issuer<'static, KeyPair>,
+        der: Vec<u8>,
+    }
+
+    fn authority() -> Authority {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "Customer CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let der = params.self_signed(&key).expect("a certificate").der().to_vec();
+        Authority { issuer: Issuer::new(params, key), der }
+    }
+
+    fn leaf(authority: &Authority, adjust: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
+        let mut params = CertificateParams::default();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.not_before = date_time_ymd(2026, 1, 1);
+        params.not_after = date_time_ymd(2027, 1, 1);
+        adjust(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        params.signed_by(&key, &authority.issuer).expect("a certificate").der().clone()
+    }
+
+    fn verdict(authority: &Authority, leaf: &CertificateDer<'_>) -> Result<(), Error> {
+        let verifier = CustomerVerifier::new(&authority.der).expect("a verifier");
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(IN_2026));
+        verifier.verify_client_cert(leaf, &[], now).map(|_| ())
+    }
+
+    #[test]
+    fn expired_certificates_come_through_to_be_explained_and_no_others_do() {
+        let ours = authority();
+        assert_eq!(verdict(&ours, &leaf(&ours, |_| {})), Ok(()));
+        let expired = leaf(&ours, |params| params.not_after = date_time_ymd(2026, 6, 1));
+        assert_eq!(verdict(&ours, &expired), Ok(()));
+        let future = leaf(&ours, |params| params.not_before = date_time_ymd(2026, 12, 31));
+        assert_eq!(verdict(&ours, &future), Ok(()));
+
+        let theirs = authority();
+        assert!(verdict(&ours, &leaf(&theirs, |_| {})).is_err(), "another authority of the same name");
+        let expired_and_theirs = leaf(&theirs, |params| params.not_after = date_time_ymd(2026, 6, 1));
+        assert!(verdict(&ours, &expired_and_theirs).is_err(), "another authority, expired");
+        let server =
+            leaf(&ours, |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+        assert!(verdict(&ours, &server).is_err(), "a server's certificate");
+        let ca = leaf(&ours, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+        assert!(verdict(&ours, &ca).is_err(), "a CA's certificate");
+        let garbage = CertificateDer::from(vec![0x30, 0x03, 0x02, 0x01, 0x01]);
+        let bad = Error::InvalidCertificate(CertificateError::BadEncoding);
+        assert_eq!(verdict(&ours, &garbage), Err(bad));
+    }
+
+    #[test]
+    fn a_missing_certificate_is_left_to_the_page() {
+        let verifier = CustomerVerifier::new(&authority().der).expect("a verifier");
+        assert!(verifier.offer_client_auth() && !verifier.client_auth_mandatory());
+        assert_eq!(verifier.root_hint_subjects().len(), 1);
+    }
+}

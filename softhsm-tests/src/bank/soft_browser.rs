@@ -76,6 +76,9 @@ impl SoftBrowser {
     }
 
     /// A request to a path, to be completed and sent with [`response`](Self::response).
+    ///
+    /// # Errors
+    /// When the method isn't one.
     pub fn request(&self, method: &str, path: &str) -> Result<RequestBuilder> {
         let method = method.parse().context("reading a method")?;
         Ok(self.client.request(method, self.url(path)))

@@ -1,5 +1,7 @@
 //! A bank with customers whose keys are in the test: what the tests of portal and validation begin with.
 
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -11,27 +13,27 @@ use softhsm_tests::{
 };
 
 /// The contract that most customers belong to.
-pub const CONTRACT: &str = "1234567";
+pub(crate) const CONTRACT: &str = "1234567";
 
 /// A bank in a directory of its own.
-pub struct House {
-    pub bank: Bank,
-    pub client: EnrolmentClient,
+pub(crate) struct House {
+    pub(crate) bank: Bank,
+    pub(crate) client: EnrolmentClient,
     _scratch: Scratch,
 }
 
 /// A customer with a certificate.
-pub struct Customer {
-    pub token: SoftToken,
+pub(crate) struct Customer {
+    pub(crate) token: SoftToken,
     /// DER.
-    pub certificate: Vec<u8>,
+    pub(crate) certificate: Vec<u8>,
     /// As `inro-ca` spells it.
-    pub serial: String,
-    pub browser: SoftBrowser,
+    pub(crate) serial: String,
+    pub(crate) browser: SoftBrowser,
 }
 
 impl House {
-    pub fn open(name: &str) -> Self {
+    pub(crate) fn open(name: &str) -> Self {
         let scratch = Scratch::new(name).expect("a scratch directory");
         let bank = Bank::open(&scratch.join("bank"), &Options::default()).expect("a bank");
         bank.register_contract(CONTRACT, "試験商事").expect("a contract");
@@ -40,12 +42,12 @@ impl House {
     }
 
     /// A user of [`CONTRACT`] with a certificate on a paper token.
-    pub fn customer(&self, id: &str, role: &str, token: u32) -> Customer {
+    pub(crate) fn customer(&self, id: &str, role: &str, token: u32) -> Customer {
         self.customer_of(CONTRACT, id, role, token)
     }
 
     /// The same of another contract.
-    pub fn customer_of(&self, contract: &str, id: &str, role: &str, token: u32) -> Customer {
+    pub(crate) fn customer_of(&self, contract: &str, id: &str, role: &str, token: u32) -> Customer {
         let user = NewUser { id, contract, role, name: "試験 太郎", token: Some(token) };
         self.bank.register_user(&user).expect("a user");
         let token = SoftToken::new(&self.bank, Profile::new(token, Firmware(5, 7, 2))).expect("a token");
@@ -61,25 +63,25 @@ impl House {
     }
 
     /// A new browser window with a customer's key.
-    pub fn window(&self, customer: &Customer) -> SoftBrowser {
+    pub(crate) fn window(&self, customer: &Customer) -> SoftBrowser {
         SoftBrowser::new(&self.bank, &customer.token, &customer.certificate).expect("a browser")
     }
 
     /// Rows of the audit trail with this action.
-    pub fn audit(&self, action: &str) -> Vec<Value> {
+    pub(crate) fn audit(&self, action: &str) -> Vec<Value> {
         self.bank.audit_rows(action).expect("the audit trail")
     }
 }
 
 /// Expects a status and returns the page.
-pub fn page(response: &Response, status: u16) -> String {
+pub(crate) fn page(response: &Response, status: u16) -> String {
     let text = response.text();
     assert_eq!(response.status, status, "{text}");
     text
 }
 
 /// Awaits a state; a minute is longer than any takes.
-pub fn until(what: &str, mut reached: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut reached: impl FnMut() -> bool) {
     let began = Instant::now();
     while !reached() {
         assert!(began.elapsed() < Duration::from_mins(1), "waiting for {what}");
