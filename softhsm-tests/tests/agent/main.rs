@@ -301,7 +301,7 @@ fn a_token_swapped_half_way_is_noticed_and_the_enrolment_kept() {
     assert_eq!(swap.status(), 7, "{swap:?}");
     assert!(swap.stderr.contains("7654321 is not connected"), "{swap:?}");
     let stranger = other.lock().expect("unpoisoned").take().expect("plugged in");
-    assert!(stranger.card().state().objects.get(&0x005f_c105).is_none(), "nothing on the other token");
+    assert!(!stranger.state().objects.contains_key(&0x005f_c105), "nothing on the other token");
     stranger.eject().expect("ejected");
     drop(stranger);
     mine.insert().expect("inserted");
