@@ -11,7 +11,8 @@ SHELL := bash
 PACKAGES := \
 	build-essential pkg-config openssl curl \
 	softhsm2 opensc opensc-pkcs11 libengine-pkcs11-openssl \
-	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool
+	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool \
+	sqlite3
 
 ifneq ($(shell id -u),0)
 SUDO := sudo
@@ -35,7 +36,7 @@ setup:
 	fi
 
 build: setup
-	cargo build --locked --workspace --bins
+	cargo build --locked --workspace
 
 test: build
 	cargo test --locked --workspace --no-fail-fast
@@ -43,6 +44,7 @@ test: build
 check: setup deny
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	ca/store-sqlite/prepare.sh --check
 
 deny:
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
@@ -54,6 +56,6 @@ demo: build
 bench: build
 	@target/debug/bench
 
-# After a change to a query or a migration; wants sqlx-cli 0.9.
-sqlx-prepare:
-	ca/store-sqlite/prepare
+# After a change to a query or a migration; `make check` says when it was forgotten.
+sqlx-prepare: setup
+	ca/store-sqlite/prepare.sh

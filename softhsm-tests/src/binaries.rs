@@ -1,7 +1,7 @@
 //! Finds the programs under test beside the running executable, and refuses those that are older than their sources.
 //!
 //! `CARGO_BIN_EXE_*` doesn't cross packages; the build makes all programs before the tests run. Cargo writes a
-//! `.d` file beside each program, which lists the sources that went into it.
+//! `.d` file beside each of them, which lists the sources that went into it.
 
 use std::{
     env, fs, io,
@@ -15,10 +15,10 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum BinaryError {
     /// Nothing there.
-    #[error("{} does not exist: run `cargo build --workspace --bins` first", .0.display())]
+    #[error("{} does not exist: run `cargo build --workspace` first", .0.display())]
     Missing(PathBuf),
     /// A source changed after the build.
-    #[error("{} is older than {}: run `cargo build --workspace --bins` first", program.display(), source_file.display())]
+    #[error("{} is older than {}: run `cargo build --workspace` first", program.display(), source_file.display())]
     Stale {
         /// The program.
         program: PathBuf,
@@ -35,17 +35,31 @@ pub enum BinaryError {
 /// # Errors
 /// When it is missing or stale; the message says what to run.
 pub fn find(name: &str) -> Result<PathBuf, BinaryError> {
+    let directory = directory()?;
+    fresh(directory.join(name), &directory.join(format!("{name}.d")))
+}
+
+/// The same for a library to preload, by the name of its crate.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_library(name: &str) -> Result<PathBuf, BinaryError> {
+    let directory = directory()?;
+    fresh(directory.join(format!("lib{name}.so")), &directory.join(format!("lib{name}.d")))
+}
+
+/// Tests live in `deps`, examples in `examples`, programs directly in the profile's directory.
+fn directory() -> Result<PathBuf, BinaryError> {
     let executable = env::current_exe().map_err(BinaryError::Unlocated)?;
     let directory = executable.parent().unwrap_or(Path::new("."));
-    // Tests live in `deps`, examples in `examples`, programs directly in the profile's directory.
     let nested = directory.file_name().is_some_and(|name| name == "deps" || name == "examples");
-    let directory = if nested { directory.parent().unwrap_or(directory) } else { directory };
-    let program = directory.join(name);
+    Ok(if nested { directory.parent().unwrap_or(directory) } else { directory }.to_owned())
+}
+
+fn fresh(program: PathBuf, dep_info: &Path) -> Result<PathBuf, BinaryError> {
     let built = modified(&program).ok_or_else(|| BinaryError::Missing(program.clone()))?;
-    let newest = sources(&directory.join(format!("{name}.d")))
-        .into_iter()
-        .filter_map(|path| modified(&path).map(|time| (time, path)))
-        .max();
+    let newest =
+        sources(dep_info).into_iter().filter_map(|path| modified(&path).map(|time| (time, path))).max();
     match newest {
         Some((time, source_file)) if time > built => Err(BinaryError::Stale { program, source_file }),
         _ => Ok(program),

@@ -1,12 +1,14 @@
 //! A private pcscd with virtual readers.
 //!
 //! Each `reader.conf` entry has a *copy* of the vpcd driver (it keeps its state in globals) and two ports, of which
-//! the first is used. The driver listens on all addresses; there is no option against it.
+//! the first is used. The driver would listen on all addresses, without an option against it; the preloaded library
+//! `loopback-only` keeps it to loopback.
 
 use std::{
     fmt::Write as _,
     fs,
     net::SocketAddr,
+    os::{fd::OwnedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, PoisonError},
@@ -16,6 +18,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use crate::{
+    binaries,
     ports::PortLease,
     probe::{Probe, Request},
     process::{Environment, Process},
@@ -28,6 +31,13 @@ const FRIENDLY_NAME: &str = "Yubico YubiKey OTP+FIDO+CCID";
 /// pcscd has 16 slots, and each driver takes two.
 const MAX_READERS: usize = 8;
 const DEADLINE: Duration = Duration::from_secs(20);
+/// pcscd takes the path of its socket from nobody but who activates it (`sd_listen_fds(3)`): the socket is its
+/// descriptor 3, and `LISTEN_PID` its own process. Daemons live where an ordinary user's path doesn't lead. Only pcscd
+/// itself gets the library.
+const ACTIVATE: &str = r#"
+export PATH="$PATH:/usr/sbin:/sbin" LISTEN_FDS=1 LISTEN_PID=$$ LD_PRELOAD="$1"
+exec pcscd --foreground --error --config "$2" 3<&0 </dev/null
+"#;
 
 /// A virtual reader.
 #[derive(Clone, Debug)]
@@ -78,9 +88,7 @@ impl Pcscd {
         let process = start_process(directory, &socket, &file)?;
         let environment = vec![("PCSCLITE_CSOCK_NAME".to_owned(), socket.display().to_string())];
         let watch = Arc::new(Watch { environment: environment.clone(), probe: Mutex::new(None) });
-        let mut pcscd = Self { environment, readers, watch, process, _ports: ports };
-        pcscd.process.wait_until("its socket", DEADLINE, |_| Ok(socket.exists()))?;
-        // The first client makes systemd start pcscd; its readers exist once one of them can be looked at.
+        let pcscd = Self { environment, readers, watch, process, _ports: ports };
         for reader in &pcscd.readers {
             pcscd.watch.wait(&reader.name, false).with_context(|| pcscd.process.log())?;
         }
@@ -118,6 +126,11 @@ impl Pcscd {
         &mut self.process
     }
 
+    /// The daemon's process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn watch(&self) -> Arc<Watch> {
         Arc::clone(&self.watch)
     }
@@ -150,15 +163,14 @@ fn write_entry(configuration: &mut String, directory: &Path, index: usize, port:
     .context("composing reader.conf")
 }
 
-/// Without systemd as init, pcscd only takes its socket's path from whoever activates it.
+/// The socket queues its clients until pcscd is up. One that an earlier pcscd left behind is replaced.
 fn start_process(directory: &Path, socket: &Path, configuration: &Path) -> Result<Process> {
-    let mut command = Command::new("systemd-socket-activate");
-    command.arg("-l").arg(socket).args(["pcscd", "-f", "-e", "-c"]).arg(configuration);
-    if let Some(path) = std::env::var_os("PATH") {
-        let mut path = path;
-        // Daemons live where an ordinary user's path doesn't lead.
-        path.push(":/usr/sbin:/sbin");
-        command.env("PATH", path);
+    if socket.exists() {
+        fs::remove_file(socket).with_context(|| format!("removing {}", socket.display()))?;
     }
-    Process::spawn("pcscd", &mut command, directory)
+    let listener =
+        UnixListener::bind(socket).with_context(|| format!("listening on {}", socket.display()))?;
+    let mut command = Command::new("sh");
+    command.args(["-c", ACTIVATE, "sh"]).arg(binaries::find_library("loopback_only")?).arg(configuration);
+    Process::spawn_with("pcscd", &mut command, OwnedFd::from(listener).into(), directory)
 }

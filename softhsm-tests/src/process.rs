@@ -34,7 +34,7 @@ impl Process {
     /// # Errors
     /// When the log can't be opened or the program can't be started.
     pub fn spawn(name: &str, command: &mut Command, directory: &Path) -> Result<Self> {
-        Self::start(name, command.stdin(Stdio::null()), directory)
+        Self::spawn_with(name, command, Stdio::null(), directory)
     }
 
     /// The same with an input that [`write_line`](Self::write_line) feeds.
@@ -42,10 +42,14 @@ impl Process {
     /// # Errors
     /// As [`spawn`](Self::spawn).
     pub fn spawn_with_input(name: &str, command: &mut Command, directory: &Path) -> Result<Self> {
-        Self::start(name, command.stdin(Stdio::piped()), directory)
+        Self::spawn_with(name, command, Stdio::piped(), directory)
     }
 
-    fn start(name: &str, command: &mut Command, directory: &Path) -> Result<Self> {
+    /// The same with this as its standard input.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_with(name: &str, command: &mut Command, input: Stdio, directory: &Path) -> Result<Self> {
         let log = directory.join(format!("{name}.log"));
         let output = File::options()
             .create(true)
@@ -55,6 +59,7 @@ impl Process {
         let errors = output.try_clone().context("sharing a log")?;
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
+            .stdin(input)
             .stdout(output)
             .stderr(errors)
             .process_group(0)

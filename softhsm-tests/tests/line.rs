@@ -8,6 +8,7 @@ use softhsm_tests::{
     binaries,
     demo::{self, Narrator, PEOPLE},
     openssl::{certificate_text, openssl},
+    ports,
     process::run,
     scratch::Scratch,
 };
@@ -20,6 +21,7 @@ fn the_whole_line() {
     certificates_name_user_and_device(&scene.bank);
     key_is_the_cards_own(&scene);
     both_memories_are_sound(&scene.bank);
+    nothing_listens_outside_loopback(&scene);
 }
 
 fn artefacts_are_complete(bank: &Bank) {
@@ -84,4 +86,14 @@ fn both_memories_are_sound(bank: &Bank) {
     let journal: Value = serde_json::from_str(&run(&mut verify).expect("a sound journal")).expect("JSON");
     assert_eq!(journal["certificates"], 3, "{journal}");
     assert_eq!(journal["revocations"], 1, "{journal}");
+}
+
+fn nothing_listens_outside_loopback(scene: &demo::Scene) {
+    let signer = scene.bank.signer.as_ref().expect("a signer").id();
+    let authority = scene.bank.authority.as_ref().expect("an authority").id();
+    for (process, expected) in [(signer, 0), (authority, 4), (scene.desk.pcscd.id(), 3)] {
+        let listeners = ports::listeners(process).expect("a list");
+        assert!(listeners.len() >= expected, "{listeners:?}");
+        assert!(listeners.iter().all(|address| address.ip().is_loopback()), "{listeners:?}");
+    }
 }

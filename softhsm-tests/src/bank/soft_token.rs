@@ -180,7 +180,7 @@ impl EnrolmentClient {
     /// # Errors
     /// When there is no answer of the API's.
     pub fn open_with(&self, open: &Open, key: &str) -> Result<Answer<Opened>> {
-        self.send(self.http.post(&self.base), key, open)
+        Self::send(self.http.post(&self.base), key, open)
     }
 
     /// Step 2.
@@ -189,7 +189,7 @@ impl EnrolmentClient {
     /// When there is no answer of the API's.
     pub fn certify(&self, opened: &Opened, certify: &Certify, key: &str) -> Result<Answer<Certified>> {
         let url = format!("{}/{}/certificate", self.base, opened.enrolment_id);
-        self.send(self.http.post(url).bearer_auth(&opened.bearer), key, certify)
+        Self::send(self.http.post(url).bearer_auth(&opened.bearer), key, certify)
     }
 
     /// Step 3.
@@ -225,7 +225,6 @@ impl EnrolmentClient {
     }
 
     fn send<T: DeserializeOwned>(
-        &self,
         request: RequestBuilder,
         key: &str,
         body: &impl Serialize,

@@ -12,6 +12,7 @@ use std::{
 use softhsm_tests::{
     openssl,
     pcscd::Pcscd,
+    ports,
     probe::{Probe, Reader, Request},
     scratch::Scratch,
     virtual_yubikey::{AttestationRoots, Firmware, Misbehaviour, Profile, Touch},
@@ -340,6 +341,17 @@ fn several_keys_share_a_pcscd_and_come_and_go_by_themselves() {
     probe.tell(&Request::Open { serial: keys[2].serial() }).expect_err("it is out");
     keys[2].insert().expect("pcscd noticed");
     probe.tell(&Request::Open { serial: keys[2].serial() }).expect("it is back");
+}
+
+#[test]
+fn virtual_readers_listen_on_loopback_only() {
+    let scratch = Scratch::new("rig").expect("scratch");
+    let pcscd = Pcscd::start(&scratch.directory("pcscd").expect("directory"), 3).expect("pcscd");
+    let listeners = ports::listeners(pcscd.id()).expect("a list");
+    for reader in pcscd.readers() {
+        assert!(listeners.contains(&reader.vpcd), "{} is missing in {listeners:?}", reader.vpcd);
+    }
+    assert!(listeners.iter().all(|address| address.ip().is_loopback()), "{listeners:?}");
 }
 
 #[test]
