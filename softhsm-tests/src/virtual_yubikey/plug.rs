@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt;
 use vpicc::{Connection, VSmartCard};
 
 use super::{
@@ -123,7 +124,11 @@ impl Shared {
                 }
             };
             match self.attach(stream) {
-                Ok(Some(stream)) => self.converse(stream),
+                Ok(Some(stream)) => {
+                    if let Err(error) = self.converse(stream) {
+                        tracing::debug!(%vpcd, %error, "the conversation with vpcd ended");
+                    }
+                }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%vpcd, %error, "the connection to vpcd can't be used"),
             }
@@ -161,10 +166,17 @@ impl Shared {
         Ok(Some(stream))
     }
 
-    fn converse(&self, stream: TcpStream) {
+    /// Until vpcd or a wish ends it.
+    fn converse(&self, stream: TcpStream) -> io::Result<()> {
+        let socket = stream.try_clone()?;
         let mut connection = Connection::from(stream);
         let mut served = Served { shared: self };
-        while connection.poll(&mut served).is_ok() {}
+        loop {
+            // vpcd writes a command's length and the command apart, and Nagle's algorithm holds the second back until
+            // the first is acknowledged: 40 ms for each command. Linux forgets this option with each answer.
+            sockopt::set_tcp_quickack(&socket, true)?;
+            connection.poll(&mut served)?;
+        }
     }
 }
 
