@@ -1,8 +1,8 @@
-//! What is being signed at this moment: between the look at the journal and the entry in it, no second request may
-//! have the same intent or serial number signed.
+//! What is being signed or revoked at this moment: between the look at the journal and the entry in it, no second
+//! request may have the same intent or serial number signed, and no serial number is signed while it is being revoked.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,7 +15,9 @@ use crate::journal::Serial;
 #[derive(Debug, Default)]
 struct Held {
     intents: HashMap<Uuid, watch::Receiver<()>>,
-    serials: HashSet<(KeyLabel, Serial)>,
+    signing: HashMap<(KeyLabel, Serial), watch::Receiver<()>>,
+    /// By how many requests each is being revoked.
+    revoking: HashMap<(KeyLabel, Serial), usize>,
 }
 
 /// All reservations of one signer.
@@ -40,7 +42,14 @@ pub(super) struct Reservation {
     intent: Uuid,
     serial: Option<(KeyLabel, Serial)>,
     /// Dropped with the reservation, which is what the waiting see.
-    _end: watch::Sender<()>,
+    end: watch::Sender<()>,
+}
+
+/// Serial numbers that are being revoked, held until dropped.
+#[derive(Debug)]
+pub(super) struct Revoking {
+    all: Reservations,
+    serials: Vec<(KeyLabel, Serial)>,
 }
 
 impl Reservations {
@@ -57,7 +66,28 @@ impl Reservations {
         let (end, receiver) = watch::channel(());
         held.intents.insert(intent, receiver);
         drop(held);
-        Reserved::Held(Reservation { all: self.clone(), intent, serial: None, _end: end })
+        Reserved::Held(Reservation { all: self.clone(), intent, serial: None, end })
+    }
+
+    /// Reserves serial numbers for being revoked, all or none.
+    ///
+    /// # Errors
+    /// When one of them is being signed: what to wait for before asking again.
+    pub(super) fn revoking(
+        &self,
+        key: &KeyLabel,
+        serials: impl IntoIterator<Item = Serial>,
+    ) -> Result<Revoking, watch::Receiver<()>> {
+        let serials: Vec<_> = serials.into_iter().map(|serial| (key.clone(), serial)).collect();
+        let mut held = self.lock();
+        if let Some(signing) = serials.iter().find_map(|serial| held.signing.get(serial)) {
+            return Err(signing.clone());
+        }
+        for serial in &serials {
+            *held.revoking.entry(serial.clone()).or_default() += 1;
+        }
+        drop(held);
+        Ok(Revoking { all: self.clone(), serials })
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -66,14 +96,17 @@ impl Reservations {
 }
 
 impl Reservation {
-    /// Reserves a serial number as well; false when another holds it.
+    /// Reserves a serial number for being signed as well; false when another signs or revokes it.
     pub(super) fn serial(&mut self, key: &KeyLabel, serial: Serial) -> bool {
-        let held = (key.clone(), serial);
-        let free = self.all.lock().serials.insert(held.clone());
-        if free {
-            self.serial = Some(held);
+        let wanted = (key.clone(), serial);
+        let mut held = self.all.lock();
+        if held.signing.contains_key(&wanted) || held.revoking.contains_key(&wanted) {
+            return false;
         }
-        free
+        held.signing.insert(wanted.clone(), self.end.subscribe());
+        drop(held);
+        self.serial = Some(wanted);
+        true
     }
 }
 
@@ -82,7 +115,21 @@ impl Drop for Reservation {
         let mut held = self.all.lock();
         held.intents.remove(&self.intent);
         if let Some(serial) = &self.serial {
-            held.serials.remove(serial);
+            held.signing.remove(serial);
+        }
+    }
+}
+
+impl Drop for Revoking {
+    fn drop(&mut self) {
+        let mut held = self.all.lock();
+        for serial in &self.serials {
+            if let Some(count) = held.revoking.get_mut(serial) {
+                *count -= 1;
+                if *count == 0 {
+                    held.revoking.remove(serial);
+                }
+            }
         }
     }
 }
@@ -110,5 +157,26 @@ mod tests {
         let Reserved::Held(mut third) = all.intent(intent, || None::<()>) else { panic!("free again") };
         assert!(third.serial(&key, serial));
         assert!(matches!(all.intent(Uuid::from_u128(3), || Some(7)), Reserved::Found(7)));
+    }
+
+    #[tokio::test]
+    async fn a_serial_number_is_not_signed_and_revoked_at_once() {
+        let all = Reservations::default();
+        let key = KeyLabel("key".to_owned());
+        let [one, two] = [1, 2].map(|octet| Serial::from_content(&[octet; 9]).expect("a serial number"));
+        let Reserved::Held(mut signing) = all.intent(Uuid::from_u128(1), || None::<()>) else { panic!("free") };
+        assert!(signing.serial(&key, one));
+        let mut end = all.revoking(&key, [two, one]).expect_err("one of them is being signed");
+        drop(signing);
+        assert!(end.changed().await.is_err(), "its sender is gone");
+
+        let revoking = all.revoking(&key, [two, one]).expect("free");
+        let again = all.revoking(&key, [one]).expect("by several at once");
+        let Reserved::Held(mut signing) = all.intent(Uuid::from_u128(2), || None::<()>) else { panic!("free") };
+        assert!(!signing.serial(&key, one));
+        drop(revoking);
+        assert!(!signing.serial(&key, one), "the other still revokes it");
+        drop(again);
+        assert!(signing.serial(&key, one) && all.lock().revoking.is_empty());
     }
 }

@@ -17,14 +17,18 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf, UCred},
     },
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{config::Socket, service::Service};
+use super::{
+    config::Socket,
+    service::{Held, Service},
+};
 
-/// A reply that can't be written in this time goes to a peer that doesn't read.
-const WRITE_TIME: Duration = Duration::from_secs(30);
+/// A reply that hasn't left in this time goes to a peer that doesn't read, which loses its connection. Revocations wait
+/// so long at most for what is leaving.
+const WRITE_TIME: Duration = Duration::from_secs(10);
 /// A connection that doesn't greet in this time is closed.
 const HELLO_TIME: Duration = Duration::from_secs(10);
 /// No request occupies the signer longer, whatever its deadline says.
@@ -149,7 +153,14 @@ struct Connection {
     stopping: CancellationToken,
 }
 
-type Replies = mpsc::Sender<Vec<u8>>;
+/// A reply on its way out.
+struct Leaving {
+    frame: Vec<u8>,
+    by: Instant,
+    _held: Held,
+}
+
+type Replies = mpsc::Sender<Leaving>;
 
 impl Connection {
     async fn run(mut self, stream: UnixStream) {
@@ -182,7 +193,7 @@ impl Connection {
         let request = codec::decode_request(&hello)?;
         let reply = self.greet(&request);
         let refused = matches!(reply, ReplyBody::Refused(_));
-        send(replies, request.number, reply).await;
+        send(replies, request.number, reply, Held::default()).await;
         if refused {
             return Ok(());
         }
@@ -226,11 +237,11 @@ impl Connection {
             let Request { number, deadline_ms, body } = request;
             let what = describe(&body);
             let end = Instant::now() + Duration::from_millis(deadline_ms.into()).min(LONGEST);
-            let reply = service.answer(body, end).await;
+            let (reply, held) = service.answer(body, end).await;
             if let ReplyBody::Refused(refusal) = &reply {
                 tracing::warn!(uid, pid, request = what, code = ?refusal.code, detail = refusal.detail, "refused");
             }
-            send(&replies, number, reply).await;
+            send(&replies, number, reply, held).await;
             drop(permits);
         });
     }
@@ -253,17 +264,18 @@ fn describe(body: &RequestBody) -> String {
     }
 }
 
-async fn send(replies: &Replies, number: u64, body: ReplyBody) {
+async fn send(replies: &Replies, number: u64, body: ReplyBody, held: Held) {
+    let by = Instant::now() + WRITE_TIME;
     match codec::encode(&Reply { number, body }, MAX_LARGE_FRAME) {
-        // Nobody to send to is nobody to tell.
-        Ok(frame) => drop(replies.send(frame).await),
+        // Nobody to send to, or nobody who reads, is nobody to tell.
+        Ok(frame) => drop(timeout_at(by, replies.send(Leaving { frame, by, _held: held })).await),
         Err(error) => tracing::error!(%error, "a reply can't be sent"),
     }
 }
 
-async fn write_replies(mut writing: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(frame) = queue.recv().await {
-        match timeout(WRITE_TIME, codec::write_frame(&mut writing, &frame)).await {
+async fn write_replies(mut writing: OwnedWriteHalf, mut queue: mpsc::Receiver<Leaving>) {
+    while let Some(reply) = queue.recv().await {
+        match timeout_at(reply.by, codec::write_frame(&mut writing, &reply.frame)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return tracing::debug!(%error, "a peer went away"),
             Err(_) => return tracing::warn!("a peer doesn't read its replies: connection closed"),

@@ -14,7 +14,7 @@ use signer_protocol::message::{
     EntryBody, KeyLabel, Refusal, RefusalCode, ReplyBody, RequestBody, Signed, Status,
 };
 use tokio::{
-    sync::{Mutex, RwLock},
+    sync::{Mutex, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore},
     time::Instant,
 };
 
@@ -41,7 +41,18 @@ pub(super) struct Service {
     journal: Journal,
     token: Token,
     reservations: Reservations,
+    large_replies: Arc<Semaphore>,
     now: Now,
+}
+
+/// Replies with journal entries in memory at once, over all connections: one may be as large as the largest CRL.
+const LARGE_REPLIES: usize = 2;
+
+/// What is held until a reply has left the signer.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    _judged: Option<OwnedRwLockReadGuard<()>>,
+    _large: Option<OwnedSemaphorePermit>,
 }
 
 /// A key, and what is going on with it.
@@ -54,6 +65,9 @@ struct KeyState {
     /// Held for reading while a revocation is journaled, for writing while a CRL is judged for the last time and
     /// journaled: no CRL enters the journal after a revocation that it leaves out.
     revoking: RwLock<()>,
+    /// Held for reading by what was judged against the revocations until it has left the signer; a revocation is only
+    /// acknowledged when it had this lock for writing after it was journaled. So nothing that denies it leaves later.
+    leaving: Arc<RwLock<()>>,
     /// OCSP responses that no journal entry counts yet.
     uncounted: AtomicU64,
 }
@@ -119,12 +133,15 @@ impl Service {
                     token: token.clone(),
                     crl: Mutex::new(()),
                     revoking: RwLock::new(()),
+                    leaving: Arc::default(),
                     uncounted: AtomicU64::new(0),
                 };
                 (token.label.clone(), state)
             })
             .collect();
-        Self { name, keys, certificates, journal, token, reservations: Reservations::default(), now }
+        let reservations = Reservations::default();
+        let large_replies = Arc::new(Semaphore::new(LARGE_REPLIES));
+        Self { name, keys, certificates, journal, token, reservations, large_replies, now }
     }
 
     /// The signer's name.
@@ -138,37 +155,54 @@ impl Service {
     }
 
     /// Answers a request; whatever goes wrong is in the reply.
-    pub(super) async fn answer(&self, body: RequestBody, end: Instant) -> ReplyBody {
+    pub(super) async fn answer(&self, body: RequestBody, end: Instant) -> (ReplyBody, Held) {
+        let alone = |reply: ReplyBody| (reply, Held::default());
         match body {
             RequestBody::SignCertificate { key, intent, audit_head, tbs } => {
-                self.sign_certificate(&key, intent, audit_head, tbs, end).await.map(ReplyBody::Signed)
+                let signed = self.sign_certificate(&key, intent, audit_head, tbs, end).await;
+                signed.map(|signed| alone(ReplyBody::Signed(signed)))
             }
             RequestBody::SignCrl { key, audit_head, tbs } => {
-                self.sign_crl(&key, audit_head, tbs, end).await.map(ReplyBody::Signed)
+                let signed = self.sign_crl(&key, audit_head, tbs, end).await;
+                signed.map(|(signed, held)| (ReplyBody::Signed(signed), held))
             }
-            RequestBody::SignOcsp { key, tbs } => self
-                .sign_ocsp(&key, tbs, end)
-                .await
-                .map(|signature| ReplyBody::Signed(Signed { signature, position: None })),
+            RequestBody::SignOcsp { key, tbs } => {
+                let signed = self.sign_ocsp(&key, tbs, end).await;
+                signed.map(|(signature, held)| (ReplyBody::Signed(Signed { signature, position: None }), held))
+            }
             RequestBody::Revoke { key, audit_head, revocations } => {
-                self.revoke(&key, audit_head, revocations).await.map(ReplyBody::Revoked)
+                let position = self.revoke(&key, audit_head, revocations, end).await;
+                position.map(|position| alone(ReplyBody::Revoked(position)))
             }
             RequestBody::Recorded { intent } => {
-                self.recorded(intent).await.map(|entry| ReplyBody::Recorded(entry.map(Box::new)))
+                let entry = self.recorded(intent).await;
+                entry.map(|entry| alone(ReplyBody::Recorded(entry.map(Box::new))))
             }
-            RequestBody::Entries { after, limit } => self.entries(after, limit).await.map(ReplyBody::Entries),
-            RequestBody::Certificates => Ok(ReplyBody::Certificates(
-                self.certificates
-                    .iter()
-                    .map(|(label, der)| (label.clone(), serde_bytes::ByteBuf::from(der.clone())))
-                    .collect(),
-            )),
-            RequestBody::Status => Ok(ReplyBody::Status(self.status(end).await)),
+            RequestBody::Entries { after, limit } => {
+                let entries = self.entries(after, limit, end).await;
+                entries.map(|(entries, held)| (ReplyBody::Entries(entries), held))
+            }
+            RequestBody::Certificates => Ok(alone(self.certificates())),
+            RequestBody::Status => Ok(alone(ReplyBody::Status(self.status(end).await))),
             RequestBody::Hello { .. } => {
                 refuse(RefusalCode::Protocol, "Hello is only the first message").map_err(Into::into)
             }
         }
-        .unwrap_or_else(ReplyBody::from)
+        .unwrap_or_else(|error: ServiceError| alone(error.into()))
+    }
+
+    fn certificates(&self) -> ReplyBody {
+        let with_octets = |(label, der): &(KeyLabel, Vec<u8>)| (label.clone(), der.clone().into());
+        ReplyBody::Certificates(self.certificates.iter().map(with_octets).collect())
+    }
+
+    /// To be taken before the last look at a key's revocations, and held until the answer has left.
+    async fn leaving(&self, issuing: &KeyLabel) -> Held {
+        let judged = match self.keys.get(issuing) {
+            Some(key) => Some(Arc::clone(&key.leaving).read_owned().await),
+            None => None,
+        };
+        Held { _judged: judged, _large: None }
     }
 
     fn key(&self, label: &KeyLabel) -> Result<&KeyState, Refusal> {

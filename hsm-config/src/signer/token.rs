@@ -25,7 +25,7 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use super::{
     clock,
     config::Token as TokenConfig,
-    latch::{Latch, Refused},
+    latch::{Attempt, Latch, Outcome, Refused},
 };
 use crate::{
     token::{KeyId, Pin, SignatureMechanism},
@@ -114,7 +114,8 @@ struct Shared {
 }
 
 enum StartFailure {
-    Pin(String),
+    /// The PIN was refused, which is latched.
+    Pin,
     Other(String),
 }
 
@@ -214,10 +215,7 @@ impl Token {
     fn give_up(&self, worker: &Worker, failure: &SignFailure) -> TokenError {
         if failure.class() == ErrorClass::Lockout {
             // The next start finds the latch set and logs in to nothing.
-            let refused = Refused { at: clock::now(), detail: failure.to_string() };
-            if let Err(error) = self.shared.latch.set(&refused) {
-                tracing::error!(%error, "the latch can't be written");
-            }
+            latch(&self.shared, &failure.to_string());
         }
         if failure.class() != ErrorClass::Busy {
             tracing::error!(%failure, "a signature failed: the worker is restarted");
@@ -347,10 +345,8 @@ async fn watch_worker(shared: &Shared) {
                 }
                 reason
             }
-            Err(StartFailure::Pin(detail)) => {
-                latch(shared, detail).await;
-                continue;
-            }
+            // The latch is set; it is waited for at the top.
+            Err(StartFailure::Pin) => continue,
             Err(StartFailure::Other(reason)) => reason,
         };
         tracing::error!(reason = %failure, ?back_off, "the token can't be used; trying again");
@@ -368,7 +364,7 @@ fn set_state(shared: &Shared, state: State) {
 
 async fn start(shared: &Shared) -> Result<Worker, StartFailure> {
     let config = &shared.config;
-    let pin = Pin::from_file(&config.pin_file).map_err(|error| StartFailure::Other(error.to_string()))?;
+    let (pin, attempt) = pin(config)?;
     let login = Login {
         token: config.token.clone(),
         pin,
@@ -378,15 +374,15 @@ async fn start(shared: &Shared) -> Result<Worker, StartFailure> {
     let setup = Setup { module: config.access.module.clone(), login: Some(login) };
     let launch = Launch::this_program(config.access.clone());
     shared.starts.fetch_add(1, Ordering::Relaxed);
-    let worker = Worker::start(&launch, setup, config.start_deadline).await.map_err(|error| match error {
-        StartError::Setup(failure)
-            if matches!(failure.class, SetupFailureClass::PinIncorrect | SetupFailureClass::PinLocked) =>
-        {
-            StartFailure::Pin(failure.to_string())
+    let permit = || shared.latch.begin(clock::now(), attempt);
+    let started = Worker::start_permitting(&launch, setup, config.start_deadline, permit).await;
+    let worker = match started {
+        Ok(worker) => {
+            login_ended(shared, Outcome::Accepted);
+            worker
         }
-        StartError::Spawn(source) => StartFailure::Other(format!("the worker can't be started: {source}")),
-        other => StartFailure::Other(other.to_string()),
-    })?;
+        Err(error) => return Err(start_failed(shared, error)),
+    };
     for key in &shared.keys {
         if let Err(reason) = prove(&worker, key, config.sign_deadline).await {
             worker.kill(&reason);
@@ -396,17 +392,59 @@ async fn start(shared: &Shared) -> Result<Worker, StartFailure> {
     Ok(worker)
 }
 
-/// Latches a refused PIN. If the disk doesn't take it, this process still remembers and never comes back from here.
-async fn latch(shared: &Shared, detail: String) {
-    let refused = Refused { at: clock::now(), detail };
-    tracing::error!(detail = %refused.detail, latch = %shared.latch.path().display(), "the PIN was refused: locked out");
+/// The PIN, and which one it is.
+fn pin(config: &TokenConfig) -> Result<(Pin, Attempt), StartFailure> {
+    let attempt = || {
+        let token = format!("{} of {}", config.token, config.access.module.display());
+        Attempt::of(token, &config.pin_file)
+            .map_err(|error| StartFailure::Other(format!("the PIN file can't be looked at: {error}")))
+    };
+    let before = attempt()?;
+    let pin = Pin::from_file(&config.pin_file).map_err(|error| StartFailure::Other(error.to_string()))?;
+    if attempt()? == before {
+        Ok((pin, before))
+    } else {
+        Err(StartFailure::Other("the PIN file was changed while it was read".to_owned()))
+    }
+}
+
+/// What a failed start means for the latch and for the next start.
+fn start_failed(shared: &Shared, error: StartError) -> StartFailure {
+    match error {
+        StartError::Setup(failure) => match failure.class {
+            SetupFailureClass::PinIncorrect | SetupFailureClass::PinLocked => {
+                latch(shared, &failure.to_string());
+                login_ended(shared, Outcome::Settled);
+                StartFailure::Pin
+            }
+            // It stays begun, and the latch decides what that means.
+            SetupFailureClass::LoginUnclear => StartFailure::Other(failure.to_string()),
+            SetupFailureClass::TokenAbsent | SetupFailureClass::ModuleLoad | SetupFailureClass::Other => {
+                login_ended(shared, Outcome::Settled);
+                StartFailure::Other(failure.to_string())
+            }
+        },
+        // Likewise, if the worker died or hung in the login.
+        StartError::Died(_) | StartError::Timeout(_) => StartFailure::Other(error.to_string()),
+        StartError::Spawn(source) => StartFailure::Other(format!("the worker can't be started: {source}")),
+        StartError::Forbidden(source) => {
+            StartFailure::Other(format!("that a login begins can't be written down: {source}"))
+        }
+    }
+}
+
+fn login_ended(shared: &Shared, outcome: Outcome) {
+    if let Err(error) = shared.latch.ended(outcome) {
+        tracing::error!(%error, "that a login ended can't be written down: a restarted signer may be locked out");
+    }
+}
+
+/// Latches a refused PIN. If the disk doesn't take it, this process still remembers.
+fn latch(shared: &Shared, detail: &str) {
+    let refused = Refused { at: clock::now(), detail: detail.to_owned() };
+    tracing::error!(detail, latch = %shared.latch.path().display(), "the PIN was refused: locked out");
     if let Err(error) = shared.latch.set(&refused) {
         tracing::error!(%error, "the latch can't be written: locked out until this process is ended by hand");
-        set_state(
-            shared,
-            State::LockedOut(format!("the PIN was refused ({}); end the signer", refused.detail)),
-        );
-        std::future::pending::<()>().await;
     }
 }
 

@@ -57,6 +57,9 @@ pub enum StartError {
     /// It died during setup.
     #[error("the worker died while it was set up: {0}")]
     Died(String),
+    /// It was not permitted to log in and was killed.
+    #[error("the login was not permitted")]
+    Forbidden(#[source] std::io::Error),
     /// It refused, for the reason given.
     #[error(transparent)]
     Setup(SetupFailure),
@@ -113,6 +116,20 @@ impl Worker {
     /// # Errors
     /// [`StartError`]; the process is gone then.
     pub async fn start(launch: &Launch, setup: Setup, limit: Duration) -> Result<Self, StartError> {
+        Self::start_permitting(launch, setup, limit, || Ok(())).await
+    }
+
+    /// [`start`](Self::start), with a say before the login: `permit` is called when `C_Login` comes next, and unless it
+    /// returns `Ok` the token never sees the PIN.
+    ///
+    /// # Errors
+    /// [`StartError`]; the process is gone then.
+    pub async fn start_permitting(
+        launch: &Launch,
+        setup: Setup,
+        limit: Duration,
+        permit: impl FnOnce() -> std::io::Result<()>,
+    ) -> Result<Self, StartError> {
         let mut child = spawn(launch).map_err(StartError::Spawn)?;
         let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(StartError::Spawn(std::io::Error::other("no pipe")));
@@ -120,20 +137,34 @@ impl Worker {
         let mut stdout = BufReader::with_capacity(64 * 1024, stdout);
         let first = timeout(limit, async {
             send_setup(&mut stdin, setup).await?;
-            read_frame(&mut stdout).await
+            match read_frame(&mut stdout).await {
+                Ok(Some(FromWorker::LoginNext)) => {}
+                other => return other.map(Ok),
+            }
+            if let Err(error) = permit() {
+                return Ok(Err(error));
+            }
+            let mut frame = Vec::new();
+            frame::encode(&ToWorker::LogIn, &mut frame)?;
+            stdin.write_all(&frame).await?;
+            read_frame(&mut stdout).await.map(Ok)
         })
         .await;
         let token = match first {
-            Ok(Ok(Some(FromWorker::Ready(token)))) => token,
-            Ok(Ok(Some(FromWorker::SetupFailed(failure)))) => {
+            Ok(Ok(Ok(Some(FromWorker::Ready(token))))) => token,
+            Ok(Ok(Err(forbidden))) => {
+                let _ = child.kill().await;
+                return Err(StartError::Forbidden(forbidden));
+            }
+            Ok(Ok(Ok(Some(FromWorker::SetupFailed(failure))))) => {
                 drop(stdin);
                 reap(&mut child).await;
                 return Err(StartError::Setup(failure));
             }
-            Ok(Ok(Some(FromWorker::Reply { .. }))) => {
+            Ok(Ok(Ok(Some(FromWorker::Reply { .. } | FromWorker::LoginNext)))) => {
                 return Err(StartError::Died("it answered before it was asked".into()));
             }
-            Ok(Ok(None) | Err(_)) => return Err(StartError::Died(reap(&mut child).await)),
+            Ok(Ok(Ok(None)) | Err(_)) => return Err(StartError::Died(reap(&mut child).await)),
             Err(_) => {
                 let _ = child.kill().await;
                 return Err(StartError::Timeout(limit));

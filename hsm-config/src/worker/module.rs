@@ -1,5 +1,6 @@
 //! The module and one token of it: loading, finding, logging in once, initialising.
 
+use std::io;
 use std::path::Path;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -56,12 +57,13 @@ impl Module {
         Ok(list.iter().map(ToString::to_string).collect())
     }
 
-    /// Logs in, once. The session that comes with the token must live as long as the login is wanted: closing an
+    /// Logs in, once, when `permit` allows it. The session that comes with the token must live as long as the login is wanted: closing an
     /// application's last session logs it out.
     pub(super) fn open(
         &self,
         selection: &TokenSelection,
         pin: &Pin,
+        permit: impl FnOnce() -> io::Result<()>,
     ) -> Result<(OpenToken, Session, TokenDescription), SetupFailure> {
         let (slot, info) = self.find(selection)?;
         if info.user_pin_locked() {
@@ -76,6 +78,9 @@ impl Module {
             return Err(failure(SetupFailureClass::PinLocked, detail));
         }
         let session = self.pkcs11.open_ro_session(slot).map_err(|e| token_failure(selection, &e))?;
+        permit().map_err(|error| {
+            failure(SetupFailureClass::Other, format!("{selection}: not logged in to: {error}"))
+        })?;
         match session.login(UserType::User, Some(pin.as_secret())) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
             Err(error) => return Err(login_failure(selection, &error)),
@@ -195,7 +200,21 @@ fn login_failure(selection: &TokenSelection, error: &Error) -> SetupFailure {
             SetupFailureClass::PinIncorrect
         }
         Error::Pkcs11(E::PinLocked, _) => SetupFailureClass::PinLocked,
-        _ => SetupFailureClass::Other,
+        // These say where the call failed, before the token or instead of it.
+        Error::Pkcs11(
+            E::CryptokiNotInitialized
+            | E::DeviceError
+            | E::DeviceMemory
+            | E::DeviceRemoved
+            | E::HostMemory
+            | E::SessionClosed
+            | E::SessionHandleInvalid
+            | E::TokenNotPresent
+            | E::TokenNotRecognized
+            | E::UserPinNotInitialized,
+            _,
+        ) => SetupFailureClass::Other,
+        _ => SetupFailureClass::LoginUnclear,
     };
     failure(class, format!("{selection}: {}", describe(error)))
 }

@@ -44,7 +44,14 @@ pub fn run() -> io::Result<()> {
     };
     let (lanes, queue) =
         setup.login.as_ref().map_or((1, 1), |login| (login.lanes.max(1), login.queue.max(1)));
-    match open(&setup) {
+    let permit = || {
+        frame::write(&FromWorker::LoginNext, &mut to_parent)?;
+        match frame::read::<ToWorker>(&mut from_parent)? {
+            Some(ToWorker::LogIn) => Ok(()),
+            _ => Err(io::Error::other("the parent doesn't permit it")),
+        }
+    };
+    match open(&setup, permit) {
         Err(failure) => frame::write(&FromWorker::SetupFailed(failure), &mut to_parent),
         Ok((module, opened)) => {
             // The PIN isn't needed again.
@@ -64,11 +71,11 @@ pub fn run() -> io::Result<()> {
 
 type Opened = (OpenToken, cryptoki::session::Session, crate::token::TokenDescription);
 
-fn open(setup: &Setup) -> Result<(Module, Option<Opened>), SetupFailure> {
+fn open(setup: &Setup, permit: impl FnOnce() -> io::Result<()>) -> Result<(Module, Option<Opened>), SetupFailure> {
     let module = Module::load(&setup.module)?;
     let opened = match &setup.login {
         None => None,
-        Some(login) => Some(module.open(&login.token, &login.pin)?),
+        Some(login) => Some(module.open(&login.token, &login.pin, permit)?),
     };
     Ok((module, opened))
 }
@@ -117,7 +124,7 @@ fn read_commands(
         let (number, command) = match frame::read::<ToWorker>(from_parent)? {
             None => return Ok(()),
             Some(ToWorker::Request { number, command }) => (number, command),
-            Some(ToWorker::Setup(_)) => {
+            Some(ToWorker::Setup(_) | ToWorker::LogIn) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a second setup"));
             }
         };

@@ -1,7 +1,8 @@
 //! What a parent and its worker say to each other. Data only.
 //!
-//! The parent sends one [`Setup`] and waits for [`FromWorker::Ready`] or [`FromWorker::SetupFailed`]; then commands,
-//! numbered and pipelined, whose replies may come in any order.
+//! The parent sends one [`Setup`] and waits for [`FromWorker::Ready`] or [`FromWorker::SetupFailed`]; before a login the
+//! worker says [`FromWorker::LoginNext`] and waits for [`ToWorker::LogIn`]. Then come commands, numbered and pipelined,
+//! whose replies may come in any order.
 
 use std::path::PathBuf;
 
@@ -14,6 +15,8 @@ use crate::token::{KeyAlgorithm, KeyId, Pin, SignatureMechanism, TokenDescriptio
 pub enum ToWorker {
     /// The first message, and only the first.
     Setup(Setup),
+    /// The answer to [`FromWorker::LoginNext`]: the parent has noted that a login begins.
+    LogIn,
     /// Any number afterwards.
     Request {
         /// Echoed in the reply; unique among the requests in flight.
@@ -50,6 +53,9 @@ pub struct Login {
 /// From worker to parent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FromWorker {
+    /// Everything but the login is done, and `C_Login` comes next. Whatever happens to the worker before this, the token
+    /// has not seen the PIN.
+    LoginNext,
     /// Setup succeeded. The token is described when there was a login.
     Ready(Option<TokenDescription>),
     /// Setup failed; the worker exits.
@@ -81,6 +87,8 @@ pub enum SetupFailureClass {
     PinIncorrect,
     /// The PIN is locked, or a further wrong try would lock it. A human is needed.
     PinLocked,
+    /// `C_Login` failed in a way that doesn't tell whether the PIN was judged.
+    LoginUnclear,
     /// The module shows no such token, now.
     TokenAbsent,
     /// The library can't be loaded or initialised.

@@ -7,7 +7,7 @@ use std::{
 
 use const_oid::{
     ObjectIdentifier,
-    db::rfc5280::{ANY_EXTENDED_KEY_USAGE, ID_KP_CLIENT_AUTH, ID_KP_OCSP_SIGNING},
+    db::rfc5280::{ANY_EXTENDED_KEY_USAGE, ANY_POLICY, ID_KP_CLIENT_AUTH, ID_KP_OCSP_SIGNING},
 };
 use der::Encode;
 use jiff::SignedDuration;
@@ -16,7 +16,10 @@ use x509_cert::Certificate;
 
 use super::{check_name, raw};
 use crate::{
-    signer::policy::key::{self, Identity, IssuingKey, Profile, Responder, ResponderKey},
+    signer::policy::{
+        ComparableName,
+        key::{self, Identity, IssuingKey, Profile, Responder, ResponderKey},
+    },
     token::KeyId,
 };
 
@@ -100,6 +103,8 @@ fn duplicate(key: &Key, others: &[Key]) -> Option<String> {
 /// Tells issuing keys about their responders and about all keys of the house.
 fn connect(keys: &mut [Key]) {
     let own_keys: Vec<Vec<u8>> = keys.iter().map(|key| key.identity().public_key_der.clone()).collect();
+    let own_names: Vec<ComparableName> =
+        keys.iter().flat_map(|key| key.identity().names.clone()).collect();
     let responders: Vec<(KeyLabel, Responder)> = keys
         .iter()
         .filter_map(|key| match &key.role {
@@ -116,6 +121,7 @@ fn connect(keys: &mut [Key]) {
     for key in keys {
         if let Role::Issuing(issuing) = &mut key.role {
             issuing.own_keys.clone_from(&own_keys);
+            issuing.own_names.clone_from(&own_names);
             let mine = responders.iter().filter(|(issuer, _)| *issuer == issuing.label);
             issuing.responders = mine.map(|(_, responder)| responder.clone()).collect();
         }
@@ -138,6 +144,7 @@ fn one(raw: raw::Key, folder: &Path, issuing: &[Key]) -> Result<Key, String> {
                 profile,
                 responders: Vec::new(),
                 own_keys: Vec::new(),
+                own_names: Vec::new(),
             };
             Ok(Key { id, certificate: der, role: Role::Issuing(key) })
         }
@@ -215,14 +222,17 @@ fn parse_profile(raw: &raw::Profile) -> Result<Profile, String> {
             ));
         }
     }
+    let policies: Vec<ObjectIdentifier> =
+        raw.policies.iter().map(|policy| oid("profile.policies", policy)).collect::<Result<_, _>>()?;
+    if policies.contains(&ANY_POLICY) {
+        return Err(format!(
+            "profile.policies has {ANY_POLICY}, anyPolicy: it stands for every policy; list those that are meant"
+        ));
+    }
     Ok(Profile {
         max_validity: days("max_validity_days", raw.max_validity_days, 3660)?,
         extended_key_usages,
-        policies: raw
-            .policies
-            .iter()
-            .map(|policy| oid("profile.policies", policy))
-            .collect::<Result<_, _>>()?,
+        policies,
         max_crl_validity: days("max_crl_days", raw.max_crl_days, 31)?,
         max_responder_validity: days("max_responder_days", raw.max_responder_days, 398)?,
     })

@@ -78,18 +78,25 @@ fn serial(certificate: &TbsCertificate, past: Option<&KeyIndex>) -> Result<Seria
     Ok(serial)
 }
 
-/// A serial number is signed once.
+/// A serial number is signed once, and never after it was revoked: what the revocation says of its end was never held
+/// against the certificate, so CRLs might leave it out too early.
 ///
 /// # Errors
 /// [`RefusalCode::SerialReused`].
 pub fn serial_is_new(serial: &Serial, past: Option<&KeyIndex>) -> Result<(), Refusal> {
-    match past.and_then(|past| past.certificate(serial)) {
-        Some(sequence) => refuse(
+    if let Some(sequence) = past.and_then(|past| past.certificate(serial)) {
+        return refuse(
             RefusalCode::SerialReused,
             format!("serial number {serial} was signed in journal entry {sequence}"),
-        ),
-        None => Ok(()),
+        );
     }
+    if let Some(revoked) = past.and_then(|past| past.revocation(serial)) {
+        return refuse(
+            RefusalCode::SerialReused,
+            format!("serial number {serial} was revoked in journal entry {}", revoked.sequence),
+        );
+    }
+    Ok(())
 }
 
 /// A responder's certificate is for a configured responder, by name and key; any other is for none of the CA's keys.
@@ -115,8 +122,8 @@ fn owner(certificate: &TbsCertificate, key: &IssuingKey, kind: Kind) -> Result<(
             if key.own_keys.contains(&public_key) {
                 return refuse(RefusalCode::OutsideProfile, "the subject's key is one of the CA's own");
             }
-            if name == key.identity.name_der || key.responders.iter().any(|responder| responder.name == name)
-            {
+            let subject = structure::comparable(certificate.subject());
+            if key.own_names.contains(&subject) {
                 return refuse(RefusalCode::OutsideProfile, "the subject is one of the CA's own names");
             }
             Ok(())
@@ -137,6 +144,12 @@ fn validity(
         return refuse(
             RefusalCode::OutsideValidity,
             format!("notAfter {not_after} is not after {not_before}"),
+        );
+    }
+    if not_before < key.identity.not_before {
+        return refuse(
+            RefusalCode::OutsideValidity,
+            format!("notBefore {not_before} is before the issuer's own, {}", key.identity.not_before),
         );
     }
     if not_after > key.identity.not_after {

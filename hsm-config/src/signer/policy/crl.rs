@@ -21,8 +21,12 @@ use x509_cert::{
     },
 };
 
-use super::{extensions, key::IssuingKey, near, refuse, structure};
+use super::{extensions, key::IssuingKey, recent, refuse, structure};
 use crate::journal::{CrlState, KeyIndex, Serial};
+
+/// How far a number may rise above the one before. Without a bound one CRL could take the highest number of all, and
+/// no other could ever follow it.
+const MAX_RISE: u64 = 1 << 32;
 
 /// A `TBSCertList` that says nothing wrong by itself; the past may still forbid it.
 #[derive(Debug)]
@@ -56,6 +60,13 @@ pub fn parse(tbs: &[u8], key: &IssuingKey, now: Timestamp) -> Result<Parsed, Ref
 /// # Errors
 /// The refusal.
 pub fn judge(crl: &Parsed, past: Option<&KeyIndex>) -> Result<(), Refusal> {
+    let last_number = past.and_then(KeyIndex::crl).map_or(0, |last| last.number);
+    if crl.state.number.saturating_sub(last_number) > MAX_RISE {
+        return refuse(
+            RefusalCode::CrlNumber,
+            format!("cRLNumber {} rises too far above {last_number}", crl.state.number),
+        );
+    }
     let Some(past) = past else { return Ok(()) };
     if let Some(last) = past.crl() {
         if crl.state.number <= last.number {
@@ -111,7 +122,7 @@ fn complete(crl: &Parsed, past: &KeyIndex) -> Result<(), Refusal> {
 
 fn times(list: &TbsCertList, key: &IssuingKey, now: Timestamp) -> Result<Timestamp, Refusal> {
     let this_update = structure::time("thisUpdate", &list.this_update)?;
-    near("thisUpdate", this_update, now)?;
+    recent("thisUpdate", this_update, now)?;
     let Some(next_update) = &list.next_update else {
         return refuse(RefusalCode::OutsideValidity, "nextUpdate is missing (RFC 5280, 5.1.2.5)");
     };

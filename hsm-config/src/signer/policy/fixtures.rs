@@ -31,7 +31,10 @@ use x509_cert::{
     spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned},
 };
 
-use super::key::{Identity, IssuingKey, Profile, Responder, ResponderKey};
+use super::{
+    key::{Identity, IssuingKey, Profile, Responder, ResponderKey},
+    structure,
+};
 
 pub(crate) const POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.55555.1.1");
 pub(crate) const HARDWARE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3");
@@ -72,6 +75,8 @@ fn identity(common_name: &str) -> Identity {
         name_der: name.to_der().expect("DER"),
         public_key_der: public_key.to_der().expect("DER"),
         algorithm: SignatureAlgorithm::EcdsaSha256,
+        names: [structure::comparable(&name), structure::comparable(&self::name("Root CA"))],
+        not_before: now() - hours(24),
         not_after: now() + hours(24 * 365 * 5),
         name,
         public_key,
@@ -94,6 +99,7 @@ pub(crate) fn house() -> House {
             name: responder.name_der.clone(),
             public_key: responder.public_key_der.clone(),
         }],
+        own_names: [&issuer, &responder].iter().flat_map(|identity| identity.names.clone()).collect(),
         own_keys: vec![issuer.public_key_der.clone(), responder.public_key_der.clone()],
         identity: issuer.clone(),
     };

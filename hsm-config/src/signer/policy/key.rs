@@ -12,6 +12,8 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoOwned,
 };
 
+use super::structure::{self, ComparableName};
+
 /// The bounds of what an issuing key signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
@@ -42,6 +44,8 @@ pub struct IssuingKey {
     pub responders: Vec<Responder>,
     /// DER of the public keys of all configured keys: none of them is ever a customer's.
     pub own_keys: Vec<Vec<u8>>,
+    /// The names of all configured keys and of their issuers, [comparable](super::structure::comparable).
+    pub own_names: Vec<ComparableName>,
 }
 
 /// An OCSP responder as its issuer knows it.
@@ -81,6 +85,10 @@ pub struct Identity {
     pub public_key_der: Vec<u8>,
     /// What the key signs with.
     pub algorithm: SignatureAlgorithm,
+    /// The names of subject and issuer, for comparing.
+    pub names: [ComparableName; 2],
+    /// When the certificate begins to be valid.
+    pub not_before: Timestamp,
     /// When the certificate expires.
     pub not_after: Timestamp,
 }
@@ -128,6 +136,8 @@ impl Identity {
             name_der: tbs.subject().to_der().map_err(malformed)?,
             public_key_der: public_key.to_der().map_err(malformed)?,
             algorithm: SignatureAlgorithm::for_key(kind),
+            names: [structure::comparable(tbs.subject()), structure::comparable(tbs.issuer())],
+            not_before: time::from_x509(&tbs.validity().not_before).map_err(malformed)?,
             not_after: time::from_x509(&tbs.validity().not_after).map_err(malformed)?,
             public_key,
         })

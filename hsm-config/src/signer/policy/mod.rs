@@ -26,6 +26,8 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
 
+pub use structure::ComparableName;
+
 use jiff::{SignedDuration, Timestamp};
 use signer_protocol::message::{Refusal, RefusalCode};
 
@@ -33,6 +35,9 @@ use crate::journal::Index;
 
 /// How far a structure's own time may be from the signer's clock.
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(10);
+/// How far it may be ahead where it says since when something is known. A relying party refuses a CRL or an OCSP
+/// response of the future, and the caller shares this machine's clock.
+pub const AHEAD_TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 
 /// A refusal with its particulars.
 pub(crate) fn refuse<T>(code: RefusalCode, detail: impl Into<String>) -> Result<T, Refusal> {
@@ -52,6 +57,14 @@ pub fn clock(now: Timestamp, past: &Index) -> Result<(), Refusal> {
         ),
         _ => Ok(()),
     }
+}
+
+/// Whether a thisUpdate or producedAt is of the last [`CLOCK_TOLERANCE`], and no more than [`AHEAD_TOLERANCE`] ahead.
+fn recent(what: &str, at: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+    if at.duration_since(now) > AHEAD_TOLERANCE {
+        return refuse(RefusalCode::OutsideValidity, format!("{what} {at} is in the future, it is {now}"));
+    }
+    near(what, at, now)
 }
 
 /// Whether a time in a structure is within [`CLOCK_TOLERANCE`] of now.

@@ -9,8 +9,9 @@ use const_oid::db::rfc6960::ID_PKIX_OCSP_NONCE;
 use der::asn1::GeneralizedTime;
 use jiff::Timestamp;
 use signer_protocol::message::{Refusal, RefusalCode};
+use x509_cert::ext::pkix::CrlReason;
 
-use super::{key::ResponderKey, near, refuse, structure};
+use super::{key::ResponderKey, recent, refuse, structure};
 use crate::journal::{KeyIndex, Serial};
 
 /// Largest `ResponseData` in octets.
@@ -40,7 +41,7 @@ enum Answer {
 pub fn parse(tbs: &[u8], key: &ResponderKey, now: Timestamp) -> Result<Parsed, Refusal> {
     let data: ResponseData = structure::strict("ResponseData", tbs, MAX_SIZE)?;
     responder(&data.responder_id, key)?;
-    near("producedAt", timestamp("producedAt", &data.produced_at)?, now)?;
+    recent("producedAt", timestamp("producedAt", &data.produced_at)?, now)?;
     extensions(&data)?;
     if data.responses.is_empty() || data.responses.len() > MAX_RESPONSES {
         return refuse(
@@ -145,6 +146,13 @@ fn answer(
                     format!("{serial} would be revoked in the future"),
                 );
             }
+            if let Some(reason @ (CrlReason::CertificateHold | CrlReason::RemoveFromCRL)) = info.revocation_reason
+            {
+                return refuse(
+                    RefusalCode::OutsideProfile,
+                    format!("{serial}: revocation is final, reason {reason:?} is not in the profile"),
+                );
+            }
             Answer::Revoked(at)
         }
     };
@@ -153,9 +161,7 @@ fn answer(
 
 fn times(response: &SingleResponse, key: &ResponderKey, now: Timestamp) -> Result<(), Refusal> {
     let this_update = timestamp("thisUpdate", &response.this_update)?;
-    if this_update.duration_since(now) > super::CLOCK_TOLERANCE {
-        return refuse(RefusalCode::OutsideValidity, format!("thisUpdate {this_update} is in the future"));
-    }
+    recent("thisUpdate", this_update, now)?;
     let Some(next_update) = &response.next_update else {
         return refuse(RefusalCode::OutsideValidity, "nextUpdate is missing: an answer must end");
     };
@@ -169,7 +175,7 @@ fn times(response: &SingleResponse, key: &ResponderKey, now: Timestamp) -> Resul
             ),
         );
     }
-    near("thisUpdate", this_update, now)
+    Ok(())
 }
 
 fn timestamp(what: &str, time: &GeneralizedTime) -> Result<Timestamp, Refusal> {

@@ -1,11 +1,11 @@
 //! Strict reading: DER and nothing but DER, within limits, without duplicates.
 
 use ca_x509::time;
-use const_oid::ObjectIdentifier;
-use der::{Decode, Encode, Tag, Tagged};
+use const_oid::{ObjectIdentifier, db::rfc4519};
+use der::{Any, Decode, Encode, Tag, Tagged, asn1::PrintableStringRef};
 use jiff::Timestamp;
 use signer_protocol::message::{Refusal, RefusalCode};
-use x509_cert::{ext::Extension, name::Name, time::Time};
+use x509_cert::{attr::AttributeTypeAndValue, ext::Extension, name::Name, time::Time};
 
 use super::refuse;
 
@@ -84,27 +84,86 @@ pub(super) fn same_name(what: &str, name: &Name, expected: &[u8]) -> Result<(), 
     }
 }
 
-/// A subject is present and made of printable text.
+/// The attributes that a subject may have. Among those left out are e-mail addresses and domain names, by which
+/// somebody could be taken for another.
+const SUBJECT_ATTRIBUTES: [ObjectIdentifier; 10] = [
+    rfc4519::C,
+    rfc4519::ST,
+    rfc4519::L,
+    rfc4519::O,
+    rfc4519::OU,
+    rfc4519::CN,
+    rfc4519::SERIAL_NUMBER,
+    rfc4519::GIVEN_NAME,
+    rfc4519::SN,
+    rfc4519::UID,
+];
+
+/// A subject is present, of known attributes, one to each relative name, and made of printable text.
 pub(super) fn subject(name: &Name) -> Result<(), Refusal> {
     if name.is_empty() {
         return refuse(RefusalCode::OutsideProfile, "the subject is empty");
     }
-    for attribute in name.iter() {
-        let textual =
-            matches!(attribute.value.tag(), Tag::Utf8String | Tag::PrintableString | Tag::Ia5String);
-        let text = std::str::from_utf8(attribute.value.value()).ok().filter(|_| textual);
-        let Some(text) = text else {
+    for relative in name.iter_rdn() {
+        let mut attributes = relative.iter();
+        let (Some(attribute), None) = (attributes.next(), attributes.next()) else {
             return refuse(
                 RefusalCode::OutsideProfile,
-                format!("subject attribute {} is no text", attribute.oid),
+                "a relative name in the subject must have exactly one attribute",
             );
         };
-        if text.is_empty() || text.chars().any(char::is_control) {
+        let oid = attribute.oid;
+        if !SUBJECT_ATTRIBUTES.contains(&oid) {
+            return refuse(RefusalCode::OutsideProfile, format!("subject attribute {oid} is not in the profile"));
+        }
+        let Some(text) = text(&attribute.value) else {
+            return refuse(RefusalCode::OutsideProfile, format!("subject attribute {oid} is no text"));
+        };
+        if text.trim().is_empty() || text.chars().any(is_hidden) {
             return refuse(
                 RefusalCode::OutsideProfile,
-                format!("subject attribute {} is empty or has control characters", attribute.oid),
+                format!("subject attribute {oid} is empty or has control characters"),
             );
         }
     }
     Ok(())
+}
+
+/// The text of a UTF8String or PrintableString that has no character but its type's.
+fn text(value: &Any) -> Option<&str> {
+    match value.tag() {
+        Tag::Utf8String => std::str::from_utf8(value.value()).ok(),
+        Tag::PrintableString => {
+            PrintableStringRef::new(value.value()).ok()?;
+            std::str::from_utf8(value.value()).ok()
+        }
+        _ => None,
+    }
+}
+
+/// Control characters, and those that turn or hide what stands beside them.
+fn is_hidden(character: char) -> bool {
+    let code = u32::from(character);
+    character.is_control()
+        || matches!(code, 0x061c | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff)
+}
+
+/// A name as others compare it (RFC 5280, 7.1): whatever the string types, upper and lower case and white space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComparableName(Vec<(ObjectIdentifier, Vec<u8>)>);
+
+/// Makes names comparable. An attribute that is no text stands for itself.
+pub(super) fn comparable(name: &Name) -> ComparableName {
+    let attribute = |attribute: &AttributeTypeAndValue| {
+        let octets = attribute.value.value();
+        let folded = match std::str::from_utf8(octets) {
+            Ok(text) => {
+                let words: Vec<&str> = text.split_whitespace().collect();
+                words.join(" ").to_lowercase().into_bytes()
+            }
+            Err(_) => octets.to_vec(),
+        };
+        (attribute.oid, folded)
+    };
+    ComparableName(name.iter().map(attribute).collect())
 }

@@ -34,7 +34,7 @@ impl Service {
         if !reservation.serial(label, judged.serial) {
             return refuse(
                 RefusalCode::SerialReused,
-                format!("serial number {} is being signed for another intent", judged.serial),
+                format!("serial number {} is being signed for another intent, or revoked", judged.serial),
             )
             .map_err(Into::into);
         }

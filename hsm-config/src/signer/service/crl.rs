@@ -5,7 +5,7 @@ use std::sync::Arc;
 use signer_protocol::message::{EntryBody, KeyLabel, Signed};
 use tokio::time::Instant;
 
-use super::{Outcome, Service, ServiceError};
+use super::{Held, Outcome, Service, ServiceError};
 use crate::{
     journal::KeyIndex,
     signer::{config::Role, policy},
@@ -18,7 +18,7 @@ impl Service {
         audit_head: [u8; 32],
         tbs: Vec<u8>,
         end: Instant,
-    ) -> Outcome<Signed> {
+    ) -> Outcome<(Signed, Held)> {
         let (state, _) = self.issuing(label)?;
         let now = self.time()?;
         let _one_at_a_time = state.crl.lock().await;
@@ -30,11 +30,12 @@ impl Service {
         });
         let (parsed, tbs) =
             parsing.await.map_err(|_| ServiceError::Unavailable("reading the CRL failed".to_owned()))??;
-        if let Some(signed) = self.repeated_crl(label, &tbs)? {
-            return Ok(signed);
+        if let Some(signed) = self.repeated_crl(label, &parsed, &tbs)? {
+            return Ok((signed, Held::default()));
         }
         let judged_at = self.judge_crl(label, &parsed)?;
         let signature = self.token.sign(&state.token, tbs.clone(), end).await?;
+        let held = self.leaving(label).await;
         let _no_revocations = state.revoking.write().await;
         if self.revocations(label) != judged_at {
             self.judge_crl(label, &parsed)?;
@@ -47,12 +48,21 @@ impl Service {
             sequence = position.sequence,
             "signed a CRL"
         );
-        Ok(Signed { signature, position: Some(position) })
+        Ok((Signed { signature, position: Some(position) }, held))
     }
 
     /// The recorded signature when these bytes are the last CRL: its reply was lost.
-    fn repeated_crl(&self, label: &KeyLabel, wanted: &[u8]) -> Outcome<Option<Signed>> {
-        let last = self.journal.index().key(label).and_then(KeyIndex::crl_entry);
+    fn repeated_crl(
+        &self,
+        label: &KeyLabel,
+        crl: &policy::crl::Parsed,
+        wanted: &[u8],
+    ) -> Outcome<Option<Signed>> {
+        let last = {
+            let index = self.journal.index();
+            let same = |key: &&KeyIndex| key.crl() == Some(crl.state);
+            index.key(label).filter(same).and_then(KeyIndex::crl_entry)
+        };
         let Some(sequence) = last else { return Ok(None) };
         let Some(entry) = self.journal.read(sequence)? else { return Ok(None) };
         Ok(match entry.body {

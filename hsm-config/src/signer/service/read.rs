@@ -1,9 +1,12 @@
 //! Reading the journal for the authority, which compares it with its ledger.
 
+use std::sync::Arc;
+
 use signer_protocol::message::{Entry, EntryBody};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::{Outcome, Service, ServiceError};
+use super::{Held, Outcome, Service, ServiceError};
 
 /// Most entries, and about most octets of them, in one reply. A single larger entry is still shown.
 const MAX_ENTRIES: u32 = 1000;
@@ -16,7 +19,16 @@ impl Service {
         Ok(blocking(move || journal.read(sequence)).await??)
     }
 
-    pub(super) async fn entries(&self, after: u64, limit: u32) -> Outcome<Vec<Entry>> {
+    pub(super) async fn entries(
+        &self,
+        after: u64,
+        limit: u32,
+        end: Instant,
+    ) -> Outcome<(Vec<Entry>, Held)> {
+        let place = timeout_at(end, Arc::clone(&self.large_replies).acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(ServiceError::Unavailable("others are reading the journal".to_owned()));
+        };
         let journal = self.journal.clone();
         let read = move || {
             let mut entries = Vec::new();
@@ -38,7 +50,8 @@ impl Service {
             }
             Ok::<_, std::io::Error>(entries)
         };
-        Ok(blocking(read).await??)
+        let entries = blocking(read).await??;
+        Ok((entries, Held { _large: Some(place), ..Held::default() }))
     }
 }
 

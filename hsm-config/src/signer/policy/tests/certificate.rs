@@ -1,10 +1,13 @@
 //! `TBSCertificate`.
 
 use aws_lc_rs::digest;
-use ca_x509::{SignatureAlgorithm, certificate::CertificateTemplate, extension, key::RsaPublicKey};
+use ca_x509::{
+    SignatureAlgorithm, certificate::CertificateTemplate, extension, key::RsaPublicKey, name::NameBuilder,
+};
 use const_oid::{
     ObjectIdentifier,
     db::{
+        rfc4519,
         rfc5280::{ANY_EXTENDED_KEY_USAGE, ID_KP_CLIENT_AUTH, ID_KP_OCSP_SIGNING, ID_KP_SERVER_AUTH},
         rfc5912::RSA_ENCRYPTION,
     },
@@ -330,4 +333,90 @@ proptest! {
         prop_assert!(crl::parse(&octets, &house.issuing, now()).is_err());
         prop_assert!(ocsp::parse(&octets, &house.responder, now()).is_err());
     }
+}
+
+#[test]
+fn a_subject_is_plain_text_in_known_attributes_one_by_one() {
+    use const_oid::db::rfc3280::EMAIL_ADDRESS;
+    use der::{Tag, asn1::SetOfVec};
+    use x509_cert::{attr::AttributeTypeAndValue, name::Name};
+
+    let attribute = |oid, tag, octets: &[u8]| AttributeTypeAndValue {
+        oid,
+        value: Any::new(tag, octets).expect("a value"),
+    };
+    let house = house();
+    let judged = |relative_names: Vec<Vec<AttributeTypeAndValue>>| {
+        let sets: Vec<SetOfVec<AttributeTypeAndValue>> =
+            relative_names.into_iter().map(|set| SetOfVec::try_from(set).expect("a set")).collect();
+        let der = sets.to_der().expect("DER");
+        let Ok(subject) = Name::from_der(&der) else { return Err(Malformed) };
+        spoiled(&house, |t| t.subject = subject)
+    };
+    let common_name = |tag, octets: &[u8]| vec![attribute(rfc4519::CN, tag, octets)];
+    assert!(judged(vec![common_name(Tag::Utf8String, "北洋 太郎".as_bytes())]).is_ok());
+    assert!(judged(vec![common_name(Tag::PrintableString, b"Taro Hokuyo")]).is_ok());
+    let refused = [
+        ("no attribute", vec![vec![]]),
+        ("two attributes in one", {
+            let other = attribute(rfc4519::UID, Tag::Utf8String, b"7");
+            vec![[common_name(Tag::Utf8String, b"Taro"), vec![other]].concat()]
+        }),
+        ("an e-mail address", vec![vec![attribute(EMAIL_ADDRESS, Tag::Ia5String, b"ceo@example.co.jp")]]),
+        ("a domain", vec![vec![attribute(rfc4519::DC, Tag::Ia5String, b"bank")]]),
+        ("not printable", vec![common_name(Tag::PrintableString, b"a@b")]),
+        ("not UTF-8", vec![common_name(Tag::Utf8String, &[0xff])]),
+        ("Latin-1", vec![common_name(Tag::TeletexString, b"Taro")]),
+        ("UTF-16", vec![common_name(Tag::BmpString, &[0x5c, 0x71])]),
+        ("octets", vec![common_name(Tag::OctetString, b"Taro")]),
+        ("a number", vec![common_name(Tag::Integer, &[7])]),
+        ("white space", vec![common_name(Tag::Utf8String, "\u{3000} ".as_bytes())]),
+        ("a NUL", vec![common_name(Tag::Utf8String, b"Taro\0")]),
+        ("right to left", vec![common_name(Tag::Utf8String, "a\u{202e}b".as_bytes())]),
+        ("zero width", vec![common_name(Tag::Utf8String, "a\u{200b}b".as_bytes())]),
+    ];
+    for (what, relative_names) in refused {
+        let code = judged(relative_names).expect_err(what);
+        assert!(matches!(code, OutsideProfile | Malformed), "{what}: {code:?}");
+    }
+}
+
+#[test]
+fn a_name_of_the_house_is_recognised_however_it_is_written() {
+    refuses_all(&[
+        ("another string type", OutsideProfile, |t| {
+            t.subject = NameBuilder::new()
+                .attribute(rfc4519::C, "JP")
+                .organization("印籠銀行")
+                .common_name("Customer Issuing CA")
+                .build()
+                .expect("a name");
+        }),
+        ("other letters and spaces", OutsideProfile, |t| t.subject = name("CUSTOMER  issuing ca ")),
+        ("the responder's", OutsideProfile, |t| t.subject = name("customer ocsp")),
+        ("the root's", OutsideProfile, |t| t.subject = name("root ca")),
+    ]);
+}
+
+#[test]
+fn a_certificate_is_not_older_than_its_issuer() {
+    let mut house = house();
+    house.issuing.identity.not_before = now();
+    assert!(spoiled(&house, |_| {}).is_ok());
+    assert_eq!(
+        spoiled(&house, |t| t.not_before = now() - SignedDuration::from_secs(1)),
+        Err(OutsideValidity)
+    );
+}
+
+#[test]
+fn a_serial_number_that_was_revoked_before_is_not_signed() {
+    let house = house();
+    let mut index = past(&house);
+    let revocation = super::RevocationEntry { serial: serial(9), not_after: now() - hours(24), ..super::revoked(9) };
+    let key = house.issuing.label.clone();
+    index.take(now() - hours(1), &super::EntryBody::Revocation { key, audit_head: [0; 32], revocation });
+    let tbs = house.certificate(9).to_tbs_der().expect("DER");
+    let refused = certificate::judge(&tbs, &house.issuing, index.key(&house.issuing.label), now());
+    assert_eq!(refused.expect_err("revoked").code, SerialReused);
 }

@@ -31,9 +31,11 @@ fn crls_rise_and_deny_nothing() {
     let judged = |template: &CrlTemplate| judge_crl(&house, &template.to_tbs_der().expect("DER"));
     assert_eq!(judged(&house.crl(6, &[2])), Ok(()));
     assert_eq!(judged(&house.crl(6, &[1, 2, 77])), Ok(()), "more than the journal knows");
+    assert_eq!(judged(&house.crl(1 << 32, &[2])), Ok(()), "others signed some in between");
     let cases: &[SpoilCrl] = &[
         ("the same number", CrlNumber, |t| t.number = 5),
         ("a lower number", CrlNumber, |t| t.number = 4),
+        ("a number that leaves none for others", CrlNumber, |t| t.number = u64::MAX),
         ("a revocation left out", DeniesRevocation, |t| t.entries.clear()),
         ("a revocation replaced", DeniesRevocation, |t| t.entries[0].serial = serial(3)),
         ("a later date", DeniesRevocation, |t| t.entries[0].revoked_at = now()),
@@ -47,7 +49,7 @@ fn crls_rise_and_deny_nothing() {
         }),
         ("another algorithm", OutsideProfile, |t| t.algorithm = SignatureAlgorithm::RsaSha256),
         ("from the past", OutsideValidity, |t| t.this_update = now() - SignedDuration::from_secs(601)),
-        ("from the future", OutsideValidity, |t| t.this_update = now() + SignedDuration::from_secs(601)),
+        ("from the future", OutsideValidity, |t| t.this_update = now() + SignedDuration::from_secs(61)),
         ("too long", OutsideValidity, |t| t.next_update = now() + hours(7 * 24 + 1)),
         ("no time at all", OutsideValidity, |t| t.next_update = t.this_update),
         ("removeFromCRL", OutsideProfile, |t| t.entries[0].reason = Some(CrlReason::RemoveFromCRL)),

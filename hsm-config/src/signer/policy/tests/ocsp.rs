@@ -10,7 +10,7 @@ use der::{
 };
 use jiff::{SignedDuration, Timestamp};
 use signer_protocol::message::RefusalCode;
-use x509_cert::ext::Extension;
+use x509_cert::ext::{Extension, pkix::CrlReason};
 
 use super::{past, unknown};
 use crate::signer::policy::{
@@ -78,7 +78,9 @@ fn ocsp_responses_outside_the_profile_are_refused() {
     };
     assert_eq!(judged(&other_issuer), Err(WrongIssuer));
     assert_eq!(judged(&|d| d.produced_at = later(-11)), Err(OutsideValidity));
-    assert_eq!(judged(&|d| d.produced_at = later(11)), Err(OutsideValidity));
+    assert_eq!(judged(&|d| d.produced_at = later(1)), Ok(()));
+    assert_eq!(judged(&|d| d.produced_at = later(2)), Err(OutsideValidity));
+    assert_eq!(judged(&|d| d.responses[0].this_update = later(2)), Err(OutsideValidity));
     assert_eq!(judged(&|d| d.responses[0].this_update = later(-11)), Err(OutsideValidity));
     assert_eq!(judged(&|d| d.responses[0].next_update = Some(later(61))), Err(OutsideValidity));
     assert_eq!(judged(&|d| d.responses[0].next_update = None), Err(OutsideValidity));
@@ -95,6 +97,20 @@ fn ocsp_responses_outside_the_profile_are_refused() {
     let tbs = house.certificate(9).to_tbs_der().expect("DER");
     let certificate = ocsp_policy::parse(&tbs, &house.responder, now()).expect_err("a certificate");
     assert_eq!(certificate.code, Malformed);
+}
+
+#[test]
+fn a_revocation_is_never_said_to_be_temporary() {
+    let house = house();
+    let revocation_time = time::to_generalized(now() - hours(1)).expect("a time");
+    for (reason, expected) in [
+        (CrlReason::KeyCompromise, Ok(())),
+        (CrlReason::CertificateHold, Err(OutsideProfile)),
+        (CrlReason::RemoveFromCRL, Err(OutsideProfile)),
+    ] {
+        let status = CertStatus::Revoked(RevokedInfo { revocation_time, revocation_reason: Some(reason) });
+        assert_eq!(judge_ocsp(&house, &house.response(2, status)), expected, "{reason:?}");
+    }
 }
 
 fn nonce(octets: usize) -> Extension {
