@@ -6,6 +6,7 @@ use anyhow::Context;
 use ca_core::{
     app::{
         answer_ocsp::AnswerOcsp,
+        audit_budget::AuditBudget,
         audit_verify::VerifyAudit,
         certificates::Certificates,
         customers::Customers,
@@ -267,6 +268,7 @@ fn log_in(config: &Config, adapters: &Adapters) -> LogIn {
         rng: adapters.rng.clone(),
         issuer: config.customer_issuer().id.clone(),
         lock_at: config.login.lock_at,
+        budget: Arc::default(),
     }
 }
 
@@ -310,15 +312,18 @@ fn api(
         ..ThrottlePolicy::default()
     };
     let sources = ThrottlePolicy { free_failures: users.free_failures * 10, ..users };
+    let budget = Arc::new(AuditBudget::default());
     let open = OpenEnrolment {
         customers: adapters.store.clone(),
         logins: adapters.store.clone(),
         certificates: adapters.store.clone(),
         audit: adapters.store.clone(),
-        passwords: adapters.passwords.clone(),
+        // Its own: a flood of strangers' passwords here must not keep customers out of the portal.
+        passwords: Arc::new(Argon2Passwords::new(&config.passwords)?),
         clock: adapters.clock.clone(),
         rng: adapters.rng.clone(),
         throttles: Arc::new(Throttles::new(users, sources)),
+        budget: budget.clone(),
         policy: policy.clone(),
         bearer_key: BearerKey::generate(&*adapters.rng),
         challenge_lifetime: SignedDuration::try_from(enrolment.challenge_lifetime)?,
@@ -339,11 +344,13 @@ fn api(
         anchors: Arc::new(material.anchors.clone()),
         policy: policy.clone(),
         issue: Arc::new(issue),
+        budget: budget.clone(),
     };
     let confirm = ConfirmEnrolment {
         certificates: adapters.store.clone(),
         audit: adapters.store.clone(),
         clock: adapters.clock.clone(),
+        budget,
     };
     let download = Some(enrolment.agent_download.clone()).filter(|url| !url.is_empty());
     Ok(Api {

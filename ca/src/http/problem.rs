@@ -165,6 +165,7 @@ impl From<Reason> for Refused {
             Reason::AlreadyCertified { .. } | Reason::ExpiredNotRevoked { .. } => {
                 Self::new(Code::AlreadyCertified).because(detail)
             }
+            Reason::TokenNotAssigned => Self::new(Code::WrongDevice).because(detail),
             Reason::UserSuspended
             | Reason::UserRemoved
             | Reason::UserLocked

@@ -12,15 +12,18 @@ use crate::{
 
 /// A hot fact that somebody waits for.
 #[derive(Debug)]
-pub(crate) struct Asked<F> {
+pub(crate) struct Asked<F: Bulk> {
     fact: F,
     audit: AuditEvent,
-    outcome: Option<StoreResult<()>>,
-    reply: oneshot::Sender<StoreResult<Committed<()>>>,
+    outcome: Option<StoreResult<F::Seen>>,
+    reply: oneshot::Sender<StoreResult<Committed<F::Seen>>>,
 }
 
-impl<F> Asked<F> {
-    pub(crate) fn new(fact: F, audit: AuditEvent) -> (Self, oneshot::Receiver<StoreResult<Committed<()>>>) {
+impl<F: Bulk> Asked<F> {
+    pub(crate) fn new(
+        fact: F,
+        audit: AuditEvent,
+    ) -> (Self, oneshot::Receiver<StoreResult<Committed<F::Seen>>>) {
         let (reply, answer) = oneshot::channel();
         (Self { fact, audit, outcome: None, reply }, answer)
     }
@@ -33,18 +36,21 @@ impl<F> Asked<F> {
 
 /// A kind of fact that is written many to a statement.
 pub(crate) trait Bulk: Sized + Send + Sync + 'static {
-    /// Writes those of `facts` that may stand, the first one where several exclude each other, and says of each
-    /// whether it was written. Static statements that pass losers over instead of failing.
+    /// What the writing saw and the caller must know.
+    type Seen: std::fmt::Debug + Send;
+
+    /// Writes those of `facts` that may stand, the first one where several exclude each other, and says of each that
+    /// was written what it saw. Static statements that pass losers over instead of failing.
     fn write_all<'a>(
         connection: &'a mut SqliteConnection,
         facts: &'a [&'a Self],
-    ) -> BoxFuture<'a, Result<Vec<bool>, Failure>>;
+    ) -> BoxFuture<'a, Result<Vec<Option<Self::Seen>>, Failure>>;
 
     /// Why this fact wasn't written, seen after all that were.
     fn not_written<'a>(
         &'a self,
         connection: &'a mut SqliteConnection,
-    ) -> BoxFuture<'a, Result<Written<()>, Failure>>;
+    ) -> BoxFuture<'a, Result<Written<Self::Seen>, Failure>>;
 
     /// Applies all of `asked` and keeps the outcomes. When a constraint refuses the statement as a whole, which is a
     /// defect of one of the facts, each is applied by itself, so that only that one fails.
@@ -90,16 +96,19 @@ pub(crate) trait Bulk: Sized + Send + Sync + 'static {
 async fn conclude<F: Bulk>(
     connection: &mut SqliteConnection,
     asked: &mut Asked<F>,
-    written: bool,
+    written: Option<F::Seen>,
     trail: &mut Trail,
 ) -> Result<(), sqlx::Error> {
-    let outcome = if written { Ok(Written::Changed(())) } else { asked.fact.not_written(connection).await };
+    let outcome = match written {
+        Some(seen) => Ok(Written::Changed(seen)),
+        None => asked.fact.not_written(connection).await,
+    };
     asked.outcome = Some(match outcome {
-        Ok(Written::Changed(())) => {
+        Ok(Written::Changed(seen)) => {
             trail.append(&asked.audit);
-            Ok(())
+            Ok(seen)
         }
-        Ok(Written::Unchanged(())) => Ok(()),
+        Ok(Written::Unchanged(seen)) => Ok(seen),
         Err(failure) => Err(failure.isolate()?),
     });
     Ok(())

@@ -123,7 +123,7 @@ impl CertificateStore for SqliteStore {
             NewIssued { issuer: issuer.clone(), serial: serial.clone(), der: der.to_vec(), position, at };
         let (asked, answer) = Asked::new(fact, audit);
         let committed = self.writer.ask(Fact::Issued(Box::new(asked)), answer).await?;
-        Ok(IssuedReceipt { audit_head: committed.audit_head })
+        Ok(IssuedReceipt { audit_head: committed.audit_head, is_revoked: committed.value })
     }
 
     async fn abandon_intent(&self, intent: EnrolmentId, audit: AuditEvent) -> StoreResult<()> {

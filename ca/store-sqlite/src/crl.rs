@@ -94,7 +94,7 @@ pub(crate) async fn revoked_since(pool: &SqlitePool, issuer: &IssuerId) -> Resul
     let missing = sqlx::query_scalar!(
         r#"SELECT max(0,
                (SELECT count(*) FROM revocations WHERE issuer = $1
-                  AND not_after > coalesce((SELECT this_update FROM crls WHERE issuer = $1), -9223372036854775807))
+                  AND not_after >= coalesce((SELECT this_update FROM crls WHERE issuer = $1), -9223372036854775807))
                - coalesce((SELECT entries FROM crls WHERE issuer = $1), 0)) AS "missing!: i64""#,
         issuer
     )

@@ -58,10 +58,12 @@ impl<'a> From<&'a CertificateRecord> for JsonIntent<'a> {
 }
 
 impl Bulk for NewIntent {
+    type Seen = ();
+
     fn write_all<'a>(
         connection: &'a mut SqliteConnection,
         facts: &'a [&'a Self],
-    ) -> BoxFuture<'a, Result<Vec<bool>, Failure>> {
+    ) -> BoxFuture<'a, Result<Vec<Option<()>>, Failure>> {
         Box::pin(async move {
             let json_intents = json(facts.iter().map(|fact| JsonIntent::from(&fact.certificate)))?;
             // What a unique index forbids is passed over row by row, so of two intents in one batch the first wins.
@@ -95,7 +97,7 @@ impl Bulk for NewIntent {
             let winners = facts.iter().zip(&written).filter(|(_, written)| **written);
             store_evidence(connection, winners.map(|(fact, _)| (fact.certificate.intent, &fact.evidence)))
                 .await?;
-            Ok(written)
+            Ok(written.into_iter().map(|written| written.then_some(())).collect())
         })
     }
 

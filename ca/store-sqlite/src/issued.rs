@@ -1,6 +1,6 @@
 //! Step 9: the certificate, durable before it leaves the house.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ca_core::{
     domain::ids::{IssuerId, SerialNumber},
@@ -51,10 +51,13 @@ impl<'a> From<&'a NewIssued> for JsonIssued<'a> {
 }
 
 impl Bulk for NewIssued {
+    /// Whether it is revoked.
+    type Seen = bool;
+
     fn write_all<'a>(
         connection: &'a mut SqliteConnection,
         facts: &'a [&'a Self],
-    ) -> BoxFuture<'a, Result<Vec<bool>, Failure>> {
+    ) -> BoxFuture<'a, Result<Vec<Option<bool>>, Failure>> {
         Box::pin(async move {
             // Of several for one certificate only the first goes into the statement; the others are compared with it.
             let mut seen = HashSet::new();
@@ -71,37 +74,36 @@ impl Bulk for NewIssued {
                  FROM j
                  WHERE certificates.issuer = j.value ->> 'issuer' AND certificates.serial = unhex(j.value ->> 'serial')
                    AND certificates.der IS NULL AND certificates.abandoned_at IS NULL
-                 RETURNING certificates.issuer, certificates.serial",
+                 RETURNING certificates.issuer, certificates.serial, certificates.revoked",
                 json
             )
             .fetch_all(connection)
             .await?;
-            let written: HashSet<(String, Vec<u8>)> =
-                written.into_iter().map(|row| (row.issuer, row.serial)).collect();
-            let is_written = |fact: &Self| {
-                written.contains(&(fact.issuer.as_str().to_owned(), fact.serial.as_bytes().to_vec()))
+            let written: HashMap<(String, Vec<u8>), bool> =
+                written.into_iter().map(|row| ((row.issuer, row.serial), row.revoked != 0)).collect();
+            let revoked = |fact: &Self| {
+                written.get(&(fact.issuer.as_str().to_owned(), fact.serial.as_bytes().to_vec())).copied()
             };
-            Ok(facts.iter().zip(first).map(|(fact, first)| first && is_written(fact)).collect())
+            Ok(facts.iter().zip(first).map(|(fact, first)| revoked(fact).filter(|_| first)).collect())
         })
     }
 
     fn not_written<'a>(
         &'a self,
         connection: &'a mut SqliteConnection,
-    ) -> BoxFuture<'a, Result<Written<()>, Failure>> {
+    ) -> BoxFuture<'a, Result<Written<bool>, Failure>> {
         Box::pin(async move {
             let (issuer, serial) = (self.issuer.as_str(), self.serial.as_bytes());
-            let known = sqlx::query_scalar!(
-                "SELECT der FROM certificates WHERE issuer = $1 AND serial = $2",
+            let known = sqlx::query!(
+                "SELECT der, revoked FROM certificates WHERE issuer = $1 AND serial = $2",
                 issuer,
                 serial
             )
             .fetch_optional(connection)
             .await?;
-            if known.flatten().as_ref() == Some(&self.der) {
-                Ok(Written::Unchanged(()))
-            } else {
-                Err(Conflict::Missing.into())
+            match known {
+                Some(row) if row.der.as_ref() == Some(&self.der) => Ok(Written::Unchanged(row.revoked != 0)),
+                _ => Err(Conflict::Missing.into()),
             }
         })
     }

@@ -5,14 +5,14 @@ use ca_core::{
     domain::{
         audit::AuditEvent,
         ids::{SerialNumber, UserId},
-        user::{PasswordHash, PasswordKind},
+        user::{PasswordHash, PasswordKind, UserState},
     },
     ports::store::{Conflict, LoginStore, Session, StoreResult},
 };
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use crate::{SqliteStore, failure::Failure, session, writer::Written};
+use crate::{SqliteStore, customer, failure::Failure, session, writer::Written};
 
 #[async_trait]
 impl LoginStore for SqliteStore {
@@ -50,6 +50,11 @@ impl LoginStore for SqliteStore {
             Box::pin(async move { count_wrong_password(tx, &id, kind, now, lock_at).await })
         })
         .await
+    }
+
+    async fn accept_password(&self, id: &UserId, kind: PasswordKind, audit: AuditEvent) -> StoreResult<()> {
+        let id = id.clone();
+        self.write(Some(audit), move |tx| Box::pin(async move { accept_password(tx, &id, kind).await })).await
     }
 
     async fn unlock(&self, id: &UserId, audit: AuditEvent) -> StoreResult<()> {
@@ -134,6 +139,32 @@ async fn count_wrong_password(
     let count = u32::try_from(count)
         .map_err(|_| Failure::Corrupt(format!("wrong_passwords.in_a_row of {id} is {count}")))?;
     Ok(Written::Changed(count))
+}
+
+async fn accept_password(
+    tx: &mut SqliteConnection,
+    id: &UserId,
+    kind: PasswordKind,
+) -> Result<Written<()>, Failure> {
+    let user = customer::user(&mut *tx, id).await?;
+    if !user.is_some_and(|user| user.state == UserState::Active && user.locked_at.is_none()) {
+        return Err(Conflict::Missing.into());
+    }
+    forget_wrong(tx, id, kind).await?;
+    Ok(Written::Changed(()))
+}
+
+/// Forgets the wrong passwords of one kind.
+pub(crate) async fn forget_wrong(
+    tx: &mut SqliteConnection,
+    id: &UserId,
+    kind: PasswordKind,
+) -> Result<(), sqlx::Error> {
+    let (id, kind) = (id.as_str(), kind.as_str());
+    sqlx::query!("DELETE FROM wrong_passwords WHERE user_id = $1 AND kind = $2", id, kind)
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 async fn unlock(tx: &mut SqliteConnection, id: &UserId) -> Result<Written<()>, Failure> {

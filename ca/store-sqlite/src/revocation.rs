@@ -67,7 +67,7 @@ impl RevocationStore for SqliteStore {
         let rows = sqlx::query_as!(
             RevocationRow,
             "SELECT serial, at, reason, not_after FROM revocations
-             WHERE issuer = $1 AND not_after > $2 ORDER BY serial",
+             WHERE issuer = $1 AND not_after >= $2 ORDER BY serial",
             name,
             now
         )

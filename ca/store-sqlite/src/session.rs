@@ -1,7 +1,10 @@
 //! Portal sessions, each bound to one certificate.
 
 use ca_core::{
-    domain::ids::{SerialNumber, UserId},
+    domain::{
+        ids::{SerialNumber, UserId},
+        user::PasswordKind,
+    },
     ports::store::{Conflict, Session},
 };
 use jiff::Timestamp;
@@ -9,11 +12,13 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::{
     failure::Failure,
+    login::forget_wrong,
     rows::{SessionRow, serial, time},
     writer::Written,
 };
 
-/// Opens a session of a user who may act, with a certificate that stands, and confirms the certificate.
+/// Opens a session of a user who may act, with a certificate that stands, and confirms the certificate. A right login
+/// password forgets wrong login passwords, and only those.
 pub(crate) async fn open(tx: &mut SqliteConnection, session: &Session) -> Result<Written<()>, Failure> {
     let (user, issuer, serial) = (session.user.as_str(), session.issuer.as_str(), session.serial.as_bytes());
     let (opened_at, last_used_at) =
@@ -55,7 +60,7 @@ pub(crate) async fn open(tx: &mut SqliteConnection, session: &Session) -> Result
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query!("DELETE FROM wrong_passwords WHERE user_id = $1", user).execute(tx).await?;
+    forget_wrong(tx, &session.user, PasswordKind::Login).await?;
     Ok(Written::Changed(()))
 }
 

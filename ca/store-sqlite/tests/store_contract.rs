@@ -42,6 +42,7 @@ contract! {
     customers: a_contract_is_registered_once, the_plan_bounds_the_users,
         a_removed_user_leaves_the_place_but_keeps_the_id, a_token_serves_one_user, attempts_burn_a_code;
     login: passwords_are_apart_by_kind, wrong_passwords_lock_and_the_branch_unlocks,
+        a_right_password_forgets_only_wrong_ones_of_its_kind,
         a_session_needs_a_standing_certificate, sessions_are_touched_closed_and_purged;
     enrolments: a_repeat_finds_the_first_enrolment, an_acquisition_code_is_used_up, a_challenge_is_renewed_by_one,
         a_refusal_is_for_good_and_keeps_the_evidence;

@@ -9,6 +9,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    audit_budget::AuditBudget,
     failure::Failure,
     trail::{Details, event},
 };
@@ -31,8 +32,8 @@ const MAX_CACHED: usize = 50_000;
 const MAX_CACHED_REQUEST: usize = 256;
 /// An answer is sent again for so long; half its validity is left to who caches it further on.
 const REUSE: SignedDuration = SignedDuration::from_mins(30);
-/// Refusals of one kind are written to the trail at most so often, with their number: anyone can send them.
-const AUDIT_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// Refusals of one kind are written to the trail so often a minute, with their number.
+const ROWS_A_MINUTE: u32 = 1;
 
 /// The use case.
 pub struct AnswerOcsp {
@@ -42,7 +43,7 @@ pub struct AnswerOcsp {
     clock: Arc<dyn Clock>,
     issuers: Vec<(Issuer, Responder)>,
     cache: Mutex<HashMap<Vec<u8>, Cached>>,
-    refusals: Mutex<HashMap<&'static str, Refusals>>,
+    refusals: AuditBudget,
 }
 
 struct Cached {
@@ -50,12 +51,6 @@ struct Cached {
     response: Vec<u8>,
     this_update: Timestamp,
     next_update: Timestamp,
-}
-
-#[derive(Default)]
-struct Refusals {
-    written_at: Option<Timestamp>,
-    since: u64,
 }
 
 /// A response to be sent.
@@ -83,7 +78,7 @@ impl AnswerOcsp {
             clock,
             issuers,
             cache: Mutex::default(),
-            refusals: Mutex::default(),
+            refusals: AuditBudget::new(ROWS_A_MINUTE),
         }
     }
 
@@ -174,25 +169,13 @@ impl AnswerOcsp {
 
     async fn refuse(&self, kind: &'static str, status: ErrorStatus) -> OcspReply {
         let now = self.clock.now();
-        if let Some(count) = self.due_refusals(kind, now) {
-            let row = event(now, Actor::System, "ocsp.refused", kind).with("count", count);
+        if let Some(unwritten) = self.refusals.take(kind, now) {
+            let row = event(now, Actor::System, "ocsp.refused", kind).with("count", unwritten + 1);
             if let Err(error) = self.audit.append(row).await {
                 tracing::warn!(%error, kind, "a refused OCSP request can't be written to the audit trail");
             }
         }
         OcspReply { der: error_response(status), cacheable: None }
-    }
-
-    /// How many refusals of this kind are to be written now; `None` while it is too early for another row.
-    fn due_refusals(&self, kind: &'static str, now: Timestamp) -> Option<u64> {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        let refusals = refusals.entry(kind).or_default();
-        refusals.since += 1;
-        let due = refusals.written_at.is_none_or(|at| now.duration_since(at) >= AUDIT_EVERY);
-        due.then(|| {
-            refusals.written_at = Some(now);
-            std::mem::take(&mut refusals.since)
-        })
     }
 }
 

@@ -180,7 +180,7 @@ impl Issue {
             .record_issued(issuer, serial, verified.der(), verified.position(), row.at, row)
             .await;
         match stored {
-            Ok(receipt) => Ok(verified.delivered(receipt)),
+            Ok(receipt) => verified.delivered(receipt).ok_or(IssueError::Ended),
             // Given up while it was signed; the reconciliation finds it in the journal.
             Err(StoreError::Conflict(Conflict::Missing)) => Err(IssueError::Ended),
             Err(error) => Err(error.into()),

@@ -1,6 +1,8 @@
 //! Carries revocations from the ledger into the signer's journal, after which no CRL and no OCSP answer that denies
 //! them can be signed.
 
+use jiff::Timestamp;
+
 use super::failure::Failure;
 use crate::{
     domain::ids::{IssuerId, SerialNumber},
@@ -24,4 +26,9 @@ pub(super) async fn push_revocations(
         revocations.mark_journaled(issuer, &serials, position).await?;
         pushed += count;
     }
+}
+
+/// Certificates, CRLs and OCSP express whole seconds; all three shall say the same.
+pub(super) fn whole_second(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

@@ -1,6 +1,8 @@
 //! 電子証明書ログイン: the certificate of the TLS connection and the login password open a session (rule 7).
 //!
-//! Every attempt reads the same and verifies one password, so that neither text nor time tells an account from none.
+//! Every attempt with a certificate of the ledger reads the same and verifies one password, so that neither text nor
+//! time tells anything of the account. Without such a certificate nothing depends on a password: none is verified, and
+//! strangers can't keep the verification busy.
 
 use std::sync::Arc;
 
@@ -9,9 +11,11 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::{
+    audit_budget::{AuditBudget, refused_stranger},
     failure::{Failure, carries_failure},
     session, token,
     trail::{Details, event, foreign, refused},
+    wrong_password,
 };
 use crate::{
     domain::{
@@ -49,6 +53,8 @@ pub struct LogIn {
     pub issuer: IssuerId,
     /// Wrong passwords in a row that lock the login.
     pub lock_at: u32,
+    /// What visitors without a certificate may write into the trail.
+    pub budget: Arc<AuditBudget>,
 }
 
 /// An attempt.
@@ -103,11 +109,13 @@ impl LogIn {
     pub async fn run(&self, login: Login) -> Result<LoggedIn, LoginError> {
         let now = self.clock.now();
         let known = self.look_up(&login).await?;
-        let hash = match &known.user {
-            Some(user) => self.logins.password(&user.id, PasswordKind::Login).await?,
-            None => None,
+        let password_is_right = match &known.user {
+            Some(user) => {
+                let hash = self.logins.password(&user.id, PasswordKind::Login).await?;
+                self.passwords.verify(login.password, hash).await?
+            }
+            None => false,
         };
-        let password_is_right = self.passwords.verify(login.password, hash).await?;
         let attempt = Attempt {
             presented: login.certificate.as_deref(),
             certificate: known.certificate.as_ref(),
@@ -203,15 +211,14 @@ impl LogIn {
                 LoginError::Refused
             }
         };
-        match user.filter(|_| reason.counts_as_wrong_password()) {
-            Some(user) => {
-                let counted = self
-                    .logins
-                    .count_wrong_password(&user.id, PasswordKind::Login, now, self.lock_at, row)
-                    .await;
-                counted.map_or_else(Into::into, |_| error)
+        match user {
+            Some(user) if reason.counts_as_wrong_password() => {
+                let (ports, wrong) = ((&*self.logins, &*self.audit), (&user.id, PasswordKind::Login));
+                let counted = wrong_password::count(ports, wrong, now, self.lock_at, row).await;
+                counted.map_or_else(Into::into, |()| error)
             }
-            None => refused(&*self.audit, row, error).await,
+            Some(_) => refused(&*self.audit, row, error).await,
+            None => refused_stranger((&*self.audit, &self.budget), reason.code(), row, error).await,
         }
     }
 }

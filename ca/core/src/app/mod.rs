@@ -3,6 +3,7 @@
 
 pub mod acquisition_code;
 pub mod answer_ocsp;
+pub mod audit_budget;
 pub mod audit_verify;
 pub mod certificates;
 pub mod customers;
@@ -19,3 +20,4 @@ pub mod revoke;
 pub mod session;
 mod token;
 mod trail;
+mod wrong_password;

@@ -10,7 +10,7 @@ use x509_cert::crl::TbsCertList;
 
 use super::{
     failure::{Failure, carries_failure},
-    journal::push_revocations,
+    journal::{push_revocations, whole_second},
     trail::{Details, event},
 };
 use crate::{
@@ -93,7 +93,7 @@ impl PublishCrl {
         let number = self.revocations.next_crl_number(issuer).await?;
         let now = self.clock.now();
         // The same cut-off as the CRL's thisUpdate, which the ledger counts by afterwards.
-        let this_update = crl_second(now);
+        let this_update = whole_second(now);
         let revoked = self.revocations.revoked(issuer, this_update).await?;
         let draft = crl::draft(&self.issuer, &self.policy, number, &revoked, current, now)?;
         let (_, audit_head) = self.audit.head().await?;
@@ -150,10 +150,6 @@ impl PublishCrl {
             der: der.to_vec(),
         })
     }
-}
-
-fn crl_second(now: jiff::Timestamp) -> jiff::Timestamp {
-    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 fn why(due: Due) -> String {

@@ -168,8 +168,8 @@ impl Reconcile {
                 report.adopted.push(record.serial.clone());
                 Ok(())
             }
-            // It moved on meanwhile; the next walk looks again if it must.
-            Err(StoreError::Conflict(Conflict::Missing)) => Ok(()),
+            // Given up meanwhile: the walk doesn't come by here again, so it is an orphan now.
+            Err(StoreError::Conflict(Conflict::Missing)) => self.keep_orphan(journaled, sight, report).await,
             Err(error) => Err(error.into()),
         }
     }

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
     failure::{Failure, carries_failure},
-    journal::push_revocations,
+    journal::{push_revocations, whole_second},
     trail::{Details, event, refused},
+    wrong_password,
 };
 use crate::{
     domain::{
@@ -26,7 +26,10 @@ use crate::{
         clock::Clock,
         password::Passwords,
         signer::Signer,
-        store::{AuditStore, CertificateStore, CustomerStore, LoginStore, RevocationStore, RevokeOutcome},
+        store::{
+            AuditStore, CertificateStore, Conflict, CustomerStore, LoginStore, RevocationStore,
+            RevokeOutcome, StoreError,
+        },
     },
 };
 
@@ -69,8 +72,8 @@ pub struct Revoke {
 pub struct MasterRevocation {
     /// The users whose certificates are to be revoked.
     pub targets: Vec<UserId>,
-    /// Why.
-    pub reason: RevocationReason,
+    /// Why: the name of one of [`MASTER_REASONS`], as it was sent.
+    pub reason: String,
     /// 確認用パスワード.
     pub confirmation: SecretString,
 }
@@ -118,8 +121,8 @@ pub enum RevokeError {
     #[error("only a contract's master user may do this")]
     NotPermitted,
     /// A reason that a master can't give.
-    #[error("the reason {} is not one that a master user can give", .0.as_str())]
-    Reason(RevocationReason),
+    #[error("the reason is not one that a master user can give")]
+    Reason,
     /// No user, or more than any plan has.
     #[error("between 1 and {MAX_TARGETS} users are revoked at once")]
     Targets,
@@ -137,7 +140,7 @@ impl RevokeError {
         match self {
             Self::Confirmation => "revoke-confirmation-password",
             Self::NotPermitted => "revoke-not-permitted",
-            Self::Reason(_) => "revoke-reason",
+            Self::Reason => "revoke-reason",
             Self::Targets => "revoke-targets",
             Self::UnknownUser => "revoke-unknown-user",
             Self::Failure(_) => "revoke-failure",
@@ -200,11 +203,11 @@ impl Revoke {
         request: MasterRevocation,
     ) -> Result<Vec<TargetResult>, RevokeError> {
         let actor = Actor::User(master.to_string());
-        let master = self.authorise(master, &actor, &request).await?;
+        let (master, reason) = self.authorise(master, &actor, &request).await?;
         let mut results = Vec::with_capacity(request.targets.len());
         for target in request.targets {
             let result = match self.judge_target(&master, &target).await? {
-                Ok(()) => self.revoke_all(&actor, &target, request.reason).await?,
+                Ok(()) => self.revoke_all(&actor, &target, reason).await?,
                 Err(refusal) => {
                     self.note_refusal(&actor, &target, refusal).await?;
                     Err(refusal)
@@ -221,7 +224,7 @@ impl Revoke {
         id: &UserId,
         actor: &Actor,
         request: &MasterRevocation,
-    ) -> Result<User, RevokeError> {
+    ) -> Result<(User, RevocationReason), RevokeError> {
         let now = self.clock.now();
         let row = |error: &RevokeError| {
             event(now, actor.clone(), "certificate.revoke-refused", id).with("why", error.code())
@@ -229,22 +232,35 @@ impl Revoke {
         let master = self.customers.user(id).await?.filter(|user| {
             user.role == Role::Master && user.state == UserState::Active && user.locked_at.is_none()
         });
-        let error = match &master {
-            None => Some(RevokeError::NotPermitted),
-            Some(_) if !MASTER_REASONS.contains(&request.reason) => Some(RevokeError::Reason(request.reason)),
-            Some(_) if !(1..=MAX_TARGETS).contains(&request.targets.len()) => Some(RevokeError::Targets),
-            Some(_) => None,
+        let reason = RevocationReason::parse(&request.reason).filter(|r| MASTER_REASONS.contains(r));
+        let judged = match (master, reason) {
+            (None, _) => Err(RevokeError::NotPermitted),
+            (Some(_), None) => Err(RevokeError::Reason),
+            _ if !(1..=MAX_TARGETS).contains(&request.targets.len()) => Err(RevokeError::Targets),
+            (Some(master), Some(reason)) => Ok((master, reason)),
         };
-        if let Some(error) = error {
-            return Err(refused(&*self.audit, row(&error), error).await);
-        }
+        let permitted = match judged {
+            Ok(permitted) => permitted,
+            Err(error) => return Err(refused(&*self.audit, row(&error), error).await),
+        };
         let hash = self.logins.password(id, PasswordKind::Confirmation).await?;
         if !self.passwords.verify(request.confirmation.clone(), hash).await? {
+            let (ports, wrong) = ((&*self.logins, &*self.audit), (id, PasswordKind::Confirmation));
             let row = row(&RevokeError::Confirmation);
-            self.logins.count_wrong_password(id, PasswordKind::Confirmation, now, self.lock_at, row).await?;
+            wrong_password::count(ports, wrong, now, self.lock_at, row).await?;
             return Err(RevokeError::Confirmation);
         }
-        master.ok_or(RevokeError::NotPermitted)
+        let accepted = event(now, actor.clone(), "user.password-accepted", id)
+            .with("kind", PasswordKind::Confirmation.as_str());
+        match self.logins.accept_password(id, PasswordKind::Confirmation, accepted).await {
+            Ok(()) => Ok(permitted),
+            // Locked or suspended while this password was verified.
+            Err(StoreError::Conflict(Conflict::Missing)) => {
+                let error = RevokeError::NotPermitted;
+                Err(refused(&*self.audit, row(&error), error).await)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn judge_target(
@@ -310,9 +326,4 @@ impl Revoke {
 
 fn is_revocable(certificate: &CertificateRecord) -> bool {
     matches!(certificate.state, CertificateState::Intended | CertificateState::Issued { .. })
-}
-
-/// Certificates, CRLs and OCSP express whole seconds; all three shall say the same.
-fn whole_second(now: Timestamp) -> Timestamp {
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

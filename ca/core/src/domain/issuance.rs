@@ -294,9 +294,9 @@ impl Issued {
         self.position
     }
 
-    /// Step 9: it is in the ledger.
-    pub(crate) fn delivered(self, _: IssuedReceipt) -> Delivered {
-        Delivered { serial: self.record.serial, der: self.der }
+    /// Step 9: it is in the ledger; `None` when it was revoked while it was being signed.
+    pub(crate) fn delivered(self, receipt: IssuedReceipt) -> Option<Delivered> {
+        (!receipt.is_revoked).then_some(Delivered { serial: self.record.serial, der: self.der })
     }
 }
 

@@ -87,6 +87,9 @@ pub enum Reason {
         /// Its serial number.
         serial: SerialNumber,
     },
+    /// Rule 12: the token isn't assigned to the user any more, or another one is.
+    #[error("the token is no longer assigned to the user")]
+    TokenNotAssigned,
     /// Rule 1: at most so many certificates per contract.
     #[error("the contract's plan has no room for another certificate")]
     Quota,
@@ -109,6 +112,7 @@ impl Reason {
             Self::OutsideHours { .. } => "policy-outside-hours",
             Self::AlreadyCertified { .. } => "policy-already-certified",
             Self::ExpiredNotRevoked { .. } => "policy-expired-not-revoked",
+            Self::TokenNotAssigned => "policy-token-not-assigned",
             Self::Quota => "policy-quota",
             Self::Assurance { .. } => "policy-assurance",
         }
@@ -269,6 +273,16 @@ pub fn bind(user: &User, device: &Device, code: CodeCheck) -> Result<Binding, Bi
         (None, CodeCheck::Right) => Ok(Binding::AcquisitionCode),
         (None, CodeCheck::NotPresented) => Err(BindingRefusal::NothingAssigned),
         (None, check) => Err(BindingRefusal::Code(check)),
+    }
+}
+
+/// Rule 12, once more when the certificate is issued: what bound the user to the token when the enrolment was opened
+/// may have been taken away since.
+pub fn is_still_bound(user: &User, device: &Device, binding: Binding) -> bool {
+    match (&user.assigned_device, binding) {
+        (Some(assigned), _) => assigned == device,
+        (None, Binding::AcquisitionCode) => true,
+        (None, Binding::AssignedSerial) => false,
     }
 }
 

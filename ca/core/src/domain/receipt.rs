@@ -8,11 +8,13 @@ pub struct IntentReceipt {
     pub audit_head: [u8; 32],
 }
 
-/// Proof that a certificate is durable. Only `ca-core` turns it into the right to hand it out.
+/// Proof that a certificate is durable. Only `ca-core` turns it into the right to hand it out, unless it is revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IssuedReceipt {
     /// The head of the audit chain after the commit.
     pub audit_head: [u8; 32],
+    /// Whether it was revoked before this commit, while it was being signed.
+    pub is_revoked: bool,
 }
 
 /// A place in the signer's journal.

@@ -115,8 +115,8 @@ pub trait LoginStore: Send + Sync {
     ) -> StoreResult<()>;
     /// A user's password hash.
     async fn password(&self, id: &UserId, kind: PasswordKind) -> StoreResult<Option<PasswordHash>>;
-    /// Counts a wrong password at the login (never at the enrolment API, rule 13); at `lock_at` wrong ones in a row
-    /// the user is locked. Returns the count.
+    /// Counts a wrong password at the portal (never at the enrolment API, rule 13), each kind by itself; at `lock_at`
+    /// wrong ones of one kind in a row the user is locked, whichever kind it was. Returns the count.
     async fn count_wrong_password(
         &self,
         id: &UserId,
@@ -125,9 +125,13 @@ pub trait LoginStore: Send + Sync {
         lock_at: u32,
         audit: AuditEvent,
     ) -> StoreResult<u32>;
-    /// Unlocks a user and forgets the wrong passwords.
+    /// Forgets the wrong passwords of this kind after a right one; `Missing` when the user was locked or suspended
+    /// meanwhile, so that of many guesses at once none counts after the one that locks.
+    async fn accept_password(&self, id: &UserId, kind: PasswordKind, audit: AuditEvent) -> StoreResult<()>;
+    /// Unlocks a user and forgets the wrong passwords of both kinds.
     async fn unlock(&self, id: &UserId, audit: AuditEvent) -> StoreResult<()>;
-    /// Opens a session after a successful login, forgets wrong passwords, confirms the certificate.
+    /// Opens a session after a successful login, forgets wrong login passwords (of the other kind nothing was proven),
+    /// confirms the certificate.
     async fn open_session(&self, session: &Session, audit: AuditEvent) -> StoreResult<()>;
     /// A session by the SHA-256 of its token.
     async fn session(&self, token_sha256: &[u8; 32]) -> StoreResult<Option<Session>>;
@@ -207,7 +211,7 @@ pub trait CertificateStore: Send + Sync {
         audit: AuditEvent,
     ) -> StoreResult<IntentReceipt>;
     /// Step 9: commits the certificate, its place in the journal and the audit row. Idempotent for the same DER; a
-    /// row that was revoked meanwhile keeps its revocation and gains the DER.
+    /// row that was revoked meanwhile keeps its revocation and gains the DER, and the receipt says so.
     async fn record_issued(
         &self,
         issuer: &IssuerId,
@@ -337,7 +341,8 @@ pub trait RevocationStore: Send + Sync {
         serials: &[SerialNumber],
         position: JournalPosition,
     ) -> StoreResult<()>;
-    /// Every revocation whose certificate had not expired at `now`, ordered by serial number: the CRL's content.
+    /// Every revocation whose certificate had not expired at `now` (it is valid up to and including its notAfter),
+    /// ordered by serial number: the CRL's content.
     async fn revoked(&self, issuer: &IssuerId, now: Timestamp) -> StoreResult<Vec<Revocation>>;
     /// What OCSP needs to know.
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus>;

@@ -1,17 +1,32 @@
 //! Faults at steps 6, 7 and 9, each persisted and not; R2, R9; what the reconciliation finds afterwards.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use ca_core::{
-    app::{enrol::certify::CertifyError, failure::Failure},
-    domain::{certificate::CertificateState, revocation::RevocationReason},
-    ports::store::{CertificateStore, RevokeOutcome},
-    testing::Fault,
+    app::{
+        enrol::certify::{CertifyEnrolment, CertifyError},
+        failure::Failure,
+        issue::Issue,
+    },
+    domain::{
+        audit::AuditEvent,
+        certificate::CertificateState,
+        ids::{EnrolmentId, IssuerId},
+        revocation::{Revocation, RevocationReason},
+    },
+    ports::{
+        signer::{JournalPosition, Journaled, JournaledSignature, Signer, SignerError},
+        store::{CertificateStore, RevocationStore, RevokeOutcome},
+    },
+    testing::{Fault, MemorySigner, MemoryStore},
 };
 use jiff::SignedDuration;
 
 use crate::{
     device::Statement,
     pki::issuer_id,
-    world::{GENERAL, World},
+    world::{GENERAL, World, clerk},
 };
 
 const SERIAL: u32 = 1_000_001;
@@ -214,4 +229,113 @@ async fn an_intent_too_old_to_be_signed_ends_with_the_repeat() {
     world.signer.refuse_certificates(false);
     let fresh = world.opened(GENERAL, SERIAL, "b").await;
     world.certified(&fresh, &token).await.expect("a certificate");
+}
+
+/// Revoked between steps 6 and 9: the certificate is in the ledger, revoked, and isn't handed out.
+#[tokio::test]
+async fn a_certificate_revoked_while_it_was_signed_is_not_handed_out() {
+    let world = World::new().await;
+    let opened = world.opened(GENERAL, SERIAL, "a").await;
+    let token = world.maker.token(&Statement::of(SERIAL));
+    let signer = RevokedMeanwhile { signer: world.signer.clone(), store: world.store.clone() };
+    let certify = CertifyEnrolment {
+        customers: world.store.clone(),
+        certificates: world.store.clone(),
+        audit: world.store.clone(),
+        clock: world.clock.clone(),
+        anchors: world.certify.anchors.clone(),
+        policy: world.certify.policy.clone(),
+        issue: Arc::new(Issue {
+            certificates: world.store.clone(),
+            audit: world.store.clone(),
+            signer: Arc::new(signer),
+            clock: world.clock.clone(),
+            rng: world.open.rng.clone(),
+            profile: Arc::new(world.authority.profile.clone()),
+        }),
+        budget: Arc::default(),
+    };
+    let certified = certify.run(World::certify_with(&opened, &token)).await;
+    assert!(matches!(certified, Err(CertifyError::Ended)), "{certified:?}");
+    assert!(world.last_row().contains("why=enrolment-ended"), "{}", world.last_row());
+    let record = world.record(&opened).await;
+    assert!(matches!(&record.state, CertificateState::Revoked { der: Some(_), .. }), "{:?}", record.state);
+    let again = world.certified(&opened, &token).await;
+    assert!(matches!(again, Err(CertifyError::Ended)), "{again:?}");
+    assert_eq!(world.signer.certificates_signed(), 1);
+    assert_eq!(world.publish.run().await.expect("a CRL").expect("due").entries, 1);
+}
+
+/// A signer during whose work the certificate's intent is revoked.
+struct RevokedMeanwhile {
+    signer: Arc<MemorySigner>,
+    store: Arc<MemoryStore>,
+}
+
+#[async_trait]
+impl Signer for RevokedMeanwhile {
+    async fn sign_certificate(
+        &self,
+        issuer: &IssuerId,
+        intent: EnrolmentId,
+        audit_head: [u8; 32],
+        tbs: Vec<u8>,
+    ) -> Result<JournaledSignature, SignerError> {
+        let signature = self.signer.sign_certificate(issuer, intent, audit_head, tbs).await?;
+        let record = self.store.certificate_of_intent(intent).await.expect("the store").expect("an intent");
+        let row = AuditEvent {
+            at: record.not_before,
+            actor: clerk(),
+            action: "certificate.revoked",
+            subject: record.serial.to_string(),
+            details: Vec::new(),
+        };
+        let reason = RevocationReason::KeyCompromise;
+        let revoked = self.store.revoke(issuer, &record.serial, reason, record.not_before, row).await;
+        assert!(matches!(revoked, Ok(RevokeOutcome::Revoked(_))), "{revoked:?}");
+        Ok(signature)
+    }
+
+    async fn sign_crl(
+        &self,
+        issuer: &IssuerId,
+        audit_head: [u8; 32],
+        tbs: Vec<u8>,
+    ) -> Result<JournaledSignature, SignerError> {
+        self.signer.sign_crl(issuer, audit_head, tbs).await
+    }
+
+    async fn sign_ocsp(&self, issuer: &IssuerId, tbs: Vec<u8>) -> Result<Vec<u8>, SignerError> {
+        self.signer.sign_ocsp(issuer, tbs).await
+    }
+
+    async fn revoke(
+        &self,
+        issuer: &IssuerId,
+        audit_head: [u8; 32],
+        revocations: Vec<Revocation>,
+    ) -> Result<JournalPosition, SignerError> {
+        self.signer.revoke(issuer, audit_head, revocations).await
+    }
+
+    async fn recorded(
+        &self,
+        issuer: &IssuerId,
+        intent: EnrolmentId,
+    ) -> Result<Option<Journaled>, SignerError> {
+        self.signer.recorded(issuer, intent).await
+    }
+
+    async fn journaled_after(
+        &self,
+        issuer: &IssuerId,
+        sequence: u64,
+        limit: u32,
+    ) -> Result<(Vec<Journaled>, u64), SignerError> {
+        self.signer.journaled_after(issuer, sequence, limit).await
+    }
+
+    async fn healthy(&self, issuer: &IssuerId) -> Result<(), SignerError> {
+        self.signer.healthy(issuer).await
+    }
 }

@@ -73,7 +73,9 @@ async fn rule_7_certificate_password_and_id_must_be_one_users() {
     }
     texts.dedup();
     assert_eq!(texts.len(), 1, "one text for all");
+    let verified = world.passwords.verified();
     let none = world.log_in.run(attempt(None, Some(GENERAL), PASSWORD)).await;
+    assert_eq!(world.passwords.verified(), verified, "strangers keep no verification busy");
     assert!(matches!(none, Err(LoginError::Certificate(Reason::NoCertificate))), "{none:?}");
     world.log_in.run(attempt(Some(&own), Some(GENERAL), PASSWORD)).await.expect("the right three");
 }
@@ -162,4 +164,66 @@ async fn a_session_ends_by_suspension_idleness_age_and_expiry() {
     assert_eq!(world.sessions.sweep().await.expect("the store"), 0, "that session is two seconds old");
     world.clock.advance(SignedDuration::from_mins(11));
     assert_eq!(world.sessions.sweep().await.expect("the store"), 1);
+}
+
+/// Certificate, account and clock are asked at every request of a live session: whatever ends the right to act ends the
+/// session, once, with its reason in the trail.
+#[tokio::test]
+async fn whatever_ends_the_right_to_act_ends_the_live_session() {
+    use UserState::{Removed, Suspended};
+    type Act = for<'w> fn(&'w World) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'w>>;
+    let cases: [(Reason, Act); 6] = [
+        (Reason::AccountClosed, |w| Box::pin(async { set_state(w, Suspended).await })),
+        (Reason::AccountClosed, |w| Box::pin(async { set_state(w, Removed).await })),
+        (Reason::Locked, |w| {
+            Box::pin(async {
+                for _ in 0..3 {
+                    let der = w.store.certificates_of(&user(GENERAL)).await.expect("the store").remove(0);
+                    let der = der.der().expect("a certificate").to_vec();
+                    w.logged_in(&der, "not my password").await.expect_err("wrong");
+                }
+            })
+        }),
+        (Reason::Revoked, |w| Box::pin(w.revoke_user(GENERAL, RevocationReason::KeyCompromise))),
+        (Reason::Revoked, |w| Box::pin(w.revoke_user(GENERAL, RevocationReason::Superseded))),
+        (Reason::Expired, |w| Box::pin(async { w.clock.advance(SignedDuration::from_secs(2)) })),
+    ];
+    for (reason, act) in cases {
+        let world = World::new().await;
+        let der = enrolled(&world, GENERAL, 1_000_001).await;
+        if reason == Reason::Expired {
+            world.clock.set(at("2027-11-24T23:59:58+09:00"));
+        }
+        let session = world.logged_in(&der, PASSWORD).await.expect("a session");
+        let token = session.session_token.expose_secret();
+        world.sessions.run(token, Some(&der)).await.expect("it lives");
+        act(&world).await;
+        let ended = world.sessions.run(token, Some(&der)).await;
+        assert!(
+            matches!(ended, Err(SessionError::Ended(Ended::NoLongerGood(found))) if found == reason),
+            "{reason:?}: {ended:?}"
+        );
+        assert!(world.last_row().contains(reason.code()), "{}", world.last_row());
+        let gone = world.sessions.run(token, Some(&der)).await;
+        assert!(matches!(gone, Err(SessionError::Unknown)), "{reason:?}: {gone:?}");
+    }
+}
+
+async fn set_state(world: &World, state: UserState) {
+    world.customers.set_state(clerk(), &user(GENERAL), state).await.expect("the state");
+}
+
+/// Strangers without a certificate can fill neither the trail nor the disk.
+#[tokio::test]
+async fn visitors_without_a_certificate_write_so_many_rows_a_minute() {
+    let world = World::new().await;
+    let stranger = || Login { certificate: None, login_id: None, password: PASSWORD.to_owned().into() };
+    for _ in 0..100 {
+        world.log_in.run(stranger()).await.expect_err("no certificate");
+    }
+    assert_eq!(world.rows("login.refused"), 60);
+    world.clock.advance(SignedDuration::from_mins(1));
+    world.log_in.run(stranger()).await.expect_err("no certificate");
+    assert_eq!(world.rows("login.refused"), 61);
+    assert!(world.last_row().contains("unwritten_before=40"), "{}", world.last_row());
 }

@@ -1,15 +1,27 @@
 //! Step 1: authentication, binding, hours, one per user, repeats.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use ca_core::{
-    app::enrol::open::OpenError,
-    domain::{policy::Reason, user::Role},
-    ports::store::CustomerStore,
+    app::enrol::{
+        certify::CertifyError,
+        open::{OpenEnrolment, OpenError},
+    },
+    domain::{
+        policy::Reason,
+        user::{PasswordHash, Role},
+    },
+    ports::{
+        password::{Passwords, PasswordsBusy},
+        store::CustomerStore,
+    },
 };
 use jiff::SignedDuration;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    device::Statement,
+    device::{Statement, device},
     world::{GENERAL, World, at, clerk, user},
 };
 
@@ -203,4 +215,110 @@ async fn fifty_parallel_repeats_open_one_enrolment_with_one_code() {
     }
     assert_eq!(seen.len(), 1);
     assert_eq!(world.rows("enrolment.opened"), 1);
+}
+
+/// Rule 13: what throttles attempts in a row throttles attempts at once.
+#[tokio::test]
+async fn rule_13_many_guesses_at_once_are_no_more_than_in_a_row() {
+    let world = World::new().await;
+    let together = Arc::new(VerifiedTogether(tokio::sync::Barrier::new(20)));
+    let use_case = Arc::new(OpenEnrolment {
+        customers: world.store.clone(),
+        logins: world.store.clone(),
+        certificates: world.store.clone(),
+        audit: world.store.clone(),
+        passwords: together,
+        clock: world.clock.clone(),
+        rng: world.open.rng.clone(),
+        throttles: world.open.throttles.clone(),
+        budget: world.open.budget.clone(),
+        policy: world.open.policy.clone(),
+        bearer_key: world.open.bearer_key.clone(),
+        challenge_lifetime: world.open.challenge_lifetime,
+    });
+    let mut tasks = tokio::task::JoinSet::new();
+    for guess in 0..20 {
+        let use_case = use_case.clone();
+        let open = World::asked(GENERAL, 1_000_001, &guess.to_string());
+        tasks.spawn(async move { use_case.run(open).await.err() });
+    }
+    let looked_at =
+        tasks.join_all().await.into_iter().filter(|e| matches!(e, Some(OpenError::Authentication))).count();
+    assert_eq!(looked_at, 4, "three that cost nothing, and the one that costs");
+}
+
+/// Finds every password wrong, all of them at the same moment.
+struct VerifiedTogether(tokio::sync::Barrier);
+
+#[async_trait]
+impl Passwords for VerifiedTogether {
+    async fn hash(&self, _: SecretString) -> Result<PasswordHash, PasswordsBusy> {
+        Err(PasswordsBusy)
+    }
+
+    async fn verify(&self, _: SecretString, _: Option<PasswordHash>) -> Result<bool, PasswordsBusy> {
+        self.0.wait().await;
+        Ok(false)
+    }
+}
+
+/// Rule 12, Binding: who knows ID and password without token or code learns nothing, not even that the password is
+/// right: text, status and throttling are those of a wrong one.
+#[tokio::test]
+async fn rule_12_a_right_password_without_binding_looks_like_a_wrong_one() {
+    let world = World::new().await;
+    world.register("hokkai-02", Role::General, None).await;
+    world.opened(GENERAL, 1_000_001, "of-another").await;
+    let code = world.issue_code("hokkai-02").await;
+    for idempotency_key in ["a", "of-another", "b", "of-another"] {
+        let error = world.opening_fails(World::asked("hokkai-02", 1_000_002, idempotency_key)).await;
+        assert!(matches!(error, OpenError::Authentication), "{idempotency_key}: {error:?}");
+    }
+    let mut open = World::asked("hokkai-02", 1_000_002, "c");
+    open.acquisition_code = Some(code.clone());
+    let error = world.opening_fails(open).await;
+    let OpenError::Throttled { retry_at } = error else { panic!("{error:?}") };
+    world.clock.set(retry_at);
+    let mut open = World::asked("hokkai-02", 1_000_002, "c");
+    open.acquisition_code = Some(code);
+    world.open.run(open).await.expect("none of it burnt the code");
+}
+
+/// Rule 12: an assignment that was taken away, or given to another token, binds no more, also not an enrolment that was
+/// opened while it stood.
+#[tokio::test]
+async fn rule_12_an_assignment_that_was_taken_away_binds_no_more() {
+    for other in [None, Some(1_000_007)] {
+        let world = World::new().await;
+        let opened = world.opened(GENERAL, 1_000_001, "a").await;
+        let other = other.map(device);
+        world.customers.assign_device(clerk(), &user(GENERAL), other.as_ref()).await.expect("changed");
+        let token = world.maker.token(&Statement::of(1_000_001));
+        let error = world.certified(&opened, &token).await.expect_err("not the user's token any more");
+        assert!(matches!(error, CertifyError::Policy(Reason::TokenNotAssigned)), "{error:?}");
+        assert!(world.last_row().contains("policy-token-not-assigned"), "{}", world.last_row());
+        let error = world.opening_fails(World::asked(GENERAL, 1_000_001, "a")).await;
+        assert!(matches!(error, OpenError::Authentication), "{error:?}");
+        assert_eq!(world.signer.certificates_signed(), 0);
+
+        let again = Some(device(1_000_001));
+        world.customers.assign_device(clerk(), &user(GENERAL), again.as_ref()).await.expect("assigned");
+        world.certified(&opened, &token).await.expect("the bank thought better of it");
+    }
+}
+
+#[tokio::test]
+async fn texts_that_are_no_id_are_throttled_by_their_source() {
+    let world = World::new().await;
+    for attempt in 0..4 {
+        let open = World::asked(&format!("{attempt} {}", "long".repeat(1000)), 1_000_001, "a");
+        assert!(matches!(world.opening_fails(open).await, OpenError::Authentication));
+    }
+    let error = world.opening_fails(World::asked("NOT AN ID", 1_000_001, "a")).await;
+    assert!(matches!(error, OpenError::Throttled { .. }), "{error:?}");
+    for _ in 0..100 {
+        world.opening_fails(World::asked("NOT AN ID", 1_000_001, "a")).await;
+    }
+    let refused = world.rows("enrolment.refused");
+    assert_eq!(refused, 4 + 60, "the trail takes so many rows a minute of the throttled");
 }

@@ -1,11 +1,15 @@
 //! 失効: who may revoke what, and that nothing is ever un-revoked.
 
 use ca_core::{
-    app::revoke::{MASTER_REASONS, MasterRevocation, RevokeError, TargetRefusal},
+    app::{
+        revoke::{MASTER_REASONS, MasterRevocation, RevokeError, TargetRefusal},
+        session::{Ended, SessionError},
+    },
     domain::{
         certificate::CertificateState,
         contract::Plan,
         ids::{ContractNumber, SerialNumber},
+        login::Reason,
         revocation::RevocationReason,
         user::Role,
     },
@@ -13,16 +17,17 @@ use ca_core::{
     testing::Fault,
 };
 use jiff::SignedDuration;
+use secrecy::ExposeSecret;
 
 use crate::{
     pki::issuer_id,
-    world::{CONFIRMATION, GENERAL, MASTER, World, clerk, user},
+    world::{CONFIRMATION, GENERAL, MASTER, PASSWORD, World, clerk, user},
 };
 
 fn request(targets: &[&str]) -> MasterRevocation {
     MasterRevocation {
         targets: targets.iter().map(|id| user(id)).collect(),
-        reason: RevocationReason::KeyCompromise,
+        reason: RevocationReason::KeyCompromise.as_str().to_owned(),
         confirmation: CONFIRMATION.to_owned().into(),
     }
 }
@@ -86,6 +91,59 @@ async fn rule_10_without_the_confirmation_password_nothing_is_revoked() {
     assert!(matches!(error, Err(RevokeError::NotPermitted)), "{error:?}");
     assert_eq!(world.rows("certificate.revoked"), 0);
     assert_eq!(world.rows("certificate.revoke-refused"), 4);
+    assert_eq!(world.rows("user.locked"), 1);
+}
+
+/// Guessing the confirmation password with token and login password at hand: a login in between buys no more guesses,
+/// and the lock ends the session.
+#[tokio::test]
+async fn a_login_does_not_forget_wrong_confirmation_passwords_nor_the_other_way_round() {
+    let world = World::new().await;
+    let der = world.enrol(MASTER, 1_000_000).await.der().expect("a certificate").to_vec();
+    world.enrol(GENERAL, 1_000_001).await;
+    let guess = || async {
+        let wrong =
+            MasterRevocation { confirmation: "the wrong one".to_owned().into(), ..request(&[GENERAL]) };
+        world.revoke.by_master(&user(MASTER), wrong).await.expect_err("wrong")
+    };
+    let locked = || async {
+        world.store.user(&user(MASTER)).await.expect("the store").expect("a user").locked_at.is_some()
+    };
+
+    // A right one of each kind forgets its own wrong ones ...
+    for _ in 0..3 {
+        guess().await;
+        guess().await;
+        world.logged_in(&der, "not my password").await.expect_err("wrong");
+        world.logged_in(&der, "not my password").await.expect_err("wrong");
+        world.revoke.by_master(&user(MASTER), request(&["hokkai-09"])).await.expect("accepted");
+        world.logged_in(&der, PASSWORD).await.expect("a session");
+    }
+    assert!(!locked().await);
+    // ... and not the other's.
+    let mut session = world.logged_in(&der, PASSWORD).await.expect("a session");
+    for _ in 0..2 {
+        guess().await;
+        session = world.logged_in(&der, PASSWORD).await.expect("a session");
+    }
+    guess().await;
+    assert!(locked().await, "the third in a row, with logins in between");
+    assert_eq!(world.rows("user.locked"), 1);
+    let ended = world.sessions.run(session.session_token.expose_secret(), Some(&der)).await;
+    assert!(
+        matches!(ended, Err(SessionError::Ended(Ended::NoLongerGood(Reason::Locked)))),
+        "the lock ends the session: {ended:?}"
+    );
+    let right = world.revoke.by_master(&user(MASTER), request(&[GENERAL])).await;
+    assert!(matches!(right, Err(RevokeError::NotPermitted)), "{right:?}");
+
+    world.customers.unlock(clerk(), &user(MASTER)).await.expect("unlocked");
+    for _ in 0..2 {
+        world.logged_in(&der, "not my password").await.expect_err("wrong");
+        world.revoke.by_master(&user(MASTER), request(&["hokkai-09"])).await.expect("accepted");
+    }
+    world.logged_in(&der, "not my password").await.expect_err("wrong");
+    assert!(locked().await, "confirmations forget no wrong login password");
 }
 
 #[tokio::test]
@@ -94,10 +152,13 @@ async fn general_users_revoke_nobody_and_masters_give_only_their_reasons() {
     world.enrol(GENERAL, 1_000_001).await;
     let error = world.revoke.by_master(&user(GENERAL), request(&[GENERAL])).await;
     assert!(matches!(error, Err(RevokeError::NotPermitted)), "{error:?}");
-    for reason in RevocationReason::ALL.into_iter().filter(|reason| !MASTER_REASONS.contains(reason)) {
-        let error =
-            world.revoke.by_master(&user(MASTER), MasterRevocation { reason, ..request(&[GENERAL]) }).await;
-        assert!(matches!(error, Err(RevokeError::Reason(found)) if found == reason), "{error:?}");
+    let not_theirs = RevocationReason::ALL.into_iter().filter(|reason| !MASTER_REASONS.contains(reason));
+    let unknown = ["", "7", "(7)", "certificateHold", "removeFromCRL", "KeyCompromise"];
+    for reason in not_theirs.map(RevocationReason::as_str).chain(unknown) {
+        let request = MasterRevocation { reason: reason.to_owned(), ..request(&[GENERAL]) };
+        let error = world.revoke.by_master(&user(MASTER), request).await;
+        assert!(matches!(error, Err(RevokeError::Reason)), "{reason:?}: {error:?}");
+        assert!(world.last_row().ends_with("why=revoke-reason"), "{}", world.last_row());
     }
     let error = world.revoke.by_master(&user(MASTER), request(&[])).await;
     assert!(matches!(error, Err(RevokeError::Targets)), "{error:?}");

@@ -103,6 +103,7 @@ impl Backstage {
             certificates: self.store.clone(),
             audit: self.store.clone(),
             clock: self.clock.clone(),
+            budget: Arc::default(),
         }
     }
 
@@ -210,6 +211,7 @@ impl World {
             clock: clock.clone(),
             rng: rng.clone(),
             throttles: Arc::new(Throttles::new(ThrottlePolicy::default(), ThrottlePolicy::default())),
+            budget: Arc::default(),
             policy: policy.clone(),
             bearer_key: BearerKey::generate(&*rng),
             challenge_lifetime: SignedDuration::from_mins(15),
@@ -222,6 +224,7 @@ impl World {
             anchors: Arc::new(maker.anchors()),
             policy,
             issue,
+            budget: Arc::default(),
         };
         let customers = Customers {
             customers: store.clone(),
@@ -241,6 +244,7 @@ impl World {
             rng,
             issuer: issuer_id(),
             lock_at: 3,
+            budget: Arc::default(),
         };
         let backstage = Backstage { store, signer, clock, passwords };
         Self {

@@ -73,11 +73,11 @@ pub(super) async fn execute(
 ) -> Response {
     let t = logged_in.visitor.language.catalogue();
     match check(&logged_in, &fields) {
-        Check::NotPermitted => return not_permitted(&portal, &logged_in),
         Check::Forged => {
             return list(&portal, &logged_in, StatusCode::FORBIDDEN, Some(t.form_expired)).await;
         }
-        Check::Fine => {}
+        // Who may not is refused below, where the refusal is written down.
+        Check::Fine | Check::NotPermitted => {}
     }
     let confirmation: SecretString = fields
         .iter_mut()
@@ -85,10 +85,9 @@ pub(super) async fn execute(
         .map(|(_, value)| std::mem::take(value))
         .unwrap_or_default()
         .into();
-    let reason = field(&fields, "reason").and_then(RevocationReason::parse);
     let request = MasterRevocation {
         targets: targets(&fields),
-        reason: reason.unwrap_or(RevocationReason::Unspecified),
+        reason: field(&fields, "reason").unwrap_or(RevocationReason::Unspecified.as_str()).to_owned(),
         confirmation,
     };
     // On its own task: a connection that breaks off doesn't stop half-way through the list.
@@ -136,9 +135,7 @@ async fn failed(portal: &Arc<Portal>, logged_in: &LoggedIn, fields: &Fields, err
         RevokeError::Targets | RevokeError::UnknownUser => {
             list(portal, logged_in, StatusCode::BAD_REQUEST, Some(t.choose_someone)).await
         }
-        RevokeError::Reason(_) => {
-            list(portal, logged_in, StatusCode::BAD_REQUEST, Some(t.form_expired)).await
-        }
+        RevokeError::Reason => list(portal, logged_in, StatusCode::BAD_REQUEST, Some(t.form_expired)).await,
         RevokeError::NotPermitted => not_permitted(portal, logged_in),
         RevokeError::Failure(failure) => unavailable_here("a revocation", &failure, portal, logged_in),
     }
@@ -146,17 +143,19 @@ async fn failed(portal: &Arc<Portal>, logged_in: &LoggedIn, fields: &Fields, err
 
 enum Check {
     Fine,
+    /// A master's browser sent it, but not from a page of this session.
     Forged,
     NotPermitted,
 }
 
+/// The role comes first: what a forged form is answered with shows the contract's users.
 fn check(logged_in: &LoggedIn, fields: &Fields) -> Check {
-    if !logged_in.active.csrf_matches(field(fields, "csrf").unwrap_or_default()) {
-        Check::Forged
-    } else if logged_in.is_master() {
+    if !logged_in.is_master() {
+        Check::NotPermitted
+    } else if logged_in.active.csrf_matches(field(fields, "csrf").unwrap_or_default()) {
         Check::Fine
     } else {
-        Check::NotPermitted
+        Check::Forged
     }
 }
 

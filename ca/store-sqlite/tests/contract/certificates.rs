@@ -110,8 +110,17 @@ pub(crate) async fn issuing_is_idempotent_for_the_same_bytes(store: impl Ledger)
     let state =
         || async { store.certificate(&issuer(), &serial(2)).await.expect("a query").expect("a row").state };
     assert_eq!(state().await, revoked(None));
-    complete(&store, 2).await.expect("the signature came after all");
+    let stored = |n| {
+        let (store, row) = (&store, event("certificate.issued"));
+        async move {
+            let stored = store.record_issued(&issuer(), &serial(n), &der(n), position(n), at(10), row).await;
+            stored.expect("in the ledger")
+        }
+    };
+    assert!(stored(2).await.is_revoked, "the signature came after all");
     assert_eq!(state().await, revoked(Some(der(2))), "and changes nothing of the revocation");
+    assert!(stored(2).await.is_revoked, "also for a repeat");
+    assert!(!stored(1).await.is_revoked);
 }
 
 pub(crate) async fn an_abandoned_intent_frees_everything(store: impl Ledger) {

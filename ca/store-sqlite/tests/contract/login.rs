@@ -68,6 +68,37 @@ pub(crate) async fn wrong_passwords_lock_and_the_branch_unlocks(store: impl Ledg
     assert_eq!(wrong(1, PasswordKind::Login, 7).await.expect("counted"), 1, "a login forgets");
 }
 
+pub(crate) async fn a_right_password_forgets_only_wrong_ones_of_its_kind(store: impl Ledger) {
+    customers(&store, 1).await;
+    issue(&store, 1).await;
+    let wrong = |kind| {
+        let store = &store;
+        async move {
+            let counted = store.count_wrong_password(&user_id(1), kind, at(1), 5, event("login.wrong")).await;
+            counted.expect("counted")
+        }
+    };
+    let accept = |n| {
+        let store = &store;
+        async move { store.accept_password(&user_id(n), PasswordKind::Confirmation, event("accepted")).await }
+    };
+    assert_eq!((wrong(PasswordKind::Login).await, wrong(PasswordKind::Confirmation).await), (1, 1));
+    store.open_session(&session(1, 1, 6), event("login")).await.expect("a session");
+    assert_eq!((wrong(PasswordKind::Login).await, wrong(PasswordKind::Confirmation).await), (1, 2));
+    accept(1).await.expect("accepted");
+    assert_eq!((wrong(PasswordKind::Login).await, wrong(PasswordKind::Confirmation).await), (2, 1));
+    refused(accept(8).await, Conflict::Missing);
+    for state in [UserState::Suspended, UserState::Active] {
+        store.set_user_state(&user_id(1), state, event("user.state")).await.expect("set");
+        assert_eq!(accept(1).await.is_ok(), state == UserState::Active, "{state:?}");
+    }
+    for _ in 0..5 {
+        wrong(PasswordKind::Confirmation).await;
+    }
+    refused(accept(1).await, Conflict::Missing);
+    assert_eq!(verified_actions(&store).await.iter().filter(|action| *action == "accepted").count(), 2);
+}
+
 /// Rule 7: a session needs the user's own certificate that stands, and a user who may act.
 pub(crate) async fn a_session_needs_a_standing_certificate(store: impl Ledger) {
     customers(&store, 2).await;

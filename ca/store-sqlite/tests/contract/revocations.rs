@@ -121,7 +121,15 @@ pub(crate) async fn a_crl_holds_what_has_not_expired(store: impl Ledger) {
         }
     };
     assert_eq!(revoked(99).await, [serial(1), serial(2), serial(3)], "by serial number");
-    assert_eq!(revoked(100).await, [serial(1), serial(3)]);
+    assert_eq!(revoked(100).await, [serial(1), serial(2), serial(3)], "its last second (RFC 5280, 4.1.2.5)");
+    assert_eq!(revoked(101).await, [serial(1), serial(3)]);
+    let at_the_last_second =
+        PublishedCrl { number: 1, this_update: at(100), next_update: at(1000), entries: 3, der: vec![1] };
+    store.publish_crl(&issuer(), &at_the_last_second, event("crl.published")).await.expect("published");
+    assert_eq!(store.revoked_since_crl(&issuer()).await.expect("a query"), 0, "counted alike");
+    let short = PublishedCrl { number: 2, entries: 2, ..at_the_last_second };
+    store.publish_crl(&issuer(), &short, event("crl.published")).await.expect("published");
+    assert_eq!(store.revoked_since_crl(&issuer()).await.expect("a query"), 1);
 }
 
 pub(crate) async fn crl_numbers_rise(store: impl Ledger) {

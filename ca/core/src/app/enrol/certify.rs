@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     app::{
+        audit_budget::{AuditBudget, refused_stranger},
         failure::{Failure, carries_failure},
         issue::{Approved, Issue, IssueError},
         trail::{Details, event, refused},
@@ -26,7 +27,7 @@ use crate::{
         enrolment::{Enrolment, EnrolmentState},
         ids::{EnrolmentId, IdempotencyKey},
         issuance::{Delivered, DraftError},
-        policy::{Applicant, Decision, IssuancePolicy, Reason, decide},
+        policy::{Applicant, Decision, IssuancePolicy, Reason, decide, is_still_bound},
         user::User,
         validity::ValidityError,
     },
@@ -52,6 +53,8 @@ pub struct CertifyEnrolment {
     pub policy: Arc<IssuancePolicy>,
     /// Steps 4 to 9.
     pub issue: Arc<Issue>,
+    /// What requests without a bearer may write into the trail.
+    pub budget: Arc<AuditBudget>,
 }
 
 /// The command.
@@ -155,7 +158,7 @@ impl CertifyEnrolment {
             Err(error) => {
                 let row = event(self.clock.now(), Actor::System, "certification.refused", certify.enrolment)
                     .with("why", error.code());
-                return Err(refused(&*self.audit, row, error).await);
+                return Err(self.refuse_stranger(row, error).await);
             }
         };
         if enrolment.state != EnrolmentState::Challenged {
@@ -171,6 +174,16 @@ impl CertifyEnrolment {
         match judgement {
             Judgement::Approved(approval) => self.issue(&certify, &enrolment, &approval, now).await,
             Judgement::Final(refusal) => self.refuse(&certify, &enrolment, refusal, now).await,
+        }
+    }
+
+    /// Without the bearer anyone may have sent it; with it, the enrolment's owner did.
+    async fn refuse_stranger(&self, row: AuditEvent, error: CertifyError) -> CertifyError {
+        match error {
+            CertifyError::Bearer => {
+                refused_stranger((&*self.audit, &self.budget), "certify-bearer", row, error).await
+            }
+            error => refused(&*self.audit, row, error).await,
         }
     }
 
@@ -211,6 +224,9 @@ impl CertifyEnrolment {
         };
         let user = self.customers.user(&enrolment.user).await?;
         let user = user.ok_or_else(|| Failure::defect("an enrolment without user"))?;
+        if !is_still_bound(&user, &enrolment.device, enrolment.binding) {
+            return Err(CertifyError::Policy(Reason::TokenNotAssigned));
+        }
         let contract = self.customers.contract(&user.contract).await?;
         let contract = contract.ok_or_else(|| Failure::defect("a user without contract"))?;
         match self.decide(&user, &contract, &attested, now).await? {
@@ -356,6 +372,7 @@ fn is_final(reason: &Reason) -> bool {
         | Reason::UserLocked
         | Reason::OtherContract
         | Reason::OutsideHours { .. }
+        | Reason::TokenNotAssigned
         | Reason::Quota => false,
     }
 }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::bearer::is_bearer_of;
 use crate::{
     app::{
+        audit_budget::{AuditBudget, refused_stranger},
         failure::{Failure, carries_failure},
         trail::{Details, event, refused},
     },
@@ -31,6 +32,8 @@ pub struct ConfirmEnrolment {
     pub audit: Arc<dyn AuditStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What requests without a bearer may write into the trail.
+    pub budget: Arc<AuditBudget>,
 }
 
 /// The command.
@@ -94,7 +97,12 @@ impl ConfirmEnrolment {
             Err(error) => {
                 let row = event(self.clock.now(), Actor::System, "confirmation.refused", confirm.enrolment)
                     .with("why", error.code());
-                Err(refused(&*self.audit, row, error).await)
+                Err(match error {
+                    ConfirmError::Bearer => {
+                        refused_stranger((&*self.audit, &self.budget), "confirm-bearer", row, error).await
+                    }
+                    error => refused(&*self.audit, row, error).await,
+                })
             }
         }
     }

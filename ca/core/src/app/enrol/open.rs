@@ -15,6 +15,7 @@ use super::{
 use crate::{
     app::{
         acquisition_code,
+        audit_budget::{AuditBudget, refused_stranger},
         failure::{Failure, carries_failure},
         trail::{Details, event, foreign, refused},
     },
@@ -28,7 +29,7 @@ use crate::{
         ids::{EnrolmentId, IdempotencyKey, UserId},
         policy::{
             Applicant, BindingRefusal, CodeCheck, Decision, IssuancePolicy, Reason, bind, check_code,
-            may_open,
+            is_still_bound, may_open,
         },
         user::{PasswordKind, User},
     },
@@ -60,6 +61,8 @@ pub struct OpenEnrolment {
     pub rng: Arc<dyn Rng>,
     /// Failures so far (rule 13).
     pub throttles: Arc<Throttles>,
+    /// What throttled requests may write into the trail.
+    pub budget: Arc<AuditBudget>,
     /// The rules of issuance.
     pub policy: Arc<IssuancePolicy>,
     /// Makes bearers.
@@ -158,25 +161,42 @@ impl OpenEnrolment {
     /// [`OpenError`]; each leaves an audit row.
     pub async fn run(&self, open: Open) -> Result<Opened, OpenError> {
         let now = self.clock.now();
-        if let Some(retry_at) = self.throttles.blocked_until(&open.user_id, &open.source, now) {
-            return Err(self.refuse(&open, "throttled", OpenError::Throttled { retry_at }, now).await);
-        }
-        let known = self.authenticate(&open, now).await?;
+        let id = UserId::parse(&open.user_id).ok();
+        self.check_throttle(&open, id.as_ref(), now).await?;
+        let known = self.authenticate(&open, id.as_ref(), now).await?;
         // Read after the acquisition code: a repeat that finds its code consumed finds the enrolment too.
         let existing = self.certificates.enrolment_by_key(&open.idempotency_key).await?;
         match judge(existing.as_ref(), &known.user.id, &open.device) {
             Repeat::KeyReused => {
+                // Who isn't bound to the token isn't told by this answer that the password is right.
+                self.bind(&open, &known).await?;
                 Err(self.refuse(&open, "idempotency-key-reused", OpenError::IdempotencyKey, now).await)
             }
-            Repeat::Of(enrolment) => self.resume(&open, enrolment.clone(), now).await,
+            Repeat::Of(enrolment) => self.resume(&open, &known.user, enrolment.clone(), now).await,
             Repeat::First => self.begin(&open, &known).await,
         }
     }
 
+    /// Rule 13. Nothing is known of who is asking, so the trail takes only so many rows of it.
+    async fn check_throttle(
+        &self,
+        open: &Open,
+        id: Option<&UserId>,
+        now: Timestamp,
+    ) -> Result<(), OpenError> {
+        let Some(retry_at) = self.throttles.blocked_until(id, &open.source, now) else { return Ok(()) };
+        let (ports, row) = ((&*self.audit, &*self.budget), refusal_row(open, "throttled", now));
+        Err(refused_stranger(ports, "throttled", row, OpenError::Throttled { retry_at }).await)
+    }
+
     /// One password is verified whether the user exists or not, and one row is written when it is wrong.
-    async fn authenticate(&self, open: &Open, now: Timestamp) -> Result<Authenticated, OpenError> {
-        let id = UserId::parse(&open.user_id).ok();
-        let (user, hash, code) = match &id {
+    async fn authenticate(
+        &self,
+        open: &Open,
+        id: Option<&UserId>,
+        now: Timestamp,
+    ) -> Result<Authenticated, OpenError> {
+        let (user, hash, code) = match id {
             Some(id) => (
                 self.customers.user(id).await?,
                 self.logins.password(id, PasswordKind::Login).await?,
@@ -185,15 +205,17 @@ impl OpenEnrolment {
             None => (None, None, None),
         };
         let is_right = self.passwords.verify(open.password.clone(), hash).await?;
+        // Others may have failed while this password was verified: many guesses at once are no more than in a row.
+        self.check_throttle(open, id, now).await?;
         match user.filter(|_| is_right) {
             Some(user) => Ok(Authenticated { user, code, now }),
-            None => Err(self.fail(open, id.as_ref(), "wrong-password", now).await),
+            None => Err(self.fail(open, id, "wrong-password", now).await),
         }
     }
 
     /// A failure that throttles and takes an attempt from the acquisition code, but never touches the login (rule 13).
     async fn fail(&self, open: &Open, id: Option<&UserId>, why: &'static str, now: Timestamp) -> OpenError {
-        self.throttles.failed(&open.user_id, &open.source, now);
+        self.throttles.failed(id, &open.source, now);
         let row = refusal_row(open, why, now);
         let written = match id {
             Some(id) => self.customers.spend_code_attempt(id, row).await,
@@ -205,7 +227,7 @@ impl OpenEnrolment {
     async fn begin(&self, open: &Open, known: &Authenticated) -> Result<Opened, OpenError> {
         let now = known.now;
         let (binding, code) = self.bind(open, known).await?;
-        self.throttles.succeeded(&open.user_id);
+        self.throttles.succeeded(&known.user.id);
         self.check_policy(open, &known.user, now).await?;
 
         let id = EnrolmentId(uuid::Builder::from_random_bytes(self.rng.bytes()).into_uuid());
@@ -225,7 +247,7 @@ impl OpenEnrolment {
         let row = row(open, "enrolment.opened", now).with("enrolment", id).with("binding", binding.as_str());
         match self.certificates.open_enrolment(&enrolment, code, row).await {
             Ok(opened) if opened.id == id => self.answer(open, opened, None, true),
-            Ok(earlier) => self.resume(open, earlier, now).await,
+            Ok(earlier) => self.resume(open, &known.user, earlier, now).await,
             Err(StoreError::Conflict(Conflict::Code)) => {
                 Err(self.fail(open, Some(&known.user.id), "binding-code-used", now).await)
             }
@@ -251,8 +273,10 @@ impl OpenEnrolment {
         match bind(&known.user, &open.device, check) {
             Ok(Binding::AssignedSerial) => Ok((Binding::AssignedSerial, None)),
             Ok(Binding::AcquisitionCode) => Ok((Binding::AcquisitionCode, presented.flatten())),
-            // Nothing was guessed: the owner of a right password is told no more, but isn't throttled for it.
+            // No code was guessed, so none is burnt. It throttles all the same, or its absence would tell that the
+            // password is right.
             Err(refusal @ BindingRefusal::NothingAssigned) => {
+                self.throttles.failed(Some(&known.user.id), &open.source, known.now);
                 Err(self.refuse(open, refusal.code(), OpenError::Authentication, known.now).await)
             }
             Err(refusal) => Err(self.fail(open, Some(&known.user.id), refusal.code(), known.now).await),
@@ -280,9 +304,17 @@ impl OpenEnrolment {
         }
     }
 
-    async fn resume(&self, open: &Open, enrolment: Enrolment, now: Timestamp) -> Result<Opened, OpenError> {
-        self.throttles.succeeded(&open.user_id);
+    async fn resume(
+        &self,
+        open: &Open,
+        user: &User,
+        enrolment: Enrolment,
+        now: Timestamp,
+    ) -> Result<Opened, OpenError> {
         let certified = match &enrolment.state {
+            EnrolmentState::Challenged if !is_still_bound(user, &enrolment.device, enrolment.binding) => {
+                return Err(self.fail(open, Some(&user.id), "binding-withdrawn", now).await);
+            }
             EnrolmentState::Challenged => None,
             EnrolmentState::Refused { code, detail } => {
                 let refusal = Refusal { code: code.clone(), detail: detail.clone() };
@@ -300,6 +332,7 @@ impl OpenEnrolment {
                 }
             }
         };
+        self.throttles.succeeded(&user.id);
         let enrolment = self.with_live_bearer(open, enrolment, now).await?;
         self.answer(open, enrolment, certified, false)
     }

@@ -83,7 +83,8 @@ fn what_is_ordered_is_what_is_issued() {
     assert_eq!(recorded.audit_head(), RECEIPT.audit_head);
     let issued = bench.issued();
     assert_eq!(issued.position(), POSITION);
-    let delivered = issued.delivered(IssuedReceipt { audit_head: [5; 32] });
+    let delivered =
+        issued.delivered(IssuedReceipt { audit_head: [5; 32], is_revoked: false }).expect("it stands");
     assert_eq!(*delivered.serial(), bench.serial);
 }
 

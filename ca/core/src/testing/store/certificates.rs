@@ -85,6 +85,7 @@ impl CertificateStore for MemoryStore {
     ) -> StoreResult<IssuedReceipt> {
         self.commit("record_issued", |state| {
             let row = state.certificate_mut(issuer, serial).ok_or(conflict(Conflict::Missing))?;
+            let is_revoked = matches!(row.record.state, CertificateState::Revoked { .. });
             match &mut row.record.state {
                 CertificateState::Intended => {
                     row.record.state = CertificateState::Issued { der: der.to_vec(), at, confirmed_at: None };
@@ -94,14 +95,14 @@ impl CertificateStore for MemoryStore {
                 | CertificateState::Revoked { der: Some(known), .. }
                     if known == der =>
                 {
-                    return Ok(IssuedReceipt { audit_head: state.head().1 });
+                    return Ok(IssuedReceipt { audit_head: state.head().1, is_revoked });
                 }
                 CertificateState::Issued { .. }
                 | CertificateState::Revoked { .. }
                 | CertificateState::Abandoned => return Err(conflict(Conflict::Missing)),
             }
             row.position = Some(position);
-            Ok(IssuedReceipt { audit_head: state.append(&audit) })
+            Ok(IssuedReceipt { audit_head: state.append(&audit), is_revoked })
         })
     }
 

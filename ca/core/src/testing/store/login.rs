@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{MemoryStore, conflict};
+use super::{MemoryStore, UserRow, conflict};
 use crate::{
     domain::{
         audit::AuditEvent,
@@ -53,10 +53,7 @@ impl LoginStore for MemoryStore {
     ) -> StoreResult<u32> {
         self.commit("count_wrong_password", |state| {
             let row = state.user_mut(id)?;
-            let count = match kind {
-                PasswordKind::Login => &mut row.wrong_login,
-                PasswordKind::Confirmation => &mut row.wrong_confirmation,
-            };
+            let count = row.wrong(kind);
             *count += 1;
             let count = *count;
             if count >= lock_at {
@@ -64,6 +61,18 @@ impl LoginStore for MemoryStore {
             }
             state.append(&audit);
             Ok(count)
+        })
+    }
+
+    async fn accept_password(&self, id: &UserId, kind: PasswordKind, audit: AuditEvent) -> StoreResult<()> {
+        self.commit("accept_password", |state| {
+            let row = state.user_mut(id)?;
+            if row.user.state != UserState::Active || row.user.locked_at.is_some() {
+                return Err(conflict(Conflict::Missing));
+            }
+            *row.wrong(kind) = 0;
+            state.append(&audit);
+            Ok(())
         })
     }
 
@@ -90,8 +99,7 @@ impl LoginStore for MemoryStore {
                 return Err(conflict(Conflict::Missing));
             };
             confirmed_at.get_or_insert(session.opened_at);
-            let row = state.user_mut(&session.user)?;
-            (row.wrong_login, row.wrong_confirmation) = (0, 0);
+            *state.user_mut(&session.user)?.wrong(PasswordKind::Login) = 0;
             state.sessions.insert(session.token_sha256, session.clone());
             state.logins.push(session.clone());
             state.append(&audit);
@@ -134,5 +142,14 @@ impl LoginStore for MemoryStore {
             let of_user = state.logins.iter().rev().filter(|s| s.user == *id).take(limit as usize);
             of_user.map(|s| (s.opened_at, s.serial.clone())).collect()
         })
+    }
+}
+
+impl UserRow {
+    fn wrong(&mut self, kind: PasswordKind) -> &mut u32 {
+        match kind {
+            PasswordKind::Login => &mut self.wrong_login,
+            PasswordKind::Confirmation => &mut self.wrong_confirmation,
+        }
     }
 }

@@ -144,6 +144,6 @@ impl State {
 
     fn unexpired(&self, issuer: &IssuerId, now: Timestamp) -> impl Iterator<Item = &Revocation> {
         let rows = self.revocations.values().map(|row| &row.revocation);
-        rows.filter(move |revocation| revocation.issuer == *issuer && revocation.not_after > now)
+        rows.filter(move |revocation| revocation.issuer == *issuer && revocation.not_after >= now)
     }
 }
