@@ -178,6 +178,11 @@ mod tests {
                 "base_url = \"https://x.example\"",
                 "validation.base_url",
             ),
+            (
+                "base_url = \"http://pki.bank.example\"",
+                "base_url = \"http://localhost:8080\"",
+                "validation.base_url",
+            ),
             ("id = \"customer\"", "id = \"corporate\"", "issuer"),
             ("mode = \"bank\"", "mode = \"sometimes\"", "sometimes"),
             ("lock_at = 5", "lock_at = 0", "login.lock_at"),

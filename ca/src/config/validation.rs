@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use ca_x509::publication::is_publishable;
 use serde::Deserialize;
 
 use super::{ConfigError, ConfigResult, listen::origin, value};
@@ -42,10 +43,13 @@ pub(crate) struct Validation {
 
 impl Raw {
     pub(super) fn validate(self, base: &Path) -> ConfigResult<Validation> {
-        let base_url = origin(&self.base_url, "http").ok_or_else(|| {
+        let base_url = origin(&self.base_url, "http").filter(|url| is_publishable(url)).ok_or_else(|| {
             ConfigError::value(
                 "validation.base_url",
-                format_args!("{:?} isn't an http URL without a path", self.base_url),
+                format_args!(
+                    "{:?} isn't an http URL without a path whose host is an IP address or a fully qualified name",
+                    self.base_url
+                ),
                 "write it like \"http://pki.bank.example\"; it is plain HTTP, for what it serves is signed",
             )
         })?;

@@ -12,6 +12,7 @@ pub mod extension;
 pub mod key;
 pub mod name;
 pub mod ocsp;
+pub mod publication;
 pub mod signed;
 pub mod time;
 pub mod verify;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ca_x509::publication::is_publishable;
 use jiff::Timestamp;
 
 use super::mistake::{Mistake, Mistakes};
@@ -256,9 +257,12 @@ impl Check<'_> {
                         "remove it: only issuing authorities carry it",
                     );
                 }
-                Some(url) if !plain_http(url) => {
+                Some(url) if !is_publishable(url) => {
                     let remedy = "write a plain URL such as \"http://pki.bank.example/root.crl\": relying parties fetch it without TLS";
-                    self.mistake(key, format!("{url:?} is not a plain http URL"), remedy);
+                    let problem = format!(
+                        "{url:?} is not a plain http URL with an IP address or a fully qualified name"
+                    );
+                    self.mistake(key, problem, remedy);
                 }
                 None if certificate.profile.is_issuing() && url.is_none() && key != "ocsp_url" => {
                     self.mistake(
@@ -294,14 +298,6 @@ impl Check<'_> {
 fn unseen(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-fn plain_http(url: &str) -> bool {
-    url.strip_prefix("http://").is_some_and(|rest| {
-        let host = rest.split(['/', ':']).next().unwrap_or_default();
-        !host.is_empty()
-            && rest.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '#' | '@'))
-    })
 }
 
 fn crls(spec: &Spec, mistakes: &mut Mistakes) {

@@ -23,8 +23,14 @@ pub struct Urls {
 impl Urls {
     /// Four listeners on consecutive ports.
     pub(super) fn on(first: u16) -> Self {
-        let at = |scheme, offset| format!("{scheme}://localhost:{}", first + offset);
-        Self { public: at("https", 0), client: at("https", 1), validation: at("http", 2), ops: at("http", 3) }
+        let at = |origin, offset| format!("{origin}:{}", first + offset);
+        Self {
+            public: at("https://localhost", 0),
+            client: at("https://localhost", 1),
+            // Certificates carry it, and "localhost" isn't a fully qualified name (RFC 5280, 4.2.1.6).
+            validation: at("http://127.0.0.1", 2),
+            ops: at("http://localhost", 3),
+        }
     }
 }
 

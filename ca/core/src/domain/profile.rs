@@ -3,6 +3,7 @@
 use ca_x509::{
     SignatureAlgorithm, extension,
     key::{self, KeyError, KeyKind},
+    publication::is_publishable,
     time,
 };
 use const_oid::{ObjectIdentifier, db::rfc5280::ID_KP_CLIENT_AUTH};
@@ -180,8 +181,11 @@ impl Publication {
 /// What can't be a profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
-    /// A URL that isn't `http://` or has characters that don't belong there.
-    #[error("{0:?} is not a plain http URL, which relying parties need for CRLs, OCSP and CA certificates")]
+    /// A URL that certificates may not carry.
+    #[error(
+        "{0:?} is not a plain http URL with an IP address or a fully qualified name, which relying parties need for \
+         CRLs, OCSP and CA certificates"
+    )]
     Url(String),
     /// Two levels of assurance with one policy.
     #[error("the policy {0} stands for two levels of assurance")]
@@ -215,10 +219,7 @@ impl Profile {
             }
         }
         for url in [&publication.crl_base_url, &publication.ocsp_url, &publication.ca_issuers_url] {
-            let characters =
-                url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-            let has_host = url.strip_prefix("http://").is_some_and(|rest| !rest.is_empty());
-            if !characters || !has_host || url.len() > 255 {
+            if !is_publishable(url) {
                 return Err(ProfileError::Url(url.clone()));
             }
         }
