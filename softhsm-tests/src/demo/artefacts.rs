@@ -84,12 +84,14 @@ fn crl(bank: &Bank, name: &str) -> Result<Vec<u8>> {
     Ok(response.body)
 }
 
-/// Asks the OCSP responder with openssl about a user and keeps its response.
+/// Asks the OCSP responder with openssl about a user and keeps its response: without a nonce, so that anybody can check
+/// it later.
 pub(super) fn keep_ocsp(bank: &Bank, user: &str) -> Result<()> {
     let path = bank.path(format!("ocsp-{user}.der"));
     let (issuing, leaf) = (bank.path("ceremony/issuing.pem"), certificate(bank, user));
     let text = openssl(&[
         "ocsp",
+        "-no_nonce",
         "-issuer",
         &issuing.to_string_lossy(),
         "-CAfile",
