@@ -16,7 +16,12 @@ use der::{Decode, Encode, asn1::Null};
 use jiff::{SignedDuration, Timestamp};
 use x509_cert::{Certificate, ext::pkix::ExtendedKeyUsage};
 
-use super::{crl, der_bounds, ids::SerialNumber, profile::Issuer, revocation::Revocation};
+use super::{
+    crl, der_bounds,
+    ids::{InvalidId, SerialNumber},
+    profile::Issuer,
+    revocation::Revocation,
+};
 
 /// A request has at most so many octets.
 pub const MAX_REQUEST_BYTES: usize = 8 * 1024;
@@ -96,7 +101,11 @@ impl Query {
         if second.is_some() || nonce.as_ref().is_some_and(|nonce| !NONCE_BYTES.contains(&nonce.len())) {
             return Err(RequestError::Nonce);
         }
-        let entries = request.request_list.into_iter().map(|entry| entry.req_cert).collect();
+        let entries: Vec<_> = request.request_list.into_iter().map(|entry| entry.req_cert).collect();
+        // RFC 5280, 4.1.2.2; the signer wouldn't repeat other numbers in an answer.
+        if entries.iter().any(|entry| serial(entry).is_err()) {
+            return Err(RequestError::Malformed);
+        }
         Ok(Self { entries, nonce })
     }
 
@@ -113,13 +122,17 @@ impl Query {
 
     /// The serial numbers that are asked for, in order; `None` for one that no certificate of Inro can have.
     pub fn serials(&self) -> impl Iterator<Item = Option<SerialNumber>> {
-        self.entries.iter().map(|entry| SerialNumber::from_bytes(entry.serial_number.as_bytes()).ok())
+        self.entries.iter().map(|entry| serial(entry).ok())
     }
 
     /// The nonce, which makes the answer one of a kind.
     pub fn nonce(&self) -> Option<&[u8]> {
         self.nonce.as_deref()
     }
+}
+
+fn serial(entry: &CertId) -> Result<SerialNumber, InvalidId> {
+    SerialNumber::from_bytes(entry.serial_number.as_bytes())
 }
 
 /// A certificate that can't be a responder's.

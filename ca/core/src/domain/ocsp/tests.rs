@@ -85,6 +85,24 @@ fn requests_are_bounded() {
     assert_eq!(Query::parse(&[&honest[..], &[0]].concat()), Err(RequestError::Malformed), "trailing bytes");
 }
 
+/// RFC 5280, 4.1.2.2: the signer puts no other numbers into an answer, so asking for them can't end in "try later".
+#[test]
+fn serial_numbers_that_no_certificate_can_have_are_malformed() {
+    let issuer = issuer(&TestKey::p256());
+    let ask = |content: &[u8]| {
+        let integer = [&[2, u8::try_from(content.len()).expect("short")][..], content].concat();
+        let mut entry = cert_id(&issuer, ID_SHA_256, &[7]);
+        entry.serial_number = Decode::from_der(&integer).expect("a number");
+        Query::parse(&request(vec![entry], None))
+    };
+    for content in [&[0x7f; 20][..], &[0, 0xff], &[1]] {
+        assert!(ask(content).is_ok(), "{content:x?}");
+    }
+    for content in [&[0][..], &[0x80], &[0xff], &[1; 21]] {
+        assert_eq!(ask(content), Err(RequestError::Malformed), "{content:x?}");
+    }
+}
+
 /// RFC 9654: 1 to 128 octets.
 #[test]
 fn nonces_are_bounded() {
