@@ -6,6 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
+    time::Duration,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -239,7 +240,7 @@ fn crls_and_ca_certificates_stand_where_the_certificates_say_and_nothing_else_do
     }
 }
 
-/// A client that sends half a header and falls silent is dropped; others are served meanwhile.
+/// Clients that send half a header, or nothing, and fall silent are dropped; others are served meanwhile.
 #[test]
 fn slow_clients_are_dropped() {
     let relying = Relying::open("validation-slow");
@@ -247,8 +248,13 @@ fn slow_clients_are_dropped() {
     let address = url.trim_start_matches("http://");
     let mut slow = TcpStream::connect(address).expect("a connection");
     slow.write_all(b"GET /crl/root.crl HTTP/1.1\r\nHost: x\r\nX-Slow:").expect("half a header");
+    let silent = TcpStream::connect(address).expect("a connection");
     assert_eq!(fetch(&relying.url("/crl/root.crl")).expect("a CRL").status, 200);
-    let mut rest = Vec::new();
-    slow.read_to_end(&mut rest).expect("the server ends the connection");
-    assert!(!rest.starts_with(b"HTTP/1.1 200"), "half a request was served");
+    for mut stream in [slow, silent] {
+        // Far above the deadline of a header, and below that of a stalled connection.
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a deadline");
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).expect("the server ends the connection");
+        assert!(!rest.starts_with(b"HTTP/1.1 200"), "half a request was served");
+    }
 }

@@ -108,6 +108,14 @@ impl Listener {
     }
 }
 
+/// What a connection speaks. It is never guessed from its first octets: hyper waits for those without a deadline.
+#[derive(Clone, Copy)]
+enum Protocol {
+    Http1,
+    /// Chosen in the TLS handshake.
+    Http2,
+}
+
 struct Connection {
     listener: &'static str,
     address: SocketAddr,
@@ -120,14 +128,16 @@ impl Connection {
         let stream = Progress::new(stream, STALLED);
         let Some(config) = self.tls.clone() else {
             let peer = Peer { address: self.address, certificate: None };
-            return self.serve_http(stream, peer, watcher).await;
+            return self.serve_http(Protocol::Http1, stream, peer, watcher).await;
         };
         match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(stream)) => {
                 let certificates = stream.get_ref().1.peer_certificates();
                 let certificate = certificates.and_then(|c| c.first()).map(|c| c.clone().into_owned());
                 let peer = Peer { address: self.address, certificate };
-                self.serve_http(stream, peer, watcher).await;
+                let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
+                self.serve_http(protocol, stream, peer, watcher).await;
             }
             Ok(Err(error)) => {
                 tracing::debug!(listener = self.listener, peer = %self.address, %error, "TLS handshake failed");
@@ -140,6 +150,7 @@ impl Connection {
 
     async fn serve_http(
         self,
+        protocol: Protocol,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
         watcher: hyper_util::server::graceful::Watcher,
@@ -153,7 +164,11 @@ impl Connection {
                 Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
             }
         });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let mut builder = match protocol {
+            Protocol::Http1 => builder.http1_only(),
+            Protocol::Http2 => builder.http2_only(),
+        };
         builder
             .http1()
             .timer(TokioTimer::new())

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, Version, header},
     middleware::{self, Next},
     response::Response,
 };
@@ -47,8 +47,18 @@ pub(crate) fn common(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
+        .layer(middleware::from_fn(one_host))
         .layer(middleware::from_fn(count))
         .layer(middleware::from_fn_with_state(rng, support::assign))
+}
+
+/// RFC 9112, 3.2: without a host, or with two, a request means one thing here and another at a proxy.
+async fn one_host(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return plain(StatusCode::BAD_REQUEST, "Send exactly one Host header.\n");
+    }
+    next.run(request).await
 }
 
 /// The headers of pages and of the API, on TLS listeners: nothing is stored, framed, scripted or sent elsewhere.
@@ -77,4 +87,32 @@ pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response {
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_names_one_host() {
+        for (version, hosts, status) in [
+            (Version::HTTP_11, &["a"][..], 200),
+            (Version::HTTP_11, &[], 400),
+            (Version::HTTP_11, &["a", "a"], 400),
+            (Version::HTTP_10, &[], 200),
+            (Version::HTTP_10, &["a", "b"], 400),
+            (Version::HTTP_2, &[], 200),
+        ] {
+            let router = Router::new().route("/", get(|| async {})).layer(middleware::from_fn(one_host));
+            let mut request = Request::builder().version(version).body(Body::empty()).expect("a request");
+            for host in hosts {
+                request.headers_mut().append(header::HOST, HeaderValue::from_static(host));
+            }
+            let response = router.oneshot(request).await.expect("a response");
+            assert_eq!(response.status().as_u16(), status, "{version:?} {hosts:?}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::{
 use axum::{
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use bytes::Bytes;
 use ca_core::{
@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{Validation, cacheable, not_modified};
+use super::{Validation, cacheable, unless_known};
 use crate::http::layers::plain;
 
 /// As long as CRLs aren't partitioned there is one partition, with the full CRL.
@@ -154,9 +154,7 @@ fn send(state: &Validation, found: Result<Option<Ready>, StoreError>, headers: &
             return response;
         }
     };
-    if not_modified(headers, &ready.etag) {
-        return StatusCode::NOT_MODIFIED.into_response();
-    }
     let now = state.crls.clock.now();
-    cacheable("application/pkix-crl", ready.der, &ready.etag, ready.this_update, ready.next_update, now)
+    let Ready { etag, this_update, next_update, der } = ready;
+    unless_known(headers, cacheable("application/pkix-crl", der, &etag, this_update, next_update, now))
 }

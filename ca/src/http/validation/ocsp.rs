@@ -6,7 +6,7 @@ use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ca_core::{
@@ -16,7 +16,7 @@ use ca_core::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{Validation, cacheable, not_modified};
+use super::{Validation, cacheable, unless_known};
 use crate::http::layers::plain;
 
 /// GET is for small requests (RFC 9919 speaks of 255 octets); longer ones are posted.
@@ -59,18 +59,17 @@ pub(crate) async fn get(State(state): State<Arc<Validation>>, uri: Uri, headers:
     };
     state.metrics.outcome("ocsp", "answered");
     let etag = hex::encode(&Sha256::digest(&reply.der)[..16]);
-    if not_modified(&headers, &etag) {
-        return StatusCode::NOT_MODIFIED.into_response();
-    }
     let now = state.ocsp.clock.now();
-    cacheable("application/ocsp-response", reply.der, &etag, this_update, next_update, now)
+    let kind = "application/ocsp-response";
+    unless_known(&headers, cacheable(kind, reply.der, &etag, this_update, next_update, now))
 }
 
 /// `POST /ocsp`.
 pub(crate) async fn post(State(state): State<Arc<Validation>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/ocsp-request")) {
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim).unwrap_or_default();
+    if !kind.eq_ignore_ascii_case("application/ocsp-request") {
         return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Post application/ocsp-request.\n");
     }
     let Ok(octets) = to_bytes(body, MAX_REQUEST_BYTES).await else {
@@ -114,8 +113,9 @@ fn percent_decode(text: &str) -> Option<Vec<u8>> {
     while let Some(octet) = octets.next() {
         decoded.push(match octet {
             b'%' => {
-                let digits = [octets.next()?, octets.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                let mut octet = [0];
+                hex::decode_to_slice([octets.next()?, octets.next()?], &mut octet).ok()?;
+                octet[0]
             }
             other => other,
         });
@@ -138,6 +138,8 @@ mod tests {
             ("/ocsp/MAMCAQE%253D", StatusCode::BAD_REQUEST),
             ("/ocsp/MAMCAQE%3", StatusCode::BAD_REQUEST),
             ("/ocsp/MAMCAQE%zz", StatusCode::BAD_REQUEST),
+            ("/ocsp/MAMCAQE=%+a", StatusCode::BAD_REQUEST),
+            ("/ocsp/MAMCA%+4E=", StatusCode::BAD_REQUEST),
             ("/ocsp/MAM CAQE=", StatusCode::BAD_REQUEST),
             ("/ocsp/../crl/root.crl", StatusCode::BAD_REQUEST),
         ] {
