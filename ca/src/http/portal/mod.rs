@@ -69,6 +69,7 @@ pub(crate) fn router(portal: Arc<Portal>) -> Router {
         .route("/manage/users/revoke/confirm", get(manage::back_to_select).post(manage::confirm))
         .fallback(not_found)
         .layer(CsrfLayer::new())
+        .layer(middleware::from_fn_with_state(portal.clone(), explained))
         .layer(middleware::from_fn(language))
         .with_state(portal)
         .route(pages::STYLESHEET_PATH, get(pages::stylesheet))
@@ -95,6 +96,29 @@ async fn language(mut request: Request, next: Next) -> Response {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// Gives the refusals of the framework (a form that can't be read, another site's form, a wrong method) a page.
+async fn explained(
+    State(portal): State<Arc<Portal>>,
+    Extension(language): Extension<Language>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let has_page = kind.is_some_and(|kind| kind.starts_with("text/html"));
+    if has_page || !response.status().is_client_error() {
+        return response;
+    }
+    let t = language.catalogue();
+    let text = (t.not_understood_title, t.not_understood_text);
+    let link = Some((t.to_home, "/home".to_owned()));
+    let mut page = message(response.status(), language, text, link, None, &portal);
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        page.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    page
 }
 
 /// A page that explains something.

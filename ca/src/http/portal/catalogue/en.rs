@@ -133,6 +133,8 @@ pub(crate) const EN: Catalogue = Catalogue {
     not_permitted_text: &["Only the master user can do this."],
     not_found_title: "Page not found",
     not_found_text: &["Check the address, or use the menu."],
+    not_understood_title: "This request can't be accepted",
+    not_understood_text: &["Nothing was done. Please go back to the page and enter it again."],
     unavailable_title: "Not available at the moment",
     unavailable_text: &["This can't be done right now. Please wait a little and try again."],
     to_login: "To the login page",

@@ -137,6 +137,8 @@ pub(crate) const JA: Catalogue = Catalogue {
     not_permitted_text: &["この操作は、マスターユーザだけができます。"],
     not_found_title: "ページが見つかりません",
     not_found_text: &["アドレスを確かめるか、メニューからお進みください。"],
+    not_understood_title: "受け付けられませんでした",
+    not_understood_text: &["処理は行われていません。画面に戻って、もう一度入力してください。"],
     unavailable_title: "ただいまご利用いただけません",
     unavailable_text: &["一時的に処理できない状態です。少し待ってから、もう一度お試しください。"],
     to_login: "ログイン画面へ",

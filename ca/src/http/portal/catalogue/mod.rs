@@ -156,6 +156,8 @@ pub(crate) struct Catalogue {
     pub(crate) not_permitted_text: &'static [&'static str],
     pub(crate) not_found_title: &'static str,
     pub(crate) not_found_text: &'static [&'static str],
+    pub(crate) not_understood_title: &'static str,
+    pub(crate) not_understood_text: &'static [&'static str],
     pub(crate) unavailable_title: &'static str,
     pub(crate) unavailable_text: &'static [&'static str],
     pub(crate) to_login: &'static str,
