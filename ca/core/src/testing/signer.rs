@@ -35,6 +35,7 @@ pub struct MemorySigner {
     faults: Faults,
     corrupt: AtomicBool,
     refuse: AtomicBool,
+    refused_revocation: Mutex<Option<SerialNumber>>,
     ocsp_signed: AtomicU64,
 }
 
@@ -71,6 +72,7 @@ impl MemorySigner {
             faults: Faults::default(),
             corrupt: AtomicBool::new(false),
             refuse: AtomicBool::new(false),
+            refused_revocation: Mutex::default(),
             ocsp_signed: AtomicU64::new(0),
         }
     }
@@ -88,6 +90,12 @@ impl MemorySigner {
     /// From now on new certificates are refused, as with a notBefore that is too old; recorded ones are returned.
     pub fn refuse_certificates(&self, refuse: bool) {
         self.refuse.store(refuse, Ordering::Relaxed);
+    }
+
+    /// From now on requests with a revocation of this number are refused whole, as with a notAfter that contradicts
+    /// the journal's.
+    pub fn refuse_revocation(&self, serial: Option<SerialNumber>) {
+        *locked(&self.refused_revocation) = serial;
     }
 
     /// How many certificates the journal holds.
@@ -189,7 +197,7 @@ impl Signer for MemorySigner {
             let is_listed = |serial: &SerialNumber| {
                 listed.iter().any(|entry| entry.serial_number.as_bytes() == serial.as_bytes())
             };
-            if journal.revocations.iter().any(|r| r.not_after > this_update && !is_listed(&r.serial)) {
+            if journal.revocations.iter().any(|r| r.not_after >= this_update && !is_listed(&r.serial)) {
                 return Err(refused("denies_revocation", "a journaled revocation is missing"));
             }
             journal.crl_number = number;
@@ -223,6 +231,10 @@ impl Signer for MemorySigner {
         revocations: Vec<Revocation>,
     ) -> Result<JournalPosition, SignerError> {
         self.act("signer_revoke", issuer, |journal| {
+            let unwanted = locked(&self.refused_revocation).clone();
+            if revocations.iter().any(|revocation| Some(&revocation.serial) == unwanted.as_ref()) {
+                return Err(refused("outside_validity", "notAfter isn't the certificate's"));
+            }
             for revocation in revocations {
                 if !journal.revocations.iter().any(|known| known.serial == revocation.serial) {
                     journal.revocations.push(revocation);

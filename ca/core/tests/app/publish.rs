@@ -208,3 +208,36 @@ async fn the_ceremonys_crl_is_adopted_once_and_only_if_it_is_this_issuers() {
     world.clock.advance(SignedDuration::from_hours(24));
     assert_eq!(world.publish.run().await.expect("a CRL").expect("due").number, 2);
 }
+
+/// A revocation that the signer won't record holds up neither the others nor the CRL, which lists it all the same.
+#[tokio::test]
+async fn a_revocation_that_the_signer_refuses_holds_up_no_other() {
+    let world = World::new().await;
+    world.register("hokkai-02", ca_core::domain::user::Role::General, Some(1_000_002)).await;
+    let first = world.enrol(GENERAL, 1_000_001).await;
+    let second = world.enrol("hokkai-02", 1_000_002).await;
+    world.signer.refuse_revocation(Some(first.serial.clone()));
+    world.revoke_user(GENERAL, RevocationReason::KeyCompromise).await;
+    world.revoke_user("hokkai-02", RevocationReason::Superseded).await;
+    let journaled: Vec<_> = world.signer.revocations().into_iter().map(|r| r.serial).collect();
+    assert_eq!(journaled, [second.serial]);
+    assert_eq!(world.publish.run().await.expect("a CRL").expect("due").entries, 2);
+
+    world.signer.refuse_revocation(None);
+    world.publish.run().await.expect("nothing is due");
+    assert_eq!(world.signer.revocations().len(), 2, "it is offered again");
+}
+
+/// A certificate is valid up to and including its notAfter: its revocation stands on a CRL of that very second, and the
+/// signer signs no other.
+#[tokio::test]
+async fn a_crl_of_a_certificates_last_second_still_lists_it() {
+    let world = World::new().await;
+    let record = world.enrol(GENERAL, 1_000_001).await;
+    world.revoke_user(GENERAL, RevocationReason::KeyCompromise).await;
+    for (at, entries) in [(record.not_after, 1), (record.not_after + SignedDuration::from_hours(24), 0)] {
+        world.clock.set(at);
+        assert_eq!(world.publish.run().await.expect("a CRL").expect("due").entries, entries);
+        assert_eq!(world.publish.run().await.expect("a CRL"), None, "nothing is lacking");
+    }
+}
