@@ -86,7 +86,7 @@ fn check(previous: &Hash, length: u32) -> [u8; 4] {
 /// What comes next in the file.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// A frame whose hash fits; its body is in the scanner.
+    /// A frame whose hash fits.
     Frame(Place, Hash),
     /// The file ends here, between frames.
     End,
@@ -104,21 +104,16 @@ pub(super) struct Scanner<R> {
     reader: R,
     offset: u64,
     previous: Hash,
-    body: Vec<u8>,
 }
 
 impl<R: Read> Scanner<R> {
     /// `reader` stands after the header.
     pub(super) fn new(reader: R, genesis: Hash) -> Self {
-        Self { reader, offset: HEADER as u64, previous: genesis, body: Vec::new() }
+        Self { reader, offset: HEADER as u64, previous: genesis }
     }
 
-    /// The body of the frame that [`Scanner::next`] returned.
-    pub(super) fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    pub(super) fn next(&mut self) -> io::Result<Next> {
+    /// Reads the next frame and appends its body to `bodies`.
+    pub(super) fn next(&mut self, bodies: &mut Vec<u8>) -> io::Result<Next> {
         let mut head = [0; FRAME_HEAD];
         let read = fill(&mut self.reader, &mut head)?;
         if read == 0 {
@@ -135,12 +130,13 @@ impl<R: Read> Scanner<R> {
         if length as usize > MAX_BODY {
             return Ok(Next::Damaged("its length is impossible"));
         }
-        self.body.clear();
-        let body = self.reader.by_ref().take(u64::from(length)).read_to_end(&mut self.body)?;
+        let start = bodies.len();
+        bodies.resize(start + length as usize, 0);
+        let body = fill(&mut self.reader, &mut bodies[start..])?;
         if body < length as usize {
             return Ok(Next::Torn { octets: (read + body) as u64 });
         }
-        let hash = sha256(&[&self.previous, &self.body]);
+        let hash = sha256(&[&self.previous, &bodies[start..]]);
         if hash != head[8..] {
             return Ok(Next::Damaged("its hash doesn't fit its content and the entry before it"));
         }

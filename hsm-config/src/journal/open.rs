@@ -3,8 +3,11 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, Read, Write},
+    ops::Range,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,12 +17,15 @@ use rustix::{
 };
 
 use super::{
-    frame::{self, HEADER, Next, Scanner},
+    frame::{self, HEADER, Hash, Next, Place, Scanner},
     index::{Change, Index},
     record::{self, Record},
     storage::Storage,
 };
 
+/// How far reading may be ahead of what is taken in, and in pieces of what size.
+const BATCHES: usize = 8;
+const BATCH_OCTETS: usize = 128 * 1024;
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
@@ -140,7 +146,7 @@ pub(super) struct Scanned {
 /// Reads and checks every entry of `file`, from its begin.
 pub(super) fn scan(file: &File, path: &Path, mut each: impl FnMut(&Record)) -> Result<Scanned, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
-    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut reader = BufReader::with_capacity(256 * 1024, file);
     let mut header = [0; HEADER];
     let no_journal = || OpenError::NoJournal { path: path.to_owned() };
     reader.read_exact(&mut header).map_err(|error| match error.kind() {
@@ -149,26 +155,60 @@ pub(super) fn scan(file: &File, path: &Path, mut each: impl FnMut(&Record)) -> R
     })?;
     let genesis = frame::genesis(&header).ok_or_else(no_journal)?;
     let mut index = Index::new(genesis);
-    let mut scanner = Scanner::new(reader, genesis);
-    loop {
-        let damaged = |index: &Index, fault: String| OpenError::Damaged {
-            path: path.to_owned(),
-            sequence: index.entries() + 1,
-            offset: index.end(),
-            fault,
-        };
-        match scanner.next().map_err(io)? {
-            Next::Frame(place, hash) => {
-                let record =
-                    record::decode(scanner.body()).map_err(|error| damaged(&index, error.to_string()))?;
+    let damaged = |index: &Index, fault: String| OpenError::Damaged {
+        path: path.to_owned(),
+        sequence: index.entries() + 1,
+        offset: index.end(),
+        fault,
+    };
+    thread::scope(|scope| {
+        // One thread reads and checks the chain, this one reads what the entries say.
+        let (batches, queue) = sync_channel(BATCHES);
+        scope.spawn(move || read_ahead(Scanner::new(reader, genesis), &batches));
+        for batch in queue {
+            for (place, hash, body) in batch.frames {
+                let record = record::decode(&batch.octets[body])
+                    .map_err(|error| damaged(&index, error.to_string()))?;
                 let change = Change::of(&record.body).map_err(|fault| damaged(&index, fault))?;
                 index.check(record.at, &change).map_err(|fault| damaged(&index, fault))?;
                 each(&record);
                 index.push(place, hash, record.at, change);
             }
-            Next::End => return Ok(Scanned { index, torn: None }),
-            Next::Torn { octets } => return Ok(Scanned { index, torn: Some(octets) }),
-            Next::Damaged(fault) => return Err(damaged(&index, fault.to_owned())),
+            match batch.then {
+                None => {}
+                Some(Ok(Next::Damaged(fault))) => return Err(damaged(&index, fault.to_owned())),
+                Some(Ok(Next::Torn { octets })) => return Ok(Scanned { index, torn: Some(octets) }),
+                Some(Ok(Next::End | Next::Frame(..))) => break,
+                Some(Err(error)) => return Err(io(error)),
+            }
+        }
+        Ok(Scanned { index, torn: None })
+    })
+}
+
+/// Frames whose hashes fit, and what comes after them unless it is another batch.
+struct Batch {
+    octets: Vec<u8>,
+    /// Each with its body's place in `octets`.
+    frames: Vec<(Place, Hash, Range<usize>)>,
+    then: Option<io::Result<Next>>,
+}
+
+/// Reads batches until the end, the first fault, or the receiver's.
+fn read_ahead<R: Read>(mut scanner: Scanner<R>, batches: &SyncSender<Batch>) {
+    loop {
+        let mut batch =
+            Batch { octets: Vec::with_capacity(2 * BATCH_OCTETS), frames: Vec::new(), then: None };
+        while batch.then.is_none() && batch.octets.len() < BATCH_OCTETS {
+            let start = batch.octets.len();
+            match scanner.next(&mut batch.octets) {
+                Ok(Next::Frame(place, hash)) => batch.frames.push((place, hash, start..batch.octets.len())),
+                other => batch.then = Some(other),
+            }
+        }
+        let ended = batch.then.is_some();
+        if batches.send(batch).is_err() || ended {
+            return;
         }
     }
 }
