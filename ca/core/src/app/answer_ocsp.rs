@@ -141,10 +141,7 @@ impl AnswerOcsp {
     async fn statuses(&self, query: &Query, issuer: &Issuer) -> Result<Vec<LedgerStatus>, Failure> {
         let mut statuses = Vec::new();
         for serial in query.serials() {
-            statuses.push(match serial {
-                Some(serial) => self.revocations.status(issuer.id(), &serial).await?,
-                None => LedgerStatus::Unknown,
-            });
+            statuses.push(self.revocations.status(issuer.id(), serial).await?);
         }
         Ok(statuses)
     }

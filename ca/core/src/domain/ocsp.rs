@@ -16,12 +16,7 @@ use der::{Decode, Encode, asn1::Null};
 use jiff::{SignedDuration, Timestamp};
 use x509_cert::{Certificate, ext::pkix::ExtendedKeyUsage};
 
-use super::{
-    crl, der_bounds,
-    ids::{InvalidId, SerialNumber},
-    profile::Issuer,
-    revocation::Revocation,
-};
+use super::{crl, der_bounds, ids::SerialNumber, profile::Issuer, revocation::Revocation};
 
 /// A request has at most so many octets.
 pub const MAX_REQUEST_BYTES: usize = 8 * 1024;
@@ -69,6 +64,8 @@ pub enum RequestError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     entries: Vec<CertId>,
+    /// One for each entry.
+    serials: Vec<SerialNumber>,
     nonce: Option<Vec<u8>>,
 }
 
@@ -103,10 +100,9 @@ impl Query {
         }
         let entries: Vec<_> = request.request_list.into_iter().map(|entry| entry.req_cert).collect();
         // RFC 5280, 4.1.2.2; the signer wouldn't repeat other numbers in an answer.
-        if entries.iter().any(|entry| serial(entry).is_err()) {
-            return Err(RequestError::Malformed);
-        }
-        Ok(Self { entries, nonce })
+        let serials = entries.iter().map(|entry| SerialNumber::from_bytes(entry.serial_number.as_bytes()));
+        let serials = serials.collect::<Result<_, _>>().map_err(|_| RequestError::Malformed)?;
+        Ok(Self { entries, serials, nonce })
     }
 
     /// The one issuer whose certificates are asked for; `None` when there is none among `issuers`, or several: one
@@ -120,19 +116,15 @@ impl Query {
         issuers.into_iter().find(|issuer| concerns(issuer))
     }
 
-    /// The serial numbers that are asked for, in order; `None` for one that no certificate of Inro can have.
-    pub fn serials(&self) -> impl Iterator<Item = Option<SerialNumber>> {
-        self.entries.iter().map(|entry| serial(entry).ok())
+    /// The serial numbers that are asked for, in order.
+    pub fn serials(&self) -> &[SerialNumber] {
+        &self.serials
     }
 
     /// The nonce, which makes the answer one of a kind.
     pub fn nonce(&self) -> Option<&[u8]> {
         self.nonce.as_deref()
     }
-}
-
-fn serial(entry: &CertId) -> Result<SerialNumber, InvalidId> {
-    SerialNumber::from_bytes(entry.serial_number.as_bytes())
 }
 
 /// A certificate that can't be a responder's.
