@@ -79,7 +79,24 @@ fn a_master_reaches_neither_other_contracts_nor_masters_and_a_general_user_nobod
     let home = general.browser.get("/home").expect("a page");
     let csrf = hidden(&home, "csrf").expect("a token");
     let fields = [("csrf", &*csrf), ("user", "general-11"), ("confirmation", CONFIRMATION_PASSWORD)];
-    assert_eq!(general.browser.post("/manage/users/revoke", &fields).expect("an answer").status, 403);
+    let refusals = house.audit("certificate.revoke-refused").len();
+    page(&general.browser.post("/manage/users/revoke", &fields).expect("an answer"), 403);
+    assert_eq!(house.audit("certificate.revoke-refused").len(), refusals + 1, "it is written down");
+    for path in ["/manage/users/revoke", "/manage/users/revoke/confirm"] {
+        let guessed = [("csrf", "guess"), ("user", "general-11")];
+        let answer = page(&general.browser.post(path, &guessed).expect("an answer"), 403);
+        assert!(!answer.contains("general-11"), "the list of users is the master's: {answer}");
+    }
+    let csrf = hidden(&master.browser.get("/manage/users/revoke").expect("a page"), "csrf").expect("a token");
+    for reason in ["7", "certificateHold", "superseded"] {
+        let fields = [
+            ("csrf", &*csrf),
+            ("user", "general-11"),
+            ("reason", reason),
+            ("confirmation", CONFIRMATION_PASSWORD),
+        ];
+        page(&master.browser.post("/manage/users/revoke", &fields).expect("an answer"), 400);
+    }
     let forged = [("csrf", "guess"), ("user", "general-11"), ("confirmation", CONFIRMATION_PASSWORD)];
     assert_eq!(master.browser.post("/manage/users/revoke", &forged).expect("an answer").status, 403);
     assert!(house.audit("certificate.revoked").is_empty());
