@@ -61,7 +61,7 @@ fn certificates_name_user_and_device(bank: &Bank) {
         }
         let parsed = openssl(&["asn1parse", "-in", &path.to_string_lossy()]).expect("ASN.1");
         let san = parsed.split("X509v3 Subject Alternative Name").nth(1).expect("a subjectAltName");
-        let serial: String = person.token.to_string().bytes().map(|byte| format!("{byte:02X}")).collect();
+        let serial = hex::encode_upper(person.token.to_string());
         assert!(san.lines().any(|line| line.contains(&serial)), "the token's serial is not in {san}");
     }
 }
