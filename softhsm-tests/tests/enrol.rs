@@ -186,13 +186,14 @@ fn weak_keys_are_refused() {
     let profile = Profile::new(32_000_001, Firmware(5, 4, 3));
     let token = SoftToken::with_algorithm(&house.bank, profile, Algorithm::Rsa1024).expect("a token");
     let opened = house.opened("weak-0001", &token, "weak-key-00000001");
-    // rcgen signs with no key that small, so the request can't be made: the evidence alone is judged.
     let certify = Certify {
-        csr: Base64Url(house.token(1).request(|_| {}).expect("a request")),
+        csr: Base64Url(token.request_by_openssl().expect("a request")),
         evidence: token.evidence().expect("evidence"),
         challenge_signature: Base64Url(vec![0; 128]),
     };
-    house.refused(&opened, &certify, "weak-key-00000001", Code::EvidenceRefused);
+    house.refused(&opened, &certify, "weak-key-00000001", Code::CsrRefused);
+    let refusals = house.audit("certification.refused");
+    assert_eq!((refusals.len(), &refusals[0]["details"]["why"]), (1, &"csr-key-kind".into()));
 }
 
 /// R10: the same idempotency key 50 times in parallel leads to one certificate.

@@ -29,7 +29,7 @@ impl SoftBrowser {
     pub fn new(bank: &Bank, token: &SoftToken, certificate: &[u8]) -> Result<Self> {
         let encoded = BASE64_STANDARD.encode(certificate);
         let pem = format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n");
-        Self::with_pem(bank, Some(&(token.key_pem() + &pem)))
+        Self::with_pem(bank, Some(&(token.key_pem()? + &pem)))
     }
 
     /// With a key and certificates in PEM, or without any.

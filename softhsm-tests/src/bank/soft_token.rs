@@ -17,9 +17,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 use super::{Bank, LOGIN_PASSWORD};
-use crate::virtual_yubikey::{
-    Algorithm, PinPolicy, PrivateKey, Profile, TouchPolicy,
-    attestation::{AttestationKey, Statement},
+use crate::{
+    openssl::openssl_with_input,
+    virtual_yubikey::{
+        Algorithm, PinPolicy, PrivateKey, Profile, TouchPolicy,
+        attestation::{AttestationKey, Statement},
+    },
 };
 
 /// The agent version that these clients claim.
@@ -31,7 +34,8 @@ pub struct SoftToken {
     pub profile: Profile,
     attestation: AttestationKey,
     key: PrivateKey,
-    pair: KeyPair,
+    /// `None` where rcgen signs with no such key: RSA below 2048 bits.
+    pair: Option<KeyPair>,
 }
 
 impl SoftToken {
@@ -56,7 +60,10 @@ impl SoftToken {
         let authority = bank.attestation().authority(profile.firmware);
         let attestation = authority.attestation_key(&profile).context("making an attestation key")?;
         let key = PrivateKey::generate(algorithm).context("generating a key")?;
-        let pair = KeyPair::try_from(key.to_pkcs8()?).context("reading a key")?;
+        let pair = match algorithm {
+            Algorithm::Rsa1024 => None,
+            _ => Some(KeyPair::try_from(key.to_pkcs8()?).context("reading a key")?),
+        };
         Ok(Self { profile, attestation, key, pair })
     }
 
@@ -86,7 +93,21 @@ impl SoftToken {
         let mut parameters = CertificateParams::new(Vec::new()).context("composing a request")?;
         parameters.distinguished_name = rcgen::DistinguishedName::new();
         adjust(&mut parameters);
-        Ok(parameters.serialize_request(&self.pair).context("signing a request")?.der().to_vec())
+        Ok(parameters.serialize_request(self.pair()?).context("signing a request")?.der().to_vec())
+    }
+
+    /// The same by `openssl req`, which signs with any key; it asks for nothing.
+    ///
+    /// # Errors
+    /// When openssl can't.
+    pub fn request_by_openssl(&self) -> Result<Vec<u8>> {
+        let arguments =
+            ["req", "-new", "-subj", "/", "-keyform", "DER", "-key", "/dev/stdin", "-outform", "DER"];
+        openssl_with_input(&arguments, &self.key.to_pkcs8()?)
+    }
+
+    fn pair(&self) -> Result<&KeyPair> {
+        self.pair.as_ref().context("rcgen signs with no key of this kind")
     }
 
     /// The signature over an enrolment's challenge.
@@ -94,8 +115,8 @@ impl SoftToken {
     /// # Errors
     /// When the key can't sign.
     pub fn answer(&self, challenge: &[u8]) -> Result<Vec<u8>> {
-        let message = challenge_message(challenge, &self.pair.subject_public_key_info());
-        self.pair.sign(&message).context("signing the challenge")
+        let message = challenge_message(challenge, &self.pair()?.subject_public_key_info());
+        self.pair()?.sign(&message).context("signing the challenge")
     }
 
     /// Step 2 as an honest agent would send it.
@@ -111,8 +132,11 @@ impl SoftToken {
     }
 
     /// Its key, PKCS#8 PEM: for browsers without a card.
-    pub fn key_pem(&self) -> String {
-        self.pair.serialize_pem()
+    ///
+    /// # Errors
+    /// When rcgen can't write it.
+    pub fn key_pem(&self) -> Result<String> {
+        Ok(self.pair()?.serialize_pem())
     }
 
     fn claim(&self) -> DeviceClaim {
