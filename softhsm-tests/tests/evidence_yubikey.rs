@@ -90,7 +90,7 @@ fn lies_are_found() {
     }
     assert!(details.iter().all(|(_, detail)| !detail.is_empty()), "{details:?}");
     assert_eq!(house.bank.journal().expect("a journal")["certificates"], 0);
-    assert_eq!(house.bank.audit_rows("enrolment.refused").expect("rows").len(), count);
+    assert_eq!(house.bank.audit_rows("certification.refused").expect("rows").len(), count);
 }
 
 /// Evidence that was genuine for something else.
