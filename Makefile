@@ -30,9 +30,9 @@ setup:
 	done; \
 	if [ "$${#missing[@]}" -gt 0 ]; then \
 		echo "installing: $${missing[*]}"; \
-		export DEBIAN_FRONTEND=noninteractive; \
-		$(SUDO) apt-get update -q; \
-		$(SUDO) apt-get install -q -y --no-install-recommends "$${missing[@]}"; \
+		$(SUDO) apt-get update -qq; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "$${missing[@]}" >/dev/null; \
 	fi
 
 build: setup

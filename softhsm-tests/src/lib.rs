@@ -13,6 +13,7 @@ pub mod pcscd;
 pub mod ports;
 pub mod probe;
 pub mod process;
+mod reaper;
 pub mod scratch;
 pub mod soft_pki;
 pub mod softhsm;

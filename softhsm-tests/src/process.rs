@@ -1,4 +1,5 @@
-//! Child processes that end with the test, with everything they started, and whose log explains a failure.
+//! Child processes that end with the test, with everything they started, and whose log explains a failure. They end
+//! even when the test has no time to end them.
 
 use std::{
     fs::{self, File},
@@ -13,6 +14,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process, kill_process_group};
+
+use crate::reaper;
 
 const POLL: Duration = Duration::from_millis(20);
 const TAIL_LINES: usize = 60;
@@ -65,7 +68,9 @@ impl Process {
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {program} (is it installed?)"))?;
-        Ok(Self { name: name.to_owned(), child, log })
+        let process = Self { name: name.to_owned(), child, log };
+        reaper::born(process.id()).context("starting the shell that ends what is left")?;
+        Ok(process)
     }
 
     /// Its process id.
@@ -208,7 +213,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // Nothing is left to tell anyone about.
-        let _ = self.kill();
+        if self.kill().is_ok() {
+            let _ = reaper::gone(self.id());
+        }
     }
 }
 

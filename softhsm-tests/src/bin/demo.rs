@@ -1,13 +1,13 @@
 //! `make demo`: the main job, for real, on this machine.
 
 use std::{
-    fs,
+    fs::{self, File, TryLockError},
     io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use softhsm_tests::demo::{self, Narrator, PEOPLE, Scene};
 
@@ -36,24 +36,46 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, narrator: &mut Narrator) -> Result<()> {
-    clear(&arguments.directory)?;
+    let directory = &arguments.directory;
+    let _lock = take(directory)?;
     narrator.say(" #  elapsed     took  step")?;
-    let scene = demo::tell(&arguments.directory, narrator)?;
-    tell_where(&scene, &arguments.directory, narrator)?;
+    let scene = demo::tell(directory, narrator)
+        .with_context(|| format!("logs are in {0}/logs and {0}/desk", directory.display()))?;
+    tell_where(&scene, directory, narrator)?;
     if !arguments.once {
         wait_for_interrupt(narrator)?;
     }
     Ok(())
 }
 
-/// Removes an earlier demo, and nothing else.
-fn clear(directory: &Path) -> Result<()> {
-    if !directory.exists() {
-        return Ok(());
-    }
-    let earlier = directory.join("ceremony.toml").exists() || directory.read_dir()?.next().is_none();
+/// Takes the directory for this demo: removes an earlier one, however it ended, and nothing else. It is this demo's
+/// until the file is closed.
+fn take(directory: &Path) -> Result<File> {
+    let path = directory.join("demo.lock");
+    fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+    let earlier = path.exists() || directory.read_dir()?.next().is_none();
     ensure!(earlier, "{} holds something else: choose another --directory", directory.display());
-    fs::remove_dir_all(directory).with_context(|| format!("removing {}", directory.display()))
+    let lock = File::options().create(true).truncate(false).write(true).open(&path);
+    let lock = lock.with_context(|| format!("opening {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            bail!("another demo runs in {}: end it first, or choose another --directory", directory.display())
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("locking {}", path.display()));
+        }
+    }
+    for entry in directory.read_dir()? {
+        let entry = entry?;
+        let removed = match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path()),
+            false if entry.path() == path => Ok(()),
+            false => fs::remove_file(entry.path()),
+        };
+        removed.with_context(|| format!("removing {}", entry.path().display()))?;
+    }
+    Ok(lock)
 }
 
 fn tell_where(scene: &Scene, directory: &Path, narrator: &mut Narrator) -> Result<()> {
