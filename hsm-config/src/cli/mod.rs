@@ -74,5 +74,8 @@ fn start_log(worker: bool) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .with_thread_names(worker)
+        // It would be told on standard error, by a panic when that is what can't be written: a full disk under the log
+        // would end the thread that speaks, such as the journal's.
+        .log_internal_errors(false)
         .init();
 }

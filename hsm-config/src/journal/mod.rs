@@ -26,6 +26,7 @@ mod writer;
 use std::{
     fs::File,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     thread::JoinHandle,
@@ -100,7 +101,12 @@ impl Journal {
         let writer = writer::Writer::new(storage, Arc::clone(&index), now);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || writer.run(queue))
+            .spawn(move || {
+                // Without its journal a signer can't do anything any more; whoever watches it starts another.
+                if catch_unwind(AssertUnwindSafe(|| writer.run(queue))).is_err() {
+                    std::process::abort();
+                }
+            })
             .map_err(io)?;
         let inner = Inner { path: path.to_owned(), index, reading, jobs: Some(jobs), writer: Some(thread) };
         Ok(Self { inner: Arc::new(inner) })
@@ -155,7 +161,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(writer) = self.writer.take() {
-            // A panic in there was reported by the runtime; there is nothing left to save.
+            // It doesn't panic without ending the process.
             let _ = writer.join();
         }
     }

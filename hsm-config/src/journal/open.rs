@@ -1,10 +1,10 @@
 //! Creating, locking and re-reading the file.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, BufReader, Read, Write},
     ops::Range,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::mpsc::{SyncSender, sync_channel},
     thread,
@@ -12,8 +12,9 @@ use std::{
 };
 
 use rustix::{
-    fs::{FlockOperation, flock},
+    fs::{FlockOperation, OFlags, flock},
     io::Errno,
+    process::geteuid,
 };
 
 use super::{
@@ -40,6 +41,14 @@ pub enum OpenError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Others can change it.
+    #[error("the journal {path:?} {fault}")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// How, and what to do.
+        fault: &'static str,
     },
     /// Another process has it.
     #[error("the journal {path:?} is in use by another process: a journal belongs to one signer")]
@@ -82,7 +91,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     if !path.try_exists().map_err(io)? {
         create(path).map_err(io)?;
     }
-    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
+    let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut file = OpenOptions::new().read(true).write(true).custom_flags(nofollow).open(path).map_err(io)?;
+    guarded(&file.metadata().map_err(io)?, path)?;
     lock(&file, path)?;
     let scanned = scan(&file, path, |_| {})?;
     if let Some(octets) = scanned.torn {
@@ -95,6 +106,20 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         Storage::truncate(&mut file, scanned.index.end()).map_err(io)?;
     }
     Ok(Opened { file, index: scanned.index })
+}
+
+/// Nobody else owns the file or can write to it: what stands in it is what this signer wrote.
+fn guarded(file: &Metadata, path: &Path) -> Result<(), OpenError> {
+    let fault = if !file.is_file() {
+        "is not a regular file"
+    } else if file.uid() != geteuid().as_raw() {
+        "belongs to another user: chown it to the signer's account, if you know how that came"
+    } else if file.mode() & 0o022 != 0 {
+        "can be written by others: find out who did, then chmod 0600"
+    } else {
+        return Ok(());
+    };
+    Err(OpenError::Exposed { path: path.to_owned(), fault })
 }
 
 /// Waits a moment for a predecessor that was killed and isn't quite gone.
@@ -122,7 +147,11 @@ fn create(path: &Path) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".new-{}", std::process::id()));
     let temporary = PathBuf::from(temporary);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(&frame::new_header()?)?;
     file.sync_all()?;
     let linked = fs::hard_link(&temporary, path);

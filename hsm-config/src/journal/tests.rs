@@ -174,6 +174,22 @@ async fn a_journal_belongs_to_one_signer() {
     assert!(Journal::open(&place.path, now).is_ok());
 }
 
+#[tokio::test]
+async fn a_journal_that_others_could_have_written_is_not_opened() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let place = place();
+    drop(Journal::open(&place.path, now).expect("opens"));
+    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o620)).expect("mode");
+    let refused = Journal::open(&place.path, now).expect_err("the group can write");
+    assert!(matches!(refused, OpenError::Exposed { .. }), "{refused}");
+    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600)).expect("mode");
+    let link = place.path.with_extension("link");
+    symlink(&place.path, &link).expect("a link");
+    assert!(matches!(Journal::open(&link, now), Err(OpenError::Io { .. })), "somebody else's name for it");
+    assert!(Journal::open(&place.path, now).is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_appends_at_once_all_arrive_in_one_chain() {
     let place = place();

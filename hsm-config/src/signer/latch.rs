@@ -114,9 +114,10 @@ impl Latch {
         Ok(match logins.begun {
             Some((at, attempt)) if logins.accepted.as_ref() != Some(&attempt) => Some(Refused {
                 at,
-                detail: "a login was begun whose end isn't known, with a PIN that this token hasn't accepted \
+                detail:
+                    "a login was begun whose end isn't known, with a PIN that this token hasn't accepted \
                          before"
-                    .to_owned(),
+                        .to_owned(),
             }),
             _ => None,
         })
@@ -190,7 +191,8 @@ impl Latch {
         if let Some(logins) = &self.memory().logins {
             return Ok(Ok(logins.clone()));
         }
-        Ok(content(&self.login_path())?.map_or_else(|| Ok(Logins::default()), |json| serde_json::from_slice(&json)))
+        Ok(content(&self.login_path())?
+            .map_or_else(|| Ok(Logins::default()), |json| serde_json::from_slice(&json)))
     }
 
     fn write_logins(&self, logins: &Logins) -> io::Result<()> {

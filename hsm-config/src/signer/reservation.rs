@@ -164,7 +164,9 @@ mod tests {
         let all = Reservations::default();
         let key = KeyLabel("key".to_owned());
         let [one, two] = [1, 2].map(|octet| Serial::from_content(&[octet; 9]).expect("a serial number"));
-        let Reserved::Held(mut signing) = all.intent(Uuid::from_u128(1), || None::<()>) else { panic!("free") };
+        let Reserved::Held(mut signing) = all.intent(Uuid::from_u128(1), || None::<()>) else {
+            panic!("free")
+        };
         assert!(signing.serial(&key, one));
         let mut end = all.revoking(&key, [two, one]).expect_err("one of them is being signed");
         drop(signing);
@@ -172,7 +174,9 @@ mod tests {
 
         let revoking = all.revoking(&key, [two, one]).expect("free");
         let again = all.revoking(&key, [one]).expect("by several at once");
-        let Reserved::Held(mut signing) = all.intent(Uuid::from_u128(2), || None::<()>) else { panic!("free") };
+        let Reserved::Held(mut signing) = all.intent(Uuid::from_u128(2), || None::<()>) else {
+            panic!("free")
+        };
         assert!(!signing.serial(&key, one));
         drop(revoking);
         assert!(!signing.serial(&key, one), "the other still revokes it");

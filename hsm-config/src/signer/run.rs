@@ -3,6 +3,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use rustix::process::Signal;
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
@@ -59,6 +60,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
 async fn serve(config: Config) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Runtime)?;
+    // A limit to the size of files is an error like a full disk's, not the end of the process.
+    let _handled = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map_err(RunError::Runtime)?;
     let journal = Journal::open(&config.journal, clock::now)?;
     tracing::info!(
         signer = config.name,

@@ -3,7 +3,13 @@
 //! Every peer is judged by the credentials that the kernel vouches for, then greets, then pipelines. A peer that
 //! breaks the protocol loses its connection, never anybody else's.
 
-use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::fs::Mode;
 use signer_protocol::{
@@ -42,6 +48,8 @@ const REPLIES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Server {
     listener: UnixListener,
+    /// Device and inode of its file.
+    file: (u64, u64),
     socket: Socket,
     service: Arc<Service>,
     connections: Arc<Semaphore>,
@@ -65,6 +73,7 @@ impl Server {
         let listener = listener?;
         fs::set_permissions(&socket.path, fs::Permissions::from_mode(socket.mode))?;
         Ok(Self {
+            file: identity(&socket.path)?,
             listener,
             connections: Arc::new(Semaphore::new(socket.max_connections.into())),
             large_frames: Arc::new(Semaphore::new(LARGE_FRAMES)),
@@ -89,8 +98,11 @@ impl Server {
                 },
             }
         }
+        // First its name, then the socket: between the two another signer could have taken the name.
+        if identity(&self.socket.path).is_ok_and(|file| file == self.file) {
+            let _ = fs::remove_file(&self.socket.path);
+        }
         drop(self.listener);
-        let _ = fs::remove_file(&self.socket.path);
         self.tasks.close();
         if timeout(drain, self.tasks.wait()).await.is_err() {
             tracing::warn!("some requests were not finished in time");
@@ -132,7 +144,24 @@ impl Server {
     }
 }
 
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
 fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(file) if !file.file_type().is_socket() => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!(
+                    "{} is something else than a socket: remove it, or correct socket.path",
+                    path.display()
+                ),
+            ));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::AddrInUse,

@@ -31,6 +31,8 @@ mod crl;
 mod ocsp;
 mod read;
 mod revoke;
+#[cfg(test)]
+mod tests;
 
 /// Everything that a request is answered with.
 #[derive(Debug)]
@@ -168,7 +170,8 @@ impl Service {
             }
             RequestBody::SignOcsp { key, tbs } => {
                 let signed = self.sign_ocsp(&key, tbs, end).await;
-                signed.map(|(signature, held)| (ReplyBody::Signed(Signed { signature, position: None }), held))
+                signed
+                    .map(|(signature, held)| (ReplyBody::Signed(Signed { signature, position: None }), held))
             }
             RequestBody::Revoke { key, audit_head, revocations } => {
                 let position = self.revoke(&key, audit_head, revocations, end).await;

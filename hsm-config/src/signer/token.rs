@@ -413,8 +413,10 @@ fn start_failed(shared: &Shared, error: StartError) -> StartFailure {
     match error {
         StartError::Setup(failure) => match failure.class {
             SetupFailureClass::PinIncorrect | SetupFailureClass::PinLocked => {
-                latch(shared, &failure.to_string());
-                login_ended(shared, Outcome::Settled);
+                // If the latch can't be written, the login stays begun, which latches as well.
+                if latch(shared, &failure.to_string()) {
+                    login_ended(shared, Outcome::Settled);
+                }
                 StartFailure::Pin
             }
             // It stays begun, and the latch decides what that means.
@@ -439,13 +441,15 @@ fn login_ended(shared: &Shared, outcome: Outcome) {
     }
 }
 
-/// Latches a refused PIN. If the disk doesn't take it, this process still remembers.
-fn latch(shared: &Shared, detail: &str) {
+/// Latches a refused PIN; false if the disk doesn't take it and only this process remembers.
+fn latch(shared: &Shared, detail: &str) -> bool {
     let refused = Refused { at: clock::now(), detail: detail.to_owned() };
     tracing::error!(detail, latch = %shared.latch.path().display(), "the PIN was refused: locked out");
-    if let Err(error) = shared.latch.set(&refused) {
+    let set = shared.latch.set(&refused);
+    if let Err(error) = &set {
         tracing::error!(%error, "the latch can't be written: locked out until this process is ended by hand");
     }
+    set.is_ok()
 }
 
 /// Returns when the latch isn't set.

@@ -201,3 +201,47 @@ async fn what_a_client_saw_survives_the_signers_death() {
     assert!(report["certificates"].as_u64().expect("a number") >= seen.len() as u64);
     assert!(seen.len() > 5);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_the_journal_lets_nothing_out_and_recovers_unaided() {
+    use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+
+    let rig = Rig::start();
+    let client = rig.client();
+    let (intent, octets) = (Uuid::new_v4(), tbs(&rig.certificate()));
+    client.sign_certificate(&issuing(), Uuid::new_v4(), HEAD, tbs(&rig.certificate())).await.expect("signed");
+    let length = fs::metadata(rig.journal()).expect("there").len();
+    let signer = i32::try_from(rig.bank.signer.as_ref().expect("runs").id()).ok().and_then(Pid::from_raw);
+    let unlimited = getrlimit(Resource::Fsize);
+    // Room for a part of the next entry.
+    let limit = Rlimit { current: Some(length + 100), ..unlimited };
+    prlimit(signer, Resource::Fsize, limit).expect("limited");
+
+    let key = issuing();
+    let certificate = || client.sign_certificate(&key, intent, HEAD, octets.clone());
+    let revocation = signer_protocol::message::RevocationEntry {
+        serial: rig.certificate().serial,
+        revoked_at: jiff::Timestamp::now(),
+        reason: 1,
+        not_after: jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24),
+    };
+    let crl = rig.crl(1, &[]);
+    for _ in 0..3 {
+        let refused = certificate().await;
+        assert!(
+            matches!(&refused, Err(ClientError::Unavailable { reason }) if reason.contains("journal")),
+            "{refused:?}"
+        );
+        let refused = client.sign_crl(&issuing(), HEAD, crl.clone()).await;
+        assert!(matches!(refused, Err(ClientError::Unavailable { .. })), "{refused:?}");
+        let refused = client.revoke(&issuing(), HEAD, vec![revocation.clone()]).await;
+        assert!(matches!(refused, Err(ClientError::Unavailable { .. })), "{refused:?}");
+        assert_eq!(rig.verify_journal()["certificates"], 1);
+    }
+
+    prlimit(signer, Resource::Fsize, unlimited).expect("unlimited");
+    let signed = certificate().await.expect("signed, with no hand");
+    assert!(rig.is_issuers(&octets, &signed.signature));
+    let report = rig.verify_journal();
+    assert_eq!((&report["certificates"], &report["incomplete_octets"]), (&2.into(), &0.into()));
+}

@@ -71,3 +71,50 @@ async fn a_wrong_pin_is_tried_once_until_somebody_clears_the_latch() {
         .expect("signed");
     assert!(rig.is_issuers(&octets, &signed.signature));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_killed_before_it_could_latch_a_refusal_does_not_try_again() {
+    let rig = Rig::prepare();
+    let logins = spied(&rig);
+    let pin_file = rig.bank.secret("online-pin");
+    let pin = fs::read_to_string(&pin_file).expect("the PIN");
+    fs::write(&pin_file, "not-the-pin\n").expect("written");
+    // A link that leads nowhere: the latch can't be written, as when the signer is killed just before.
+    let latch = rig.bank.path("signer/pin-latch");
+    std::os::unix::fs::symlink("nowhere/else", &latch).expect("a link");
+    let mut signer = rig.spawn("refused");
+    signer.wait_for_log("the latch can't be written", DEADLINE).expect("refused");
+    signer.wait_for_log("signer locked out", DEADLINE).expect("locked out without the latch");
+    signer.kill().expect("killed");
+    fs::remove_file(&latch).expect("removed");
+    for round in 0..2 {
+        let mut again = rig.spawn(&format!("again-{round}"));
+        again.wait_for_log("signer locked out", DEADLINE).expect("locked out");
+        again.kill().expect("killed");
+        assert_eq!(logins(), 1, "round {round}");
+    }
+    fs::write(&pin_file, pin).expect("written");
+    let shown = rig.inro_hsm(&["latch", "show", "--config", "signer.toml"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("whose end isn't known"), "{shown:?}");
+    assert!(rig.inro_hsm(&["latch", "clear", "--config", "signer.toml"]).status.success());
+    let mut last = rig.spawn("cleared");
+    last.wait_for_log("signer ready", DEADLINE).expect("ready");
+    assert_eq!(logins(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_killed_while_it_logs_in_with_a_good_pin_needs_no_hand() {
+    let rig = Rig::prepare();
+    let logins = spied(&rig);
+    for round in 1..=6 {
+        let mut signer = rig.spawn(&format!("killed-{round}"));
+        if round == 1 {
+            signer.wait_for_log("signer ready", DEADLINE).expect("ready");
+        } else {
+            let before = logins();
+            signer.wait_until("a login", DEADLINE, |_| Ok(logins() > before)).expect("logs in");
+        }
+        signer.kill().expect("killed");
+    }
+    rig.spawn("last").wait_for_log("signer ready", DEADLINE).expect("ready");
+}

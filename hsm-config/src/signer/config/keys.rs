@@ -103,8 +103,7 @@ fn duplicate(key: &Key, others: &[Key]) -> Option<String> {
 /// Tells issuing keys about their responders and about all keys of the house.
 fn connect(keys: &mut [Key]) {
     let own_keys: Vec<Vec<u8>> = keys.iter().map(|key| key.identity().public_key_der.clone()).collect();
-    let own_names: Vec<ComparableName> =
-        keys.iter().flat_map(|key| key.identity().names.clone()).collect();
+    let own_names: Vec<ComparableName> = keys.iter().flat_map(|key| key.identity().names.clone()).collect();
     let responders: Vec<(KeyLabel, Responder)> = keys
         .iter()
         .filter_map(|key| match &key.role {

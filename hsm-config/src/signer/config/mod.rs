@@ -7,6 +7,7 @@ mod raw;
 use std::{
     collections::BTreeSet,
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -119,8 +120,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     check_name("name", &raw.name, &mut mistakes);
     let journal = folder.join(&raw.journal);
     let latch = folder.join(&raw.latch);
-    parent_exists("journal", &journal, &mut mistakes);
-    parent_exists("latch", &latch, &mut mistakes);
+    folder_is_safe("journal", &journal, &mut mistakes);
+    folder_is_safe("latch", &latch, &mut mistakes);
     let socket = socket(raw.socket, &folder, &mut mistakes);
     let token = token(raw.token, &folder, &mut mistakes);
     let keys = keys::validate(raw.keys, &folder, &mut mistakes);
@@ -150,13 +151,25 @@ fn check_name(what: &str, name: &str, mistakes: &mut Vec<String>) {
     }
 }
 
-fn parent_exists(key: &str, path: &Path, mistakes: &mut Vec<String>) {
-    if !path.parent().is_some_and(Path::is_dir) {
-        mistakes.push(format!(
-            "{key} = {:?}: its folder doesn't exist; create it, owned by the signer's account, mode 0700",
-            path.display()
-        ));
-    }
+/// The folder exists, and no other user can put something else in the file's place.
+fn folder_is_safe(key: &str, path: &Path, mistakes: &mut Vec<String>) {
+    let own = rustix::process::geteuid().as_raw();
+    let fault = match path.parent().map(fs::metadata) {
+        Some(Ok(folder)) if folder.is_dir() => {
+            if folder.mode() & 0o002 != 0 {
+                "any user can write to its folder"
+            } else if ![0, own].contains(&folder.uid()) {
+                "its folder belongs to another user"
+            } else {
+                return;
+            }
+        }
+        _ => "its folder doesn't exist",
+    };
+    mistakes.push(format!(
+        "{key} = {:?}: {fault}; have one for the signer, owned by its account, mode 0700 (0750 for the socket's)",
+        path.display()
+    ));
 }
 
 fn positive(key: &str, value: u64, mistakes: &mut Vec<String>) {
@@ -167,7 +180,7 @@ fn positive(key: &str, value: u64, mistakes: &mut Vec<String>) {
 
 fn socket(raw: raw::Socket, folder: &Path, mistakes: &mut Vec<String>) -> Socket {
     let path = folder.join(raw.path);
-    parent_exists("socket.path", &path, mistakes);
+    folder_is_safe("socket.path", &path, mistakes);
     // sun_path has 108 octets with its final NUL (unix(7)).
     if path.as_os_str().len() > 107 {
         mistakes.push(format!(
@@ -199,6 +212,7 @@ fn token(raw: raw::Token, folder: &Path, mistakes: &mut Vec<String>) -> Option<T
     mistakes
         .extend(access.mistakes().into_iter().map(|(problem, remedy)| format!("token: {problem}: {remedy}")));
     let pin_file = folder.join(raw.pin_file);
+    folder_is_safe("token.pin_file", &pin_file, mistakes);
     if let Err(error) = Pin::from_file(&pin_file) {
         mistakes.push(format!("token.pin_file: {error}"));
     }

@@ -146,7 +146,8 @@ fn answer(
                     format!("{serial} would be revoked in the future"),
                 );
             }
-            if let Some(reason @ (CrlReason::CertificateHold | CrlReason::RemoveFromCRL)) = info.revocation_reason
+            if let Some(reason @ (CrlReason::CertificateHold | CrlReason::RemoveFromCRL)) =
+                info.revocation_reason
             {
                 return refuse(
                     RefusalCode::OutsideProfile,

@@ -114,7 +114,10 @@ pub(super) fn subject(name: &Name) -> Result<(), Refusal> {
         };
         let oid = attribute.oid;
         if !SUBJECT_ATTRIBUTES.contains(&oid) {
-            return refuse(RefusalCode::OutsideProfile, format!("subject attribute {oid} is not in the profile"));
+            return refuse(
+                RefusalCode::OutsideProfile,
+                format!("subject attribute {oid} is not in the profile"),
+            );
         }
         let Some(text) = text(&attribute.value) else {
             return refuse(RefusalCode::OutsideProfile, format!("subject attribute {oid} is no text"));

@@ -19,12 +19,7 @@ impl Service {
         Ok(blocking(move || journal.read(sequence)).await??)
     }
 
-    pub(super) async fn entries(
-        &self,
-        after: u64,
-        limit: u32,
-        end: Instant,
-    ) -> Outcome<(Vec<Entry>, Held)> {
+    pub(super) async fn entries(&self, after: u64, limit: u32, end: Instant) -> Outcome<(Vec<Entry>, Held)> {
         let place = timeout_at(end, Arc::clone(&self.large_replies).acquire_owned()).await;
         let Ok(Ok(place)) = place else {
             return Err(ServiceError::Unavailable("others are reading the journal".to_owned()));

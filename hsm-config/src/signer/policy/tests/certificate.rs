@@ -413,7 +413,8 @@ fn a_certificate_is_not_older_than_its_issuer() {
 fn a_serial_number_that_was_revoked_before_is_not_signed() {
     let house = house();
     let mut index = past(&house);
-    let revocation = super::RevocationEntry { serial: serial(9), not_after: now() - hours(24), ..super::revoked(9) };
+    let revocation =
+        super::RevocationEntry { serial: serial(9), not_after: now() - hours(24), ..super::revoked(9) };
     let key = house.issuing.label.clone();
     index.take(now() - hours(1), &super::EntryBody::Revocation { key, audit_head: [0; 32], revocation });
     let tbs = house.certificate(9).to_tbs_der().expect("DER");

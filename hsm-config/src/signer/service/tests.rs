@@ -1,0 +1,113 @@
+//! What is acknowledged, and what has left, in which order; without a token, for these answers need none.
+
+use std::{collections::BTreeMap, path::PathBuf, pin::pin, time::Duration};
+
+use jiff::SignedDuration;
+use signer_protocol::message::RevocationEntry;
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    journal::Serial,
+    signer::{
+        config,
+        latch::Latch,
+        policy::fixtures::{house, now, serial},
+        reservation::Reserved,
+    },
+    token::{KeyId, ModuleAccess, TokenSelection},
+};
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    service: Service,
+    label: KeyLabel,
+}
+
+fn bench() -> Bench {
+    let folder = tempfile::tempdir().expect("folder");
+    let journal = Journal::open(&folder.path().join("journal"), now).expect("opens");
+    let house = house();
+    let label = house.issuing.label.clone();
+    let id: KeyId = "01".parse().expect("an ID");
+    let token_key = TokenKey {
+        label: label.clone(),
+        id: id.clone(),
+        public_key: house.issuing.identity.public_key.clone(),
+        public_key_der: house.issuing.identity.public_key_der.clone(),
+        algorithm: house.issuing.identity.algorithm,
+    };
+    let token = config::Token {
+        access: ModuleAccess { module: PathBuf::from("/nowhere"), environment: BTreeMap::new() },
+        token: TokenSelection::Label("none".to_owned()),
+        pin_file: folder.path().join("no-pin"),
+        lanes: 1,
+        queue: 1,
+        start_deadline: Duration::from_secs(1),
+        sign_deadline: Duration::from_secs(1),
+    };
+    let token = Token::new(token, vec![token_key], Latch::new(folder.path().join("latch")));
+    let key = Key { id, certificate: Vec::new(), role: Role::Issuing(house.issuing) };
+    let service = Service::new("test".to_owned(), vec![key], journal, token, now);
+    Bench { _folder: folder, service, label }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_mins(1)
+}
+
+fn revoke(bench: &Bench, number: u64) -> RequestBody {
+    let revocation = RevocationEntry {
+        serial: serial(number),
+        revoked_at: now(),
+        reason: 1,
+        not_after: now() + SignedDuration::from_hours(24),
+    };
+    RequestBody::Revoke { key: bench.label.clone(), audit_head: [0; 32], revocations: vec![revocation] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_is_acknowledged_after_everything_judged_without_it_has_left() {
+    let bench = bench();
+    let judged_good = bench.service.leaving(&bench.label).await;
+    let mut revoking = pin!(bench.service.answer(revoke(&bench, 1), soon()));
+    while bench.service.revocations(&bench.label) == 0 {
+        assert!(futures::poll!(revoking.as_mut()).is_pending(), "acknowledged before the other has left");
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        assert!(futures::poll!(revoking.as_mut()).is_pending(), "acknowledged before the other has left");
+        tokio::task::yield_now().await;
+    }
+    drop(judged_good);
+    assert!(matches!(revoking.await.0, ReplyBody::Revoked(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_waits_for_the_signing_of_its_certificate() {
+    let bench = bench();
+    let intent = bench.service.reservations.intent(Uuid::from_u128(1), || None::<()>);
+    let Reserved::Held(mut signing) = intent else { panic!("free") };
+    let number = Serial::from_content(&serial(1)).expect("a serial number");
+    assert!(signing.serial(&bench.label, number));
+    let (impatient, _) = bench.service.answer(revoke(&bench, 1), Instant::now()).await;
+    assert!(matches!(impatient, ReplyBody::Unavailable { .. }), "{impatient:?}");
+    let mut revoking = pin!(bench.service.answer(revoke(&bench, 1), soon()));
+    assert!(futures::poll!(revoking.as_mut()).is_pending());
+    drop(signing);
+    assert!(matches!(revoking.await.0, ReplyBody::Revoked(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn journal_entries_are_in_memory_for_few_at_a_time() {
+    let bench = bench();
+    let entries = || RequestBody::Entries { after: 0, limit: 1 };
+    let mut held = Vec::new();
+    for _ in 0..LARGE_REPLIES {
+        held.push(bench.service.answer(entries(), soon()).await);
+    }
+    let (refused, _) = bench.service.answer(entries(), Instant::now()).await;
+    assert!(matches!(refused, ReplyBody::Unavailable { .. }), "{refused:?}");
+    held.clear();
+    assert!(matches!(bench.service.answer(entries(), soon()).await.0, ReplyBody::Entries(_)));
+}
