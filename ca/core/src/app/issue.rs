@@ -78,7 +78,7 @@ pub enum IssueError {
     /// The key was certified before, or the token serves another user.
     #[error("the key or token is in use by another certificate")]
     DeviceInUse,
-    /// The enrolment was refused meanwhile.
+    /// The enrolment was refused meanwhile, or the user suspended or removed.
     #[error("the enrolment can't be certified any more")]
     Closed,
     /// The certificate was revoked, or its intent given up.

@@ -202,7 +202,7 @@ pub trait CertificateStore: Send + Sync {
 
     /// Step 6: commits the intent, the evidence with its verdict, and the audit row. `OnePerUser` when the user has an
     /// unrevoked certificate or open intent, `DeviceInUse` when the key was ever certified or the token serves
-    /// another user, `Missing` when the enrolment was refused. `Taken` when the enrolment already has its intent comes
+    /// another user, `Missing` when the enrolment was refused or the user may not act. `Taken` when the enrolment already has its intent comes
     /// before all of these (read it back and go on from there).
     async fn record_intent(
         &self,

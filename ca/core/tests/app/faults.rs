@@ -13,7 +13,9 @@ use ca_core::{
         audit::AuditEvent,
         certificate::CertificateState,
         ids::{EnrolmentId, IssuerId},
+        policy::Reason,
         revocation::{Revocation, RevocationReason},
+        user::UserState,
     },
     ports::{
         signer::{JournalPosition, Journaled, JournaledSignature, Signer, SignerError},
@@ -26,7 +28,7 @@ use jiff::SignedDuration;
 use crate::{
     device::Statement,
     pki::issuer_id,
-    world::{GENERAL, World, clerk},
+    world::{GENERAL, World, clerk, user},
 };
 
 const SERIAL: u32 = 1_000_001;
@@ -229,6 +231,32 @@ async fn an_intent_too_old_to_be_signed_ends_with_the_repeat() {
     world.signer.refuse_certificates(false);
     let fresh = world.opened(GENERAL, SERIAL, "b").await;
     world.certified(&fresh, &token).await.expect("a certificate");
+}
+
+/// Suspended between step 3 and step 6: nothing is signed, and the repeat says why.
+#[tokio::test]
+async fn a_user_suspended_before_the_intent_gets_nothing_and_is_told_at_the_repeat() {
+    let world = World::new().await;
+    let opened = world.opened(GENERAL, SERIAL, "a").await;
+    let token = world.maker.token(&Statement::of(SERIAL));
+    // Another world's customers still say that the user may act, as a read from before the suspension would.
+    let before = World::new().await;
+    let certify = CertifyEnrolment {
+        customers: before.store.clone(),
+        certificates: world.store.clone(),
+        audit: world.store.clone(),
+        clock: world.clock.clone(),
+        anchors: world.certify.anchors.clone(),
+        policy: world.certify.policy.clone(),
+        issue: world.certify.issue.clone(),
+        budget: Arc::default(),
+    };
+    world.customers.set_state(clerk(), &user(GENERAL), UserState::Suspended).await.expect("suspended");
+    let error = certify.run(World::certify_with(&opened, &token)).await.expect_err("suspended");
+    assert!(is_transient(&error), "{error:?}");
+    let error = world.certified(&opened, &token).await.expect_err("suspended");
+    assert!(matches!(error, CertifyError::Policy(Reason::UserSuspended)), "{error:?}");
+    assert_eq!((world.signer.certificates_signed(), world.rows("certificate.intended")), (0, 0));
 }
 
 /// Revoked between steps 6 and 9: the certificate is in the ledger, revoked, and isn't handed out.

@@ -6,7 +6,7 @@ use ca_core::{
         enrolment::EnrolmentState,
         ids::SerialNumber,
         revocation::RevocationReason,
-        user::Role,
+        user::{Role, UserState},
     },
     ports::store::{AuditStore, Conflict, Orphan},
 };
@@ -63,6 +63,15 @@ pub(crate) async fn an_intent_needs_a_free_user_key_and_token(store: impl Ledger
         intend_as(&store, CertificateRecord { intent: intent_id(9), ..record(1) }).await,
         Conflict::Missing,
     );
+    let set_state = |state| {
+        let store = &store;
+        async move { store.set_user_state(&user_id(1), state, event("user.state")).await.expect("set") }
+    };
+    set_state(UserState::Suspended).await;
+    refused(intend_as(&store, record(1)).await, Conflict::Missing);
+    let late = ca_core::domain::enrolment::Enrolment { user: user_id(1), ..enrolment(6) };
+    refused(store.open_enrolment(&late, None, event("enrolment.opened")).await, Conflict::Missing);
+    set_state(UserState::Active).await;
     intend_as(&store, record(1)).await.expect("the first");
     refused(intend_as(&store, record(1)).await, Conflict::Taken);
 

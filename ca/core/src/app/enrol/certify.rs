@@ -310,10 +310,14 @@ impl CertifyEnrolment {
         }
     }
 
-    /// Another request settled the enrolment meanwhile.
+    /// Another request settled the enrolment meanwhile, or the user's account changed: then the next attempt is judged
+    /// by what it is now.
     async fn as_it_stands(&self, enrolment: &Enrolment) -> Result<Certified, CertifyError> {
         let standing = self.certificates.enrolment(enrolment.id).await?;
         let standing = standing.ok_or_else(|| Failure::defect("an enrolment that vanished"))?;
+        if standing.state == EnrolmentState::Challenged {
+            return Err(StoreError::Unavailable("the user's account changed meanwhile".into()).into());
+        }
         self.first_result(&standing).await
     }
 

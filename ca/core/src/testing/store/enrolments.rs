@@ -4,8 +4,9 @@ use crate::{
     domain::{
         audit::AuditEvent,
         certificate::{CertificateRecord, CertificateState},
-        enrolment::{Enrolment, EnrolmentState},
+        enrolment::{Binding, Enrolment, EnrolmentState},
         ids::EnrolmentId,
+        user::UserState,
     },
     ports::store::{Conflict, FreshChallenge, IntentReceipt, StoreResult, StoredEvidence},
 };
@@ -28,6 +29,12 @@ impl State {
             };
         }
         let row = self.users.get_mut(&enrolment.user).ok_or(conflict(Conflict::Missing))?;
+        if row.user.state != UserState::Active || enrolment.state != EnrolmentState::Challenged {
+            return Err(conflict(Conflict::Missing));
+        }
+        if code.is_none() && enrolment.binding == Binding::AcquisitionCode {
+            return Err(conflict(Conflict::Code));
+        }
         if let Some(sha256) = code {
             let live = row.code.as_ref().is_some_and(|code| {
                 code.sha256 == sha256 && code.attempts_left > 0 && enrolment.opened_at < code.expires_at
@@ -88,6 +95,10 @@ impl State {
             Some(EnrolmentState::Certified { .. }) => return Err(conflict(Conflict::Taken)),
             Some(EnrolmentState::Refused { .. }) | None => return Err(conflict(Conflict::Missing)),
             Some(EnrolmentState::Challenged) => {}
+        }
+        let user = self.users.get(&certificate.user).map(|row| &row.user);
+        if !user.is_some_and(|u| u.state == UserState::Active && u.contract == certificate.contract) {
+            return Err(conflict(Conflict::Missing));
         }
         if self.certificates.iter().any(|r| r.record.user == certificate.user && is_living(&r.record.state)) {
             return Err(conflict(Conflict::OnePerUser));
