@@ -57,7 +57,7 @@ impl House {
     fn refused(&self, opened: &Opened, certify: &Certify, key: &str, code: Code) -> Problem {
         let before = self.journal();
         let answer = self.client.certify(opened, certify, key).expect("an answer");
-        let problem = *refusal(answer);
+        let problem = refusal(answer);
         assert_eq!(problem.code, code, "{problem:?}");
         let after = self.journal();
         assert_eq!(after["certificates"], before["certificates"], "something was signed");
@@ -73,10 +73,10 @@ impl House {
     }
 }
 
-fn refusal<T>(answer: Answer<T>) -> Box<Problem> {
+fn refusal<T>(answer: Answer<T>) -> Problem {
     match answer {
         Ok(_) => panic!("it was accepted"),
-        Err(problem) => problem,
+        Err(problem) => *problem,
     }
 }
 
@@ -129,9 +129,9 @@ fn no_challenge_without_password_and_binding() {
 /// The kinds under "CSR" in the list of attacks: the exact refusal, an audit row, no signature, no change of state.
 #[test]
 fn hostile_requests_are_refused() {
+    type Bend = fn(&mut Certify, &SoftToken, &SoftToken, &Opened);
     let house = House::open("csr");
     let foreign = house.token(31_999_999);
-    type Bend = fn(&mut Certify, &SoftToken, &SoftToken, &Opened);
     let cases: [(&str, Bend); 8] = [
         ("a request for another key than the attested one", |certify, _, foreign, _| {
             certify.csr = Base64Url(foreign.request(|_| {}).expect("a request"));
