@@ -20,11 +20,12 @@ pub(crate) fn start(format: LogFormat, default_level: &str) {
     let filter = EnvFilter::try_from_env("INRO_LOG").unwrap_or_else(|_| EnvFilter::new(default_level));
     let ansi = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry().with(filter);
+    // A log that can't be written, as on a full disk, must not end the thread that speaks: that it can't would be told
+    // on standard error, by a panic.
+    let layer = || fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let started = match format {
-        LogFormat::Text => {
-            registry.with(fmt::layer().with_ansi(ansi).with_writer(std::io::stderr)).try_init()
-        }
-        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Text => registry.with(layer().with_ansi(ansi)).try_init(),
+        LogFormat::Json => registry.with(layer().json()).try_init(),
     };
     // Only tests start it twice in a process; the first one stays.
     drop(started);
