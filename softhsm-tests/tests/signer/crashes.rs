@@ -211,11 +211,11 @@ async fn a_full_disk_under_the_journal_lets_nothing_out_and_recovers_unaided() {
     let (intent, octets) = (Uuid::new_v4(), tbs(&rig.certificate()));
     client.sign_certificate(&issuing(), Uuid::new_v4(), HEAD, tbs(&rig.certificate())).await.expect("signed");
     let length = fs::metadata(rig.journal()).expect("there").len();
-    let signer = i32::try_from(rig.bank.signer.as_ref().expect("runs").id()).ok().and_then(Pid::from_raw);
+    let process = i32::try_from(rig.bank.signer.as_ref().expect("runs").id()).ok().and_then(Pid::from_raw);
     let unlimited = getrlimit(Resource::Fsize);
     // Room for a part of the next entry.
     let limit = Rlimit { current: Some(length + 100), ..unlimited };
-    prlimit(signer, Resource::Fsize, limit).expect("limited");
+    prlimit(process, Resource::Fsize, limit).expect("limited");
 
     let key = issuing();
     let certificate = || client.sign_certificate(&key, intent, HEAD, octets.clone());
@@ -239,7 +239,7 @@ async fn a_full_disk_under_the_journal_lets_nothing_out_and_recovers_unaided() {
         assert_eq!(rig.verify_journal()["certificates"], 1);
     }
 
-    prlimit(signer, Resource::Fsize, unlimited).expect("unlimited");
+    prlimit(process, Resource::Fsize, unlimited).expect("unlimited");
     let signed = certificate().await.expect("signed, with no hand");
     assert!(rig.is_issuers(&octets, &signed.signature));
     let report = rig.verify_journal();
