@@ -43,6 +43,8 @@ fn a_master_revokes_a_general_user_whose_session_ends() {
     assert!(result.contains("失効しました"), "{result}");
     let ended = page(&general.browser.get("/home").expect("a page"), 403);
     assert!(ended.contains("電子証明書は失効しています"), "{ended}");
+    let list = page(&master.browser.get("/manage/users/revoke").expect("a page"), 200);
+    assert!(list.contains("<td>失効</td>"), "{list}");
     let again = house.window(&general);
     assert!(page(&again.get("/login").expect("a page"), 403).contains("失効しています"));
     assert!(again.try_login("whatever").is_err(), "there is a login form for a revoked certificate");

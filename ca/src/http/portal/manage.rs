@@ -247,6 +247,9 @@ fn line(t: &Catalogue, user: &User, certificates: &[CertificateRecord], now: jif
         .iter()
         .find(|c| matches!(c.state, CertificateState::Issued { .. } | CertificateState::Intended));
     let (state, valid_until) = match standing {
+        None if certificates.iter().any(|c| matches!(c.state, CertificateState::Revoked { .. })) => {
+            (t.state_revoked, String::new())
+        }
         None => (t.state_none, String::new()),
         Some(c) if c.state == CertificateState::Intended => (t.state_being_issued, String::new()),
         Some(c) if c.not_after < now => (t.state_expired, t.time(c.not_after)),

@@ -77,6 +77,7 @@ pub(crate) const EN: Catalogue = Catalogue {
     state_none: "None",
     state_valid: "Valid",
     state_expired: "Expired",
+    state_revoked: "Revoked",
     state_being_issued: "Being issued",
     revoke: "Revoke",
     choose_someone: "Choose at least one user.",

@@ -77,6 +77,7 @@ pub(crate) const JA: Catalogue = Catalogue {
     state_none: "なし",
     state_valid: "有効",
     state_expired: "期限切れ",
+    state_revoked: "失効",
     state_being_issued: "発行中",
     revoke: "失効",
     choose_someone: "失効させる利用者を一人以上選んでください。",

@@ -113,6 +113,7 @@ pub(crate) struct Catalogue {
     pub(crate) state_none: &'static str,
     pub(crate) state_valid: &'static str,
     pub(crate) state_expired: &'static str,
+    pub(crate) state_revoked: &'static str,
     pub(crate) state_being_issued: &'static str,
     pub(crate) revoke: &'static str,
     pub(crate) choose_someone: &'static str,
