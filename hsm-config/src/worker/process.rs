@@ -71,7 +71,10 @@ pub fn run() -> io::Result<()> {
 
 type Opened = (OpenToken, cryptoki::session::Session, crate::token::TokenDescription);
 
-fn open(setup: &Setup, permit: impl FnOnce() -> io::Result<()>) -> Result<(Module, Option<Opened>), SetupFailure> {
+fn open(
+    setup: &Setup,
+    permit: impl FnOnce() -> io::Result<()>,
+) -> Result<(Module, Option<Opened>), SetupFailure> {
     let module = Module::load(&setup.module)?;
     let opened = match &setup.login {
         None => None,
