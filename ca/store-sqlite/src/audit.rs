@@ -11,8 +11,8 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use crate::{
     SqliteStore,
     failure::Failure,
-    rows::{digest, unsigned},
-    writer::Written,
+    outcome::Written,
+    rows::{digest, json, unsigned},
 };
 
 /// The rows of one transaction, chained onto the head that it found.
@@ -76,11 +76,6 @@ impl Trail {
         }
         Ok(self.head.1)
     }
-}
-
-/// The argument of a `json_each` statement.
-pub(crate) fn json<T: Serialize>(rows: impl Iterator<Item = T>) -> Result<String, sqlx::Error> {
-    serde_json::to_string(&rows.collect::<Vec<T>>()).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
 /// The last row's number and hash.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::{
     audit::Trail,
     failure::{BatchFailed, Failure},
-    writer::{BoxFuture, Committed, Written, settle},
+    outcome::{BoxFuture, Committed, Written, settle},
 };
 
 /// A hot fact that somebody waits for.

@@ -27,8 +27,9 @@ use crate::{
     intent::NewIntent,
     issued::NewIssued,
     orphan,
+    outcome::Written,
     rows::{CertificateRow, unsigned},
-    writer::{Fact, Written},
+    writer::Fact,
 };
 
 /// Certificates with what other tables know of them; `$rest` is the WHERE clause and what follows.

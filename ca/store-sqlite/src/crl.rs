@@ -8,8 +8,8 @@ use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::{
     failure::Failure,
+    outcome::Written,
     rows::{signed, time, unsigned},
-    writer::Written,
 };
 
 pub(crate) async fn next_number(

@@ -17,8 +17,8 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use crate::{
     SqliteStore,
     failure::Failure,
+    outcome::Written,
     rows::{UserRow, digest, time},
-    writer::Written,
 };
 
 #[async_trait]

@@ -12,11 +12,10 @@ use serde::Serialize;
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::{
-    audit::json,
     customer,
     failure::Failure,
-    rows::{EnrolmentRow, time},
-    writer::Written,
+    outcome::Written,
+    rows::{EnrolmentRow, json, time},
 };
 
 /// Enrolments with the serial number of their certificate; `$rest` is the WHERE clause.

@@ -8,11 +8,11 @@ use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use crate::{
-    audit::json,
     bulk::Bulk,
     enrolment::store_evidence,
     failure::Failure,
-    writer::{BoxFuture, Written},
+    outcome::{BoxFuture, Written},
+    rows::json,
 };
 
 /// An intent with the evidence that it rests on.

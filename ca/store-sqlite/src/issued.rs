@@ -11,10 +11,10 @@ use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use crate::{
-    audit::json,
     bulk::Bulk,
     failure::Failure,
-    writer::{BoxFuture, Written},
+    outcome::{BoxFuture, Written},
+    rows::json,
 };
 
 /// A certificate that was signed, with its place in the signer's journal.

@@ -15,11 +15,13 @@ mod intent;
 mod issued;
 mod login;
 mod orphan;
+mod outcome;
 mod revocation;
 mod rows;
 mod schema;
 mod session;
 mod writer;
+mod wrong_password;
 
 use std::{path::Path, sync::Mutex, time::Duration};
 
@@ -34,7 +36,8 @@ pub use schema::{Migrated, OpenError, migrate};
 
 use crate::{
     failure::Failure,
-    writer::{BoxFuture, Writer, Written},
+    outcome::{BoxFuture, Written},
+    writer::Writer,
 };
 
 /// How the store works; the defaults fit.

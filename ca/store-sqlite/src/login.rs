@@ -12,7 +12,7 @@ use ca_core::{
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use crate::{SqliteStore, customer, failure::Failure, session, writer::Written};
+use crate::{SqliteStore, customer, failure::Failure, outcome::Written, session, wrong_password};
 
 #[async_trait]
 impl LoginStore for SqliteStore {
@@ -47,7 +47,7 @@ impl LoginStore for SqliteStore {
     ) -> StoreResult<u32> {
         let id = id.clone();
         self.write(Some(audit), move |tx| {
-            Box::pin(async move { count_wrong_password(tx, &id, kind, now, lock_at).await })
+            Box::pin(async move { wrong_password::count(tx, &id, kind, now, lock_at).await })
         })
         .await
     }
@@ -113,34 +113,6 @@ async fn set_password(
     if inserted.rows_affected() == 0 { Err(Conflict::Missing.into()) } else { Ok(Written::Changed(())) }
 }
 
-async fn count_wrong_password(
-    tx: &mut SqliteConnection,
-    id: &UserId,
-    kind: PasswordKind,
-    now: Timestamp,
-    lock_at: u32,
-) -> Result<Written<u32>, Failure> {
-    let (id, kind, now) = (id.as_str(), kind.as_str(), now.as_millisecond());
-    let count = sqlx::query_scalar!(
-        "INSERT INTO wrong_passwords (user_id, kind, in_a_row) SELECT id, $2, 1 FROM users WHERE id = $1
-         ON CONFLICT DO UPDATE SET in_a_row = in_a_row + 1
-         RETURNING in_a_row",
-        id,
-        kind
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let count = count.ok_or(Conflict::Missing)?;
-    if count >= i64::from(lock_at) {
-        sqlx::query!("UPDATE users SET locked_at = $2 WHERE id = $1 AND locked_at IS NULL", id, now)
-            .execute(tx)
-            .await?;
-    }
-    let count = u32::try_from(count)
-        .map_err(|_| Failure::Corrupt(format!("wrong_passwords.in_a_row of {id} is {count}")))?;
-    Ok(Written::Changed(count))
-}
-
 async fn accept_password(
     tx: &mut SqliteConnection,
     id: &UserId,
@@ -150,21 +122,8 @@ async fn accept_password(
     if !user.is_some_and(|user| user.state == UserState::Active && user.locked_at.is_none()) {
         return Err(Conflict::Missing.into());
     }
-    forget_wrong(tx, id, kind).await?;
+    wrong_password::forget(tx, id, kind).await?;
     Ok(Written::Changed(()))
-}
-
-/// Forgets the wrong passwords of one kind.
-pub(crate) async fn forget_wrong(
-    tx: &mut SqliteConnection,
-    id: &UserId,
-    kind: PasswordKind,
-) -> Result<(), sqlx::Error> {
-    let (id, kind) = (id.as_str(), kind.as_str());
-    sqlx::query!("DELETE FROM wrong_passwords WHERE user_id = $1 AND kind = $2", id, kind)
-        .execute(tx)
-        .await?;
-    Ok(())
 }
 
 async fn unlock(tx: &mut SqliteConnection, id: &UserId) -> Result<Written<()>, Failure> {

@@ -6,8 +6,8 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::{
     failure::Failure,
+    outcome::Written,
     rows::{OrphanRow, signed, unsigned},
-    writer::Written,
 };
 
 pub(crate) async fn record(

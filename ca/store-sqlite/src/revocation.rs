@@ -16,12 +16,10 @@ use jiff::Timestamp;
 use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::{
-    SqliteStore,
-    audit::{self, json},
-    crl,
+    SqliteStore, audit, crl,
     failure::Failure,
-    rows::{RevocationRow, signed},
-    writer::Written,
+    outcome::Written,
+    rows::{RevocationRow, json, signed},
 };
 
 #[async_trait]

@@ -18,6 +18,7 @@ use ca_core::{
     },
 };
 use jiff::Timestamp;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::failure::Failure;
@@ -305,4 +306,9 @@ impl TryFrom<SessionRow> for Session {
             last_used_at: time("sessions.last_used_at", row.last_used_at)?,
         })
     }
+}
+
+/// The argument of a `json_each` statement.
+pub(crate) fn json<T: Serialize>(rows: impl Iterator<Item = T>) -> Result<String, sqlx::Error> {
+    serde_json::to_string(&rows.collect::<Vec<T>>()).map_err(|error| sqlx::Error::Encode(error.into()))
 }

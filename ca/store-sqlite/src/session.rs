@@ -12,9 +12,9 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::{
     failure::Failure,
-    login::forget_wrong,
+    outcome::Written,
     rows::{SessionRow, serial, time},
-    writer::Written,
+    wrong_password,
 };
 
 /// Opens a session of a user who may act, with a certificate that stands, and confirms the certificate. A right login
@@ -60,7 +60,7 @@ pub(crate) async fn open(tx: &mut SqliteConnection, session: &Session) -> Result
     )
     .execute(&mut *tx)
     .await?;
-    forget_wrong(tx, &session.user, PasswordKind::Login).await?;
+    wrong_password::forget(tx, &session.user, PasswordKind::Login).await?;
     Ok(Written::Changed(()))
 }
 

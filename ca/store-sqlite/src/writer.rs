@@ -5,11 +5,7 @@
 //! because the operator's command line writes too. The writer doesn't wait for a batch to fill: under load batches
 //! form by themselves while the one before is being synced.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ca_core::{domain::audit::AuditEvent, ports::store::StoreResult};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -24,26 +20,8 @@ use crate::{
     failure::{BatchFailed, Closed, Failure},
     intent::NewIntent,
     issued::NewIssued,
+    outcome::{BoxFuture, Committed, Written, settle},
 };
-
-pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// What a fact did. Its audit row is written exactly when it changed something.
-#[derive(Debug)]
-pub(crate) enum Written<T> {
-    /// It was written now.
-    Changed(T),
-    /// It had been written before, or there was nothing to write.
-    Unchanged(T),
-}
-
-/// A result that is durable.
-#[derive(Debug)]
-pub(crate) struct Committed<T> {
-    pub(crate) value: T,
-    /// The head of the audit chain after the commit.
-    pub(crate) audit_head: [u8; 32],
-}
 
 /// What the writer can be asked for. The two hot facts are written many to a statement.
 pub(crate) enum Fact {
@@ -111,18 +89,6 @@ impl<T: Send> Single for Closure<T> {
     fn answer(self: Box<Self>, committed: &Result<[u8; 32], BatchFailed>) {
         // A caller that went away doesn't undo what was committed.
         let _ = self.reply.send(settle(self.outcome, committed));
-    }
-}
-
-/// The answer to a fact with this outcome in a batch that ended like this.
-pub(crate) fn settle<T>(
-    outcome: Option<StoreResult<T>>,
-    committed: &Result<[u8; 32], BatchFailed>,
-) -> StoreResult<Committed<T>> {
-    match (outcome, committed) {
-        (_, Err(failed)) => Err(failed.clone().into()),
-        (None, Ok(_)) => Err(Closed.into()),
-        (Some(outcome), Ok(audit_head)) => outcome.map(|value| Committed { value, audit_head: *audit_head }),
     }
 }
 
