@@ -53,8 +53,11 @@ deny:
 demo: build
 	@target/debug/demo $(if $(ONCE),--once)
 
-bench: build
-	@target/debug/bench
+# Optimised, unlike tests and demo: a build of its own.
+bench: PACKAGES += wrk nginx-light
+bench: setup
+	cargo build --locked --release --workspace
+	@target/release/bench
 
 # After a change to a query or a migration; `make check` says when it was forgotten.
 sqlx-prepare: setup
