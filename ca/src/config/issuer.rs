@@ -136,7 +136,7 @@ fn oid(key: &str, text: &str) -> ConfigResult<ObjectIdentifier> {
         ConfigError::value(
             key,
             format_args!("{text:?} isn't an object identifier"),
-            "use an arc of your own enterprise number, such as \"1.3.6.1.4.1.55555.1.1.1\"",
+            "use an arc of your own enterprise number, such as \"1.3.6.1.4.1.32473.1.1\"",
         )
     })
 }

@@ -191,7 +191,7 @@ mod tests {
             ("lock_at = 5", "lock_at = 5\nlock_out = 6", "lock_out"),
             ("lowest_agent = \"0.1.0\"", "lowest_agent = \"0.1\"", "enrolment.lowest_agent"),
             (
-                "attested_pin = \"1.3.6.1.4.1.55555.1.1.3\"",
+                "attested_pin = \"1.3.6.1.4.1.32473.1.1\"",
                 "attested_pin = \"1.9.x\"",
                 "policies.attested_pin",
             ),

@@ -125,7 +125,7 @@ fn certificates_for_other_purposes_are_refused() {
 fn extensions_outside_the_profile_are_refused() {
     refuses_all(&[
         ("a foreign policy", OutsideProfile, |t| {
-            let other = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.55555.1.9");
+            let other = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.32473.1.9");
             put(&mut t.extensions, extension::certificate_policies(&[POLICY, other]));
         }),
         ("a policy twice", OutsideProfile, |t| {

@@ -50,7 +50,7 @@ fn revoked(number: u64) -> RevocationEntry {
 
 fn unknown(critical: bool) -> Extension {
     let extn_value = OctetString::new([5, 0]).expect("octets");
-    Extension { extn_id: ObjectIdentifier::new_unwrap("1.3.6.1.4.1.55555.7"), critical, extn_value }
+    Extension { extn_id: ObjectIdentifier::new_unwrap("1.3.6.1.4.1.32473.7"), critical, extn_value }
 }
 
 #[test]
