@@ -242,13 +242,18 @@ pub fn output_of(command: &mut Command, input: &[u8]) -> Result<std::process::Ou
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn()
         .with_context(|| format!("starting {} (is it installed?)", shown(command)))?;
+    let group = child.id();
+    reaper::born(group).context("starting the shell that ends what is left")?;
     if let Some(mut pipe) = child.stdin.take() {
         // A program that reads nothing may be gone already.
         let _ = pipe.write_all(input);
     }
-    child.wait_with_output().with_context(|| format!("waiting for {}", shown(command)))
+    let output = child.wait_with_output().with_context(|| format!("waiting for {}", shown(command)))?;
+    reaper::gone(group).context("telling the shell that ends what is left")?;
+    Ok(output)
 }
 
 fn shown(command: &Command) -> String {

@@ -53,7 +53,9 @@ fn run(arguments: &Arguments, narrator: &mut Narrator) -> Result<()> {
 fn take(directory: &Path) -> Result<File> {
     let path = directory.join("demo.lock");
     fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
-    let earlier = path.exists() || directory.read_dir()?.next().is_none();
+    // The demo once had no lock.
+    let earlier = [&path, &directory.join("ceremony.toml")].iter().any(|path| path.exists());
+    let earlier = earlier || directory.read_dir()?.next().is_none();
     ensure!(earlier, "{} holds something else: choose another --directory", directory.display());
     let lock = File::options().create(true).truncate(false).write(true).open(&path);
     let lock = lock.with_context(|| format!("opening {}", path.display()))?;
