@@ -38,7 +38,9 @@ setup:
 build: setup
 	cargo build --locked --workspace
 
-test: build
+# All targets at once: with the tests' features everything is built once, and no program is built again under a test.
+test: setup
+	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --no-fail-fast
 
 check: setup deny
