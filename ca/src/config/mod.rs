@@ -190,11 +190,7 @@ mod tests {
             ("memory_kib = 19456", "memory_kib = 1024", "passwords.memory_kib"),
             ("lock_at = 5", "lock_at = 5\nlock_out = 6", "lock_out"),
             ("lowest_agent = \"0.1.0\"", "lowest_agent = \"0.1\"", "enrolment.lowest_agent"),
-            (
-                "attested_pin = \"1.3.6.1.4.1.32473.1.1\"",
-                "attested_pin = \"1.9.x\"",
-                "policies.attested_pin",
-            ),
+            ("attested_pin = \"1.3.6.1.4.1.32473.1.1\"", "attested_pin = \"1.9.x\"", "policies.attested_pin"),
         ] {
             let text = EXAMPLE.replacen(good, bad, 1);
             assert_ne!(text, EXAMPLE, "the example lost {good:?}");

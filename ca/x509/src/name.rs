@@ -87,6 +87,29 @@ pub fn text(name: &Name, oid: ObjectIdentifier) -> Option<String> {
     textual.then(|| String::from_utf8(attribute.value.value().to_vec()).ok()).flatten()
 }
 
+/// A name as people read it: attributes in the certificate's order, such as `C=JP, O=…`. For the eye alone: values
+/// aren't escaped, and come from outside.
+pub fn shown(name: &Name) -> String {
+    let attributes = name.iter().map(|attribute| {
+        let octets = attribute.value.value();
+        let value =
+            String::from_utf8(octets.to_vec()).unwrap_or_else(|_| format!("#{}", hex::encode(octets)));
+        format!("{}={value}", short(attribute.oid))
+    });
+    attributes.collect::<Vec<_>>().join(", ")
+}
+
+fn short(oid: ObjectIdentifier) -> String {
+    match oid {
+        COUNTRY_NAME => "C".to_owned(),
+        ORGANIZATION_NAME => "O".to_owned(),
+        ORGANIZATIONAL_UNIT_NAME => "OU".to_owned(),
+        UID => "UID".to_owned(),
+        COMMON_NAME => "CN".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use der::Encode;
@@ -105,6 +128,7 @@ mod tests {
         let tags: Vec<Tag> = name.iter().map(|attribute| attribute.value.tag()).collect();
         assert_eq!(tags, [Tag::PrintableString, Tag::Utf8String, Tag::Utf8String]);
         assert_eq!(text(&name, ORGANIZATION_NAME).as_deref(), Some("北洋商事, Inc. + CN=x"));
+        assert_eq!(shown(&name), "C=JP, O=北洋商事, Inc. + CN=x, UID=hokkai-01");
         assert_eq!(name.len(), 3);
         assert_eq!(der[0], 0x30);
         assert!(NameBuilder::new().country("日本").build().is_err());

@@ -1,14 +1,12 @@
 //! What a certificate says, in plain values.
 
-use const_oid::{
-    ObjectIdentifier,
-    db::rfc4519::{COMMON_NAME, COUNTRY_NAME, ORGANIZATION_NAME, ORGANIZATIONAL_UNIT_NAME, UID},
-};
+use ca_x509::name::shown;
+use const_oid::db::rfc4519::{COMMON_NAME, ORGANIZATIONAL_UNIT_NAME, UID};
 use der::Decode;
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use x509_cert::{Certificate, ext::pkix::CertificatePolicies, name::Name};
+use x509_cert::{Certificate, ext::pkix::CertificatePolicies};
 
 /// Octets that aren't a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,11 +56,11 @@ impl CertificateDetails {
         let attribute = |oid| ca_x509::name::text(tbs.subject(), oid);
         let time = |time| ca_x509::time::from_x509(time).map_err(|_| Unreadable);
         Ok(Self {
-            subject: name(tbs.subject()),
+            subject: shown(tbs.subject()),
             user_id: attribute(UID),
             contract_number: attribute(ORGANIZATIONAL_UNIT_NAME),
             name: attribute(COMMON_NAME),
-            issuer: name(tbs.issuer()),
+            issuer: shown(tbs.issuer()),
             serial: hex::encode(tbs.serial_number().as_bytes()),
             not_before: time(&tbs.validity().not_before)?,
             not_after: time(&tbs.validity().not_after)?,
@@ -102,25 +100,4 @@ fn policies(certificate: &Certificate) -> Vec<String> {
     let policies = certificate.tbs_certificate().get_extension::<CertificatePolicies>().ok().flatten();
     let policies = policies.into_iter().flat_map(|(_, policies)| policies.0);
     policies.map(|policy| policy.policy_identifier.to_string()).collect()
-}
-
-fn name(name: &Name) -> String {
-    let attributes = name.iter().map(|attribute| {
-        let octets = attribute.value.value();
-        let value =
-            String::from_utf8(octets.to_vec()).unwrap_or_else(|_| format!("#{}", hex::encode(octets)));
-        format!("{}={value}", short_name(attribute.oid))
-    });
-    attributes.collect::<Vec<_>>().join(", ")
-}
-
-fn short_name(oid: ObjectIdentifier) -> String {
-    match oid {
-        COUNTRY_NAME => "C".to_owned(),
-        ORGANIZATION_NAME => "O".to_owned(),
-        ORGANIZATIONAL_UNIT_NAME => "OU".to_owned(),
-        UID => "UID".to_owned(),
-        COMMON_NAME => "CN".to_owned(),
-        other => other.to_string(),
-    }
 }

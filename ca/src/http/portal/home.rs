@@ -11,6 +11,7 @@ use ca_core::{
     },
     ports::store::StoreError,
 };
+use ca_x509::name::shown;
 use der::Decode;
 use jiff::Timestamp;
 
@@ -90,7 +91,7 @@ fn names(der: &[u8]) -> (String, String) {
     x509_cert::Certificate::from_der(der)
         .map(|certificate| {
             let tbs = certificate.tbs_certificate();
-            (tbs.subject().to_string(), tbs.issuer().to_string())
+            (shown(tbs.subject()), shown(tbs.issuer()))
         })
         .unwrap_or_default()
 }
