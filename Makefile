@@ -34,6 +34,7 @@ setup:
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
 			apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "$${missing[@]}" >/dev/null; \
 	fi
+	@[ -d /run/pcscd ] || $(SUDO) mkdir -p /run/pcscd # Without systemd; pcscd wants it even for a private socket.
 
 build: setup
 	cargo build --locked --workspace

@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Parser;
 use softhsm_tests::demo::{self, Narrator, PEOPLE, Scene};
 
@@ -39,8 +39,9 @@ fn run(arguments: &Arguments, narrator: &mut Narrator) -> Result<()> {
     let directory = &arguments.directory;
     let _lock = take(directory)?;
     narrator.say(" #  elapsed     took  step")?;
-    let scene = demo::tell(directory, narrator)
-        .with_context(|| format!("logs are in {0}/logs and {0}/desk", directory.display()))?;
+    let scene = demo::tell(directory, narrator).map_err(|error| {
+        anyhow!("{error:#}\nAll logs are in {0}/logs and {0}/desk/pcscd.", directory.display())
+    })?;
     tell_where(&scene, directory, narrator)?;
     if !arguments.once {
         wait_for_interrupt(narrator)?;
