@@ -1,9 +1,18 @@
 //! What is acknowledged, and what has left, in which order; without a token, for these answers need none.
 
-use std::{collections::BTreeMap, path::PathBuf, pin::pin, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    pin::pin,
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::SignedDuration;
-use signer_protocol::message::RevocationEntry;
+use signer_protocol::message::{EntryBody, RevocationEntry};
 use uuid::Uuid;
 
 use super::*;
@@ -25,8 +34,13 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_by(now, now)
+}
+
+/// With a clock for the journal and another for the service.
+fn bench_by(journals: Now, services: Now) -> Bench {
     let folder = tempfile::tempdir().expect("folder");
-    let journal = Journal::open(&folder.path().join("journal"), now).expect("opens");
+    let journal = Journal::open(&folder.path().join("journal"), journals).expect("opens");
     let house = house();
     let label = house.issuing.label.clone();
     let id: KeyId = "01".parse().expect("an ID");
@@ -48,7 +62,7 @@ fn bench() -> Bench {
     };
     let token = Token::new(token, vec![token_key], Latch::new(folder.path().join("latch")));
     let key = Key { id, certificate: Vec::new(), role: Role::Issuing(house.issuing) };
-    let service = Service::new("test".to_owned(), vec![key], journal, token, now);
+    let service = Service::new("test".to_owned(), vec![key], journal, token, services);
     Bench { _folder: folder, service, label }
 }
 
@@ -110,4 +124,35 @@ async fn journal_entries_are_in_memory_for_few_at_a_time() {
     assert!(matches!(refused, ReplyBody::Unavailable { .. }), "{refused:?}");
     held.clear();
     assert!(matches!(bench.service.answer(entries(), soon()).await.0, ReplyBody::Entries(_)));
+}
+
+/// A clock that moves at each look.
+fn ticking() -> Timestamp {
+    static TICKS: AtomicI64 = AtomicI64::new(0);
+    now() + SignedDuration::from_millis(TICKS.fetch_add(1, Ordering::SeqCst))
+}
+
+static WRITTEN_MEANWHILE: Mutex<Option<(Journal, KeyLabel)>> = Mutex::new(None);
+
+/// The same, and somebody else's entry is appended right after the look, as far as the journal lets it in.
+fn ticking_while_another_appends() -> Timestamp {
+    let seen = ticking();
+    if let Some((journal, key)) = WRITTEN_MEANWHILE.lock().expect("no panic").take() {
+        let (done, appended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let entry = EntryBody::OcspCount { key, count: 1 };
+            futures::executor::block_on(journal.append(vec![entry])).expect("appended");
+            done.send(())
+        });
+        // It is let in either at once or only when the look has been judged.
+        let _ = appended.recv_timeout(Duration::from_millis(300));
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_written_while_the_clock_is_read_does_not_make_it_look_behind() {
+    let bench = bench_by(ticking, ticking_while_another_appends);
+    *WRITTEN_MEANWHILE.lock().expect("no panic") = Some((bench.service.journal.clone(), bench.label.clone()));
+    bench.service.time().expect("the clock is right");
 }
