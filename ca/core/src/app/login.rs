@@ -136,7 +136,7 @@ impl LogIn {
     }
 
     async fn look_up(&self, login: &Login) -> Result<Known, LoginError> {
-        let serial = login.certificate.as_deref().and_then(serial_of);
+        let serial = login.certificate.as_deref().and_then(SerialNumber::of_certificate);
         let certificate = match &serial {
             Some(serial) => self.certificates.certificate(&self.issuer, serial).await?,
             None => None,
@@ -221,10 +221,4 @@ impl LogIn {
             None => refused_stranger((&*self.audit, &self.budget), reason.code(), row, error).await,
         }
     }
-}
-
-fn serial_of(certificate: &[u8]) -> Option<SerialNumber> {
-    use der::Decode;
-    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
-    SerialNumber::from_bytes(certificate.tbs_certificate().serial_number().as_bytes()).ok()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use der::Decode;
 use uuid::Uuid;
 
 /// An identifier that doesn't have its form.
@@ -121,6 +122,13 @@ impl SerialNumber {
         let canonical = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let bytes = hex::decode(text).ok().filter(|_| canonical);
         Self::from_bytes(&bytes.unwrap_or_default())
+    }
+
+    /// The serial number that a certificate's DER carries; `None` when that is no certificate, or its number has another
+    /// form.
+    pub fn of_certificate(der: &[u8]) -> Option<Self> {
+        let certificate = x509_cert::Certificate::from_der(der).ok()?;
+        Self::from_bytes(certificate.tbs_certificate().serial_number().as_bytes()).ok()
     }
 
     /// The content octets, big-endian.

@@ -16,7 +16,6 @@ use ca_core::{
         user::Role,
     },
 };
-use der::Decode;
 use std::sync::Arc;
 
 use super::{
@@ -70,7 +69,7 @@ pub(super) enum Presented {
 pub(super) async fn presented(portal: &Portal, visitor: &Visitor) -> Result<Presented, Failure> {
     let Some(der) = &visitor.certificate else { return Ok(Presented::NotGood(Reason::NoCertificate)) };
     let unknown = Presented::NotGood(Reason::UnknownCertificate);
-    let Some(serial) = serial_of(der) else { return Ok(unknown) };
+    let Some(serial) = SerialNumber::of_certificate(der) else { return Ok(unknown) };
     let Some(shown) = portal.certificates.show(&portal.issuer, &serial).await? else { return Ok(unknown) };
     if shown.record.der() != Some(der) {
         return Ok(unknown);
@@ -85,11 +84,6 @@ pub(super) async fn presented(portal: &Portal, visitor: &Visitor) -> Result<Pres
         Ok(()) | Err(Reason::AccountClosed | Reason::Locked) => Presented::Of(shown.record.user),
         Err(reason) => Presented::NotGood(reason),
     })
-}
-
-fn serial_of(certificate: &[u8]) -> Option<SerialNumber> {
-    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
-    SerialNumber::from_bytes(certificate.tbs_certificate().serial_number().as_bytes()).ok()
 }
 
 /// The page that explains why a certificate or an account can't be used.
