@@ -1,0 +1,73 @@
+//! The adapters, opened, and the use cases that the command line and the server share.
+
+use std::sync::Arc;
+
+use ca_core::{
+    app::{certificates::Certificates, customers::Customers, revoke::Revoke},
+    ports::{clock::Clock, password::Passwords, rng::Rng, signer::Signer},
+};
+
+use super::ledger::{self, Ledger};
+use crate::{
+    adapters::{clock::SystemClock, passwords::Argon2Passwords, rng::SystemRng, signer::Signers},
+    config::Config,
+};
+
+/// The adapters.
+pub(crate) struct Adapters {
+    pub(crate) store: Arc<dyn Ledger>,
+    pub(crate) signers: Arc<Signers>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(super) passwords: Arc<dyn Passwords>,
+}
+
+impl Adapters {
+    /// Opens the ledger; connects to no signer yet.
+    ///
+    /// # Errors
+    /// When the ledger is missing or its schema isn't this program's.
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            store: ledger::open(config).await?,
+            signers: Arc::new(Signers::new(&config.issuers)),
+            clock: Arc::new(SystemClock),
+            rng: Arc::new(SystemRng),
+            passwords: Arc::new(Argon2Passwords::new(&config.passwords)?),
+        })
+    }
+
+    pub(super) fn signer(&self) -> Arc<dyn Signer> {
+        self.signers.clone()
+    }
+
+    pub(super) fn customers(&self) -> Customers {
+        Customers {
+            customers: self.store.clone(),
+            logins: self.store.clone(),
+            audit: self.store.clone(),
+            passwords: self.passwords.clone(),
+            clock: self.clock.clone(),
+            rng: self.rng.clone(),
+        }
+    }
+
+    pub(super) fn certificates(&self) -> Certificates {
+        Certificates { certificates: self.store.clone() }
+    }
+
+    pub(super) fn revoke(&self, config: &Config) -> Revoke {
+        Revoke {
+            customers: self.store.clone(),
+            logins: self.store.clone(),
+            certificates: self.store.clone(),
+            revocations: self.store.clone(),
+            audit: self.store.clone(),
+            signer: self.signer(),
+            passwords: self.passwords.clone(),
+            clock: self.clock.clone(),
+            issuer: config.customer_issuer().id.clone(),
+            lock_at: config.login.lock_at,
+        }
+    }
+}

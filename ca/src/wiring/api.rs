@@ -1,0 +1,96 @@
+//! The enrolment API.
+
+use std::sync::Arc;
+
+use ca_core::{
+    app::{
+        audit_budget::AuditBudget,
+        enrol::{
+            bearer::BearerKey, certify::CertifyEnrolment, confirm::ConfirmEnrolment, open::OpenEnrolment,
+            throttle::Throttles,
+        },
+        issue::Issue,
+    },
+    domain::{policy::IssuancePolicy, throttle::ThrottlePolicy},
+};
+use jiff::SignedDuration;
+
+use super::{
+    adapters::Adapters,
+    issuers::{customer_material, profile},
+};
+use crate::{
+    adapters::passwords::Argon2Passwords, config::Config, http::api::Api, material::Material,
+    metrics::Metrics,
+};
+
+pub(super) fn api(
+    config: &Config,
+    material: &Material,
+    adapters: &Adapters,
+    policy: Arc<IssuancePolicy>,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Api> {
+    let files = customer_material(config, material)?;
+    let enrolment = &config.enrolment;
+    let users = ThrottlePolicy {
+        free_failures: enrolment.throttle_free_failures,
+        first_wait: SignedDuration::try_from(enrolment.throttle_first_wait)?,
+        longest_wait: SignedDuration::try_from(enrolment.throttle_longest_wait)?,
+        ..ThrottlePolicy::default()
+    };
+    let sources = ThrottlePolicy { free_failures: users.free_failures * 10, ..users };
+    let budget = Arc::new(AuditBudget::default());
+    let open = OpenEnrolment {
+        customers: adapters.store.clone(),
+        logins: adapters.store.clone(),
+        certificates: adapters.store.clone(),
+        audit: adapters.store.clone(),
+        // Its own: a flood of strangers' passwords here must not keep customers out of the portal.
+        passwords: Arc::new(Argon2Passwords::new(&config.passwords)?),
+        clock: adapters.clock.clone(),
+        rng: adapters.rng.clone(),
+        throttles: Arc::new(Throttles::new(users, sources)),
+        budget: budget.clone(),
+        policy: policy.clone(),
+        bearer_key: BearerKey::generate(&*adapters.rng),
+        challenge_lifetime: SignedDuration::try_from(enrolment.challenge_lifetime)?,
+    };
+    let issue = Issue {
+        certificates: adapters.store.clone(),
+        audit: adapters.store.clone(),
+        signer: adapters.signer(),
+        clock: adapters.clock.clone(),
+        rng: adapters.rng.clone(),
+        profile: Arc::new(profile(config, material)?),
+    };
+    let certify = CertifyEnrolment {
+        customers: adapters.store.clone(),
+        certificates: adapters.store.clone(),
+        audit: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        anchors: Arc::new(material.anchors.clone()),
+        policy: policy.clone(),
+        issue: Arc::new(issue),
+        budget: budget.clone(),
+    };
+    let confirm = ConfirmEnrolment {
+        certificates: adapters.store.clone(),
+        audit: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        budget,
+    };
+    let download = Some(enrolment.agent_download.clone()).filter(|url| !url.is_empty());
+    Ok(Api {
+        open: Arc::new(open),
+        certify: Arc::new(certify),
+        confirm: Arc::new(confirm),
+        policy,
+        chain: std::iter::once(&files.certificate).chain(&files.chain).cloned().collect(),
+        lowest_agent: enrolment.lowest_agent.clone(),
+        newest_agent: enrolment.newest_agent.clone(),
+        agent_download: download.unwrap_or_else(|| format!("{}/", config.listen.public_url)),
+        clock: adapters.clock.clone(),
+        metrics,
+    })
+}

@@ -1,0 +1,74 @@
+//! The jobs.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use ca_core::{
+    app::{
+        publish_crl::PublishCrl,
+        reconcile::{Reconcile, ReconcileTerms},
+    },
+    domain::{crl::CrlPolicy, profile::Issuer},
+};
+use jiff::SignedDuration;
+
+use super::{
+    adapters::Adapters,
+    validation::{OcspFactory, ocsp_certificates},
+};
+use crate::{config::Config, jobs::Files, material::Material};
+
+pub(super) fn publish_crl(
+    config: &Config,
+    adapters: &Adapters,
+    issuers: &[Arc<Issuer>],
+) -> anyhow::Result<Vec<Arc<PublishCrl>>> {
+    let policy = CrlPolicy::new(
+        SignedDuration::try_from(config.validation.crl_validity)?,
+        SignedDuration::try_from(config.validation.crl_interval)?,
+    )
+    .context("validation.crl_validity and crl_interval don't fit")?;
+    let publish = |issuer: &Arc<Issuer>| {
+        Arc::new(PublishCrl {
+            revocations: adapters.store.clone(),
+            audit: adapters.store.clone(),
+            signer: adapters.signer(),
+            clock: adapters.clock.clone(),
+            issuer: issuer.clone(),
+            policy,
+        })
+    };
+    Ok(issuers.iter().map(publish).collect())
+}
+
+pub(super) fn reconcile(adapters: &Adapters, issuers: &[Arc<Issuer>]) -> Vec<Reconcile> {
+    let reconcile = |issuer: &Arc<Issuer>| Reconcile {
+        certificates: adapters.store.clone(),
+        audit: adapters.store.clone(),
+        signer: adapters.signer(),
+        clock: adapters.clock.clone(),
+        issuer: issuer.clone(),
+        terms: ReconcileTerms::default(),
+    };
+    issuers.iter().map(reconcile).collect()
+}
+
+/// What the job that watches files needs: what was read, and how to build responders anew.
+pub(super) fn files(
+    config: Config,
+    material: &Material,
+    adapters: &Adapters,
+    issuers: Vec<Arc<Issuer>>,
+) -> Files {
+    let factory = OcspFactory::new(adapters, &issuers);
+    let root = material.issuers.first().and_then(|issuer| issuer.chain.last()).cloned();
+    Files {
+        issuers: config.issuers,
+        authorities: issuers,
+        root: root.unwrap_or_default(),
+        root_crl_path: config.validation.root_crl,
+        root_crl: material.root_crl.clone(),
+        ocsp_certificates: ocsp_certificates(material),
+        rebuild: Box::new(move |certificates| factory.build(certificates)),
+    }
+}

@@ -1,0 +1,78 @@
+//! What relying parties ask: OCSP, CRLs, CA certificates.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use ca_core::{
+    app::answer_ocsp::AnswerOcsp,
+    domain::{ocsp::Responder, profile::Issuer},
+    ports::{clock::Clock, signer::Signer},
+};
+
+use super::{adapters::Adapters, ledger::Ledger};
+use crate::{
+    config::Config,
+    http::validation::{Validation, certificates::CaCertificates, crl::Crls, ocsp},
+    material::Material,
+    metrics::Metrics,
+};
+
+pub(super) fn validation(
+    config: &Config,
+    material: &Material,
+    adapters: &Adapters,
+    metrics: Arc<Metrics>,
+    issuers: &[Arc<Issuer>],
+) -> anyhow::Result<Validation> {
+    let mut certificates: std::collections::HashMap<String, bytes::Bytes> = config
+        .issuers
+        .iter()
+        .zip(&material.issuers)
+        .map(|(issuer, files)| (issuer.id.to_string(), files.certificate.clone().into()))
+        .collect();
+    if let Some(root) = material.issuers.first().and_then(|issuer| issuer.chain.last()) {
+        certificates.insert("root".to_owned(), root.clone().into());
+    }
+    let ids = config.issuers.iter().map(|issuer| issuer.id.clone());
+    let answer = OcspFactory::new(adapters, issuers).build(&ocsp_certificates(material))?;
+    Ok(Validation {
+        ocsp: ocsp::Responder::new(answer, adapters.clock.clone()),
+        crls: Crls::new(adapters.store.clone(), adapters.clock.clone(), ids, material.root_crl.clone())?,
+        certificates: CaCertificates(certificates),
+        metrics,
+    })
+}
+
+/// Builds OCSP responders: at the start, and again when a responder certificate was renewed.
+pub(super) struct OcspFactory {
+    store: Arc<dyn Ledger>,
+    signer: Arc<dyn Signer>,
+    clock: Arc<dyn Clock>,
+    issuers: Vec<Arc<Issuer>>,
+}
+
+impl OcspFactory {
+    pub(super) fn new(adapters: &Adapters, issuers: &[Arc<Issuer>]) -> Self {
+        Self {
+            store: adapters.store.clone(),
+            signer: adapters.signer(),
+            clock: adapters.clock.clone(),
+            issuers: issuers.to_vec(),
+        }
+    }
+
+    pub(super) fn build(&self, certificates: &[Vec<u8>]) -> anyhow::Result<AnswerOcsp> {
+        let mut responders = Vec::new();
+        for (issuer, certificate) in self.issuers.iter().zip(certificates) {
+            let responder = Responder::from_certificate(certificate, issuer)
+                .with_context(|| format!("issuer.{}.ocsp_certificate can't be a responder's", issuer.id()))?;
+            responders.push((Issuer::clone(issuer), responder));
+        }
+        let (store, signer) = (self.store.clone(), self.signer.clone());
+        Ok(AnswerOcsp::new(store.clone(), store, signer, self.clock.clone(), responders))
+    }
+}
+
+pub(super) fn ocsp_certificates(material: &Material) -> Vec<Vec<u8>> {
+    material.issuers.iter().map(|issuer| issuer.ocsp_certificate.clone()).collect()
+}
