@@ -16,6 +16,8 @@ pub trait LedgerCensus: Send + Sync {
     async fn schema_fits(&self) -> StoreResult<bool>;
     /// Counts what is unfinished; cheap enough for every quarter of a minute.
     async fn unfinished(&self, issuer: &IssuerId) -> StoreResult<Unfinished>;
+    /// What the current CRL says of itself, without its entries.
+    async fn crl(&self, issuer: &IssuerId) -> StoreResult<Option<CrlHead>>;
     /// How many live certificates (issued, not revoked) have a notAfter from `from` on and before `until`. Reads much of
     /// a large ledger: for every hour.
     async fn expiring(&self, issuer: &IssuerId, from: Timestamp, until: Timestamp) -> StoreResult<u64>;
@@ -34,6 +36,19 @@ pub struct Unfinished {
     pub orphans: u64,
     /// Revocations that a signer's journal lacks, the furthest behind counting.
     pub unjournaled_revocations: u64,
+}
+
+/// A published CRL without its DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrlHead {
+    /// CRL number.
+    pub number: u64,
+    /// thisUpdate.
+    pub this_update: Timestamp,
+    /// nextUpdate.
+    pub next_update: Timestamp,
+    /// Entries.
+    pub entries: u64,
 }
 
 /// How busy the database engine is. Counters begin at 0 with the process.
