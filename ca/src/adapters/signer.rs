@@ -1,21 +1,38 @@
 //! The signer processes behind the signer port: a socket and two key labels for each issuer.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ca_core::{
     domain::{
-        ids::{EnrolmentId, IssuerId},
-        revocation::Revocation,
+        audit::AuditPosition,
+        ids::{EnrolmentId, IssuerId, SerialNumber, SignerName},
+        revocation::{Revocation, RevocationReason},
     },
-    ports::signer::{JournalPosition, Journaled, JournaledSignature, Signer, SignerError},
+    ports::{
+        clock::Clock,
+        signer::{
+            JournalBody, JournalEntry, JournalHead, JournalPosition, Journaled, JournaledSignature, Signer,
+            SignerError,
+        },
+    },
 };
+use der::Decode;
 use signer_protocol::{
     client::{Client, ClientError},
-    message::{self, Entry, EntryBody, KeyLabel, RevocationEntry, Signed},
+    message::{self, Entry, EntryBody, KeyLabel, RevocationEntry, Signed, Timing},
 };
 
-use crate::config;
+use tokio::time::Instant;
+use tracing::Instrument;
+use x509_cert::{certificate::Rfc5280, crl::TbsCertList};
+
+use super::clock::SystemClock;
+use crate::{
+    config,
+    metrics::{Failed, Metrics, SignerLoad, Signing, SigningTime},
+    telemetry,
+};
 
 /// Revocations in one request: well below what fits a frame.
 const REVOCATIONS_AT_ONCE: usize = 250;
@@ -23,10 +40,11 @@ const REVOCATIONS_AT_ONCE: usize = 250;
 /// All configured signers.
 pub(crate) struct Signers {
     by_issuer: HashMap<IssuerId, OneSigner>,
+    metrics: Arc<Metrics>,
 }
 
 struct OneSigner {
-    name: String,
+    name: SignerName,
     client: Client,
     issuing: KeyLabel,
     ocsp: KeyLabel,
@@ -34,7 +52,7 @@ struct OneSigner {
 
 impl Signers {
     /// Connects to nothing yet.
-    pub(crate) fn new(issuers: &[config::Issuer]) -> Self {
+    pub(crate) fn new(issuers: &[config::Issuer], metrics: Arc<Metrics>) -> Self {
         let by_issuer = issuers
             .iter()
             .map(|issuer| {
@@ -47,7 +65,7 @@ impl Signers {
                 (issuer.id.clone(), one)
             })
             .collect();
-        Self { by_issuer }
+        Self { by_issuer, metrics }
     }
 
     /// The certificates that an issuer's signer has for the issuing and the OCSP key, DER.
@@ -57,8 +75,9 @@ impl Signers {
     pub(crate) async fn certificates(&self, issuer: &IssuerId) -> Result<(Vec<u8>, Vec<u8>), SignerError> {
         let one = self.one(issuer)?;
         let welcome = one.client.welcome().await.map_err(unanswered)?;
-        if welcome.signer != one.name {
-            let answered = format!("{:?} answered where {:?} is configured", welcome.signer, one.name);
+        if welcome.signer != one.name.as_str() {
+            let answered =
+                format!("{:?} answered where {:?} is configured", welcome.signer, one.name.as_str());
             return Err(SignerError::Unavailable(answered));
         }
         let certificates = one.client.certificates().await.map_err(unanswered)?;
@@ -80,46 +99,115 @@ impl Signers {
     }
 }
 
+impl Signers {
+    /// Times a request to the signer, and tells where its time went when the answer says so.
+    async fn watched<T>(
+        &self,
+        issuer: &IssuerId,
+        what: Signing,
+        asking: impl Future<Output = Result<T, ClientError>>,
+        timing: impl FnOnce(&T) -> Option<Timing>,
+    ) -> Result<T, SignerError> {
+        let span = tracing::debug_span!("signer", otel.kind = "client", what = what.as_str(), %issuer);
+        let (_asked, began) = (self.metrics.signer.asked(issuer.as_str(), what), Instant::now());
+        match asking.instrument(span.clone()).await {
+            Ok(answer) => {
+                let time = timing(&answer).map(signing_time);
+                self.metrics.signer.answered(issuer.as_str(), what, began.elapsed(), time);
+                if let Some(SigningTime { queued, signed, journaled }) = time {
+                    let parts = [("signer.queue", queued), ("hsm.lane", signed), ("journal.sync", journaled)];
+                    telemetry::add_past(&span, SystemClock.now().into(), &parts);
+                }
+                Ok(answer)
+            }
+            Err(error) => {
+                let error = unanswered(error);
+                self.metrics.signer.failed(issuer.as_str(), what, failed(&error));
+                Err(error)
+            }
+        }
+    }
+}
+
+fn timing(signed: &Signed) -> Option<Timing> {
+    // All zero for a recorded signature: nothing was signed now.
+    Some(signed.timing).filter(|timing| *timing != Timing::default())
+}
+
+fn signing_time(timing: Timing) -> SigningTime {
+    let of = |micros: u32| Duration::from_micros(micros.into());
+    SigningTime {
+        queued: of(timing.queued_us),
+        signed: of(timing.signed_us),
+        journaled: of(timing.journaled_us),
+    }
+}
+
+fn load(status: &message::Status) -> SignerLoad {
+    SignerLoad {
+        lanes: status.lanes,
+        lanes_busy: status.lanes_busy,
+        queued: status.queued,
+        worker_restarts: status.worker_restarts,
+        journal_sequence: status.journal.map_or(0, |position| position.sequence),
+    }
+}
+
+fn failed(error: &SignerError) -> Failed {
+    match error {
+        SignerError::Refused { .. } => Failed::Refused,
+        SignerError::Unavailable(_) => Failed::Unavailable,
+        SignerError::LockedOut(_) => Failed::LockedOut,
+    }
+}
+
 #[async_trait]
 impl Signer for Signers {
+    fn name(&self, issuer: &IssuerId) -> Result<SignerName, SignerError> {
+        Ok(self.one(issuer)?.name.clone())
+    }
+
     async fn sign_certificate(
         &self,
         issuer: &IssuerId,
         intent: EnrolmentId,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
     ) -> Result<JournaledSignature, SignerError> {
         let one = self.one(issuer)?;
-        let signed = one.client.sign_certificate(&one.issuing, intent.0, audit_head, tbs).await;
-        journaled(signed.map_err(unanswered)?)
+        let asking = one.client.sign_certificate(&one.issuing, intent.0, anchor(audit_head), tbs);
+        journaled(self.watched(issuer, Signing::Certificate, asking, timing).await?)
     }
 
     async fn sign_crl(
         &self,
         issuer: &IssuerId,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
     ) -> Result<JournaledSignature, SignerError> {
         let one = self.one(issuer)?;
-        journaled(one.client.sign_crl(&one.issuing, audit_head, tbs).await.map_err(unanswered)?)
+        let asking = one.client.sign_crl(&one.issuing, anchor(audit_head), tbs);
+        journaled(self.watched(issuer, Signing::Crl, asking, timing).await?)
     }
 
     async fn sign_ocsp(&self, issuer: &IssuerId, tbs: Vec<u8>) -> Result<Vec<u8>, SignerError> {
         let one = self.one(issuer)?;
-        one.client.sign_ocsp(&one.ocsp, tbs).await.map_err(unanswered)
+        let asking = one.client.sign_ocsp(&one.ocsp, tbs);
+        self.watched(issuer, Signing::Ocsp, asking, |_| None).await
     }
 
     async fn revoke(
         &self,
         issuer: &IssuerId,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         revocations: Vec<Revocation>,
     ) -> Result<JournalPosition, SignerError> {
         let one = self.one(issuer)?;
         let mut last = None;
         for some in revocations.chunks(REVOCATIONS_AT_ONCE) {
             let entries = some.iter().map(entry).collect();
-            last = Some(one.client.revoke(&one.issuing, audit_head, entries).await.map_err(unanswered)?);
+            let asking = one.client.revoke(&one.issuing, anchor(audit_head), entries);
+            last = Some(self.watched(issuer, Signing::Revocation, asking, |_| None).await?);
         }
         last.map(position).ok_or_else(|| SignerError::Refused {
             code: "malformed".to_owned(),
@@ -138,7 +226,7 @@ impl Signer for Signers {
             .recorded(intent.0)
             .await
             .map_err(unanswered)?
-            .and_then(|e| certificate(e, &one.issuing)))
+            .and_then(|entry| certificate(entry, issuer, &one.issuing)))
     }
 
     async fn journaled_after(
@@ -146,23 +234,40 @@ impl Signer for Signers {
         issuer: &IssuerId,
         sequence: u64,
         limit: u32,
-    ) -> Result<(Vec<Journaled>, u64), SignerError> {
+    ) -> Result<Vec<JournalEntry>, SignerError> {
         let one = self.one(issuer)?;
         let entries = one.client.entries(sequence, limit).await.map_err(unanswered)?;
-        let last = entries.last().map_or(sequence, |entry| entry.position.sequence);
-        let certificates = entries.into_iter().filter_map(|e| certificate(e, &one.issuing)).collect();
-        Ok((certificates, last))
+        Ok(entries.into_iter().map(|entry| journal_entry(entry, issuer, &one.issuing)).collect())
+    }
+
+    async fn journal(&self, issuer: &IssuerId) -> Result<JournalHead, SignerError> {
+        let head = self.one(issuer)?.client.journal().await.map_err(unanswered)?;
+        Ok(JournalHead {
+            journal: head.journal,
+            last: head.last.map(position),
+            audit: head.audit.map(audit_position),
+        })
     }
 
     async fn healthy(&self, issuer: &IssuerId) -> Result<(), SignerError> {
         let one = self.one(issuer)?;
-        let status = one.client.status().await.map_err(unanswered)?;
+        let status = match one.client.status().await.map_err(unanswered) {
+            Ok(status) => status,
+            Err(error) => {
+                let locked_out = matches!(error, SignerError::LockedOut(_));
+                self.metrics.signer.health(issuer.as_str(), false, locked_out);
+                return Err(error);
+            }
+        };
+        self.metrics.signer.load(issuer.as_str(), &load(&status));
         let trouble = |label: &KeyLabel| match status.keys.iter().find(|(other, _)| other == label) {
             Some((_, None)) => None,
             Some((_, Some(trouble))) => Some(format!("the key {:?}: {trouble}", label.0)),
             None => Some(format!("the signer has no key {:?}", label.0)),
         };
-        match trouble(&one.issuing).or_else(|| trouble(&one.ocsp)) {
+        let trouble = trouble(&one.issuing).or_else(|| trouble(&one.ocsp));
+        self.metrics.signer.health(issuer.as_str(), trouble.is_none(), false);
+        match trouble {
             None => Ok(()),
             Some(trouble) => Err(SignerError::Unavailable(trouble)),
         }
@@ -189,16 +294,58 @@ fn journaled(signed: Signed) -> Result<JournaledSignature, SignerError> {
     Ok(JournaledSignature { signature: signed.signature, position: position(at) })
 }
 
-fn certificate(entry: Entry, issuing: &KeyLabel) -> Option<Journaled> {
-    match entry.body {
-        EntryBody::Certificate { key, intent, tbs, signature, .. } if key == *issuing => Some(Journaled {
-            intent: EnrolmentId(intent),
-            tbs,
-            signature: JournaledSignature { signature, position: position(entry.position) },
-            at: entry.at,
-        }),
+fn anchor(position: AuditPosition) -> message::AuditPosition {
+    message::AuditPosition { sequence: position.sequence, hash: position.hash }
+}
+
+fn audit_position(position: message::AuditPosition) -> AuditPosition {
+    AuditPosition { sequence: position.sequence, hash: position.hash }
+}
+
+fn certificate(entry: Entry, issuer: &IssuerId, issuing: &KeyLabel) -> Option<Journaled> {
+    match journal_entry(entry, issuer, issuing).body {
+        JournalBody::Certificate(journaled) => Some(journaled),
         _ => None,
     }
+}
+
+fn journal_entry(entry: Entry, issuer: &IssuerId, issuing: &KeyLabel) -> JournalEntry {
+    let (place, at) = (position(entry.position), entry.at);
+    let (key, audit, body) = match entry.body {
+        EntryBody::Certificate { key, intent, audit_head, tbs, signature } => {
+            let signature = JournaledSignature { signature, position: place };
+            let journaled = Journaled { intent: EnrolmentId(intent), tbs, signature, at };
+            (key, audit_head, JournalBody::Certificate(journaled))
+        }
+        EntryBody::Crl { key, audit_head, tbs, .. } => (key, audit_head, crl(&tbs)),
+        EntryBody::Revocation { key, audit_head, revocation } => {
+            (key, audit_head, revoked(&revocation, issuer))
+        }
+        EntryBody::OcspCount { key, .. } => (key, message::AuditPosition::START, JournalBody::Foreign),
+    };
+    let body = if key == *issuing { body } else { JournalBody::Foreign };
+    JournalEntry { position: place, at, audit: audit_position(audit), body }
+}
+
+/// The signer parsed it before it signed.
+fn crl(tbs: &[u8]) -> JournalBody {
+    let list = TbsCertList::<Rfc5280>::from_der(tbs).ok();
+    let number = list.and_then(|list| ca_x509::crl::number(list.crl_extensions.as_deref()?));
+    number.map_or(JournalBody::Foreign, JournalBody::Crl)
+}
+
+fn revoked(entry: &RevocationEntry, issuer: &IssuerId) -> JournalBody {
+    let serial = SerialNumber::from_bytes(&entry.serial).ok();
+    let parts = serial.zip(RevocationReason::from_code(entry.reason));
+    parts.map_or(JournalBody::Foreign, |(serial, reason)| {
+        JournalBody::Revocation(Revocation {
+            issuer: issuer.clone(),
+            serial,
+            at: entry.revoked_at,
+            reason,
+            not_after: entry.not_after,
+        })
+    })
 }
 
 fn unanswered(error: ClientError) -> SignerError {

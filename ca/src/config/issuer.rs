@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ca_core::domain::{ids::IssuerId, profile::PolicyOids};
+use ca_core::domain::{
+    ids::{IssuerId, SignerName},
+    profile::PolicyOids,
+};
 use der::oid::ObjectIdentifier;
 use serde::Deserialize;
 
@@ -46,7 +49,7 @@ pub(crate) struct Issuer {
     /// The signer's Unix socket.
     pub(crate) signer_socket: PathBuf,
     /// The signer's name, which intents carry.
-    pub(crate) signer: String,
+    pub(crate) signer: SignerName,
     /// The signer's label of the issuing key.
     pub(crate) issuing_key: String,
     /// The signer's label of the OCSP responder's key.
@@ -101,9 +104,7 @@ impl Raw {
                 "name the certificates above the issuing one, up to the root",
             ));
         }
-        for (name, text) in
-            [("signer", &self.signer), ("issuing_key", &self.issuing_key), ("ocsp_key", &self.ocsp_key)]
-        {
+        for (name, text) in [("issuing_key", &self.issuing_key), ("ocsp_key", &self.ocsp_key)] {
             if text.is_empty() {
                 return Err(ConfigError::value(
                     key(name),
@@ -112,6 +113,13 @@ impl Raw {
                 ));
             }
         }
+        let signer = SignerName::parse(&self.signer).map_err(|error| {
+            ConfigError::value(
+                key("signer"),
+                error,
+                "write the name that the signer's configuration gives it",
+            )
+        })?;
         Ok(Issuer {
             certificate: value::path(&key("certificate"), &self.certificate, base)?,
             chain: value::paths(&key("chain"), &self.chain, base)?,
@@ -123,7 +131,7 @@ impl Raw {
                 attested: oid(&key("policies.attested"), &self.policies.attested)?,
                 attested_with_pin: oid(&key("policies.attested_pin"), &self.policies.attested_pin)?,
             },
-            signer: self.signer,
+            signer,
             issuing_key: self.issuing_key,
             ocsp_key: self.ocsp_key,
             id,

@@ -44,6 +44,7 @@ pub(super) fn publish_crl(
 pub(super) fn reconcile(adapters: &Adapters, issuers: &[Arc<Issuer>]) -> Vec<Reconcile> {
     let reconcile = |issuer: &Arc<Issuer>| Reconcile {
         certificates: adapters.store.clone(),
+        signers: adapters.store.clone(),
         audit: adapters.store.clone(),
         signer: adapters.signer(),
         clock: adapters.clock.clone(),

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ca_core::ports::store::{AuditStore, CertificateStore, CustomerStore, LoginStore, RevocationStore};
+use ca_core::ports::{
+    census::LedgerCensus,
+    store::{
+        AuditStore, CertificateStore, CustomerStore, LeaseStore, LoginStore, RevocationStore, SignerStore,
+    },
+};
 use store_sqlite::{Options, SqliteStore};
 
 use crate::config::Config;
@@ -11,7 +16,14 @@ use crate::config::Config;
 /// All store ports of one database. Use cases get the ports they need of it, never the whole.
 #[async_trait]
 pub(crate) trait Ledger:
-    CustomerStore + LoginStore + CertificateStore + RevocationStore + AuditStore
+    CustomerStore
+    + LoginStore
+    + CertificateStore
+    + RevocationStore
+    + SignerStore
+    + LeaseStore
+    + AuditStore
+    + LedgerCensus
 {
     /// Commits what is queued and closes the database. Later calls are refused as unavailable.
     async fn close(&self);

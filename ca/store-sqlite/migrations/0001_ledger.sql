@@ -111,6 +111,7 @@ CREATE TABLE certificates (
     id INTEGER NOT NULL PRIMARY KEY,
     intent BLOB NOT NULL UNIQUE REFERENCES enrolments (id),
     issuer TEXT NOT NULL,
+    signer TEXT NOT NULL,
     serial BLOB NOT NULL CHECK (length(serial) BETWEEN 1 AND 20),
     user_id TEXT NOT NULL REFERENCES users (id),
     device_kind TEXT NOT NULL,
@@ -146,13 +147,17 @@ CREATE UNIQUE INDEX one_live_certificate_per_token ON certificates (device_kind,
 CREATE UNIQUE INDEX one_certificate_per_key ON certificates (public_key_sha256) WHERE abandoned_at IS NULL;
 CREATE INDEX certificates_of_user ON certificates (user_id);
 CREATE INDEX certificates_of_issuer ON certificates (issuer);
-CREATE INDEX open_intents ON certificates (issuer, not_before)
+CREATE INDEX certificates_of_journal ON certificates (issuer, signer, journal_sequence)
+    WHERE journal_sequence IS NOT NULL;
+-- What expires soon is counted, and people are told of it.
+CREATE INDEX certificates_by_expiry ON certificates (issuer, not_after) WHERE der IS NOT NULL AND revoked = 0;
+CREATE INDEX open_intents ON certificates (issuer, signer, not_before)
     WHERE der IS NULL AND revoked = 0 AND abandoned_at IS NULL;
 
 CREATE TRIGGER certificates_are_kept BEFORE DELETE ON certificates
 BEGIN SELECT RAISE(ABORT, 'a certificate is never deleted'); END;
 CREATE TRIGGER intents_stand BEFORE UPDATE OF
-    id, intent, issuer, serial, user_id, device_kind, device_serial, assurance, public_key_sha256,
+    id, intent, issuer, signer, serial, user_id, device_kind, device_serial, assurance, public_key_sha256,
     not_before, not_after, tbs ON certificates
 BEGIN SELECT RAISE(ABORT, 'an intent is never changed'); END;
 CREATE TRIGGER issued_certificates_stand BEFORE UPDATE OF issued_at, journal_sequence, journal_hash, der
@@ -168,6 +173,7 @@ BEGIN SELECT RAISE(ABORT, 'nothing un-revokes'); END;
 -- Certificates of the signer's journal without an intent here.
 CREATE TABLE orphans (
     issuer TEXT NOT NULL,
+    signer TEXT NOT NULL,
     journal_sequence INTEGER NOT NULL CHECK (journal_sequence > 0),
     journal_hash BLOB NOT NULL CHECK (length(journal_hash) = 32),
     intent BLOB NOT NULL CHECK (length(intent) = 16),
@@ -183,20 +189,20 @@ CREATE INDEX orphans_of_issuer ON orphans (issuer, journal_sequence);
 CREATE TRIGGER orphans_are_kept BEFORE DELETE ON orphans
 BEGIN SELECT RAISE(ABORT, 'an orphan is never deleted'); END;
 
--- Of certificates and orphans alike. In the order of the CRL, and narrow: this is what a CRL of a million is read from.
+-- Of certificates and orphans alike, and of what only a signer's journal still knows. In the order of the CRL, and
+-- narrow: this is what a CRL of a million is read from.
 CREATE TABLE revocations (
+    -- Rises with the commits; each signer's journal is told in this order.
+    number INTEGER NOT NULL CHECK (number > 0),
     issuer TEXT NOT NULL,
     serial BLOB NOT NULL CHECK (length(serial) BETWEEN 1 AND 20),
     at INTEGER NOT NULL,
     reason INTEGER NOT NULL CHECK (reason IN (0, 1, 3, 4, 5, 9)),
     not_after INTEGER NOT NULL,
-    journal_sequence INTEGER CHECK (journal_sequence > 0),
-    journal_hash BLOB CHECK (length(journal_hash) = 32),
-    PRIMARY KEY (issuer, serial),
-    CHECK ((journal_sequence IS NULL) = (journal_hash IS NULL))
+    PRIMARY KEY (issuer, serial)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX unjournaled_revocations ON revocations (issuer, at) WHERE journal_sequence IS NULL;
+CREATE UNIQUE INDEX revocations_in_order ON revocations (number);
 
 CREATE TRIGGER revocations_reach_the_certificate AFTER INSERT ON revocations
 BEGIN
@@ -205,19 +211,49 @@ BEGIN
 END;
 CREATE TRIGGER revocations_are_kept BEFORE DELETE ON revocations
 BEGIN SELECT RAISE(ABORT, 'nothing un-revokes'); END;
-CREATE TRIGGER revocations_stand BEFORE UPDATE OF issuer, serial, at, reason, not_after ON revocations
+CREATE TRIGGER revocations_stand BEFORE UPDATE ON revocations
 BEGIN SELECT RAISE(ABORT, 'a revocation is never changed'); END;
 
 -- A row per issuer: counters that only rise.
 CREATE TABLE issuers (
     issuer TEXT NOT NULL PRIMARY KEY,
-    last_crl_number INTEGER NOT NULL DEFAULT 0,
-    reconciled_to INTEGER NOT NULL DEFAULT 0
+    last_crl_number INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TRIGGER crl_numbers_rise BEFORE UPDATE OF last_crl_number ON issuers
     WHEN NEW.last_crl_number < OLD.last_crl_number
 BEGIN SELECT RAISE(ABORT, 'CRL numbers rise'); END;
+
+-- The signers of all nodes: how far each one's journal and this ledger agree.
+CREATE TABLE signers (
+    issuer TEXT NOT NULL,
+    name TEXT NOT NULL,
+    journal BLOB NOT NULL CHECK (length(journal) = 16),
+    reconciled_sequence INTEGER CHECK (reconciled_sequence > 0),
+    reconciled_hash BLOB CHECK (length(reconciled_hash) = 32),
+    revocations_to INTEGER NOT NULL DEFAULT 0 CHECK (revocations_to >= 0),
+    anchors_accepted_to INTEGER NOT NULL DEFAULT 0 CHECK (anchors_accepted_to >= 0),
+    introduced_at INTEGER NOT NULL,
+    retired_at INTEGER,
+    PRIMARY KEY (issuer, name),
+    CHECK ((reconciled_sequence IS NULL) = (reconciled_hash IS NULL))
+) STRICT;
+
+CREATE TRIGGER signers_are_kept BEFORE DELETE ON signers
+BEGIN SELECT RAISE(ABORT, 'a signer is never forgotten'); END;
+CREATE TRIGGER signers_keep_their_journal BEFORE UPDATE OF issuer, name, journal ON signers
+BEGIN SELECT RAISE(ABORT, 'a signer keeps its journal'); END;
+CREATE TRIGGER signers_go_forward BEFORE UPDATE ON signers
+    WHEN NEW.reconciled_sequence < OLD.reconciled_sequence OR NEW.revocations_to < OLD.revocations_to
+      OR NEW.anchors_accepted_to < OLD.anchors_accepted_to
+BEGIN SELECT RAISE(ABORT, 'reconciliation never goes back'); END;
+
+-- Which node does what only one may do at a time. Times are the database's.
+CREATE TABLE leases (
+    name TEXT NOT NULL PRIMARY KEY,
+    holder TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
 
 -- The current CRL of each issuer; the signer's journal has them all.
 CREATE TABLE crls (
@@ -225,9 +261,11 @@ CREATE TABLE crls (
     number INTEGER NOT NULL CHECK (number > 0),
     this_update INTEGER NOT NULL,
     next_update INTEGER NOT NULL,
+    -- Entries are of certificates with this notAfter or a later one.
+    listed_from INTEGER NOT NULL,
     entries INTEGER NOT NULL CHECK (entries >= 0),
     der BLOB NOT NULL,
-    CHECK (this_update < next_update)
+    CHECK (this_update < next_update AND listed_from <= this_update)
 ) STRICT;
 
 CREATE TRIGGER crls_rise BEFORE UPDATE ON crls WHEN NEW.number <= OLD.number

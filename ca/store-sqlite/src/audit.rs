@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use ca_core::{
-    domain::audit::{AuditEvent, AuditRow, GENESIS},
+    domain::audit::{AuditEvent, AuditPosition, AuditRow},
     ports::store::{AuditStore, StoreResult},
 };
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::{
 /// The rows of one transaction, chained onto the head that it found.
 #[derive(Debug)]
 pub(crate) struct Trail {
-    head: (u64, [u8; 32]),
+    head: AuditPosition,
     rows: Vec<AuditRow>,
 }
 
@@ -47,12 +47,12 @@ impl Trail {
     /// Adds the row of a fact that was written.
     pub(crate) fn append(&mut self, event: &AuditEvent) {
         let row = AuditRow::following(self.head, event);
-        self.head = (row.sequence, row.hash);
+        self.head = row.position();
         self.rows.push(row);
     }
 
-    /// Inserts the rows and returns the new head's hash.
-    pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<[u8; 32], sqlx::Error> {
+    /// Inserts the rows and returns the new head.
+    pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<AuditPosition, sqlx::Error> {
         if !self.rows.is_empty() {
             let json = json(self.rows.iter().map(|row| JsonRow {
                 sequence: row.sequence,
@@ -74,17 +74,20 @@ impl Trail {
             .execute(connection)
             .await?;
         }
-        Ok(self.head.1)
+        Ok(self.head)
     }
 }
 
 /// The last row's number and hash.
-pub(crate) async fn head(executor: impl SqliteExecutor<'_>) -> Result<(u64, [u8; 32]), Failure> {
+pub(crate) async fn head(executor: impl SqliteExecutor<'_>) -> Result<AuditPosition, Failure> {
     let row = sqlx::query!("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
         .fetch_optional(executor)
         .await?;
-    row.map_or(Ok((0, GENESIS)), |row| {
-        Ok((unsigned("audit.sequence", row.sequence)?, digest("audit.hash", &row.hash)?))
+    row.map_or(Ok(AuditPosition::GENESIS), |row| {
+        Ok(AuditPosition {
+            sequence: unsigned("audit.sequence", row.sequence)?,
+            hash: digest("audit.hash", &row.hash)?,
+        })
     })
 }
 
@@ -94,7 +97,7 @@ impl AuditStore for SqliteStore {
         self.write(Some(event), |_| Box::pin(async { Ok(Written::Changed(())) })).await
     }
 
-    async fn head(&self) -> StoreResult<(u64, [u8; 32])> {
+    async fn head(&self) -> StoreResult<AuditPosition> {
         Ok(head(self.readers()).await?)
     }
 

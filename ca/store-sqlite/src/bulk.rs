@@ -1,6 +1,9 @@
 //! Hot facts, written many to a statement: most of what a small commit costs is round trips to SQLite's thread.
 
-use ca_core::{domain::audit::AuditEvent, ports::store::StoreResult};
+use ca_core::{
+    domain::audit::{AuditEvent, AuditPosition},
+    ports::store::StoreResult,
+};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::oneshot;
 
@@ -28,7 +31,7 @@ impl<F: Bulk> Asked<F> {
         (Self { fact, audit, outcome: None, reply }, answer)
     }
 
-    pub(crate) fn answer(self, committed: &Result<[u8; 32], BatchFailed>) {
+    pub(crate) fn answer(self, committed: &Result<AuditPosition, BatchFailed>) {
         // A caller that went away doesn't undo what was committed.
         let _ = self.reply.send(settle(self.outcome, committed));
     }

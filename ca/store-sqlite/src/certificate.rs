@@ -6,7 +6,7 @@ use ca_core::{
         audit::AuditEvent,
         certificate::CertificateRecord,
         enrolment::Enrolment,
-        ids::{EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, UserId},
+        ids::{EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, UserId},
     },
     ports::{
         signer::JournalPosition,
@@ -37,7 +37,7 @@ macro_rules! select_certificates {
     ($rest:tt, $($argument:expr),*) => {
         sqlx::query_as!(
             CertificateRow,
-            r#"SELECT c.intent, c.issuer, c.serial, c.user_id, u.contract, c.device_kind, c.device_serial, c.assurance,
+            r#"SELECT c.intent, c.issuer, c.signer, c.serial, c.user_id, u.contract, c.device_kind, c.device_serial, c.assurance,
                       c.public_key_sha256, c.not_before, c.not_after, c.abandoned_at, c.issued_at, c.confirmed_at,
                       c.tbs, c.der, r.at AS "revoked_at?", r.reason AS "revoked_reason?"
                FROM certificates c
@@ -135,14 +135,16 @@ impl CertificateStore for SqliteStore {
     async fn open_intents(
         &self,
         issuer: &IssuerId,
+        signer: &SignerName,
         before: Timestamp,
     ) -> StoreResult<Vec<CertificateRecord>> {
-        let (issuer, before) = (issuer.as_str(), before.as_millisecond());
+        let (issuer, signer, before) = (issuer.as_str(), signer.as_str(), before.as_millisecond());
         let rows = select_certificates!(
-            "WHERE c.issuer = $1 AND c.not_before < $2
+            "WHERE c.issuer = $1 AND c.signer = $3 AND c.not_before < $2
                AND c.der IS NULL AND c.revoked = 0 AND c.abandoned_at IS NULL ORDER BY c.not_before, c.id",
             issuer,
-            before
+            before,
+            signer
         )
         .fetch_all(self.readers())
         .await
@@ -158,18 +160,6 @@ impl CertificateStore for SqliteStore {
 
     async fn orphans(&self, issuer: &IssuerId) -> StoreResult<Vec<Orphan>> {
         Ok(orphan::of_issuer(self.readers(), issuer).await?)
-    }
-
-    async fn reconciled_to(&self, issuer: &IssuerId) -> StoreResult<u64> {
-        Ok(orphan::reconciled_to(self.readers(), issuer).await?)
-    }
-
-    async fn set_reconciled_to(&self, issuer: &IssuerId, sequence: u64) -> StoreResult<()> {
-        let issuer = issuer.clone();
-        self.write(None, move |tx| {
-            Box::pin(async move { orphan::set_reconciled_to(tx, &issuer, sequence).await })
-        })
-        .await
     }
 
     async fn confirm(

@@ -37,24 +37,42 @@ pub(crate) async fn publish(
     let issuer = issuer.as_str();
     let (number, entries) = (signed("the CRL's number", crl.number)?, signed("its entries", crl.entries)?);
     let (this_update, next_update) = (crl.this_update.as_millisecond(), crl.next_update.as_millisecond());
+    let listed_from = crl.listed_from.as_millisecond();
     let published = sqlx::query!(
-        "INSERT INTO crls (issuer, number, this_update, next_update, entries, der) VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO crls (issuer, number, this_update, next_update, entries, der, listed_from)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT DO UPDATE SET number = excluded.number, this_update = excluded.this_update,
                                    next_update = excluded.next_update, entries = excluded.entries,
-                                   der = excluded.der
+                                   der = excluded.der, listed_from = excluded.listed_from
          WHERE excluded.number > crls.number",
         issuer,
         number,
         this_update,
         next_update,
         entries,
-        crl.der
+        crl.der,
+        listed_from
     )
     .execute(&mut *tx)
     .await?;
     if published.rows_affected() == 0 {
         return Err(Conflict::CrlNumber.into());
     }
+    raise(tx, issuer, number).await?;
+    Ok(Written::Changed(()))
+}
+
+/// Numbers go on above `number`.
+pub(crate) async fn raise_number(
+    tx: &mut SqliteConnection,
+    issuer: &IssuerId,
+    number: u64,
+) -> Result<Written<()>, Failure> {
+    raise(tx, issuer.as_str(), signed("the CRL's number", number)?).await?;
+    Ok(Written::Changed(()))
+}
+
+async fn raise(tx: &mut SqliteConnection, issuer: &str, number: i64) -> Result<(), Failure> {
     sqlx::query!(
         "INSERT INTO issuers (issuer, last_crl_number) VALUES ($1, $2)
          ON CONFLICT DO UPDATE SET last_crl_number = max(last_crl_number, excluded.last_crl_number)",
@@ -63,7 +81,7 @@ pub(crate) async fn publish(
     )
     .execute(tx)
     .await?;
-    Ok(Written::Changed(()))
+    Ok(())
 }
 
 pub(crate) async fn current(
@@ -72,7 +90,7 @@ pub(crate) async fn current(
 ) -> Result<Option<PublishedCrl>, Failure> {
     let issuer = issuer.as_str();
     let row = sqlx::query!(
-        "SELECT number, this_update, next_update, entries, der FROM crls WHERE issuer = $1",
+        "SELECT number, this_update, next_update, listed_from, entries, der FROM crls WHERE issuer = $1",
         issuer
     )
     .fetch_optional(executor)
@@ -82,6 +100,7 @@ pub(crate) async fn current(
             number: unsigned("crls.number", row.number)?,
             this_update: time("crls.this_update", row.this_update)?,
             next_update: time("crls.next_update", row.next_update)?,
+            listed_from: time("crls.listed_from", row.listed_from)?,
             entries: unsigned("crls.entries", row.entries)?,
             der: row.der,
         })
@@ -94,7 +113,7 @@ pub(crate) async fn revoked_since(pool: &SqlitePool, issuer: &IssuerId) -> Resul
     let missing = sqlx::query_scalar!(
         r#"SELECT max(0,
                (SELECT count(*) FROM revocations WHERE issuer = $1
-                  AND not_after >= coalesce((SELECT this_update FROM crls WHERE issuer = $1), -9223372036854775807))
+                  AND not_after >= coalesce((SELECT listed_from FROM crls WHERE issuer = $1), -9223372036854775807))
                - coalesce((SELECT entries FROM crls WHERE issuer = $1), 0)) AS "missing!: i64""#,
         issuer
     )

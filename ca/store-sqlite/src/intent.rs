@@ -26,6 +26,7 @@ pub(crate) struct NewIntent {
 struct JsonIntent<'a> {
     intent: String,
     issuer: &'a str,
+    signer: &'a str,
     serial: String,
     user: &'a str,
     contract: &'a str,
@@ -43,6 +44,7 @@ impl<'a> From<&'a CertificateRecord> for JsonIntent<'a> {
         Self {
             intent: hex::encode(record.intent.0.as_bytes()),
             issuer: record.issuer.as_str(),
+            signer: record.signer.as_str(),
             serial: record.serial.to_string(),
             user: record.user.as_str(),
             contract: record.contract.as_str(),
@@ -69,9 +71,9 @@ impl Bulk for NewIntent {
             // What a unique index forbids is passed over row by row, so of two intents in one batch the first wins.
             let written = sqlx::query_scalar!(
                 "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
-                 INSERT INTO certificates (intent, issuer, serial, user_id, device_kind, device_serial, assurance,
+                 INSERT INTO certificates (intent, issuer, signer, serial, user_id, device_kind, device_serial, assurance,
                                            public_key_sha256, not_before, not_after, tbs)
-                 SELECT e.id, j.value ->> 'issuer', unhex(j.value ->> 'serial'), u.id,
+                 SELECT e.id, j.value ->> 'issuer', j.value ->> 'signer', unhex(j.value ->> 'serial'), u.id,
                         j.value ->> 'device_kind', j.value ->> 'device_serial', j.value ->> 'assurance',
                         unhex(j.value ->> 'key'), j.value ->> 'not_before', j.value ->> 'not_after',
                         unhex(j.value ->> 'tbs')

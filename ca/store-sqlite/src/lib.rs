@@ -6,6 +6,7 @@
 
 mod audit;
 mod bulk;
+mod census;
 mod certificate;
 mod crl;
 mod customer;
@@ -13,6 +14,7 @@ mod enrolment;
 mod failure;
 mod intent;
 mod issued;
+mod lease;
 mod login;
 mod orphan;
 mod outcome;
@@ -20,6 +22,7 @@ mod revocation;
 mod rows;
 mod schema;
 mod session;
+mod signer;
 mod writer;
 mod wrong_password;
 
@@ -174,14 +177,18 @@ mod tests {
         let cause = cause.source().expect("SQLite's word").to_string();
         assert!(cause.contains("full"), "{cause}");
         assert!(store.append(event(written)).await.is_err(), "still full");
-        assert_eq!(store.head().await.expect("reading works").0, written as u64, "nothing half-written");
+        assert_eq!(
+            store.head().await.expect("reading works").sequence,
+            written as u64,
+            "nothing half-written"
+        );
 
         sqlx::query("DROP TABLE filler").execute(&mut other).await.expect("room");
         for n in written..written + 5 {
             store.append(event(n)).await.expect("recovered unaided");
         }
         let rows = store.rows_after(0, 1000).await.expect("rows");
-        let mut previous = (0, ca_core::domain::audit::GENESIS);
+        let mut previous = ca_core::domain::audit::AuditPosition::GENESIS;
         for row in &rows {
             previous = ca_core::domain::audit::verify(previous, row).expect("an unbroken chain");
         }

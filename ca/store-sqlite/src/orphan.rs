@@ -1,4 +1,4 @@
-//! Certificates that only the signer's journal knows, and how far that journal was reconciled.
+//! Certificates that only a signer's journal knows.
 
 use ca_core::{domain::ids::IssuerId, ports::store::Orphan};
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use crate::{
     failure::Failure,
     outcome::Written,
-    rows::{OrphanRow, signed, unsigned},
+    rows::{OrphanRow, signed},
 };
 
 pub(crate) async fn record(
@@ -18,11 +18,12 @@ pub(crate) async fn record(
     let (issuer, serial) = (orphan.issuer.as_str(), orphan.serial.as_bytes());
     let (sequence, hash) =
         (signed("the orphan's journal sequence", orphan.position.sequence)?, orphan.position.hash.as_slice());
+    let signer = orphan.signer.as_str();
     let intent = orphan.intent.0.as_bytes().as_slice();
     let (not_after, found_at) = (orphan.not_after.as_millisecond(), at.as_millisecond());
     let inserted = sqlx::query!(
-        "INSERT INTO orphans (issuer, serial, journal_sequence, journal_hash, intent, not_after, found_at, der)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        "INSERT INTO orphans (issuer, serial, journal_sequence, journal_hash, intent, not_after, found_at, der, signer)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         issuer,
         serial,
         sequence,
@@ -30,7 +31,8 @@ pub(crate) async fn record(
         intent,
         not_after,
         found_at,
-        orphan.der
+        orphan.der,
+        signer
     )
     .execute(tx)
     .await?;
@@ -44,40 +46,11 @@ pub(crate) async fn of_issuer(
     let name = issuer.as_str();
     let rows = sqlx::query_as!(
         OrphanRow,
-        "SELECT intent, serial, not_after, journal_sequence, journal_hash, der
+        "SELECT intent, signer, serial, not_after, journal_sequence, journal_hash, der
          FROM orphans WHERE issuer = $1 ORDER BY journal_sequence",
         name
     )
     .fetch_all(executor)
     .await?;
     rows.into_iter().map(|row| row.of(issuer)).collect()
-}
-
-pub(crate) async fn reconciled_to(
-    executor: impl SqliteExecutor<'_>,
-    issuer: &IssuerId,
-) -> Result<u64, Failure> {
-    let issuer = issuer.as_str();
-    let sequence = sqlx::query_scalar!("SELECT reconciled_to FROM issuers WHERE issuer = $1", issuer)
-        .fetch_optional(executor)
-        .await?;
-    unsigned("issuers.reconciled_to", sequence.unwrap_or_default())
-}
-
-/// Remembers the place, never an earlier one.
-pub(crate) async fn set_reconciled_to(
-    tx: &mut SqliteConnection,
-    issuer: &IssuerId,
-    sequence: u64,
-) -> Result<Written<()>, Failure> {
-    let (issuer, sequence) = (issuer.as_str(), signed("the journal's sequence", sequence)?);
-    sqlx::query!(
-        "INSERT INTO issuers (issuer, reconciled_to) VALUES ($1, $2)
-         ON CONFLICT DO UPDATE SET reconciled_to = max(reconciled_to, excluded.reconciled_to)",
-        issuer,
-        sequence
-    )
-    .execute(tx)
-    .await?;
-    Ok(Written::Changed(()))
 }

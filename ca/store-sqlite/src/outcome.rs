@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use ca_core::ports::store::StoreResult;
+use ca_core::{domain::audit::AuditPosition, ports::store::StoreResult};
 
 use crate::failure::{BatchFailed, Closed};
 
@@ -22,13 +22,13 @@ pub(crate) enum Written<T> {
 pub(crate) struct Committed<T> {
     pub(crate) value: T,
     /// The head of the audit chain after the commit.
-    pub(crate) audit_head: [u8; 32],
+    pub(crate) audit_head: AuditPosition,
 }
 
 /// The answer to a fact with this outcome in a batch that ended like this.
 pub(crate) fn settle<T>(
     outcome: Option<StoreResult<T>>,
-    committed: &Result<[u8; 32], BatchFailed>,
+    committed: &Result<AuditPosition, BatchFailed>,
 ) -> StoreResult<Committed<T>> {
     match (outcome, committed) {
         (_, Err(failed)) => Err(failed.clone().into()),

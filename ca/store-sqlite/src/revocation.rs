@@ -4,13 +4,10 @@ use async_trait::async_trait;
 use ca_core::{
     domain::{
         audit::AuditEvent,
-        ids::{IssuerId, SerialNumber},
+        ids::{IssuerId, SerialNumber, SignerName},
         revocation::{Revocation, RevocationReason},
     },
-    ports::{
-        signer::JournalPosition,
-        store::{LedgerStatus, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult},
-    },
+    ports::store::{LedgerStatus, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult, Unjournaled},
 };
 use jiff::Timestamp;
 use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
@@ -19,7 +16,8 @@ use crate::{
     SqliteStore, audit, crl,
     failure::Failure,
     outcome::Written,
-    rows::{RevocationRow, json, signed},
+    rows::{RevocationRow, unsigned},
+    signer,
 };
 
 #[async_trait]
@@ -39,35 +37,36 @@ impl RevocationStore for SqliteStore {
         .await
     }
 
+    async fn restore_revocation(&self, revocation: &Revocation, audit: AuditEvent) -> StoreResult<bool> {
+        let revocation = revocation.clone();
+        self.write(Some(audit), move |tx| Box::pin(async move { restore(tx, &revocation).await })).await
+    }
+
     async fn unjournaled_revocations(
         &self,
         issuer: &IssuerId,
+        signer: &SignerName,
         limit: u32,
-    ) -> StoreResult<(Vec<Revocation>, [u8; 32])> {
-        Ok(unjournaled(self.readers(), issuer, limit).await?)
+    ) -> StoreResult<Unjournaled> {
+        Ok(unjournaled(self.readers(), issuer, signer, limit).await?)
     }
 
-    async fn mark_journaled(
-        &self,
-        issuer: &IssuerId,
-        serials: &[SerialNumber],
-        position: JournalPosition,
-    ) -> StoreResult<()> {
-        let (issuer, serials) = (issuer.clone(), serials.to_vec());
+    async fn mark_journaled(&self, issuer: &IssuerId, signer: &SignerName, up_to: u64) -> StoreResult<()> {
+        let (issuer, signer) = (issuer.clone(), signer.clone());
         self.write(None, move |tx| {
-            Box::pin(async move { mark_journaled(tx, &issuer, &serials, position).await })
+            Box::pin(async move { signer::mark_journaled(tx, &issuer, &signer, up_to).await })
         })
         .await
     }
 
-    async fn revoked(&self, issuer: &IssuerId, now: Timestamp) -> StoreResult<Vec<Revocation>> {
-        let (name, now) = (issuer.as_str(), now.as_millisecond());
+    async fn revoked(&self, issuer: &IssuerId, from: Timestamp) -> StoreResult<Vec<Revocation>> {
+        let (name, from) = (issuer.as_str(), from.as_millisecond());
         let rows = sqlx::query_as!(
             RevocationRow,
-            "SELECT serial, at, reason, not_after FROM revocations
+            "SELECT number, serial, at, reason, not_after FROM revocations
              WHERE issuer = $1 AND not_after >= $2 ORDER BY serial",
             name,
-            now
+            from
         )
         .fetch_all(self.readers())
         .await
@@ -82,6 +81,12 @@ impl RevocationStore for SqliteStore {
     async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64> {
         let issuer = issuer.clone();
         self.write(None, move |tx| Box::pin(async move { crl::next_number(tx, &issuer).await })).await
+    }
+
+    async fn raise_crl_number(&self, issuer: &IssuerId, number: u64) -> StoreResult<()> {
+        let issuer = issuer.clone();
+        self.write(None, move |tx| Box::pin(async move { crl::raise_number(tx, &issuer, number).await }))
+            .await
     }
 
     async fn publish_crl(&self, issuer: &IssuerId, crl: &PublishedCrl, audit: AuditEvent) -> StoreResult<()> {
@@ -107,7 +112,7 @@ async fn standing(
     let (name, serial) = (issuer.as_str(), serial.as_bytes());
     let row = sqlx::query_as!(
         RevocationRow,
-        "SELECT serial, at, reason, not_after FROM revocations WHERE issuer = $1 AND serial = $2",
+        "SELECT number, serial, at, reason, not_after FROM revocations WHERE issuer = $1 AND serial = $2",
         name,
         serial
     )
@@ -131,13 +136,13 @@ async fn revoke(
     let (reason, at) = (reason.code(), at.as_millisecond());
     let inserted = sqlx::query_as!(
         RevocationRow,
-        "INSERT INTO revocations (issuer, serial, at, reason, not_after)
-         SELECT $1, $2, $3, $4, max(not_after) FROM (
+        "INSERT INTO revocations (number, issuer, serial, at, reason, not_after)
+         SELECT (SELECT coalesce(max(number), 0) + 1 FROM revocations), $1, $2, $3, $4, max(not_after) FROM (
              SELECT not_after FROM certificates WHERE issuer = $1 AND serial = $2 AND abandoned_at IS NULL
              UNION ALL
              SELECT not_after FROM orphans WHERE issuer = $1 AND serial = $2
          ) HAVING count(*) > 0
-         RETURNING serial, at, reason, not_after",
+         RETURNING number, serial, at, reason, not_after",
         name,
         number,
         at,
@@ -151,48 +156,50 @@ async fn revoke(
     })
 }
 
+async fn restore(tx: &mut SqliteConnection, revocation: &Revocation) -> Result<Written<bool>, Failure> {
+    let (issuer, serial) = (revocation.issuer.as_str(), revocation.serial.as_bytes());
+    let (at, not_after) = (revocation.at.as_millisecond(), revocation.not_after.as_millisecond());
+    let reason = revocation.reason.code();
+    let inserted = sqlx::query!(
+        "INSERT INTO revocations (number, issuer, serial, at, reason, not_after)
+         SELECT coalesce(max(number), 0) + 1, $1, $2, $3, $4, $5 FROM revocations
+         WHERE true ON CONFLICT DO NOTHING",
+        issuer,
+        serial,
+        at,
+        reason,
+        not_after
+    )
+    .execute(tx)
+    .await?;
+    Ok(if inserted.rows_affected() == 0 { Written::Unchanged(false) } else { Written::Changed(true) })
+}
+
 /// Both answers from one snapshot: the head covers every revocation returned.
 async fn unjournaled(
     pool: &SqlitePool,
     issuer: &IssuerId,
+    signer: &SignerName,
     limit: u32,
-) -> Result<(Vec<Revocation>, [u8; 32]), Failure> {
+) -> Result<Unjournaled, Failure> {
     let mut snapshot = pool.begin().await?;
-    let name = issuer.as_str();
+    let (name, signer) = (issuer.as_str(), signer.as_str());
     let rows = sqlx::query_as!(
         RevocationRow,
-        "SELECT serial, at, reason, not_after FROM revocations
-         WHERE issuer = $1 AND journal_sequence IS NULL ORDER BY at, serial LIMIT $2",
+        "SELECT number, serial, at, reason, not_after FROM revocations
+         WHERE issuer = $1
+           AND number > coalesce((SELECT revocations_to FROM signers WHERE issuer = $1 AND name = $2), 0)
+         ORDER BY number LIMIT $3",
         name,
+        signer,
         limit
     )
     .fetch_all(&mut *snapshot)
     .await?;
-    let (_, head) = audit::head(&mut *snapshot).await?;
+    let audit = audit::head(&mut *snapshot).await?;
     snapshot.rollback().await?;
-    Ok((rows.into_iter().map(|row| row.of(issuer)).collect::<Result<_, Failure>>()?, head))
-}
-
-async fn mark_journaled(
-    tx: &mut SqliteConnection,
-    issuer: &IssuerId,
-    serials: &[SerialNumber],
-    position: JournalPosition,
-) -> Result<Written<()>, Failure> {
-    let issuer = issuer.as_str();
-    let serials = json(serials.iter().map(SerialNumber::to_string))?;
-    let (sequence, hash) = (signed("the journal's sequence", position.sequence)?, position.hash.as_slice());
-    sqlx::query!(
-        "UPDATE revocations SET journal_sequence = $3, journal_hash = $4
-         WHERE issuer = $1 AND serial IN (SELECT unhex(value) FROM json_each($2)) AND journal_sequence IS NULL",
-        issuer,
-        serials,
-        sequence,
-        hash
-    )
-    .execute(tx)
-    .await?;
-    Ok(Written::Changed(()))
+    let numbered = |row: RevocationRow| Ok((unsigned("revocations.number", row.number)?, row.of(issuer)?));
+    Ok(Unjournaled { revocations: rows.into_iter().map(numbered).collect::<Result<_, Failure>>()?, audit })
 }
 
 /// One statement, so that the answer is of one moment.
@@ -213,7 +220,7 @@ async fn status(
     .fetch_one(executor)
     .await?;
     if let (Some(at), Some(reason), Some(not_after)) = (row.at, row.reason, row.not_after) {
-        let row = RevocationRow { serial: number.to_vec(), at, reason, not_after };
+        let row = RevocationRow { number: 0, serial: number.to_vec(), at, reason, not_after };
         return Ok(LedgerStatus::Revoked(row.of(issuer)?));
     }
     Ok(if row.good { LedgerStatus::Good } else { LedgerStatus::Unknown })

@@ -6,15 +6,15 @@ use ca_core::{
         device::{Assurance, Device, DeviceKind},
         enrolment::{Binding, Enrolment, EnrolmentState},
         ids::{
-            ContractNumber, EnrolmentId, IdempotencyKey, InvalidId, IssuerId, SerialNumber, TokenSerial,
-            UserId,
+            ContractNumber, EnrolmentId, IdempotencyKey, InvalidId, IssuerId, SerialNumber, SignerName,
+            TokenSerial, UserId,
         },
         revocation::{Revocation, RevocationReason},
         user::{Role, User, UserState},
     },
     ports::{
         signer::JournalPosition,
-        store::{Orphan, Session},
+        store::{Orphan, Session, SignerRecord},
     },
 };
 use jiff::Timestamp;
@@ -165,6 +165,7 @@ impl TryFrom<EnrolmentRow> for Enrolment {
 pub(crate) struct CertificateRow {
     pub(crate) intent: Vec<u8>,
     pub(crate) issuer: String,
+    pub(crate) signer: String,
     pub(crate) serial: Vec<u8>,
     pub(crate) user_id: String,
     pub(crate) contract: String,
@@ -213,6 +214,7 @@ impl TryFrom<CertificateRow> for CertificateRecord {
         Ok(Self {
             intent: enrolment_id("certificates.intent", &row.intent)?,
             issuer: id("certificates.issuer", &row.issuer, IssuerId::parse)?,
+            signer: id("certificates.signer", &row.signer, SignerName::parse)?,
             serial: serial("certificates.serial", &row.serial)?,
             user: id("certificates.user_id", &row.user_id, UserId::parse)?,
             contract: id("users.contract", &row.contract, ContractNumber::parse)?,
@@ -235,6 +237,7 @@ fn reason(code: i64) -> Parsed<RevocationReason> {
 /// A row of `revocations` of a known issuer.
 #[derive(Debug)]
 pub(crate) struct RevocationRow {
+    pub(crate) number: i64,
     pub(crate) serial: Vec<u8>,
     pub(crate) at: i64,
     pub(crate) reason: i64,
@@ -257,6 +260,7 @@ impl RevocationRow {
 #[derive(Debug)]
 pub(crate) struct OrphanRow {
     pub(crate) intent: Vec<u8>,
+    pub(crate) signer: String,
     pub(crate) serial: Vec<u8>,
     pub(crate) not_after: i64,
     pub(crate) journal_sequence: i64,
@@ -268,16 +272,46 @@ impl OrphanRow {
     pub(crate) fn of(self, issuer: &IssuerId) -> Parsed<Orphan> {
         Ok(Orphan {
             issuer: issuer.clone(),
+            signer: id("orphans.signer", &self.signer, SignerName::parse)?,
             intent: enrolment_id("orphans.intent", &self.intent)?,
             serial: serial("orphans.serial", &self.serial)?,
             not_after: time("orphans.not_after", self.not_after)?,
             der: self.der,
-            position: JournalPosition {
-                sequence: unsigned("orphans.journal_sequence", self.journal_sequence)?,
-                hash: digest("orphans.journal_hash", &self.journal_hash)?,
-            },
+            position: position("orphans", self.journal_sequence, &self.journal_hash)?,
         })
     }
+}
+
+/// A row of `signers` of a known issuer.
+#[derive(Debug)]
+pub(crate) struct SignerRow {
+    pub(crate) name: String,
+    pub(crate) journal: Vec<u8>,
+    pub(crate) reconciled_sequence: Option<i64>,
+    pub(crate) reconciled_hash: Option<Vec<u8>>,
+    pub(crate) revocations_to: i64,
+    pub(crate) anchors_accepted_to: i64,
+    pub(crate) retired_at: Option<i64>,
+}
+
+impl SignerRow {
+    pub(crate) fn of(self, issuer: &IssuerId) -> Parsed<SignerRecord> {
+        let place = self.reconciled_sequence.zip(self.reconciled_hash);
+        Ok(SignerRecord {
+            issuer: issuer.clone(),
+            name: id("signers.name", &self.name, SignerName::parse)?,
+            journal: Uuid::from_slice(&self.journal).map_err(|_| corrupt("signers.journal", &self.name))?,
+            reconciled: place.map(|(sequence, hash)| position("signers", sequence, &hash)).transpose()?,
+            revocations_to: unsigned("signers.revocations_to", self.revocations_to)?,
+            anchors_accepted_to: unsigned("signers.anchors_accepted_to", self.anchors_accepted_to)?,
+            retired_at: optional_time("signers.retired_at", self.retired_at)?,
+        })
+    }
+}
+
+/// A place in a signer's journal.
+pub(crate) fn position(table: &'static str, sequence: i64, hash: &[u8]) -> Parsed<JournalPosition> {
+    Ok(JournalPosition { sequence: unsigned(table, sequence)?, hash: digest(table, hash)? })
 }
 
 /// A row of `sessions`.

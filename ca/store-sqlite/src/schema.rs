@@ -133,6 +133,11 @@ pub(crate) async fn check(path: &Path, options: &SqliteConnectOptions) -> Result
     }
 }
 
+/// Whether the database's schema is exactly this program's.
+pub(crate) async fn is_current(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    Ok(matches!(standing(&applied(connection).await?), Standing::Current(_)))
+}
+
 /// What every connection is opened with. A commit is on the disk before it is acknowledged (`FULL`).
 pub(crate) fn connect_options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
     SqliteConnectOptions::new()

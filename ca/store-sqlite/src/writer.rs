@@ -5,9 +5,15 @@
 //! because the operator's command line writes too. The writer doesn't wait for a batch to fill: under load batches
 //! form by themselves while the one before is being synced.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
-use ca_core::{domain::audit::AuditEvent, ports::store::StoreResult};
+use ca_core::{
+    domain::audit::{AuditEvent, AuditPosition},
+    ports::store::StoreResult,
+};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -17,6 +23,7 @@ use tokio::{
 use crate::{
     audit::Trail,
     bulk::{Asked, Bulk},
+    census::Done,
     failure::{BatchFailed, Closed, Failure},
     intent::NewIntent,
     issued::NewIssued,
@@ -39,7 +46,7 @@ pub(crate) trait Single: Send {
         trail: &'a mut Trail,
     ) -> BoxFuture<'a, Result<(), sqlx::Error>>;
     /// Tells the caller, after the commit.
-    fn answer(self: Box<Self>, committed: &Result<[u8; 32], BatchFailed>);
+    fn answer(self: Box<Self>, committed: &Result<AuditPosition, BatchFailed>);
 }
 
 /// How the body of a [`Single`] fact looks.
@@ -86,7 +93,7 @@ impl<T: Send> Single for Closure<T> {
         })
     }
 
-    fn answer(self: Box<Self>, committed: &Result<[u8; 32], BatchFailed>) {
+    fn answer(self: Box<Self>, committed: &Result<AuditPosition, BatchFailed>) {
         // A caller that went away doesn't undo what was committed.
         let _ = self.reply.send(settle(self.outcome, committed));
     }
@@ -97,6 +104,7 @@ impl<T: Send> Single for Closure<T> {
 pub(crate) struct Writer {
     /// `None` when closed.
     queue: Mutex<Option<mpsc::Sender<Fact>>>,
+    done: Arc<Done>,
 }
 
 impl Writer {
@@ -108,8 +116,10 @@ impl Writer {
     ) -> Result<(Self, JoinHandle<()>), sqlx::Error> {
         let connection = SqliteConnection::connect_with(&options).await?;
         let (sender, receiver) = mpsc::channel(queue);
-        let task = WriterTask { options, connection: Some(connection), queue: receiver, group };
-        Ok((Self { queue: Mutex::new(Some(sender)) }, tokio::spawn(task.run())))
+        let done = Arc::<Done>::default();
+        let task =
+            WriterTask { options, connection: Some(connection), queue: receiver, group, done: done.clone() };
+        Ok((Self { queue: Mutex::new(Some(sender)), done }, tokio::spawn(task.run())))
     }
 
     /// Writes one fact and waits until it is durable.
@@ -135,6 +145,20 @@ impl Writer {
         answer.await.map_err(|_| Closed)?
     }
 
+    /// How many facts wait, and how many may.
+    pub(crate) fn queued(&self) -> (u64, u64) {
+        let queue = self.queue();
+        queue.as_ref().map_or((0, 0), |queue| {
+            let limit = queue.max_capacity();
+            (limit.saturating_sub(queue.capacity()) as u64, limit as u64)
+        })
+    }
+
+    /// What was committed so far.
+    pub(crate) fn done(&self) -> &Done {
+        &self.done
+    }
+
     /// Takes no more facts.
     pub(crate) fn close(&self) {
         self.queue().take();
@@ -151,6 +175,7 @@ struct WriterTask {
     connection: Option<SqliteConnection>,
     queue: mpsc::Receiver<Fact>,
     group: usize,
+    done: Arc<Done>,
 }
 
 impl WriterTask {
@@ -159,7 +184,10 @@ impl WriterTask {
         while self.queue.recv_many(&mut facts, self.group).await > 0 {
             let count = facts.len();
             let mut batch = Batch::of(facts.drain(..));
-            let committed = self.commit(&mut batch).await.map_err(|error| {
+            let began = Instant::now();
+            let committed = self.commit(&mut batch).await;
+            self.done.count(count, committed.is_ok(), began.elapsed());
+            let committed = committed.map_err(|error| {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     facts = count,
@@ -178,7 +206,7 @@ impl WriterTask {
 
     /// Commits the batch. After a failure the connection is dropped, whatever state it is in, and the next batch
     /// starts with a fresh one.
-    async fn commit(&mut self, batch: &mut Batch) -> Result<[u8; 32], sqlx::Error> {
+    async fn commit(&mut self, batch: &mut Batch) -> Result<AuditPosition, sqlx::Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => SqliteConnection::connect_with(&self.options).await?,
@@ -214,7 +242,7 @@ impl Batch {
         batch
     }
 
-    async fn commit(&mut self, connection: &mut SqliteConnection) -> Result<[u8; 32], sqlx::Error> {
+    async fn commit(&mut self, connection: &mut SqliteConnection) -> Result<AuditPosition, sqlx::Error> {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let mut trail = Trail::read(&mut transaction).await?;
         for fact in &mut self.others {
@@ -227,7 +255,7 @@ impl Batch {
         Ok(head)
     }
 
-    fn answer(self, committed: &Result<[u8; 32], BatchFailed>) {
+    fn answer(self, committed: &Result<AuditPosition, BatchFailed>) {
         self.others.into_iter().for_each(|fact| fact.answer(committed));
         self.intents.into_iter().for_each(|fact| fact.answer(committed));
         self.issued.into_iter().for_each(|fact| fact.answer(committed));

@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::{
     codec,
     message::{
-        Entry, JournalPosition, KeyLabel, Refusal, RefusalCode, ReplyBody, Request, RequestBody,
-        RevocationEntry, Signed, Status,
+        AuditPosition, Entry, JournalHead, JournalPosition, KeyLabel, Refusal, RefusalCode, ReplyBody,
+        Request, RequestBody, RevocationEntry, Signed, Status,
     },
 };
 
@@ -111,7 +111,7 @@ impl Client {
         &self,
         key: &KeyLabel,
         intent: Uuid,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
     ) -> Result<Signed, ClientError> {
         let body = RequestBody::SignCertificate { key: key.clone(), intent, audit_head, tbs };
@@ -128,7 +128,7 @@ impl Client {
     pub async fn sign_crl(
         &self,
         key: &KeyLabel,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
     ) -> Result<Signed, ClientError> {
         let body = RequestBody::SignCrl { key: key.clone(), audit_head, tbs };
@@ -157,7 +157,7 @@ impl Client {
     pub async fn revoke(
         &self,
         key: &KeyLabel,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         revocations: Vec<RevocationEntry>,
     ) -> Result<JournalPosition, ClientError> {
         let body = RequestBody::Revoke { key: key.clone(), audit_head, revocations };
@@ -186,6 +186,17 @@ impl Client {
     pub async fn entries(&self, after: u64, limit: u32) -> Result<Vec<Entry>, ClientError> {
         expect(self.ask(RequestBody::Entries { after, limit }).await?, |reply| match reply {
             ReplyBody::Entries(entries) => Ok(entries),
+            other => Err(other),
+        })
+    }
+
+    /// The journal's identity and end.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn journal(&self) -> Result<JournalHead, ClientError> {
+        expect(self.ask(RequestBody::Journal).await?, |reply| match reply {
+            ReplyBody::Journal(head) => Ok(head),
             other => Err(other),
         })
     }

@@ -217,7 +217,7 @@ pub async fn write_frame<W: AsyncWrite + Unpin>(writer: &mut W, frame: &[u8]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::KeyLabel;
+    use crate::message::{AuditPosition, KeyLabel};
 
     fn crl_request(size: usize) -> Request {
         Request {
@@ -225,7 +225,7 @@ mod tests {
             deadline_ms: u32::MAX,
             body: RequestBody::SignCrl {
                 key: KeyLabel("a-key".to_owned()),
-                audit_head: [7; 32],
+                audit_head: AuditPosition { sequence: 7, hash: [7; 32] },
                 tbs: vec![1; size],
             },
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The version of this protocol; a signer refuses a client that greets it with another.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// A key by the name that the signer's configuration gives it, such as `customer-issuing` or `customer-ocsp`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,9 +38,8 @@ pub enum RequestBody {
         /// Names this issuance for ever: the same intent with the same bytes returns the recorded signature, with
         /// other bytes it is refused.
         intent: Uuid,
-        /// SHA-256 head of the authority's audit chain when the intent was committed; kept in the journal.
-        #[serde(with = "serde_bytes")]
-        audit_head: [u8; 32],
+        /// Where the authority's audit trail ended when the intent was committed; kept in the journal.
+        audit_head: AuditPosition,
         /// DER of the `TBSCertificate` (RFC 5280, 4.1).
         #[serde(with = "serde_bytes")]
         tbs: Vec<u8>,
@@ -49,9 +48,8 @@ pub enum RequestBody {
     SignCrl {
         /// The issuing key.
         key: KeyLabel,
-        /// SHA-256 head of the authority's audit chain.
-        #[serde(with = "serde_bytes")]
-        audit_head: [u8; 32],
+        /// Where the authority's audit trail ended.
+        audit_head: AuditPosition,
         /// DER of the `TBSCertList` (RFC 5280, 5.1).
         #[serde(with = "serde_bytes")]
         tbs: Vec<u8>,
@@ -68,9 +66,8 @@ pub enum RequestBody {
     Revoke {
         /// The issuing key whose certificates are revoked.
         key: KeyLabel,
-        /// SHA-256 head of the authority's audit chain.
-        #[serde(with = "serde_bytes")]
-        audit_head: [u8; 32],
+        /// Where the authority's audit trail ended.
+        audit_head: AuditPosition,
         /// The certificates.
         revocations: Vec<RevocationEntry>,
     },
@@ -86,6 +83,8 @@ pub enum RequestBody {
         /// At the most so many.
         limit: u32,
     },
+    /// The journal's identity and end.
+    Journal,
     /// The certificates of the keys, as configured: `(label, DER)`.
     Certificates,
     /// Health, proven by signing: see [`Status`].
@@ -133,6 +132,8 @@ pub enum ReplyBody {
     Recorded(Option<Box<Entry>>),
     /// To `Entries`.
     Entries(Vec<Entry>),
+    /// To `Journal`.
+    Journal(JournalHead),
     /// To `Certificates`.
     Certificates(Vec<(KeyLabel, serde_bytes::ByteBuf)>),
     /// To `Status`.
@@ -161,6 +162,19 @@ pub struct Signed {
     pub signature: Vec<u8>,
     /// Where it is journaled; `None` for OCSP responses, which are only counted.
     pub position: Option<JournalPosition>,
+    /// Where the time went; all zero for a recorded signature.
+    pub timing: Timing,
+}
+
+/// Where a signature's time went, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Waiting for a lane.
+    pub queued_us: u32,
+    /// In the lane: the module's `C_Sign`, and checking what it gave.
+    pub signed_us: u32,
+    /// Until the entry was on the disk.
+    pub journaled_us: u32,
 }
 
 /// A place in the journal.
@@ -171,6 +185,32 @@ pub struct JournalPosition {
     /// The entry's chained SHA-256.
     #[serde(with = "serde_bytes")]
     pub hash: [u8; 32],
+}
+
+/// A place in the authority's audit trail: what an entry of the journal is anchored to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditPosition {
+    /// Counts from 1; 0 before the first row.
+    pub sequence: u64,
+    /// The row's chained SHA-256.
+    #[serde(with = "serde_bytes")]
+    pub hash: [u8; 32],
+}
+
+impl AuditPosition {
+    /// Before the first row.
+    pub const START: Self = Self { sequence: 0, hash: [0; 32] };
+}
+
+/// A journal's identity and end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalHead {
+    /// The random identifier in the file's header.
+    pub journal: Uuid,
+    /// The last entry; `None` for an empty journal.
+    pub last: Option<JournalPosition>,
+    /// The furthest place in the authority's audit trail that any entry carries.
+    pub audit: Option<AuditPosition>,
 }
 
 /// One journal entry as the signer shows it.
@@ -193,9 +233,8 @@ pub enum EntryBody {
         key: KeyLabel,
         /// The intent.
         intent: Uuid,
-        /// The authority's audit head.
-        #[serde(with = "serde_bytes")]
-        audit_head: [u8; 32],
+        /// Where the authority's audit trail ended.
+        audit_head: AuditPosition,
         /// What was signed.
         #[serde(with = "serde_bytes")]
         tbs: Vec<u8>,
@@ -207,9 +246,8 @@ pub enum EntryBody {
     Crl {
         /// The issuing key.
         key: KeyLabel,
-        /// The authority's audit head.
-        #[serde(with = "serde_bytes")]
-        audit_head: [u8; 32],
+        /// Where the authority's audit trail ended.
+        audit_head: AuditPosition,
         /// What was signed.
         #[serde(with = "serde_bytes")]
         tbs: Vec<u8>,
@@ -221,9 +259,8 @@ pub enum EntryBody {
     Revocation {
         /// The issuing key.
         key: KeyLabel,
-        /// The authority's audit head.
-        #[serde(with = "serde_bytes")]
-        audit_head: [u8; 32],
+        /// Where the authority's audit trail ended.
+        audit_head: AuditPosition,
         /// Which, when and why.
         revocation: RevocationEntry,
     },

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use signer_protocol::message::{Entry, EntryBody};
+use signer_protocol::message::{AuditPosition, Entry, EntryBody};
 
 use crate::journal::verify::{self, Report};
 
@@ -125,15 +125,15 @@ fn line(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
 fn as_json(entry: &Entry) -> serde_json::Value {
     let body = match &entry.body {
         EntryBody::Certificate { key, intent, audit_head, tbs, signature } => json!({
-            "kind": "certificate", "key": key.0, "intent": intent, "audit_head": hex::encode(audit_head),
+            "kind": "certificate", "key": key.0, "intent": intent, "audit": audit(audit_head),
             "tbs": hex::encode(tbs), "signature": hex::encode(signature),
         }),
         EntryBody::Crl { key, audit_head, tbs, signature } => json!({
-            "kind": "crl", "key": key.0, "audit_head": hex::encode(audit_head),
+            "kind": "crl", "key": key.0, "audit": audit(audit_head),
             "tbs": hex::encode(tbs), "signature": hex::encode(signature),
         }),
         EntryBody::Revocation { key, audit_head, revocation } => json!({
-            "kind": "revocation", "key": key.0, "audit_head": hex::encode(audit_head),
+            "kind": "revocation", "key": key.0, "audit": audit(audit_head),
             "serial": hex::encode(&revocation.serial), "revoked_at": revocation.revoked_at,
             "reason": revocation.reason, "not_after": revocation.not_after,
         }),
@@ -142,4 +142,8 @@ fn as_json(entry: &Entry) -> serde_json::Value {
     json!({
         "sequence": entry.position.sequence, "hash": hex::encode(entry.position.hash), "at": entry.at, "entry": body,
     })
+}
+
+fn audit(position: &AuditPosition) -> serde_json::Value {
+    json!({ "sequence": position.sequence, "hash": hex::encode(position.hash) })
 }

@@ -16,6 +16,7 @@ use std::{
 };
 
 use aws_lc_rs::{digest, rand};
+use uuid::Uuid;
 
 /// Largest body: the largest CRL and what surrounds it.
 pub const MAX_BODY: usize = 80 * 1024 * 1024;
@@ -61,6 +62,13 @@ pub(super) fn new_header() -> io::Result<[u8; HEADER]> {
 pub(super) fn genesis(header: &[u8; HEADER]) -> Option<Hash> {
     let genesis = sha256(&[&header[..24]]);
     (header[..8] == MAGIC && header[24..] == genesis).then_some(genesis)
+}
+
+/// The random identifier in a file's header.
+pub(super) fn identifier(file: &File) -> io::Result<Uuid> {
+    let mut identifier = [0; 16];
+    file.read_exact_at(&mut identifier, 8)?;
+    Ok(Uuid::from_bytes(identifier))
 }
 
 /// Appends a frame to `buffer` and returns its hash, the next frame's previous.
@@ -109,7 +117,12 @@ pub(super) struct Scanner<R> {
 impl<R: Read> Scanner<R> {
     /// `reader` stands after the header.
     pub(super) fn new(reader: R, genesis: Hash) -> Self {
-        Self { reader, offset: HEADER as u64, previous: genesis }
+        Self::after(reader, HEADER as u64, genesis)
+    }
+
+    /// `reader` stands at `offset`, after a frame with the hash `previous`.
+    pub(super) fn after(reader: R, offset: u64, previous: Hash) -> Self {
+        Self { reader, offset, previous }
     }
 
     /// Reads the next frame and appends its body to `bodies`.

@@ -1,53 +1,90 @@
 //! What policy asks of the past, in memory: offsets and keys, never bodies.
 //!
-//! It is built by reading the file once and then follows every append. An entry that contradicts an earlier one (an
-//! intent or serial number signed twice, a CRL number that doesn't rise, a clock that went back) never enters it.
+//! It is built by reading the file once, or a checkpoint and what came after it, and then follows every append. An entry
+//! that contradicts an earlier one (an intent or serial number signed twice, a CRL number that doesn't rise, a clock that
+//! went back) never enters it.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use signer_protocol::message::{EntryBody, KeyLabel};
+use serde::{Deserialize, Serialize};
+use signer_protocol::message::{AuditPosition, EntryBody, KeyLabel};
 use uuid::Uuid;
 
 use super::{
-    frame::{HEADER, Hash, Place},
+    extent::{Extent, KeyPast},
+    frame::{Hash, Place},
     serial::{self, Serial},
+    table::{self, NUMBER, Table},
 };
+
+/// Octets of an intent, of a serial number as a key, and of what is kept about a revocation.
+const INTENT: usize = 16;
+const SERIAL: usize = 21;
+const REVOKED: usize = 16 + NUMBER;
+
+/// Intents, each with its entry: about 20 octets.
+pub(super) type Intents = Table<INTENT, NUMBER>;
+/// Serial numbers, each with its certificate's entry: about 25 octets.
+pub(super) type Serials = Table<SERIAL, NUMBER>;
+/// Serial numbers, each with when it was revoked, when it expires, and its entry: about 41 octets.
+pub(super) type Revocations = Table<SERIAL, REVOKED>;
 
 /// The journal's past.
 #[derive(Debug)]
 pub struct Index {
     /// Where each entry begins.
-    offsets: Vec<u64>,
-    end: u64,
-    head: Hash,
-    last_at: Option<Timestamp>,
-    intents: HashMap<Uuid, u64>,
-    keys: HashMap<KeyLabel, KeyIndex>,
+    pub(super) offsets: Vec<u64>,
+    pub(super) extent: Extent,
+    pub(super) intents: Intents,
+    pub(super) keys: HashMap<KeyLabel, KeyIndex>,
 }
 
 /// The past of one key.
 #[derive(Debug, Default)]
 pub struct KeyIndex {
-    serials: HashMap<Serial, u64>,
-    revocations: HashMap<Serial, Revoked>,
-    crl: Option<(CrlState, u64)>,
-    ocsp_responses: u64,
+    pub(super) past: KeyPast,
+    pub(super) serials: Serials,
+    pub(super) revocations: Revocations,
 }
 
 /// A journaled revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revoked {
-    /// Since when.
+    /// Since when, in whole microseconds.
     pub revoked_at: Timestamp,
-    /// When the certificate expires and may leave the CRL.
+    /// When the certificate expires and may leave the CRL, in whole microseconds.
     pub not_after: Timestamp,
     /// The entry.
     pub sequence: u64,
 }
 
+impl Revoked {
+    fn to_octets(self) -> [u8; REVOKED] {
+        let mut octets = [0; REVOKED];
+        octets[..8].copy_from_slice(&self.revoked_at.as_microsecond().to_be_bytes());
+        octets[8..16].copy_from_slice(&self.not_after.as_microsecond().to_be_bytes());
+        octets[16..].copy_from_slice(&octets_of(self.sequence));
+        octets
+    }
+
+    /// A time that can't be is read as the latest: the certificate then stays revoked and on every CRL.
+    fn of_octets(octets: &[u8; REVOKED]) -> Self {
+        let time = |from: usize| {
+            let octets = octets[from..].first_chunk().copied().unwrap_or_default();
+            Timestamp::from_microsecond(i64::from_be_bytes(octets)).unwrap_or(Timestamp::MAX)
+        };
+        Self { revoked_at: time(0), not_after: time(8), sequence: table::number(octets).into() }
+    }
+}
+
+/// A sequence number as tables keep it; [`Index::check`] sees to it that all fit.
+fn octets_of(sequence: u64) -> [u8; NUMBER] {
+    u32::try_from(sequence).unwrap_or(u32::MAX).to_be_bytes()
+}
+
 /// The last CRL of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrlState {
     /// `cRLNumber`.
     pub number: u64,
@@ -58,34 +95,79 @@ pub struct CrlState {
 /// What an entry adds to the index; worked out before anything changes.
 #[derive(Debug)]
 pub(super) enum Change {
-    Certificate { key: KeyLabel, intent: Uuid, serial: Serial },
-    Crl { key: KeyLabel, crl: CrlState },
-    Revocation { key: KeyLabel, serial: Serial, revoked_at: Timestamp, not_after: Timestamp },
-    Ocsp { key: KeyLabel, count: u64 },
+    Certificate {
+        key: KeyLabel,
+        intent: Uuid,
+        serial: Serial,
+        audit: AuditPosition,
+    },
+    Crl {
+        key: KeyLabel,
+        crl: CrlState,
+        audit: AuditPosition,
+    },
+    Revocation {
+        key: KeyLabel,
+        serial: Serial,
+        revoked_at: Timestamp,
+        not_after: Timestamp,
+        audit: AuditPosition,
+    },
+    Ocsp {
+        key: KeyLabel,
+        count: u64,
+    },
+    Clock {
+        /// What the last entry's time was.
+        before: Timestamp,
+    },
 }
 
 impl Change {
     /// Reads what matters out of an entry.
     pub(super) fn of(body: &EntryBody) -> Result<Self, String> {
         Ok(match body {
-            EntryBody::Certificate { key, intent, tbs, .. } => {
+            EntryBody::Certificate { key, intent, tbs, audit_head, .. } => {
                 let serial = serial::of_certificate(tbs)
                     .map_err(|error| format!("its certificate has no readable serial number: {error}"))?;
-                Self::Certificate { key: key.clone(), intent: *intent, serial }
+                Self::Certificate { key: key.clone(), intent: *intent, serial, audit: *audit_head }
             }
-            EntryBody::Crl { key, tbs, .. } => {
+            EntryBody::Crl { key, tbs, audit_head, .. } => {
                 let (number, this_update) = serial::of_crl(tbs)
                     .map_err(|error| format!("its CRL has no readable number: {error}"))?;
-                Self::Crl { key: key.clone(), crl: CrlState { number, this_update } }
+                Self::Crl { key: key.clone(), crl: CrlState { number, this_update }, audit: *audit_head }
             }
-            EntryBody::Revocation { key, revocation, .. } => Self::Revocation {
+            EntryBody::Revocation { key, revocation, audit_head } => Self::Revocation {
                 key: key.clone(),
                 serial: Serial::from_content(&revocation.serial).map_err(|error| error.to_string())?,
                 revoked_at: revocation.revoked_at,
                 not_after: revocation.not_after,
+                audit: *audit_head,
             },
             EntryBody::OcspCount { key, count } => Self::Ocsp { key: key.clone(), count: *count },
+            EntryBody::ClockAccepted { before } => Self::Clock { before: *before },
         })
+    }
+
+    /// The key whose past it is.
+    fn key(&self) -> Option<&KeyLabel> {
+        match self {
+            Self::Certificate { key, .. }
+            | Self::Crl { key, .. }
+            | Self::Revocation { key, .. }
+            | Self::Ocsp { key, .. } => Some(key),
+            Self::Clock { .. } => None,
+        }
+    }
+
+    /// What the entry is anchored to.
+    pub(super) fn audit(&self) -> Option<AuditPosition> {
+        match self {
+            Self::Certificate { audit, .. } | Self::Crl { audit, .. } | Self::Revocation { audit, .. } => {
+                Some(*audit)
+            }
+            Self::Ocsp { .. } | Self::Clock { .. } => None,
+        }
     }
 }
 
@@ -94,32 +176,35 @@ impl Index {
     pub(super) fn new(genesis: Hash) -> Self {
         Self {
             offsets: Vec::new(),
-            end: HEADER as u64,
-            head: genesis,
-            last_at: None,
-            intents: HashMap::new(),
+            extent: Extent::new(genesis),
+            intents: Table::default(),
             keys: HashMap::new(),
         }
     }
 
     /// How many entries there are; also the last sequence number.
     pub fn entries(&self) -> u64 {
-        self.offsets.len() as u64
+        self.extent.entries
     }
 
     /// The chain's last hash, the genesis when there is no entry.
     pub fn head(&self) -> [u8; 32] {
-        self.head
+        self.extent.head
     }
 
-    /// The last entry's time.
+    /// What no time of a further entry may be before: the last entry's.
     pub fn last_at(&self) -> Option<Timestamp> {
-        self.last_at
+        self.extent.last_at
+    }
+
+    /// The furthest place in the authority's audit trail that an entry carries.
+    pub fn audit(&self) -> Option<AuditPosition> {
+        self.extent.audit
     }
 
     /// The entry of an intent.
     pub fn intent(&self, intent: &Uuid) -> Option<u64> {
-        self.intents.get(intent).copied()
+        self.intents.get(intent.as_bytes()).map(|value| table::number(&value).into())
     }
 
     /// The past of a key; `None` when it never signed.
@@ -133,37 +218,26 @@ impl Index {
     }
 
     pub(super) fn end(&self) -> u64 {
-        self.end
+        self.extent.end
     }
 
     pub(super) fn place(&self, sequence: u64) -> Option<Place> {
         let position = usize::try_from(sequence.checked_sub(1)?).ok()?;
         let offset = *self.offsets.get(position)?;
-        let end = self.offsets.get(position + 1).copied().unwrap_or(self.end);
+        let end = self.offsets.get(position + 1).copied().unwrap_or(self.extent.end);
         Some(Place { offset, length: end - offset })
     }
 
     /// Whether an entry may follow.
     pub(super) fn check(&self, at: Timestamp, change: &Change) -> Result<(), String> {
-        if let Some(last) = self.last_at
-            && at < last
-        {
-            return Err(format!("its time {at} is before the entry before it, {last}"));
-        }
+        self.extent.check(at, change, |key| self.key(key).map(|key| key.past))?;
         match change {
-            Change::Certificate { key, intent, serial } => {
-                if let Some(earlier) = self.intents.get(intent) {
+            Change::Certificate { key, intent, serial, .. } => {
+                if let Some(earlier) = self.intent(intent) {
                     return Err(format!("intent {intent} was signed in entry {earlier}"));
                 }
-                if let Some(earlier) = self.key(key).and_then(|key| key.serials.get(serial)) {
+                if let Some(earlier) = self.key(key).and_then(|key| key.certificate(serial)) {
                     return Err(format!("serial number {serial} was signed in entry {earlier}"));
-                }
-            }
-            Change::Crl { key, crl } => {
-                if let Some(last) = self.key(key).and_then(KeyIndex::crl)
-                    && crl.number <= last.number
-                {
-                    return Err(format!("CRL number {} follows {}", crl.number, last.number));
                 }
             }
             Change::Revocation { key, serial, .. } => {
@@ -171,47 +245,85 @@ impl Index {
                     return Err(format!("{serial} was revoked in entry {}", earlier.sequence));
                 }
             }
-            Change::Ocsp { .. } => {}
+            Change::Crl { .. } | Change::Ocsp { .. } | Change::Clock { .. } => {}
         }
         Ok(())
     }
 
     /// Takes an entry in that [`Index::check`] allowed.
-    pub(super) fn push(&mut self, place: Place, hash: Hash, at: Timestamp, change: Change) {
+    pub(super) fn push(&mut self, place: Place, hash: Hash, at: Timestamp, change: &Change) {
         self.offsets.push(place.offset);
-        self.end = place.offset + place.length;
-        self.head = hash;
-        self.last_at = Some(at);
-        let sequence = self.entries();
-        match change {
-            Change::Certificate { key, intent, serial } => {
-                self.intents.insert(intent, sequence);
-                self.keys.entry(key).or_default().serials.insert(serial, sequence);
+        self.extent.take(place, hash, at, change);
+        let sequence = self.extent.entries;
+        if let Some(key) = change.key() {
+            if !self.keys.contains_key(key) {
+                self.keys.insert(key.clone(), KeyIndex::default());
             }
-            Change::Crl { key, crl } => self.keys.entry(key).or_default().crl = Some((crl, sequence)),
-            Change::Revocation { key, serial, revoked_at, not_after } => {
-                let revoked = Revoked { revoked_at, not_after, sequence };
-                self.keys.entry(key).or_default().revocations.insert(serial, revoked);
+            if let Some(key) = self.keys.get_mut(key) {
+                key.past.take(sequence, change);
+                key.take(sequence, change);
             }
-            Change::Ocsp { key, count } => self.keys.entry(key).or_default().ocsp_responses += count,
         }
+        match change {
+            Change::Certificate { intent, .. } => self.intents.insert(*intent.as_bytes(), octets_of(sequence)),
+            // No CRL is bound to a time that was never.
+            Change::Clock { .. } => self.keys.values_mut().for_each(|key| key.past.not_before(at)),
+            _ => {}
+        }
+    }
+
+    /// Keeps tables small while a file is read.
+    pub(super) fn tidy(&mut self) {
+        self.intents.tidy();
+        for key in self.keys.values_mut() {
+            key.serials.tidy();
+            key.revocations.tidy();
+        }
+    }
+
+    /// Whether it has an entry of the file as it stands there.
+    pub(super) fn knows(&self, sequence: u64, place: Place, change: &Change) -> bool {
+        let known = match change {
+            Change::Certificate { key, intent, serial, .. } => {
+                self.intent(intent) == Some(sequence)
+                    && self.key(key).and_then(|key| key.certificate(serial)) == Some(sequence)
+            }
+            Change::Revocation { key, serial, revoked_at, not_after, .. } => {
+                let wanted = Revoked { revoked_at: *revoked_at, not_after: *not_after, sequence };
+                let found = self.key(key).and_then(|key| key.revocation(serial));
+                found.is_some_and(|found| found.to_octets() == wanted.to_octets())
+            }
+            Change::Crl { .. } | Change::Ocsp { .. } | Change::Clock { .. } => true,
+        };
+        known && self.place(sequence) == Some(place)
     }
 }
 
 impl KeyIndex {
+    fn take(&mut self, sequence: u64, change: &Change) {
+        match change {
+            Change::Certificate { serial, .. } => self.serials.insert(serial.to_key(), octets_of(sequence)),
+            Change::Revocation { serial, revoked_at, not_after, .. } => {
+                let revoked = Revoked { revoked_at: *revoked_at, not_after: *not_after, sequence };
+                self.revocations.insert(serial.to_key(), revoked.to_octets());
+            }
+            Change::Crl { .. } | Change::Ocsp { .. } | Change::Clock { .. } => {}
+        }
+    }
+
     /// The entry of a certificate by its serial number.
     pub fn certificate(&self, serial: &Serial) -> Option<u64> {
-        self.serials.get(serial).copied()
+        self.serials.get(&serial.to_key()).map(|value| table::number(&value).into())
     }
 
     /// The revocation of a certificate.
-    pub fn revocation(&self, serial: &Serial) -> Option<&Revoked> {
-        self.revocations.get(serial)
+    pub fn revocation(&self, serial: &Serial) -> Option<Revoked> {
+        self.revocations.get(&serial.to_key()).map(|value| Revoked::of_octets(&value))
     }
 
     /// All revocations, in no order.
-    pub fn revocations(&self) -> impl Iterator<Item = (&Serial, &Revoked)> {
-        self.revocations.iter()
+    pub fn revocations(&self) -> impl Iterator<Item = (Serial, Revoked)> {
+        self.revocations.iter().map(|(key, value)| (Serial::of_key(&key), Revoked::of_octets(&value)))
     }
 
     /// How many revocations there are. It only grows, so that equal counts mean nothing happened in between.
@@ -221,17 +333,17 @@ impl KeyIndex {
 
     /// The last CRL.
     pub fn crl(&self) -> Option<CrlState> {
-        self.crl.map(|(crl, _)| crl)
+        self.past.crl
     }
 
     /// The last CRL's entry.
     pub fn crl_entry(&self) -> Option<u64> {
-        self.crl.map(|(_, sequence)| sequence)
+        self.past.crl_entry
     }
 
     /// OCSP responses counted so far.
     pub fn ocsp_responses(&self) -> u64 {
-        self.ocsp_responses
+        self.past.ocsp_responses
     }
 }
 
@@ -246,7 +358,7 @@ impl Index {
     pub(crate) fn take(&mut self, at: Timestamp, body: &EntryBody) {
         let change = Change::of(body).expect("readable");
         self.check(at, &change).expect("allowed");
-        let place = Place { offset: self.end, length: 1 };
-        self.push(place, [0; 32], at, change);
+        let place = Place { offset: self.end(), length: 1 };
+        self.push(place, [0; 32], at, &change);
     }
 }

@@ -10,16 +10,28 @@
 //! | `record` | what a frame's body says |
 //! | `serial` | serial numbers as keys, and the few fields the index needs from DER |
 //! | `index` | what policy asks of the past, in memory |
+//! | `extent` | what of it is small |
+//! | `table` | what of it is large |
+//! | `checkpoint` | the index on disk, so that a start need not read everything |
+//! | `keeper` | the threads that write checkpoints and check what a checkpoint stood for |
+//! | `mark` | how far everything is acknowledged, for whoever copies |
+//! | `copy` | copies elsewhere, and back |
 //! | `open` | creating, locking and re-reading the file |
 //! | `writer` | the thread that appends |
 //! | `verify` | the offline check |
 
+mod checkpoint;
+pub mod copy;
+mod extent;
 mod frame;
 mod index;
+mod keeper;
+mod mark;
 mod open;
 mod record;
 mod serial;
 mod storage;
+mod table;
 pub mod verify;
 mod writer;
 
@@ -33,8 +45,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use signer_protocol::message::{Entry, EntryBody, JournalPosition};
+use signer_protocol::message::{Entry, EntryBody, JournalHead, JournalPosition};
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 pub use frame::MAX_BODY;
 pub use index::{CrlState, Index, KeyIndex, Revoked};
@@ -58,6 +71,7 @@ pub struct Journal {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
+    identifier: Uuid,
     index: Arc<RwLock<Index>>,
     reading: File,
     jobs: Option<mpsc::Sender<writer::Job>>,
@@ -96,6 +110,7 @@ impl Journal {
     fn start(path: &Path, storage: Box<dyn Storage>, index: Index, now: Now) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         let reading = File::open(path).map_err(io)?;
+        let identifier = frame::identifier(&reading).map_err(io)?;
         let index = Arc::new(RwLock::new(index));
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = writer::Writer::new(storage, Arc::clone(&index), now);
@@ -108,7 +123,14 @@ impl Journal {
                 }
             })
             .map_err(io)?;
-        let inner = Inner { path: path.to_owned(), index, reading, jobs: Some(jobs), writer: Some(thread) };
+        let inner = Inner {
+            path: path.to_owned(),
+            identifier,
+            index,
+            reading,
+            jobs: Some(jobs),
+            writer: Some(thread),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -126,6 +148,12 @@ impl Journal {
     pub fn last(&self) -> Option<JournalPosition> {
         let index = self.index();
         (index.entries() > 0).then(|| JournalPosition { sequence: index.entries(), hash: index.head() })
+    }
+
+    /// Its identity, its end, and how far it reaches in the authority's audit trail.
+    pub fn summary(&self) -> JournalHead {
+        let audit = self.index().audit();
+        JournalHead { journal: self.inner.identifier, last: self.last(), audit }
     }
 
     /// Appends entries, all or none, and returns their positions once they are on the disk. A revocation that the

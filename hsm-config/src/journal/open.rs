@@ -2,9 +2,9 @@
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, BufReader, Read, Write},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
     ops::Range,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::mpsc::{SyncSender, sync_channel},
     thread,
@@ -18,6 +18,8 @@ use rustix::{
 };
 
 use super::{
+    checkpoint::{self, Ignored},
+    extent::Extent,
     frame::{self, HEADER, Hash, Next, Place, Scanner},
     index::{Change, Index},
     record::{self, Record},
@@ -84,6 +86,8 @@ pub enum OpenError {
 pub(super) struct Opened {
     pub(super) file: File,
     pub(super) index: Index,
+    /// Where the checkpoint ends that stood for reading what is before; `None` when all was read.
+    pub(super) unread: Option<Extent>,
 }
 
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
@@ -95,7 +99,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let mut file = OpenOptions::new().read(true).write(true).custom_flags(nofollow).open(path).map_err(io)?;
     guarded(&file.metadata().map_err(io)?, path)?;
     lock(&file, path)?;
-    let scanned = scan(&file, path, |_| {})?;
+    let (scanned, unread) = read(&file, path)?;
     if let Some(octets) = scanned.torn {
         tracing::warn!(
             journal = %path.display(),
@@ -105,21 +109,53 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         );
         Storage::truncate(&mut file, scanned.index.end()).map_err(io)?;
     }
-    Ok(Opened { file, index: scanned.index })
+    Ok(Opened { file, index: scanned.index, unread })
+}
+
+/// Reads the end that a checkpoint leaves to read, or all of it.
+fn read(file: &File, path: &Path) -> Result<(Scanned, Option<Extent>), OpenError> {
+    match checkpoint::load(path, file) {
+        Ok(index) => {
+            let extent = index.extent.clone();
+            let scanned = scan_after(file, path, index, |_| {})?;
+            Ok((scanned, Some(extent)))
+        }
+        Err(ignored) => {
+            match ignored {
+                Ignored::Absent => {}
+                Ignored::Ahead { .. } => tracing::error!(
+                    journal = %path.display(),
+                    %ignored,
+                    "ALARM: entries that were in the journal are no longer there; it is read whole"
+                ),
+                _ => tracing::warn!(
+                    journal = %path.display(), %ignored, "the journal's checkpoint is of no use; it is read whole"
+                ),
+            }
+            Ok((scan(file, path, |_| {})?, None))
+        }
+    }
 }
 
 /// Nobody else owns the file or can write to it: what stands in it is what this signer wrote.
 fn guarded(file: &Metadata, path: &Path) -> Result<(), OpenError> {
-    let fault = if !file.is_file() {
-        "is not a regular file"
+    match exposed(file) {
+        Some(fault) => Err(OpenError::Exposed { path: path.to_owned(), fault }),
+        None => Ok(()),
+    }
+}
+
+/// How others can change a file, if they can.
+pub(super) fn exposed(file: &Metadata) -> Option<&'static str> {
+    if !file.is_file() {
+        Some("is not a regular file")
     } else if file.uid() != geteuid().as_raw() {
-        "belongs to another user: chown it to the signer's account, if you know how that came"
+        Some("belongs to another user: chown it to the signer's account, if you know how that came")
     } else if file.mode() & 0o022 != 0 {
-        "can be written by others: find out who did, then chmod 0600"
+        Some("can be written by others: find out who did, then chmod 0600")
     } else {
-        return Ok(());
-    };
-    Err(OpenError::Exposed { path: path.to_owned(), fault })
+        None
+    }
 }
 
 /// Waits a moment for a predecessor that was killed and isn't quite gone.
@@ -140,10 +176,21 @@ fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
 /// Puts an empty journal in place whole: written under another name, linked, and the folder synced. A link, unlike a
 /// rename, never replaces a journal that appeared meanwhile.
 fn create(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
+    put_in_place(path, &frame::new_header()?)?;
+    tracing::info!(journal = %path.display(), "created an empty journal");
+    Ok(())
+}
+
+/// The folder that a file stands in.
+pub(super) fn folder(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
+    }
+}
+
+/// Creates a file with this content whole, unless there is one of its name.
+pub(super) fn put_in_place(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".new-{}", std::process::id()));
     let temporary = PathBuf::from(temporary);
@@ -152,15 +199,14 @@ fn create(path: &Path) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(&frame::new_header()?)?;
+    file.write_all(content)?;
     file.sync_all()?;
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary)?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => File::open(folder)?.sync_all()?,
+        _ => File::open(folder(path))?.sync_all()?,
     }
-    tracing::info!(journal = %path.display(), "created an empty journal");
     Ok(())
 }
 
@@ -172,28 +218,44 @@ pub(super) struct Scanned {
     pub(super) torn: Option<u64>,
 }
 
-/// Reads and checks every entry of `file`, from its begin.
-pub(super) fn scan(file: &File, path: &Path, mut each: impl FnMut(&Record)) -> Result<Scanned, OpenError> {
-    let io = |source| OpenError::Io { path: path.to_owned(), source };
-    let mut reader = BufReader::with_capacity(256 * 1024, file);
-    let mut header = [0; HEADER];
+/// The genesis hash of a journal.
+pub(super) fn genesis(file: &File, path: &Path) -> Result<Hash, OpenError> {
     let no_journal = || OpenError::NoJournal { path: path.to_owned() };
-    reader.read_exact(&mut header).map_err(|error| match error.kind() {
+    let mut header = [0; HEADER];
+    file.read_exact_at(&mut header, 0).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => no_journal(),
-        _ => io(error),
+        _ => OpenError::Io { path: path.to_owned(), source: error },
     })?;
-    let genesis = frame::genesis(&header).ok_or_else(no_journal)?;
-    let mut index = Index::new(genesis);
+    frame::genesis(&header).ok_or_else(no_journal)
+}
+
+/// Reads and checks every entry of `file`, from its begin.
+pub(super) fn scan(file: &File, path: &Path, each: impl FnMut(&Record)) -> Result<Scanned, OpenError> {
+    let index = Index::new(genesis(file, path)?);
+    scan_after(file, path, index, each)
+}
+
+/// Reads and checks what comes after the end of `index`.
+fn scan_after(
+    mut file: &File,
+    path: &Path,
+    mut index: Index,
+    mut each: impl FnMut(&Record),
+) -> Result<Scanned, OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
     let damaged = |index: &Index, fault: String| OpenError::Damaged {
         path: path.to_owned(),
         sequence: index.entries() + 1,
         offset: index.end(),
         fault,
     };
+    file.seek(SeekFrom::Start(index.end())).map_err(io)?;
+    let reader = BufReader::with_capacity(256 * 1024, file);
+    let scanner = Scanner::after(reader, index.end(), index.head());
     thread::scope(|scope| {
         // One thread reads and checks the chain, this one reads what the entries say.
         let (batches, queue) = sync_channel(BATCHES);
-        scope.spawn(move || read_ahead(Scanner::new(reader, genesis), &batches));
+        scope.spawn(move || read_ahead(scanner, &batches));
         for batch in queue {
             for (place, hash, body) in batch.frames {
                 let record = record::decode(&batch.octets[body])
@@ -201,8 +263,9 @@ pub(super) fn scan(file: &File, path: &Path, mut each: impl FnMut(&Record)) -> R
                 let change = Change::of(&record.body).map_err(|fault| damaged(&index, fault))?;
                 index.check(record.at, &change).map_err(|fault| damaged(&index, fault))?;
                 each(&record);
-                index.push(place, hash, record.at, change);
+                index.push(place, hash, record.at, &change);
             }
+            index.tidy();
             match batch.then {
                 None => {}
                 Some(Ok(Next::Damaged(fault))) => return Err(damaged(&index, fault.to_owned())),

@@ -44,6 +44,20 @@ impl Serial {
         Ok(Self { octets, length: u8::try_from(content.len()).map_err(|_| SerialError)? })
     }
 
+    /// As a key of one length, in the order of serial numbers.
+    pub(super) fn to_key(self) -> [u8; 21] {
+        let mut key = [self.length; 21];
+        key[..20].copy_from_slice(&self.octets);
+        key
+    }
+
+    /// Of what [`Serial::to_key`] gave.
+    pub(super) fn of_key(key: &[u8; 21]) -> Self {
+        let mut octets = [0; 20];
+        octets.copy_from_slice(&key[..20]);
+        Self { octets, length: key[20].min(20) }
+    }
+
     /// The content octets.
     pub fn as_bytes(&self) -> &[u8] {
         &self.octets[..usize::from(self.length)]

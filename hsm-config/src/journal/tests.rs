@@ -7,7 +7,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use signer_protocol::message::{KeyLabel, RevocationEntry};
+use signer_protocol::message::{AuditPosition, KeyLabel, RevocationEntry};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ fn certificate(house: &House, number: u64) -> EntryBody {
     EntryBody::Certificate {
         key: key(),
         intent: Uuid::from_u128(number.into()),
-        audit_head: [9; 32],
+        audit_head: AuditPosition { sequence: 9, hash: [9; 32] },
         tbs: house.certificate(number).to_tbs_der().expect("DER"),
         signature: vec![1, 2, 3],
     }
@@ -31,12 +31,17 @@ fn certificate(house: &House, number: u64) -> EntryBody {
 fn revocation(number: u64) -> EntryBody {
     let revocation =
         RevocationEntry { serial: serial(number), revoked_at: now(), reason: 4, not_after: now() };
-    EntryBody::Revocation { key: key(), audit_head: [8; 32], revocation }
+    EntryBody::Revocation { key: key(), audit_head: AuditPosition { sequence: 8, hash: [8; 32] }, revocation }
 }
 
 fn crl(house: &House, number: u64) -> EntryBody {
     let tbs = house.crl(number, &[2]).to_tbs_der().expect("DER");
-    EntryBody::Crl { key: key(), audit_head: [7; 32], tbs, signature: vec![4] }
+    EntryBody::Crl {
+        key: key(),
+        audit_head: AuditPosition { sequence: 7, hash: [7; 32] },
+        tbs,
+        signature: vec![4],
+    }
 }
 
 struct Place {

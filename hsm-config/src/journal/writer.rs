@@ -223,7 +223,7 @@ impl Batch {
     fn roll_back(&mut self, mark: &Mark) {
         for (_, _, _, change) in self.entries.drain(mark.entries..) {
             match change {
-                Change::Certificate { key, intent, serial } => {
+                Change::Certificate { key, intent, serial, .. } => {
                     self.intents.remove(&intent);
                     self.serials.remove(&(key, serial));
                 }
@@ -249,7 +249,9 @@ impl Batch {
             Change::Certificate { key, serial, .. } if self.serials.contains(&(key.clone(), *serial)) => {
                 Err(format!("serial number {serial} is being signed"))
             }
-            Change::Crl { key, crl } if self.crls.get(key).is_some_and(|number| crl.number <= *number) => {
+            Change::Crl { key, crl, .. }
+                if self.crls.get(key).is_some_and(|number| crl.number <= *number) =>
+            {
                 Err(format!("CRL number {} follows a higher one", crl.number))
             }
             _ => Ok(()),
@@ -266,11 +268,11 @@ impl Batch {
         self.sequence += 1;
         let position = JournalPosition { sequence: self.sequence, hash };
         match &change {
-            Change::Certificate { key, intent, serial } => {
+            Change::Certificate { key, intent, serial, .. } => {
                 self.intents.insert(*intent);
                 self.serials.insert((key.clone(), *serial));
             }
-            Change::Crl { key, crl } => {
+            Change::Crl { key, crl, .. } => {
                 self.crls.insert(key.clone(), crl.number);
             }
             Change::Revocation { key, serial, .. } => {

@@ -288,6 +288,7 @@ fn describe(body: &RequestBody) -> String {
         }
         RequestBody::Recorded { intent } => format!("Recorded {intent}"),
         RequestBody::Entries { after, limit } => format!("Entries after {after}, {limit} at most"),
+        RequestBody::Journal => "Journal".to_owned(),
         RequestBody::Certificates => "Certificates".to_owned(),
         RequestBody::Status => "Status".to_owned(),
     }

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use signer_protocol::message::{
-    EntryBody, KeyLabel, Refusal, RefusalCode, ReplyBody, RequestBody, Signed, Status,
+    EntryBody, KeyLabel, Refusal, RefusalCode, ReplyBody, RequestBody, Signed, Status, Timing,
 };
 use tokio::{
     sync::{Mutex, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore},
@@ -170,8 +170,9 @@ impl Service {
             }
             RequestBody::SignOcsp { key, tbs } => {
                 let signed = self.sign_ocsp(&key, tbs, end).await;
-                signed
-                    .map(|(signature, held)| (ReplyBody::Signed(Signed { signature, position: None }), held))
+                signed.map(|(signature, held)| {
+                    (ReplyBody::Signed(Signed { signature, position: None, timing: Timing::default() }), held)
+                })
             }
             RequestBody::Revoke { key, audit_head, revocations } => {
                 let position = self.revoke(&key, audit_head, revocations, end).await;
@@ -185,6 +186,7 @@ impl Service {
                 let entries = self.entries(after, limit, end).await;
                 entries.map(|(entries, held)| (ReplyBody::Entries(entries), held))
             }
+            RequestBody::Journal => Ok(alone(ReplyBody::Journal(self.journal.summary()))),
             RequestBody::Certificates => Ok(alone(self.certificates())),
             RequestBody::Status => Ok(alone(ReplyBody::Status(self.status(end).await))),
             RequestBody::Hello { .. } => {

@@ -22,7 +22,7 @@ use rcgen::PublicKeyData;
 use serde_json::Value;
 use signer_protocol::{
     client::{Client, ClientError},
-    message::{KeyLabel, RefusalCode, RevocationEntry},
+    message::{AuditPosition, KeyLabel, RefusalCode, RevocationEntry},
 };
 use softhsm_tests::{
     bank::{Bank, Options},
@@ -40,7 +40,7 @@ use x509_cert::{
 };
 
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
-pub(crate) const HEAD: [u8; 32] = [0x5a; 32];
+pub(crate) const HEAD: AuditPosition = AuditPosition { sequence: 1, hash: [0x5a; 32] };
 
 /// Field order is drop order: processes end before their files go.
 pub(crate) struct Rig {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::failure::{Failure, carries_failure};
 use crate::{
-    domain::audit::{BrokenChain, GENESIS, verify},
+    domain::audit::{AuditPosition, BrokenChain, verify},
     ports::store::AuditStore,
 };
 
@@ -43,15 +43,22 @@ impl VerifyAudit {
     /// # Errors
     /// `Broken` names the first row that doesn't fit.
     pub async fn run(&self) -> Result<WholeChain, AuditVerifyError> {
-        let mut reached = (0, GENESIS);
+        let mut reached = AuditPosition::GENESIS;
         loop {
-            let rows = self.audit.rows_after(reached.0, PAGE).await?;
-            if rows.is_empty() {
-                return Ok(WholeChain { rows: reached.0, head: reached.1 });
+            let further = self.further(reached).await?;
+            if further == reached {
+                return Ok(WholeChain { rows: reached.sequence, head: reached.hash });
             }
-            for row in &rows {
-                reached = verify(reached, row)?;
-            }
+            reached = further;
         }
+    }
+
+    /// Checks some rows after one that was checked before; returns the last of them, or `reached` when there are none.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn further(&self, reached: AuditPosition) -> Result<AuditPosition, AuditVerifyError> {
+        let rows = self.audit.rows_after(reached.sequence, PAGE).await?;
+        Ok(rows.iter().try_fold(reached, verify)?)
     }
 }

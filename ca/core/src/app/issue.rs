@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use tracing::{Instrument, debug_span};
+
 use super::{
     failure::{Failure, carries_failure},
     trail::{Details, event},
@@ -49,6 +51,8 @@ pub struct Issue {
 /// An enrolment that was approved.
 #[derive(Clone, Copy, Debug)]
 pub struct Approved<'a> {
+    /// Who asked for it.
+    pub actor: &'a Actor,
     /// The enrolment.
     pub enrolment: EnrolmentId,
     /// The user's contract.
@@ -100,6 +104,7 @@ impl Issue {
     /// [`IssueError`].
     pub async fn run(&self, approved: Approved<'_>) -> Result<Delivered, IssueError> {
         let serial = serial::from_random(self.rng.bytes());
+        let signer = self.signer.name(self.profile.issuer().id())?;
         let order = Order {
             intent: approved.enrolment,
             profile: &self.profile,
@@ -107,27 +112,31 @@ impl Issue {
             user: approved.user,
             csr: approved.csr,
             attested: approved.attested,
+            signer: &signer,
             serial: &serial,
             now: self.clock.now(),
         };
-        let linted = draft(&order)?.lint()?;
-        let row = self.row("certificate.intended", linted.record());
-        let receipt = match self.certificates.record_intent(linted.record(), approved.evidence, row).await {
+        let linted = debug_span!("draft").in_scope(|| Ok::<_, IssueError>(draft(&order)?.lint()?))?;
+        let row = self.row(approved.actor, "certificate.intended", linted.record());
+        let recording = self.certificates.record_intent(linted.record(), approved.evidence, row);
+        let receipt = match recording.instrument(debug_span!("ledger.intent")).await {
             Ok(receipt) => receipt,
-            Err(StoreError::Conflict(Conflict::Taken)) => return self.resume(approved.enrolment).await,
+            Err(StoreError::Conflict(Conflict::Taken)) => {
+                return self.resume(approved.enrolment, approved.actor).await;
+            }
             Err(StoreError::Conflict(Conflict::OnePerUser)) => return Err(IssueError::AlreadyCertified),
             Err(StoreError::Conflict(Conflict::DeviceInUse)) => return Err(IssueError::DeviceInUse),
             Err(StoreError::Conflict(Conflict::Missing)) => return Err(IssueError::Closed),
             Err(error) => return Err(error.into()),
         };
-        self.finish(linted.recorded(receipt)).await
+        self.finish(linted.recorded(receipt), approved.actor).await
     }
 
-    /// Carries an enrolment on whose intent is in the ledger already, or returns its certificate.
+    /// Carries an enrolment on, for `actor`, whose intent is in the ledger already, or returns its certificate.
     ///
     /// # Errors
     /// [`IssueError`].
-    pub async fn resume(&self, intent: EnrolmentId) -> Result<Delivered, IssueError> {
+    pub async fn resume(&self, intent: EnrolmentId, actor: &Actor) -> Result<Delivered, IssueError> {
         let record = self.certificates.certificate_of_intent(intent).await?;
         let record = record.ok_or_else(|| Failure::defect("an enrolment without its intent"))?;
         if let Some(delivered) = Delivered::from_ledger(&record) {
@@ -136,11 +145,11 @@ impl Issue {
         if record.state != CertificateState::Intended {
             return Err(IssueError::Ended);
         }
-        let (_, audit_head) = self.audit.head().await?;
-        let row = self.row("certificate.intent-abandoned", &record);
+        let audit_head = self.audit.head().await?;
+        let row = self.row(actor, "certificate.intent-abandoned", &record);
         let issuer = record.issuer.clone();
         let Some(recorded) = Recorded::resumed(record, audit_head) else { return Err(IssueError::Ended) };
-        match self.finish(recorded).await {
+        match self.finish(recorded, actor).await {
             // Too old to be signed: no use in letting the user wait for the reconciliation to say so.
             Err(IssueError::Failure(Failure::Signer(SignerError::Refused { code, detail }))) => {
                 let recorded = self.signer.recorded(&issuer, intent).await?;
@@ -155,14 +164,21 @@ impl Issue {
     }
 
     /// Steps 7 to 9.
-    async fn finish(&self, recorded: Recorded) -> Result<Delivered, IssueError> {
+    async fn finish(&self, recorded: Recorded, actor: &Actor) -> Result<Delivered, IssueError> {
         let (issuer, intent) = (recorded.issuer().clone(), recorded.intent());
+        let signer = self.signer.name(&issuer)?;
+        if *recorded.signer() != signer {
+            // Only that signer's journal can tell whether there is a signature already.
+            let elsewhere = format!("the intent is the signer {}'s, at another node", recorded.signer());
+            return Err(Failure::Signer(SignerError::Unavailable(elsewhere)).into());
+        }
         let signature = self
             .signer
             .sign_certificate(&issuer, intent, recorded.audit_head(), recorded.tbs().to_vec())
             .await?;
-        match recorded.signed(signature).verify(self.profile.issuer()) {
-            Ok(verified) => self.deliver(verified).await,
+        let verified = debug_span!("verify").in_scope(|| recorded.signed(signature).verify(self.profile.issuer()));
+        match verified {
+            Ok(verified) => self.deliver(verified, actor).await,
             Err(error) => {
                 tracing::error!(%intent, %error, "the signer returned a wrong signature");
                 let row = event(self.clock.now(), Actor::System, "certificate.signature-wrong", intent);
@@ -172,12 +188,13 @@ impl Issue {
         }
     }
 
-    async fn deliver(&self, verified: Issued) -> Result<Delivered, IssueError> {
-        let row = self.row("certificate.issued", verified.record());
+    async fn deliver(&self, verified: Issued, actor: &Actor) -> Result<Delivered, IssueError> {
+        let row = self.row(actor, "certificate.issued", verified.record());
         let (issuer, serial) = (&verified.record().issuer, &verified.record().serial);
         let stored = self
             .certificates
             .record_issued(issuer, serial, verified.der(), verified.position(), row.at, row)
+            .instrument(debug_span!("ledger.issued"))
             .await;
         match stored {
             Ok(receipt) => verified.delivered(receipt).ok_or(IssueError::Ended),
@@ -187,8 +204,8 @@ impl Issue {
         }
     }
 
-    fn row(&self, action: &'static str, record: &CertificateRecord) -> AuditEvent {
-        event(self.clock.now(), Actor::User(record.user.to_string()), action, &record.serial)
+    fn row(&self, actor: &Actor, action: &'static str, record: &CertificateRecord) -> AuditEvent {
+        event(self.clock.now(), actor.clone(), action, &record.serial)
             .with("issuer", &record.issuer)
             .with("enrolment", record.intent)
             .with("user", &record.user)

@@ -5,35 +5,31 @@ use jiff::Timestamp;
 
 use super::failure::Failure;
 use crate::{
-    domain::{
-        ids::{IssuerId, SerialNumber},
-        revocation::Revocation,
-    },
+    domain::ids::{IssuerId, SignerName},
     ports::{
         signer::{Signer, SignerError},
-        store::RevocationStore,
+        store::{RevocationStore, Unjournaled},
     },
 };
 
 const PAGE: u32 = 1000;
 
 /// Pushes every revocation that the journal hasn't acknowledged. One that the signer refuses holds up no other: it is
-/// alarmed, stays in the ledger, which OCSP and CRL go by, and is offered again the next time.
+/// alarmed, stays in the ledger, which OCSP and CRL go by, and is offered again the next time, with those after it.
 pub(super) async fn push_revocations(
     revocations: &dyn RevocationStore,
     signer: &dyn Signer,
     issuer: &IssuerId,
 ) -> Result<(), Failure> {
+    let name = signer.name(issuer)?;
     loop {
-        let (page, audit_head) = revocations.unjournaled_revocations(issuer, PAGE).await?;
-        if page.is_empty() {
-            return Ok(());
-        }
-        let serials: Vec<SerialNumber> = page.iter().map(|revocation| revocation.serial.clone()).collect();
-        match signer.revoke(issuer, audit_head, page.clone()).await {
-            Ok(position) => revocations.mark_journaled(issuer, &serials, position).await?,
+        let page = revocations.unjournaled_revocations(issuer, &name, PAGE).await?;
+        let Some((up_to, _)) = page.revocations.last() else { return Ok(()) };
+        let asked = page.revocations.iter().map(|(_, revocation)| revocation.clone()).collect();
+        match signer.revoke(issuer, page.audit, asked).await {
+            Ok(_) => revocations.mark_journaled(issuer, &name, *up_to).await?,
             Err(SignerError::Refused { .. }) => {
-                return push_one_by_one(revocations, signer, issuer, audit_head, page).await;
+                return push_one_by_one(revocations, signer, issuer, &name, &page).await;
             }
             Err(error) => return Err(error.into()),
         }
@@ -44,14 +40,17 @@ async fn push_one_by_one(
     revocations: &dyn RevocationStore,
     signer: &dyn Signer,
     issuer: &IssuerId,
-    audit_head: [u8; 32],
-    page: Vec<Revocation>,
+    name: &SignerName,
+    page: &Unjournaled,
 ) -> Result<(), Failure> {
-    for revocation in page {
-        let serial = revocation.serial.clone();
-        match signer.revoke(issuer, audit_head, vec![revocation]).await {
-            Ok(position) => revocations.mark_journaled(issuer, &[serial], position).await?,
+    let mut acknowledged = true;
+    for (number, revocation) in &page.revocations {
+        match signer.revoke(issuer, page.audit, vec![revocation.clone()]).await {
+            Ok(_) if acknowledged => revocations.mark_journaled(issuer, name, *number).await?,
+            Ok(_) => {}
             Err(SignerError::Refused { code, detail }) => {
+                acknowledged = false;
+                let serial = &revocation.serial;
                 tracing::error!(%issuer, %serial, code, detail, "ALARM: the signer refuses to record a revocation");
             }
             Err(error) => return Err(error.into()),

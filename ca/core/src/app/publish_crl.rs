@@ -92,11 +92,10 @@ impl PublishCrl {
         let issuer = self.issuer.id();
         let number = self.revocations.next_crl_number(issuer).await?;
         let now = self.clock.now();
-        // The same cut-off as the CRL's thisUpdate, which the ledger counts by afterwards.
-        let this_update = whole_second(now);
-        let revoked = self.revocations.revoked(issuer, this_update).await?;
+        let from = crl::listed_from(current, whole_second(now));
+        let revoked = self.revocations.revoked(issuer, from).await?;
         let draft = crl::draft(&self.issuer, &self.policy, number, &revoked, current, now)?;
-        let (_, audit_head) = self.audit.head().await?;
+        let audit_head = self.audit.head().await?;
         let signature = self.signer.sign_crl(issuer, audit_head, draft.tbs().to_vec()).await?;
         let published = draft.signed(&signature, &self.issuer)?;
         let row = event(now, Actor::System, "crl.published", number)
@@ -138,14 +137,16 @@ impl PublishCrl {
             return Err("it names another issuer".to_owned());
         }
         let next_update = list.next_update.ok_or("it has no nextUpdate")?;
+        let this_update = time::from_x509(&list.this_update).map_err(|error| error.to_string())?;
         Ok(PublishedCrl {
             number: list
                 .crl_extensions
                 .as_deref()
                 .and_then(ca_x509::crl::number)
                 .ok_or("it has no number")?,
-            this_update: time::from_x509(&list.this_update).map_err(|error| error.to_string())?,
+            this_update,
             next_update: time::from_x509(&next_update).map_err(|error| error.to_string())?,
+            listed_from: this_update,
             entries: list.revoked_certificates.map_or(0, |entries| entries.len() as u64),
             der: der.to_vec(),
         })

@@ -17,16 +17,16 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::{Actor, AuditEvent, GENESIS},
+        audit::{Actor, AuditEvent, AuditPosition},
         certificate::{CertificateRecord, CertificateState},
-        ids::SerialNumber,
+        ids::{SerialNumber, SignerName},
         issuance::Recorded,
         profile::Issuer,
     },
     ports::{
         clock::Clock,
-        signer::{Journaled, Signer},
-        store::{AuditStore, CertificateStore, Conflict, Orphan, StoreError},
+        signer::{JournalBody, Journaled, Signer},
+        store::{AuditStore, CertificateStore, Conflict, Orphan, SignerRecord, SignerStore, StoreError},
     },
 };
 
@@ -52,6 +52,8 @@ impl Default for ReconcileTerms {
 pub struct Reconcile {
     /// The ledger.
     pub certificates: Arc<dyn CertificateStore>,
+    /// How far journals and ledger agree.
+    pub signers: Arc<dyn SignerStore>,
     /// Alarms.
     pub audit: Arc<dyn AuditStore>,
     /// The journal.
@@ -99,25 +101,33 @@ impl Reconcile {
 
     async fn walk_journal(&self, report: &mut Reconciled) -> Result<(), Failure> {
         let issuer = self.issuer.id();
-        let mut reached = self.certificates.reconciled_to(issuer).await?;
+        let name = self.signer.name(issuer)?;
+        let mut reached = self.introduced(&name).await?.reconciled.map_or(0, |position| position.sequence);
         loop {
-            let (page, last) = self.signer.journaled_after(issuer, reached, PAGE).await?;
-            for journaled in page {
-                self.settle(journaled, Sight::First, report).await?;
+            let page = self.signer.journaled_after(issuer, reached, PAGE).await?;
+            let Some(last) = page.last().map(|entry| entry.position) else { return Ok(()) };
+            for entry in page {
+                if let JournalBody::Certificate(journaled) = entry.body {
+                    self.settle(journaled, Sight::First, report).await?;
+                }
             }
-            if last <= reached {
-                return Ok(());
-            }
-            self.certificates.set_reconciled_to(issuer, last).await?;
-            reached = last;
+            self.signers.set_reconciled(issuer, &name, last).await?;
+            reached = last.sequence;
         }
+    }
+
+    async fn introduced(&self, name: &SignerName) -> Result<SignerRecord, Failure> {
+        let head = self.signer.journal(self.issuer.id()).await?;
+        let row = self.row("signer.introduced", name).with("journal", head.journal);
+        Ok(self.signers.introduce_signer(self.issuer.id(), name, head.journal, row).await?)
     }
 
     async fn settle_open_intents(&self, report: &mut Reconciled) -> Result<(), Failure> {
         let now = self.clock.now();
         let issuer = self.issuer.id();
+        let name = self.signer.name(issuer)?;
         let before = now.checked_sub(self.terms.ask_after).map_err(Failure::defect)?;
-        for record in self.certificates.open_intents(issuer, before).await? {
+        for record in self.certificates.open_intents(issuer, &name, before).await? {
             if let Some(journaled) = self.signer.recorded(issuer, record.intent).await? {
                 self.settle(journaled, Sight::Again, report).await?;
             } else if now.duration_since(record.not_before) >= self.terms.abandon_after {
@@ -180,7 +190,8 @@ impl Reconcile {
         sight: Sight,
         report: &mut Reconciled,
     ) -> Result<(), Failure> {
-        let Some(orphan) = self.orphan(&journaled) else {
+        let name = self.signer.name(self.issuer.id())?;
+        let Some(orphan) = self.orphan(&journaled, name) else {
             return self.alarm(&journaled, "journal.unreadable", sight, report).await;
         };
         let row = self
@@ -235,7 +246,7 @@ impl Reconcile {
     /// The certificate for an intent: by the issuance's own steps, or for one that was revoked meanwhile, beside them.
     fn adopted(&self, record: &CertificateRecord, journaled: &Journaled) -> Option<Vec<u8>> {
         // The head went into the journal when it was signed; nothing is signed here.
-        match Recorded::resumed(record.clone(), GENESIS) {
+        match Recorded::resumed(record.clone(), AuditPosition::GENESIS) {
             Some(recorded) => {
                 let signed = recorded.adopted(&journaled.tbs, journaled.signature.clone()).ok()?;
                 Some(signed.verify(&self.issuer).ok()?.der().to_vec())
@@ -252,10 +263,11 @@ impl Reconcile {
         Some(der)
     }
 
-    fn orphan(&self, journaled: &Journaled) -> Option<Orphan> {
+    fn orphan(&self, journaled: &Journaled, signer: SignerName) -> Option<Orphan> {
         let tbs = TbsCertificate::from_der(&journaled.tbs).ok()?;
         Some(Orphan {
             issuer: self.issuer.id().clone(),
+            signer,
             intent: journaled.intent,
             serial: SerialNumber::from_bytes(tbs.serial_number().as_bytes()).ok()?,
             not_after: ca_x509::time::from_x509(&tbs.validity().not_after).ok()?,

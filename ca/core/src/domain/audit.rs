@@ -3,8 +3,19 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-/// The hash before the first row.
-pub const GENESIS: [u8; 32] = [0; 32];
+/// A place in the trail: a row's number and hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditPosition {
+    /// Counts from 1 without gaps; 0 before the first row.
+    pub sequence: u64,
+    /// The row's hash.
+    pub hash: [u8; 32],
+}
+
+impl AuditPosition {
+    /// Before the first row.
+    pub const GENESIS: Self = Self { sequence: 0, hash: [0; 32] };
+}
 
 /// What is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +39,8 @@ pub enum Actor {
     User(String),
     /// An operator at the command line, by the account's name.
     Operator(String),
+    /// One of the bank's registered machines, by the name that the configuration gives it.
+    Machine(String),
     /// The authority itself: a job, a recovery.
     System,
 }
@@ -37,6 +50,7 @@ impl std::fmt::Display for Actor {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
             Self::Operator(name) => write!(f, "operator:{name}"),
+            Self::Machine(name) => write!(f, "machine:{name}"),
             Self::System => f.write_str("system"),
         }
     }
@@ -62,21 +76,26 @@ pub struct AuditRow {
 }
 
 impl AuditRow {
-    /// The row that follows `previous` (`(0, GENESIS)` before the first).
-    pub fn following(previous: (u64, [u8; 32]), event: &AuditEvent) -> Self {
+    /// The row that follows `previous`.
+    pub fn following(previous: AuditPosition, event: &AuditEvent) -> Self {
         let details: Vec<String> =
             event.details.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
         let mut row = Self {
-            sequence: previous.0 + 1,
+            sequence: previous.sequence + 1,
             at_ms: event.at.as_millisecond(),
             actor: event.actor.to_string(),
             action: event.action.to_owned(),
             subject: event.subject.clone(),
             details: details.join("\n"),
-            hash: GENESIS,
+            hash: AuditPosition::GENESIS.hash,
         };
-        row.hash = row.chained(&previous.1);
+        row.hash = row.chained(&previous.hash);
         row
+    }
+
+    /// Its place.
+    pub fn position(&self) -> AuditPosition {
+        AuditPosition { sequence: self.sequence, hash: self.hash }
     }
 
     /// The hash that this row must have after a row with the hash `previous`.
@@ -121,21 +140,21 @@ pub enum BrokenChain {
 ///
 /// # Errors
 /// [`BrokenChain`] names the first row that doesn't fit.
-pub fn verify(previous: (u64, [u8; 32]), row: &AuditRow) -> Result<(u64, [u8; 32]), BrokenChain> {
-    if row.sequence != previous.0 + 1 {
-        return Err(BrokenChain::Gap { expected: previous.0 + 1, found: row.sequence });
+pub fn verify(previous: AuditPosition, row: &AuditRow) -> Result<AuditPosition, BrokenChain> {
+    if row.sequence != previous.sequence + 1 {
+        return Err(BrokenChain::Gap { expected: previous.sequence + 1, found: row.sequence });
     }
-    if row.hash != row.chained(&previous.1) {
+    if row.hash != row.chained(&previous.hash) {
         return Err(BrokenChain::Changed { sequence: row.sequence });
     }
-    Ok((row.sequence, row.hash))
+    Ok(row.position())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(previous: (u64, [u8; 32]), subject: &str) -> AuditRow {
+    fn row(previous: AuditPosition, subject: &str) -> AuditRow {
         AuditRow::following(
             previous,
             &AuditEvent {
@@ -150,15 +169,15 @@ mod tests {
 
     #[test]
     fn a_changed_a_missing_and_a_swapped_row_are_named() {
-        let first = row((0, GENESIS), "one");
-        let second = row((1, first.hash), "two");
-        let third = row((2, second.hash), "three");
-        let after_first = verify((0, GENESIS), &first).expect("the first row");
-        assert_eq!(verify(after_first, &second), Ok((2, second.hash)));
+        let first = row(AuditPosition::GENESIS, "one");
+        let second = row(first.position(), "two");
+        let third = row(second.position(), "three");
+        let after_first = verify(AuditPosition::GENESIS, &first).expect("the first row");
+        assert_eq!(verify(after_first, &second), Ok(second.position()));
 
         let changed = AuditRow { subject: "tvo".to_owned(), ..second.clone() };
         assert_eq!(verify(after_first, &changed), Err(BrokenChain::Changed { sequence: 2 }));
         assert_eq!(verify(after_first, &third), Err(BrokenChain::Gap { expected: 2, found: 3 }));
-        assert_eq!(verify((0, GENESIS), &second), Err(BrokenChain::Gap { expected: 1, found: 2 }));
+        assert_eq!(verify(AuditPosition::GENESIS, &second), Err(BrokenChain::Gap { expected: 1, found: 2 }));
     }
 }

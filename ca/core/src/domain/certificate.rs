@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     device::{Assurance, Device},
-    ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, UserId},
+    ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, SignerName, UserId},
     revocation::RevocationReason,
 };
 
@@ -16,6 +16,8 @@ pub struct CertificateRecord {
     pub intent: EnrolmentId,
     /// Who issues.
     pub issuer: IssuerId,
+    /// Whose journal holds the signature, if there is one: a retry goes nowhere else.
+    pub signer: SignerName,
     /// The serial number, unique per issuer.
     pub serial: SerialNumber,
     /// Whose it is.

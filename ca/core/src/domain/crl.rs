@@ -55,6 +55,8 @@ pub struct PublishedCrl {
     pub this_update: Timestamp,
     /// nextUpdate.
     pub next_update: Timestamp,
+    /// Its entries are of certificates with this notAfter or a later one.
+    pub listed_from: Timestamp,
     /// How many entries.
     pub entries: u64,
     /// The `CertificateList`, DER.
@@ -123,12 +125,19 @@ pub struct CrlDraft {
     number: u64,
     this_update: Timestamp,
     next_update: Timestamp,
+    listed_from: Timestamp,
     entries: u64,
     tbs: Vec<u8>,
 }
 
-/// Writes the CRL with `number`, which must be above `current`'s. `revocations` are all of the issuer's that have not
-/// expired, in the order in which they are to stand.
+/// The earliest notAfter that a CRL of `this_update` lists after `current`: an entry stays until it has stood in one
+/// CRL from beyond its certificate's life (RFC 5280, 3.3).
+pub fn listed_from(current: Option<&PublishedCrl>, this_update: Timestamp) -> Timestamp {
+    current.map_or(this_update, |current| current.this_update.min(this_update))
+}
+
+/// Writes the CRL with `number`, which must be above `current`'s. `revocations` are all of the issuer's from
+/// [`listed_from`] on, in the order in which they are to stand.
 ///
 /// # Errors
 /// [`CrlError`].
@@ -167,7 +176,8 @@ pub fn draft(
         algorithm: issuer.algorithm(),
     };
     let tbs = template.to_tbs_der().map_err(CrlError::Encoding)?;
-    Ok(CrlDraft { number, this_update, next_update, entries: count, tbs })
+    let listed_from = listed_from(current, this_update);
+    Ok(CrlDraft { number, this_update, next_update, listed_from, entries: count, tbs })
 }
 
 fn entry(issuer: &Issuer, revocation: &Revocation) -> Result<CrlEntry, CrlError> {
@@ -208,8 +218,8 @@ impl CrlDraft {
             .map_err(CrlError::Encoding)?;
         let parsed = signed::Signed::parse(&der).map_err(CrlError::Encoding)?;
         parsed.verify(issuer.public_key()).map_err(CrlError::Signature)?;
-        let Self { number, this_update, next_update, entries, .. } = self;
-        Ok(PublishedCrl { number, this_update, next_update, entries, der })
+        let Self { number, this_update, next_update, listed_from, entries, .. } = self;
+        Ok(PublishedCrl { number, this_update, next_update, listed_from, entries, der })
     }
 }
 

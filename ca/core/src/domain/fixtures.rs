@@ -35,7 +35,7 @@ use super::{
     contract::{Contract, Plan},
     csr::{self, Csr},
     device::{Assurance, Device, DeviceKind},
-    ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, TokenSerial, UserId},
+    ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, SignerName, TokenSerial, UserId},
     profile::{Issuer, PolicyOids, Profile, Publication},
     user::{Role, User, UserState},
 };
@@ -140,6 +140,10 @@ pub(super) const POLICIES: PolicyOids = PolicyOids {
     attested: ObjectIdentifier::new_unwrap("2.25.88.2"),
     attested_with_pin: ObjectIdentifier::new_unwrap("2.25.88.3"),
 };
+
+pub(super) fn signer_name() -> SignerName {
+    SignerName::parse("customer-a").expect("a signer name")
+}
 
 pub(super) fn issuer_id() -> IssuerId {
     IssuerId::parse("customer").expect("an issuer name")
@@ -271,6 +275,7 @@ pub(super) fn record(serial: u8, not_after: &str, state: CertificateState) -> Ce
     CertificateRecord {
         intent: EnrolmentId(uuid::Uuid::from_u128(serial.into())),
         issuer: issuer_id(),
+        signer: signer_name(),
         serial: SerialNumber::from_bytes(&[serial]).expect("a serial"),
         user: user("hokkai-01", Role::General).id,
         contract: contract().number,

@@ -78,6 +78,18 @@ text_id! {
     |t| made_of(t, 1..=32, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
+text_id! {
+    /// A signer by the name that its configuration gives it, such as `customer-a`: one journal, at one node.
+    SignerName, "a signer name", "1 to 64 of a-z, 0-9, '-'",
+    |t| made_of(t, 1..=64, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+text_id! {
+    /// One of the bank's own machines by the name that the configuration gives it, such as `branch-terminals`.
+    MachineId, "a machine name", "1 to 32 of a-z, 0-9, '-'",
+    |t| made_of(t, 1..=32, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 /// One enrolment, from the challenge to the confirmation. It is also the intent's name at the signer: one enrolment
 /// leads to at most one certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -10,10 +10,11 @@ use x509_cert::builder;
 
 use super::{
     attestation::Attested,
+    audit::AuditPosition,
     certificate::{CertificateRecord, CertificateState},
     contract::Contract,
     csr::Csr,
-    ids::{EnrolmentId, IssuerId, SerialNumber},
+    ids::{EnrolmentId, IssuerId, SerialNumber, SignerName},
     lint::{self, Expected, Finding},
     profile::{Issuer, Profile},
     receipt::{IntentReceipt, IssuedReceipt, JournalPosition, JournaledSignature},
@@ -37,6 +38,8 @@ pub struct Order<'a> {
     pub csr: &'a Csr,
     /// What was proven about its key.
     pub attested: &'a Attested,
+    /// Who will sign.
+    pub signer: &'a SignerName,
     /// The serial number.
     pub serial: &'a SerialNumber,
     /// Now.
@@ -116,6 +119,7 @@ pub fn draft(order: &Order<'_>) -> Result<Draft, DraftError> {
     let record = CertificateRecord {
         intent: order.intent,
         issuer: issuer.id().clone(),
+        signer: order.signer.clone(),
         serial: order.serial.clone(),
         user: order.user.id.clone(),
         contract: order.contract.number.clone(),
@@ -181,7 +185,7 @@ impl Linted {
 #[derive(Debug)]
 pub struct Recorded {
     record: CertificateRecord,
-    audit_head: [u8; 32],
+    audit_head: AuditPosition,
 }
 
 /// The journal holds other bytes for this intent than the ledger.
@@ -192,7 +196,7 @@ pub struct OtherBytes(pub EnrolmentId);
 impl Recorded {
     /// An intent that is in the ledger from before, after a crash or a repeat; `None` when it is no mere intent any
     /// more. `audit_head` is the chain's present head.
-    pub(crate) fn resumed(record: CertificateRecord, audit_head: [u8; 32]) -> Option<Self> {
+    pub(crate) fn resumed(record: CertificateRecord, audit_head: AuditPosition) -> Option<Self> {
         (record.state == CertificateState::Intended).then_some(Self { record, audit_head })
     }
 
@@ -201,13 +205,18 @@ impl Recorded {
         self.record.intent
     }
 
+    /// Whose journal has the signature, if there is one.
+    pub fn signer(&self) -> &SignerName {
+        &self.record.signer
+    }
+
     /// Whose key signs.
     pub fn issuer(&self) -> &IssuerId {
         &self.record.issuer
     }
 
     /// What goes into the journal beside it.
-    pub fn audit_head(&self) -> [u8; 32] {
+    pub fn audit_head(&self) -> AuditPosition {
         self.audit_head
     }
 

@@ -1,18 +1,20 @@
 //! What the ledger and the signer's journal hand back once something is durable. The ports return these; only
 //! [`issuance`](super::issuance) turns them into the right to go on.
 
+use super::audit::AuditPosition;
+
 /// Proof that an intent is durable. Only `ca-core` turns it into the right to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntentReceipt {
     /// The head of the audit chain after the commit; it goes into the signer's journal.
-    pub audit_head: [u8; 32],
+    pub audit_head: AuditPosition,
 }
 
 /// Proof that a certificate is durable. Only `ca-core` turns it into the right to hand it out, unless it is revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IssuedReceipt {
     /// The head of the audit chain after the commit.
-    pub audit_head: [u8; 32],
+    pub audit_head: AuditPosition,
     /// Whether it was revoked before this commit, while it was being signed.
     pub is_revoked: bool,
 }

@@ -2,23 +2,28 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 pub use crate::domain::receipt::{JournalPosition, JournaledSignature};
 
 use crate::domain::{
-    ids::{EnrolmentId, IssuerId},
+    audit::AuditPosition,
+    ids::{EnrolmentId, IssuerId, SignerName},
     revocation::Revocation,
 };
 
 /// A signer of one issuer: its issuing key and its OCSP responder key.
 #[async_trait]
 pub trait Signer: Send + Sync {
+    /// The name of the signer that this node uses for an issuer: it goes into the ledger with each intent.
+    fn name(&self, issuer: &IssuerId) -> Result<SignerName, SignerError>;
+
     /// Signs a `TBSCertificate`. Repeating an intent with the same bytes returns the first signature.
     async fn sign_certificate(
         &self,
         issuer: &IssuerId,
         intent: EnrolmentId,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
     ) -> Result<JournaledSignature, SignerError>;
 
@@ -26,7 +31,7 @@ pub trait Signer: Send + Sync {
     async fn sign_crl(
         &self,
         issuer: &IssuerId,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
     ) -> Result<JournaledSignature, SignerError>;
 
@@ -37,7 +42,7 @@ pub trait Signer: Send + Sync {
     async fn revoke(
         &self,
         issuer: &IssuerId,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         revocations: Vec<Revocation>,
     ) -> Result<JournalPosition, SignerError>;
 
@@ -48,16 +53,57 @@ pub trait Signer: Send + Sync {
         intent: EnrolmentId,
     ) -> Result<Option<Journaled>, SignerError>;
 
-    /// Certificates in the journal after `sequence`, in order, at most `limit`; and the last position looked at.
+    /// Entries of the journal after `sequence`, in order, at most `limit`; empty at the end. OCSP counters are left
+    /// out, so sequence numbers have gaps.
     async fn journaled_after(
         &self,
         issuer: &IssuerId,
         sequence: u64,
         limit: u32,
-    ) -> Result<(Vec<Journaled>, u64), SignerError>;
+    ) -> Result<Vec<JournalEntry>, SignerError>;
+
+    /// Which journal it is, and where it ends.
+    async fn journal(&self, issuer: &IssuerId) -> Result<JournalHead, SignerError>;
 
     /// Whether every key of the issuer just signed something that verified.
     async fn healthy(&self, issuer: &IssuerId) -> Result<(), SignerError>;
+}
+
+/// A journal's identity and end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalHead {
+    /// Random, from the journal's first octets: another journal under the same signer name shows.
+    pub journal: Uuid,
+    /// The last entry; `None` when it is empty.
+    pub last: Option<JournalPosition>,
+    /// The furthest place in the ledger's audit trail that an entry carries.
+    pub audit: Option<AuditPosition>,
+}
+
+/// An entry of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// Its place.
+    pub position: JournalPosition,
+    /// When, by the signer's clock.
+    pub at: Timestamp,
+    /// Where the ledger's audit trail ended when it was asked for.
+    pub audit: AuditPosition,
+    /// What it is about.
+    pub body: JournalBody,
+}
+
+/// What an entry is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalBody {
+    /// A certificate was signed.
+    Certificate(Journaled),
+    /// A CRL with this number was signed.
+    Crl(u64),
+    /// A certificate was revoked.
+    Revocation(Revocation),
+    /// Another issuer's.
+    Foreign,
 }
 
 /// A certificate in the journal.

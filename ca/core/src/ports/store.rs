@@ -1,7 +1,8 @@
 //! The ledger.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 pub use crate::domain::{
     crl::PublishedCrl,
@@ -11,12 +12,12 @@ pub use crate::domain::{
 
 use super::signer::JournalPosition;
 use crate::domain::{
-    audit::{AuditEvent, AuditRow},
+    audit::{AuditEvent, AuditPosition, AuditRow},
     certificate::CertificateRecord,
     contract::Contract,
     device::Device,
     enrolment::{AcquisitionCode, Enrolment},
-    ids::{ContractNumber, EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, UserId},
+    ids::{ContractNumber, EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, UserId},
     revocation::{Revocation, RevocationReason},
     user::{PasswordHash, PasswordKind, User, UserState},
 };
@@ -62,6 +63,9 @@ pub enum Conflict {
     /// A CRL with this number exists, or a higher one.
     #[error("the CRL number doesn't rise")]
     CrlNumber,
+    /// The signer is known with another journal.
+    #[error("the signer's journal is not the one that the ledger knows it by")]
+    OtherJournal,
 }
 
 /// Shorthand for store results.
@@ -223,19 +227,18 @@ pub trait CertificateStore: Send + Sync {
     ) -> StoreResult<IssuedReceipt>;
     /// Gives up an intent for which nothing was ever signed; `Missing` when it isn't merely intended.
     async fn abandon_intent(&self, intent: EnrolmentId, audit: AuditEvent) -> StoreResult<()>;
-    /// Intents older than `before` without a certificate.
-    async fn open_intents(&self, issuer: &IssuerId, before: Timestamp)
-    -> StoreResult<Vec<CertificateRecord>>;
+    /// Intents for this signer older than `before` without a certificate.
+    async fn open_intents(
+        &self,
+        issuer: &IssuerId,
+        signer: &SignerName,
+        before: Timestamp,
+    ) -> StoreResult<Vec<CertificateRecord>>;
     /// Keeps a certificate of the signer's journal that the ledger doesn't know: blocked, alarmed, decided by people.
     /// It can be revoked like any other. Returns false, and writes nothing, when it is already kept.
     async fn record_orphan(&self, orphan: &Orphan, audit: AuditEvent) -> StoreResult<bool>;
     /// The orphans of an issuer by their place in the journal, revoked ones included.
     async fn orphans(&self, issuer: &IssuerId) -> StoreResult<Vec<Orphan>>;
-    /// How far the journal of an issuer's signer was reconciled.
-    async fn reconciled_to(&self, issuer: &IssuerId) -> StoreResult<u64>;
-    /// Remembers how far.
-    async fn set_reconciled_to(&self, issuer: &IssuerId, sequence: u64) -> StoreResult<()>;
-
     /// The agent has read the certificate back from the token.
     async fn confirm(
         &self,
@@ -284,6 +287,8 @@ pub struct FreshChallenge {
 pub struct Orphan {
     /// Whose name it was signed in.
     pub issuer: IssuerId,
+    /// Whose journal holds it.
+    pub signer: SignerName,
     /// The intent that the journal names.
     pub intent: EnrolmentId,
     /// Its serial number.
@@ -328,35 +333,45 @@ pub trait RevocationStore: Send + Sync {
         at: Timestamp,
         audit: AuditEvent,
     ) -> StoreResult<RevokeOutcome>;
-    /// Revocations that the signer's journal hasn't acknowledged yet, oldest first, and the audit head.
+    /// Enters a revocation that a signer's journal holds and the ledger lost, with its time and reason, whether the
+    /// ledger knows the certificate or not. Returns false, and writes nothing, when the number is revoked already.
+    async fn restore_revocation(&self, revocation: &Revocation, audit: AuditEvent) -> StoreResult<bool>;
+    /// Revocations that this signer's journal hasn't acknowledged yet, in the order in which they were entered, and the
+    /// audit head.
     async fn unjournaled_revocations(
         &self,
         issuer: &IssuerId,
+        signer: &SignerName,
         limit: u32,
-    ) -> StoreResult<(Vec<Revocation>, [u8; 32])>;
-    /// The journal has them.
-    async fn mark_journaled(
-        &self,
-        issuer: &IssuerId,
-        serials: &[SerialNumber],
-        position: JournalPosition,
-    ) -> StoreResult<()>;
-    /// Every revocation whose certificate had not expired at `now` (it is valid up to and including its notAfter),
-    /// ordered by serial number: the CRL's content.
-    async fn revoked(&self, issuer: &IssuerId, now: Timestamp) -> StoreResult<Vec<Revocation>>;
+    ) -> StoreResult<Unjournaled>;
+    /// This signer's journal has all revocations up to this number ([`Unjournaled`]); never moves back.
+    async fn mark_journaled(&self, issuer: &IssuerId, signer: &SignerName, up_to: u64) -> StoreResult<()>;
+    /// Every revocation of a certificate with a notAfter of `from` or later, ordered by serial number: a CRL's content.
+    async fn revoked(&self, issuer: &IssuerId, from: Timestamp) -> StoreResult<Vec<Revocation>>;
     /// What OCSP needs to know.
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus>;
 
     /// Takes the next CRL number; numbers rise strictly and are never given twice.
     async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64>;
+    /// CRL numbers go on above `number`, which a signer's journal holds.
+    async fn raise_crl_number(&self, issuer: &IssuerId, number: u64) -> StoreResult<()>;
     /// Makes a signed CRL the current one; `CrlNumber` when a higher one is.
     async fn publish_crl(&self, issuer: &IssuerId, crl: &PublishedCrl, audit: AuditEvent) -> StoreResult<()>;
     /// The current CRL.
     async fn current_crl(&self, issuer: &IssuerId) -> StoreResult<Option<PublishedCrl>>;
-    /// How many revocations the current CRL lacks: those of certificates that hadn't expired at its thisUpdate, less
-    /// its entries (counting, not comparing times: a revocation may be committed while a CRL is built). All, when there
+    /// How many revocations the current CRL lacks: those of certificates with its `listed_from` as notAfter or a later
+    /// one, less its entries (counting, not comparing times: a revocation may be committed while a CRL is built). All, when there
     /// is no CRL.
     async fn revoked_since_crl(&self, issuer: &IssuerId) -> StoreResult<u64>;
+}
+
+/// Revocations that a signer's journal lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unjournaled {
+    /// Each with its number: they rise in the order of the commits, over all issuers.
+    pub revocations: Vec<(u64, Revocation)>,
+    /// The head of the audit chain, which covers them.
+    pub audit: AuditPosition,
 }
 
 /// What `revoke` did.
@@ -370,13 +385,87 @@ pub enum RevokeOutcome {
     Unknown,
 }
 
+/// The signers of all nodes, and how far their journals and the ledger agree.
+#[async_trait]
+pub trait SignerStore: Send + Sync {
+    /// Introduces a signer, or returns it as it stands. `OtherJournal` when the name is known with another journal:
+    /// a lost or foreign one must not pass for the old.
+    async fn introduce_signer(
+        &self,
+        issuer: &IssuerId,
+        name: &SignerName,
+        journal: Uuid,
+        audit: AuditEvent,
+    ) -> StoreResult<SignerRecord>;
+    /// The signers of an issuer by name, retired ones included.
+    async fn signers(&self, issuer: &IssuerId) -> StoreResult<Vec<SignerRecord>>;
+    /// The ledger agrees with the journal up to here; never moves back.
+    async fn set_reconciled(
+        &self,
+        issuer: &IssuerId,
+        name: &SignerName,
+        position: JournalPosition,
+    ) -> StoreResult<()>;
+    /// The furthest place in the signer's journal that an issued certificate names.
+    async fn last_journaled(
+        &self,
+        issuer: &IssuerId,
+        name: &SignerName,
+    ) -> StoreResult<Option<JournalPosition>>;
+    /// An operator accepted that journal entries up to this sequence number carry audit positions that the ledger has
+    /// lost; never moves back.
+    async fn accept_lost_anchors(
+        &self,
+        issuer: &IssuerId,
+        name: &SignerName,
+        up_to: u64,
+        audit: AuditEvent,
+    ) -> StoreResult<()>;
+    /// A signer that never comes back; `Missing` when there is none or it is retired already.
+    async fn retire_signer(
+        &self,
+        issuer: &IssuerId,
+        name: &SignerName,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<()>;
+}
+
+/// A signer as the ledger knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignerRecord {
+    /// Whose certificates it signs.
+    pub issuer: IssuerId,
+    /// Its name.
+    pub name: SignerName,
+    /// Its journal's identity.
+    pub journal: Uuid,
+    /// How far ledger and journal agree; `None` before the first reconciliation.
+    pub reconciled: Option<JournalPosition>,
+    /// The number of the last revocation that its journal has; 0 for none.
+    pub revocations_to: u64,
+    /// Journal entries up to this sequence number may carry audit positions that the ledger has lost; 0 for none.
+    pub anchors_accepted_to: u64,
+    /// Since when it isn't expected back.
+    pub retired_at: Option<Timestamp>,
+}
+
+/// Which node does what only one may do at a time.
+#[async_trait]
+pub trait LeaseStore: Send + Sync {
+    /// Takes or prolongs the lease by `lifetime`, by the database's clock; false when another holder has it.
+    async fn take_lease(&self, name: &str, holder: &str, lifetime: SignedDuration) -> StoreResult<bool>;
+    /// Gives the lease back, if this holder has it.
+    async fn release_lease(&self, name: &str, holder: &str) -> StoreResult<()>;
+}
+
 /// The audit trail by itself: decisions that change nothing else, and reading.
 #[async_trait]
 pub trait AuditStore: Send + Sync {
     /// Appends a row.
     async fn append(&self, event: AuditEvent) -> StoreResult<()>;
-    /// The last row's number and hash.
-    async fn head(&self) -> StoreResult<(u64, [u8; 32])>;
+    /// The last row's place.
+    async fn head(&self) -> StoreResult<AuditPosition>;
     /// Rows after a number, in order.
     async fn rows_after(&self, sequence: u64, limit: u32) -> StoreResult<Vec<AuditRow>>;
 }

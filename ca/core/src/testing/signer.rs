@@ -14,15 +14,20 @@ use ca_x509::ocsp::{CertStatus, ResponseData};
 use der::Decode;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 use x509_cert::crl::TbsCertList;
 
 use super::fault::{Fault, Faults, locked};
 use crate::{
     domain::{
-        ids::{EnrolmentId, IssuerId, SerialNumber},
+        audit::AuditPosition,
+        ids::{EnrolmentId, IssuerId, SerialNumber, SignerName},
         revocation::Revocation,
     },
-    ports::signer::{JournalPosition, Journaled, JournaledSignature, Signer, SignerError},
+    ports::signer::{
+        JournalBody, JournalEntry, JournalHead, JournalPosition, Journaled, JournaledSignature, Signer,
+        SignerError,
+    },
 };
 
 /// The in-memory signer of one issuer.
@@ -41,17 +46,21 @@ pub struct MemorySigner {
 
 #[derive(Debug, Default)]
 struct Journal {
+    entries: Vec<JournalEntry>,
     certificates: Vec<Journaled>,
     revocations: Vec<Revocation>,
     crls: u64,
     crl_number: u64,
-    last: u64,
 }
 
 impl Journal {
-    fn next(&mut self, content: &[u8]) -> JournalPosition {
-        self.last += 1;
-        JournalPosition { sequence: self.last, hash: Sha256::digest(content).into() }
+    /// Where the next entry with this content stands.
+    fn next(&self, content: &[u8]) -> JournalPosition {
+        JournalPosition { sequence: self.entries.len() as u64 + 1, hash: Sha256::digest(content).into() }
+    }
+
+    fn push(&mut self, position: JournalPosition, audit: AuditPosition, body: JournalBody) {
+        self.entries.push(JournalEntry { position, at: Timestamp::UNIX_EPOCH, audit, body });
     }
 }
 
@@ -149,11 +158,18 @@ impl MemorySigner {
 
 #[async_trait]
 impl Signer for MemorySigner {
+    fn name(&self, issuer: &IssuerId) -> Result<SignerName, SignerError> {
+        if *issuer != self.issuer {
+            return Err(refused("wrong_key", "no such issuer"));
+        }
+        Ok(SignerName::parse("memory").expect("a signer name"))
+    }
+
     async fn sign_certificate(
         &self,
         issuer: &IssuerId,
         intent: EnrolmentId,
-        _audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
     ) -> Result<JournaledSignature, SignerError> {
         self.act("sign_certificate", issuer, |journal| {
@@ -169,12 +185,10 @@ impl Signer for MemorySigner {
             }
             let signature = self.sign(&self.issuing, &tbs);
             let signature = JournaledSignature { position: journal.next(&tbs), signature };
-            journal.certificates.push(Journaled {
-                intent,
-                tbs,
-                signature: signature.clone(),
-                at: Timestamp::UNIX_EPOCH,
-            });
+            let journaled =
+                Journaled { intent, tbs, signature: signature.clone(), at: Timestamp::UNIX_EPOCH };
+            journal.push(signature.position, audit_head, JournalBody::Certificate(journaled.clone()));
+            journal.certificates.push(journaled);
             Ok(signature)
         })
     }
@@ -182,7 +196,7 @@ impl Signer for MemorySigner {
     async fn sign_crl(
         &self,
         issuer: &IssuerId,
-        _audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
     ) -> Result<JournaledSignature, SignerError> {
         self.act("sign_crl", issuer, |journal| {
@@ -202,7 +216,9 @@ impl Signer for MemorySigner {
             }
             journal.crl_number = number;
             journal.crls += 1;
-            Ok(JournaledSignature { signature: self.sign(&self.issuing, &tbs), position: journal.next(&tbs) })
+            let position = journal.next(&tbs);
+            journal.push(position, audit_head, JournalBody::Crl(number));
+            Ok(JournaledSignature { signature: self.sign(&self.issuing, &tbs), position })
         })
     }
 
@@ -227,7 +243,7 @@ impl Signer for MemorySigner {
     async fn revoke(
         &self,
         issuer: &IssuerId,
-        _audit_head: [u8; 32],
+        audit_head: AuditPosition,
         revocations: Vec<Revocation>,
     ) -> Result<JournalPosition, SignerError> {
         self.act("signer_revoke", issuer, |journal| {
@@ -237,10 +253,13 @@ impl Signer for MemorySigner {
             }
             for revocation in revocations {
                 if !journal.revocations.iter().any(|known| known.serial == revocation.serial) {
+                    let position = journal.next(revocation.serial.as_bytes());
+                    journal.push(position, audit_head, JournalBody::Revocation(revocation.clone()));
                     journal.revocations.push(revocation);
                 }
             }
-            Ok(journal.next(b"revocations"))
+            let last = journal.entries.last().map(|entry| entry.position);
+            last.ok_or_else(|| refused("malformed", "there is nothing to revoke"))
         })
     }
 
@@ -259,13 +278,20 @@ impl Signer for MemorySigner {
         issuer: &IssuerId,
         sequence: u64,
         limit: u32,
-    ) -> Result<(Vec<Journaled>, u64), SignerError> {
+    ) -> Result<Vec<JournalEntry>, SignerError> {
         self.act("journaled_after", issuer, |journal| {
-            let after = journal.certificates.iter().filter(|c| c.signature.position.sequence > sequence);
-            let found: Vec<Journaled> = after.take(limit as usize).cloned().collect();
-            let full = found.len() == limit as usize;
-            let last = found.last().filter(|_| full).map(|c| c.signature.position.sequence);
-            Ok((found, last.unwrap_or(journal.last).max(sequence)))
+            let after = journal.entries.iter().filter(|entry| entry.position.sequence > sequence);
+            Ok(after.take(limit as usize).cloned().collect())
+        })
+    }
+
+    async fn journal(&self, issuer: &IssuerId) -> Result<JournalHead, SignerError> {
+        self.act("journal", issuer, |journal| {
+            Ok(JournalHead {
+                journal: Uuid::from_u128(1),
+                last: journal.entries.last().map(|entry| entry.position),
+                audit: journal.entries.iter().map(|entry| entry.audit).max_by_key(|audit| audit.sequence),
+            })
         })
     }
 

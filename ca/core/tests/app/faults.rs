@@ -10,16 +10,18 @@ use ca_core::{
         issue::Issue,
     },
     domain::{
-        audit::AuditEvent,
+        audit::{AuditEvent, AuditPosition},
         certificate::CertificateState,
-        ids::{EnrolmentId, IssuerId},
+        ids::{EnrolmentId, IssuerId, SignerName},
         policy::Reason,
         revocation::{Revocation, RevocationReason},
         user::UserState,
     },
     ports::{
-        signer::{JournalPosition, Journaled, JournaledSignature, Signer, SignerError},
-        store::{CertificateStore, RevocationStore, RevokeOutcome},
+        signer::{
+            JournalEntry, JournalHead, JournalPosition, Journaled, JournaledSignature, Signer, SignerError,
+        },
+        store::{CertificateStore, RevocationStore, RevokeOutcome, SignerStore},
     },
     testing::{Fault, MemorySigner, MemoryStore},
 };
@@ -27,7 +29,7 @@ use jiff::SignedDuration;
 
 use crate::{
     device::Statement,
-    pki::issuer_id,
+    pki::{issuer_id, signer_name},
     world::{GENERAL, World, clerk, user},
 };
 
@@ -139,7 +141,9 @@ async fn an_open_intent_behind_the_checkpoint_is_asked_for() {
     let token = world.maker.token(&Statement::of(SERIAL));
     world.store.faults().order("record_issued", Fault::Before);
     world.certified(&opened, &token).await.expect_err("a fault");
-    world.store.set_reconciled_to(&issuer_id(), 1_000).await.expect("the store");
+    world.reconcile.run().await.expect("a walk introduces the signer");
+    let far = JournalPosition { sequence: 1_000, hash: [1; 32] };
+    world.store.set_reconciled(&issuer_id(), &signer_name(), far).await.expect("the store");
     world.clock.advance(SignedDuration::from_mins(2));
     let report = world.reconcile.run().await.expect("a walk");
     assert_eq!(report.adopted, [world.record(&opened).await.serial]);
@@ -213,7 +217,9 @@ async fn a_walk_that_fails_is_resumed_by_the_next() {
     world.signer.faults().order("journaled_after", Fault::Before);
     assert!(world.reconcile.run().await.expect_err("a fault").is_transient());
     world.reconcile.run().await.expect("a walk");
-    assert_eq!(world.store.reconciled_to(&issuer_id()).await.expect("the store"), 1);
+    let signers = world.store.signers(&issuer_id()).await.expect("the store");
+    let reached: Vec<_> = signers.iter().filter_map(|signer| signer.reconciled).collect();
+    assert_eq!(reached.iter().map(|position| position.sequence).collect::<Vec<_>>(), [1]);
 }
 
 /// An intent that the signer won't sign any more ends with the repeat, and the user begins anew.
@@ -302,11 +308,15 @@ struct RevokedMeanwhile {
 
 #[async_trait]
 impl Signer for RevokedMeanwhile {
+    fn name(&self, issuer: &IssuerId) -> Result<SignerName, SignerError> {
+        self.signer.name(issuer)
+    }
+
     async fn sign_certificate(
         &self,
         issuer: &IssuerId,
         intent: EnrolmentId,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
     ) -> Result<JournaledSignature, SignerError> {
         let signature = self.signer.sign_certificate(issuer, intent, audit_head, tbs).await?;
@@ -327,7 +337,7 @@ impl Signer for RevokedMeanwhile {
     async fn sign_crl(
         &self,
         issuer: &IssuerId,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
     ) -> Result<JournaledSignature, SignerError> {
         self.signer.sign_crl(issuer, audit_head, tbs).await
@@ -340,7 +350,7 @@ impl Signer for RevokedMeanwhile {
     async fn revoke(
         &self,
         issuer: &IssuerId,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         revocations: Vec<Revocation>,
     ) -> Result<JournalPosition, SignerError> {
         self.signer.revoke(issuer, audit_head, revocations).await
@@ -359,8 +369,12 @@ impl Signer for RevokedMeanwhile {
         issuer: &IssuerId,
         sequence: u64,
         limit: u32,
-    ) -> Result<(Vec<Journaled>, u64), SignerError> {
+    ) -> Result<Vec<JournalEntry>, SignerError> {
         self.signer.journaled_after(issuer, sequence, limit).await
+    }
+
+    async fn journal(&self, issuer: &IssuerId) -> Result<JournalHead, SignerError> {
+        self.signer.journal(issuer).await
     }
 
     async fn healthy(&self, issuer: &IssuerId) -> Result<(), SignerError> {

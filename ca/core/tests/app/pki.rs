@@ -1,7 +1,7 @@
 //! A small PKI by rcgen: an issuing CA, its OCSP responder, a maker's root.
 
 use ca_core::domain::{
-    ids::IssuerId,
+    ids::{IssuerId, SignerName},
     ocsp::Responder,
     profile::{Issuer, PolicyOids, Profile, Publication},
 };
@@ -28,6 +28,10 @@ pub(crate) struct Authority {
 
 pub(crate) fn issuer_id() -> IssuerId {
     IssuerId::parse("customer").expect("an issuer name")
+}
+
+pub(crate) fn signer_name() -> SignerName {
+    SignerName::parse("memory").expect("a signer name")
 }
 
 pub(crate) fn params(name: &str) -> CertificateParams {

@@ -1,7 +1,9 @@
 //! CRL and OCSP: due, numbered, verified; never "good" after a revocation.
 
 use ca_core::{
-    domain::{certificate::CertificateRecord, ids::SerialNumber, revocation::RevocationReason},
+    domain::{
+        audit::AuditPosition, certificate::CertificateRecord, ids::SerialNumber, revocation::RevocationReason,
+    },
     ports::{signer::Signer, store::RevocationStore},
     testing::Fault,
 };
@@ -188,7 +190,11 @@ async fn a_ledger_whose_crl_number_is_behind_catches_up() {
         ca_core::ports::clock::Clock::now(&*world.clock),
     )
     .expect("a draft");
-    world.signer.sign_crl(&issuer_id(), [0; 32], draft.tbs().to_vec()).await.expect("signed elsewhere");
+    world
+        .signer
+        .sign_crl(&issuer_id(), AuditPosition::GENESIS, draft.tbs().to_vec())
+        .await
+        .expect("signed elsewhere");
     world.clock.advance(SignedDuration::from_hours(24));
     let crl = world.publish.run().await.expect("a CRL").expect("due");
     assert_eq!(crl.number, 5);

@@ -8,6 +8,7 @@ use ca_core::{
         audit_verify::VerifyAudit,
         customers::{CodeTerms, Customers, NewContract, NewUser},
         enrol::{
+            applicant::{Caller, Credentials, PasswordCredentials},
             bearer::BearerKey,
             certify::{Certified, Certify, CertifyEnrolment, CertifyError},
             confirm::ConfirmEnrolment,
@@ -136,6 +137,7 @@ impl Backstage {
     fn reconcile(&self, authority: &Authority) -> Reconcile {
         Reconcile {
             certificates: self.store.clone(),
+            signers: self.store.clone(),
             audit: self.store.clone(),
             signer: self.signer.clone(),
             clock: self.clock.clone(),
@@ -312,14 +314,25 @@ impl World {
 
     /// A request to open an enrolment, as the agent would send it.
     pub(crate) fn asked(id: &str, serial: u32, idempotency_key: &str) -> Open {
-        Open {
-            user_id: id.to_owned(),
+        let login = PasswordCredentials {
             password: PASSWORD.to_owned().into(),
             acquisition_code: None,
+            source: "192.0.2.1".to_owned(),
+        };
+        Open {
+            user_id: id.to_owned(),
+            credentials: Credentials::Password(login),
             device: device(serial),
             firmware: FIRMWARE,
             idempotency_key: key(idempotency_key),
-            source: "192.0.2.1".to_owned(),
+        }
+    }
+
+    /// What the user of a request knows, to be changed.
+    pub(crate) fn login_of(open: &mut Open) -> &mut PasswordCredentials {
+        match &mut open.credentials {
+            Credentials::Password(login) => login,
+            Credentials::Machine(machine) => panic!("opened by {}", machine.id),
         }
     }
 
@@ -336,6 +349,7 @@ impl World {
 
     pub(crate) fn certify_with(opened: &Opened, token: &Token) -> Certify {
         Certify {
+            caller: Caller::Agent,
             enrolment: opened.enrolment.id,
             bearer: opened.bearer.clone(),
             idempotency_key: opened.enrolment.idempotency_key.clone(),

@@ -3,19 +3,22 @@
 
 use ca_core::{
     domain::{
-        audit::{Actor, AuditEvent, GENESIS, verify},
+        audit::{Actor, AuditEvent, AuditPosition, verify},
         certificate::{CertificateRecord, CertificateState},
         contract::{Contract, Plan},
         device::{Assurance, Device, DeviceKind},
         enrolment::{Binding, Enrolment, EnrolmentState},
-        ids::{ContractNumber, EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, TokenSerial, UserId},
+        ids::{
+            ContractNumber, EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, TokenSerial,
+            UserId,
+        },
         user::{Role, User, UserState},
     },
     ports::{
         signer::JournalPosition,
         store::{
-            AuditStore, CertificateStore, Conflict, CustomerStore, LoginStore, RevocationStore, StoreError,
-            StoreResult, StoredEvidence,
+            AuditStore, CertificateStore, Conflict, CustomerStore, LeaseStore, LoginStore, RevocationStore,
+            SignerStore, StoreError, StoreResult, StoredEvidence,
         },
     },
 };
@@ -24,11 +27,29 @@ use uuid::Uuid;
 
 /// Every store port at once.
 pub(crate) trait Ledger:
-    CustomerStore + LoginStore + CertificateStore + RevocationStore + AuditStore + Send + Sync + 'static
+    CustomerStore
+    + LoginStore
+    + CertificateStore
+    + RevocationStore
+    + SignerStore
+    + LeaseStore
+    + AuditStore
+    + Send
+    + Sync
+    + 'static
 {
 }
 impl<T> Ledger for T where
-    T: CustomerStore + LoginStore + CertificateStore + RevocationStore + AuditStore + Send + Sync + 'static
+    T: CustomerStore
+        + LoginStore
+        + CertificateStore
+        + RevocationStore
+        + SignerStore
+        + LeaseStore
+        + AuditStore
+        + Send
+        + Sync
+        + 'static
 {
 }
 
@@ -54,6 +75,10 @@ pub(crate) fn number() -> ContractNumber {
 
 pub(crate) fn issuer() -> IssuerId {
     IssuerId::parse("customer").expect("an issuer")
+}
+
+pub(crate) fn signer() -> SignerName {
+    SignerName::parse("customer-a").expect("a signer name")
 }
 
 pub(crate) fn contract(general_users: u16) -> Contract {
@@ -131,6 +156,7 @@ pub(crate) fn record(n: u32) -> CertificateRecord {
     CertificateRecord {
         intent: intent_id(n),
         issuer: issuer(),
+        signer: signer(),
         serial: serial(n),
         user: user_id(n),
         contract: number(),
@@ -208,10 +234,10 @@ pub(crate) fn refused<T: std::fmt::Debug>(result: StoreResult<T>, conflict: Conf
 
 /// Verifies the whole audit chain and returns its actions.
 pub(crate) async fn verified_actions(store: &impl Ledger) -> Vec<String> {
-    let mut previous = (0, GENESIS);
+    let mut previous = AuditPosition::GENESIS;
     let mut actions = Vec::new();
     loop {
-        let rows = store.rows_after(previous.0, 100).await.expect("rows");
+        let rows = store.rows_after(previous.sequence, 100).await.expect("rows");
         if rows.is_empty() {
             break;
         }

@@ -1,6 +1,8 @@
 //! Signing a certificate: once per intent, once per serial number.
 
-use signer_protocol::message::{Entry, EntryBody, JournalPosition, KeyLabel, Refusal, RefusalCode, Signed};
+use signer_protocol::message::{
+    AuditPosition, Entry, EntryBody, JournalPosition, KeyLabel, Refusal, RefusalCode, Signed, Timing,
+};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -20,7 +22,7 @@ impl Service {
         &self,
         label: &KeyLabel,
         intent: Uuid,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
         end: Instant,
     ) -> Outcome<Signed> {
@@ -51,7 +53,7 @@ impl Service {
         let position = self.append_one(entry).await?;
         drop(reservation);
         tracing::debug!(key = label.0, %intent, serial = %judged.serial, sequence = position.sequence, "signed a certificate");
-        Ok(Signed { signature, position: Some(position) })
+        Ok(Signed { signature, position: Some(position), timing: Timing::default() })
     }
 
     /// Reserves an intent, waiting for whoever has it; or finds what the journal has.
@@ -93,7 +95,7 @@ impl Service {
 fn recorded(entry: Entry, label: &KeyLabel, wanted: &[u8]) -> Result<Signed, Refusal> {
     match entry.body {
         EntryBody::Certificate { key, tbs, signature, .. } if key == *label && tbs == wanted => {
-            Ok(Signed { signature, position: Some(entry.position) })
+            Ok(Signed { signature, position: Some(entry.position), timing: Timing::default() })
         }
         _ => refuse(
             RefusalCode::IntentReused,

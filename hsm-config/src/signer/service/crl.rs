@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use signer_protocol::message::{EntryBody, KeyLabel, Signed};
+use signer_protocol::message::{AuditPosition, EntryBody, KeyLabel, Signed, Timing};
 use tokio::time::Instant;
 
 use super::{Held, Outcome, Service, ServiceError};
@@ -15,7 +15,7 @@ impl Service {
     pub(super) async fn sign_crl(
         &self,
         label: &KeyLabel,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         tbs: Vec<u8>,
         end: Instant,
     ) -> Outcome<(Signed, Held)> {
@@ -48,7 +48,7 @@ impl Service {
             sequence = position.sequence,
             "signed a CRL"
         );
-        Ok((Signed { signature, position: Some(position) }, held))
+        Ok((Signed { signature, position: Some(position), timing: Timing::default() }, held))
     }
 
     /// The recorded signature when these bytes are the last CRL: its reply was lost.
@@ -67,7 +67,7 @@ impl Service {
         let Some(entry) = self.journal.read(sequence)? else { return Ok(None) };
         Ok(match entry.body {
             EntryBody::Crl { tbs, signature, .. } if tbs == wanted => {
-                Some(Signed { signature, position: Some(entry.position) })
+                Some(Signed { signature, position: Some(entry.position), timing: Timing::default() })
             }
             _ => None,
         })

@@ -1,6 +1,8 @@
 //! Recording revocations, durably and for ever.
 
-use signer_protocol::message::{EntryBody, JournalPosition, KeyLabel, RefusalCode, RevocationEntry};
+use signer_protocol::message::{
+    AuditPosition, EntryBody, JournalPosition, KeyLabel, RefusalCode, RevocationEntry,
+};
 
 use tokio::time::{Instant, timeout_at};
 
@@ -17,7 +19,7 @@ impl Service {
     pub(super) async fn revoke(
         &self,
         label: &KeyLabel,
-        audit_head: [u8; 32],
+        audit_head: AuditPosition,
         revocations: Vec<RevocationEntry>,
         end: Instant,
     ) -> Outcome<JournalPosition> {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use signer_protocol::message::{EntryBody, RevocationEntry};
+use signer_protocol::message::{AuditPosition, EntryBody, RevocationEntry};
 use uuid::Uuid;
 
 use super::*;
@@ -77,7 +77,11 @@ fn revoke(bench: &Bench, number: u64) -> RequestBody {
         reason: 1,
         not_after: now() + SignedDuration::from_hours(24),
     };
-    RequestBody::Revoke { key: bench.label.clone(), audit_head: [0; 32], revocations: vec![revocation] }
+    RequestBody::Revoke {
+        key: bench.label.clone(),
+        audit_head: AuditPosition::START,
+        revocations: vec![revocation],
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,6 +71,7 @@ fn standing(number: u64, this_update: &str) -> PublishedCrl {
         number,
         this_update,
         next_update: this_update + LONGEST_LIFETIME,
+        listed_from: this_update,
         entries: 0,
         der: Vec::new(),
     }

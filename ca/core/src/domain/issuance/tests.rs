@@ -7,14 +7,15 @@ use crate::domain::{
     crl::{self, CrlPolicy},
     device::Assurance,
     fixtures::{
-        Request, TestKey, at, attested, contract, issuer, issuer_until, now, profile, user, verified_csr,
+        Request, TestKey, at, attested, contract, issuer, issuer_until, now, profile, signer_name, user,
+        verified_csr,
     },
     revocation::{Revocation, RevocationReason},
     serial,
     user::Role,
 };
 
-const RECEIPT: IntentReceipt = IntentReceipt { audit_head: [3; 32] };
+const RECEIPT: IntentReceipt = IntentReceipt { audit_head: AuditPosition { sequence: 3, hash: [3; 32] } };
 const POSITION: JournalPosition = JournalPosition { sequence: 1, hash: [4; 32] };
 
 struct Bench {
@@ -24,6 +25,7 @@ struct Bench {
     contract: Contract,
     user: User,
     attested: Attested,
+    signer: SignerName,
     serial: SerialNumber,
 }
 
@@ -37,6 +39,7 @@ impl Bench {
             contract: contract(),
             user: user("hokkai-01", Role::General),
             attested: attested(Assurance::AttestedWithPin),
+            signer: signer_name(),
             serial: serial::from_random([5; 16]),
         }
     }
@@ -49,6 +52,7 @@ impl Bench {
             user: &self.user,
             csr: &self.csr,
             attested: &self.attested,
+            signer: &self.signer,
             serial: &self.serial,
             now: now(),
         }
@@ -83,8 +87,12 @@ fn what_is_ordered_is_what_is_issued() {
     assert_eq!(recorded.audit_head(), RECEIPT.audit_head);
     let issued = bench.issued();
     assert_eq!(issued.position(), POSITION);
-    let delivered =
-        issued.delivered(IssuedReceipt { audit_head: [5; 32], is_revoked: false }).expect("it stands");
+    let delivered = issued
+        .delivered(IssuedReceipt {
+            audit_head: AuditPosition { sequence: 5, hash: [5; 32] },
+            is_revoked: false,
+        })
+        .expect("it stands");
     assert_eq!(*delivered.serial(), bench.serial);
 }
 
@@ -132,7 +140,7 @@ fn a_crash_is_resumed_with_the_same_bytes_only() {
     let bench = Bench::new(TestKey::p256());
     let linted = draft(&bench.order()).expect("a draft").lint().expect("no findings");
     let record = linted.record().clone();
-    let resumed = || Recorded::resumed(record.clone(), [6; 32]).expect("an open intent");
+    let resumed = || Recorded::resumed(record.clone(), AuditPosition::GENESIS).expect("an open intent");
     let signature = bench.signature(&record.tbs);
 
     let adopted = resumed().adopted(&record.tbs, signature.clone()).expect("the same bytes");
@@ -145,7 +153,7 @@ fn a_crash_is_resumed_with_the_same_bytes_only() {
         CertificateState::Revoked { der: None, at: now(), reason: RevocationReason::Superseded },
     ] {
         let row = CertificateRecord { state, ..record.clone() };
-        assert!(Recorded::resumed(row.clone(), [6; 32]).is_none());
+        assert!(Recorded::resumed(row.clone(), AuditPosition::GENESIS).is_none());
         assert_eq!(Delivered::from_ledger(&row), None);
     }
 }

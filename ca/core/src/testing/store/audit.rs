@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::{
-    domain::audit::{AuditEvent, AuditRow},
+    domain::audit::{AuditEvent, AuditPosition, AuditRow},
     ports::store::{AuditStore, StoreResult},
 };
 
@@ -17,7 +17,7 @@ impl AuditStore for MemoryStore {
         })
     }
 
-    async fn head(&self) -> StoreResult<(u64, [u8; 32])> {
+    async fn head(&self) -> StoreResult<AuditPosition> {
         self.query("head", super::State::head)
     }
 

@@ -11,7 +11,7 @@ use crate::{
         audit::AuditEvent,
         certificate::{CertificateRecord, CertificateState},
         enrolment::Enrolment,
-        ids::{EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, UserId},
+        ids::{EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, UserId},
         user::User,
     },
     ports::{
@@ -95,7 +95,7 @@ impl CertificateStore for MemoryStore {
                 | CertificateState::Revoked { der: Some(known), .. }
                     if known == der =>
                 {
-                    return Ok(IssuedReceipt { audit_head: state.head().1, is_revoked });
+                    return Ok(IssuedReceipt { audit_head: state.head(), is_revoked });
                 }
                 CertificateState::Issued { .. }
                 | CertificateState::Revoked { .. }
@@ -122,12 +122,13 @@ impl CertificateStore for MemoryStore {
     async fn open_intents(
         &self,
         issuer: &IssuerId,
+        signer: &SignerName,
         before: Timestamp,
     ) -> StoreResult<Vec<CertificateRecord>> {
         self.query("open_intents", |state| {
             let records = state.certificates.iter().map(|row| &row.record);
             let open = records.filter(|r| r.state == CertificateState::Intended && r.issuer == *issuer);
-            open.filter(|r| r.not_before < before).cloned().collect()
+            open.filter(|r| r.signer == *signer && r.not_before < before).cloned().collect()
         })
     }
 
@@ -148,18 +149,6 @@ impl CertificateStore for MemoryStore {
                 state.orphans.iter().filter(|o| o.issuer == *issuer).cloned().collect();
             orphans.sort_by_key(|orphan| orphan.position.sequence);
             orphans
-        })
-    }
-
-    async fn reconciled_to(&self, issuer: &IssuerId) -> StoreResult<u64> {
-        self.query("reconciled_to", |state| state.reconciled_to.get(issuer).copied().unwrap_or(0))
-    }
-
-    async fn set_reconciled_to(&self, issuer: &IssuerId, sequence: u64) -> StoreResult<()> {
-        self.commit("set_reconciled_to", |state| {
-            let known = state.reconciled_to.entry(issuer.clone()).or_default();
-            *known = sequence.max(*known);
-            Ok(())
         })
     }
 

@@ -4,8 +4,10 @@ mod audit;
 mod certificates;
 mod customers;
 mod enrolments;
+mod leases;
 mod login;
 mod revocations;
+mod signers;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,17 +17,19 @@ use std::{
 use super::fault::{Fault, Faults, locked};
 use crate::{
     domain::{
-        audit::{AuditEvent, AuditRow, GENESIS},
+        audit::{AuditEvent, AuditPosition, AuditRow},
         certificate::{CertificateRecord, CertificateState},
         contract::Contract,
         enrolment::{AcquisitionCode, Enrolment},
-        ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, UserId},
+        ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, SignerName, UserId},
         revocation::Revocation,
         user::{PasswordHash, User},
     },
     ports::{
         signer::JournalPosition,
-        store::{Conflict, Orphan, PublishedCrl, Session, StoreError, StoreResult, StoredEvidence},
+        store::{
+            Conflict, Orphan, PublishedCrl, Session, SignerRecord, StoreError, StoreResult, StoredEvidence,
+        },
     },
 };
 
@@ -48,7 +52,8 @@ struct State {
     orphans: Vec<Orphan>,
     revocations: BTreeMap<(IssuerId, SerialNumber), RevocationRow>,
     crls: HashMap<IssuerId, CrlRow>,
-    reconciled_to: HashMap<IssuerId, u64>,
+    signers: BTreeMap<(IssuerId, SignerName), SignerRecord>,
+    leases: HashMap<String, (String, std::time::Instant)>,
     audit: Vec<AuditRow>,
 }
 
@@ -70,8 +75,8 @@ struct CertificateRow {
 
 #[derive(Debug)]
 struct RevocationRow {
+    number: u64,
     revocation: Revocation,
-    position: Option<JournalPosition>,
 }
 
 #[derive(Debug, Default)]
@@ -132,13 +137,13 @@ impl MemoryStore {
 }
 
 impl State {
-    fn head(&self) -> (u64, [u8; 32]) {
-        self.audit.last().map_or((0, GENESIS), |row| (row.sequence, row.hash))
+    fn head(&self) -> AuditPosition {
+        self.audit.last().map_or(AuditPosition::GENESIS, AuditRow::position)
     }
 
-    fn append(&mut self, event: &AuditEvent) -> [u8; 32] {
+    fn append(&mut self, event: &AuditEvent) -> AuditPosition {
         let row = AuditRow::following(self.head(), event);
-        let head = row.hash;
+        let head = row.position();
         self.audit.push(row);
         head
     }

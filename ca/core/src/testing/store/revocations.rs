@@ -8,12 +8,11 @@ use crate::{
     domain::{
         audit::AuditEvent,
         certificate::CertificateState,
-        ids::{IssuerId, SerialNumber},
+        ids::{IssuerId, SerialNumber, SignerName},
         revocation::{Revocation, RevocationReason},
     },
-    ports::{
-        signer::JournalPosition,
-        store::{Conflict, LedgerStatus, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult},
+    ports::store::{
+        Conflict, LedgerStatus, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult, Unjournaled,
     },
 };
 
@@ -35,53 +34,56 @@ impl RevocationStore for MemoryStore {
             let Some(not_after) = state.revocable_until(issuer, serial) else {
                 return Ok(RevokeOutcome::Unknown);
             };
-            if let Some(row) = state.certificate_mut(issuer, serial)
-                && row.record.state != CertificateState::Abandoned
-            {
-                let der = row.record.der().map(<[u8]>::to_vec);
-                row.record.state = CertificateState::Revoked { der, at, reason };
-            }
             let revocation =
                 Revocation { issuer: issuer.clone(), serial: serial.clone(), at, reason, not_after };
-            state.revocations.insert(key, RevocationRow { revocation: revocation.clone(), position: None });
+            state.enter_revocation(&revocation);
             state.append(&audit);
             Ok(RevokeOutcome::Revoked(revocation))
+        })
+    }
+
+    async fn restore_revocation(&self, revocation: &Revocation, audit: AuditEvent) -> StoreResult<bool> {
+        self.commit("restore_revocation", |state| {
+            let key = (revocation.issuer.clone(), revocation.serial.clone());
+            if state.revocations.contains_key(&key) {
+                return Ok(false);
+            }
+            state.enter_revocation(revocation);
+            state.append(&audit);
+            Ok(true)
         })
     }
 
     async fn unjournaled_revocations(
         &self,
         issuer: &IssuerId,
+        signer: &SignerName,
         limit: u32,
-    ) -> StoreResult<(Vec<Revocation>, [u8; 32])> {
+    ) -> StoreResult<Unjournaled> {
         self.query("unjournaled_revocations", |state| {
-            let pending = state.revocations.values().filter(|row| row.position.is_none());
-            let mut pending: Vec<Revocation> =
-                pending.map(|row| row.revocation.clone()).filter(|r| r.issuer == *issuer).collect();
-            pending.sort_by_key(|revocation| revocation.at);
-            pending.truncate(limit as usize);
-            (pending, state.head().1)
+            let known = state.signers.get(&(issuer.clone(), signer.clone())).map_or(0, |s| s.revocations_to);
+            let rows = state.revocations.values().filter(|row| row.revocation.issuer == *issuer);
+            let mut revocations: Vec<(u64, Revocation)> = rows
+                .filter(|row| row.number > known)
+                .map(|row| (row.number, row.revocation.clone()))
+                .collect();
+            revocations.sort_by_key(|(number, _)| *number);
+            revocations.truncate(limit as usize);
+            Unjournaled { revocations, audit: state.head() }
         })
     }
 
-    async fn mark_journaled(
-        &self,
-        issuer: &IssuerId,
-        serials: &[SerialNumber],
-        position: JournalPosition,
-    ) -> StoreResult<()> {
+    async fn mark_journaled(&self, issuer: &IssuerId, signer: &SignerName, up_to: u64) -> StoreResult<()> {
         self.commit("mark_journaled", |state| {
-            for serial in serials {
-                if let Some(row) = state.revocations.get_mut(&(issuer.clone(), serial.clone())) {
-                    row.position.get_or_insert(position);
-                }
+            if let Some(record) = state.signers.get_mut(&(issuer.clone(), signer.clone())) {
+                record.revocations_to = record.revocations_to.max(up_to);
             }
             Ok(())
         })
     }
 
-    async fn revoked(&self, issuer: &IssuerId, now: Timestamp) -> StoreResult<Vec<Revocation>> {
-        self.query("revoked", |state| state.unexpired(issuer, now).cloned().collect())
+    async fn revoked(&self, issuer: &IssuerId, from: Timestamp) -> StoreResult<Vec<Revocation>> {
+        self.query("revoked", |state| state.listed(issuer, from).cloned().collect())
     }
 
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus> {
@@ -101,6 +103,14 @@ impl RevocationStore for MemoryStore {
             let row = state.crls.entry(issuer.clone()).or_default();
             row.number += 1;
             Ok(row.number)
+        })
+    }
+
+    async fn raise_crl_number(&self, issuer: &IssuerId, number: u64) -> StoreResult<()> {
+        self.commit("raise_crl_number", |state| {
+            let row = state.crls.entry(issuer.clone()).or_default();
+            row.number = row.number.max(number);
+            Ok(())
         })
     }
 
@@ -124,9 +134,9 @@ impl RevocationStore for MemoryStore {
     async fn revoked_since_crl(&self, issuer: &IssuerId) -> StoreResult<u64> {
         self.query("revoked_since_crl", |state| {
             let current = state.crls.get(issuer).and_then(|row| row.current.as_ref());
-            let cutoff = current.map_or(Timestamp::MIN, |crl| crl.this_update);
+            let cutoff = current.map_or(Timestamp::MIN, |crl| crl.listed_from);
             let known = current.map_or(0, |crl| crl.entries);
-            (state.unexpired(issuer, cutoff).count() as u64).saturating_sub(known)
+            (state.listed(issuer, cutoff).count() as u64).saturating_sub(known)
         })
     }
 }
@@ -142,8 +152,21 @@ impl State {
             .or(orphan.map(|orphan| orphan.not_after))
     }
 
-    fn unexpired(&self, issuer: &IssuerId, now: Timestamp) -> impl Iterator<Item = &Revocation> {
+    fn enter_revocation(&mut self, revocation: &Revocation) {
+        let (issuer, serial) = (revocation.issuer.clone(), revocation.serial.clone());
+        if let Some(row) = self.certificate_mut(&issuer, &serial)
+            && row.record.state != CertificateState::Abandoned
+        {
+            let der = row.record.der().map(<[u8]>::to_vec);
+            row.record.state =
+                CertificateState::Revoked { der, at: revocation.at, reason: revocation.reason };
+        }
+        let number = self.revocations.values().map(|row| row.number).max().unwrap_or_default() + 1;
+        self.revocations.insert((issuer, serial), RevocationRow { number, revocation: revocation.clone() });
+    }
+
+    fn listed(&self, issuer: &IssuerId, from: Timestamp) -> impl Iterator<Item = &Revocation> {
         let rows = self.revocations.values().map(|row| &row.revocation);
-        rows.filter(move |revocation| revocation.issuer == *issuer && revocation.not_after >= now)
+        rows.filter(move |revocation| revocation.issuer == *issuer && revocation.not_after >= from)
     }
 }

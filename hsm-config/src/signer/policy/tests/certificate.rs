@@ -18,7 +18,7 @@ use der::{
 };
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use signer_protocol::message::RefusalCode;
+use signer_protocol::message::{AuditPosition, RefusalCode};
 use x509_cert::{
     certificate::TbsCertificate,
     ext::{
@@ -416,7 +416,10 @@ fn a_serial_number_that_was_revoked_before_is_not_signed() {
     let revocation =
         super::RevocationEntry { serial: serial(9), not_after: now() - hours(24), ..super::revoked(9) };
     let key = house.issuing.label.clone();
-    index.take(now() - hours(1), &super::EntryBody::Revocation { key, audit_head: [0; 32], revocation });
+    index.take(
+        now() - hours(1),
+        &super::EntryBody::Revocation { key, audit_head: AuditPosition::START, revocation },
+    );
     let tbs = house.certificate(9).to_tbs_der().expect("DER");
     let refused = certificate::judge(&tbs, &house.issuing, index.key(&house.issuing.label), now());
     assert_eq!(refused.expect_err("revoked").code, SerialReused);

@@ -5,7 +5,7 @@ use ca_x509::{SignatureAlgorithm, crl::CrlTemplate};
 use const_oid::ObjectIdentifier;
 use der::{Decode, Encode, asn1::OctetString};
 use jiff::SignedDuration;
-use signer_protocol::message::{EntryBody, RefusalCode, RevocationEntry};
+use signer_protocol::message::{AuditPosition, EntryBody, RefusalCode, RevocationEntry};
 use x509_cert::ext::{Extension, pkix::CrlReason};
 
 use super::{past, revoked};
@@ -75,7 +75,10 @@ fn an_expired_certificate_may_leave_the_crl() {
     let key = house.issuing.label.clone();
     let mut index = past(&house);
     let expired = RevocationEntry { not_after: now() - SignedDuration::from_secs(1), ..revoked(3) };
-    index.take(now(), &EntryBody::Revocation { key: key.clone(), audit_head: [0; 32], revocation: expired });
+    index.take(
+        now(),
+        &EntryBody::Revocation { key: key.clone(), audit_head: AuditPosition::START, revocation: expired },
+    );
     let without =
         crl::parse(&house.crl(6, &[2]).to_tbs_der().expect("DER"), &house.issuing, now()).expect("parses");
     let with =

@@ -7,7 +7,7 @@ mod ocsp;
 use const_oid::ObjectIdentifier;
 use der::asn1::OctetString;
 use jiff::SignedDuration;
-use signer_protocol::message::{EntryBody, RefusalCode, RevocationEntry};
+use signer_protocol::message::{AuditPosition, EntryBody, RefusalCode, RevocationEntry};
 use uuid::Uuid;
 use x509_cert::ext::Extension;
 
@@ -28,14 +28,25 @@ fn past(house: &House) -> Index {
         let intent = Uuid::from_u128(number.into());
         index.take(
             now() - hours(2),
-            &EntryBody::Certificate { key: key.clone(), intent, audit_head: [0; 32], tbs, signature: vec![] },
+            &EntryBody::Certificate {
+                key: key.clone(),
+                intent,
+                audit_head: AuditPosition::START,
+                tbs,
+                signature: vec![],
+            },
         );
     }
     let revocation = revoked(2);
-    index
-        .take(now() - hours(1), &EntryBody::Revocation { key: key.clone(), audit_head: [0; 32], revocation });
+    index.take(
+        now() - hours(1),
+        &EntryBody::Revocation { key: key.clone(), audit_head: AuditPosition::START, revocation },
+    );
     let tbs = house.crl(5, &[2]).to_tbs_der().expect("DER");
-    index.take(now() - hours(1), &EntryBody::Crl { key, audit_head: [0; 32], tbs, signature: vec![] });
+    index.take(
+        now() - hours(1),
+        &EntryBody::Crl { key, audit_head: AuditPosition::START, tbs, signature: vec![] },
+    );
     index
 }
 
