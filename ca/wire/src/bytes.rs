@@ -1,10 +1,17 @@
 //! Octets in JSON.
 
+use std::fmt;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, Visitor},
+};
 
 /// Octets, written as base64url without padding (RFC 4648, 5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[A-Za-z0-9_-]*$"))]
 pub struct Base64Url(pub Vec<u8>);
 
 impl Serialize for Base64Url {
@@ -15,10 +22,22 @@ impl Serialize for Base64Url {
 
 impl<'de> Deserialize<'de> for Base64Url {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        BASE64_URL_SAFE_NO_PAD
-            .decode(text)
-            .map(Self)
-            .map_err(|_| D::Error::custom("expected base64url without padding"))
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Decodes from where the text stands, without a copy of it.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Base64Url;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("base64url without padding")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Base64Url, E> {
+        let octets = BASE64_URL_SAFE_NO_PAD.decode(text);
+        octets.map(Base64Url).map_err(|_| E::custom("expected base64url without padding"))
     }
 }

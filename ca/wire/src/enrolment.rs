@@ -27,6 +27,7 @@ pub fn challenge_message(challenge: &[u8], subject_public_key_info: &[u8]) -> Ve
 
 /// Step 1. No `Debug`: it holds passwords.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Open {
     /// ログインID.
@@ -44,6 +45,7 @@ pub struct Open {
 
 /// The device, as the agent sees it. The evidence must agree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceClaim {
     /// `yubikey-piv`.
@@ -56,6 +58,7 @@ pub struct DeviceClaim {
 
 /// The answer to step 1.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Opened {
     /// Names the enrolment in the paths of steps 2 and 3.
     pub enrolment_id: Uuid,
@@ -74,6 +77,7 @@ pub struct Opened {
 
 /// What the CA accepts for this device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KeyRequirements {
     /// PIV slots in order of preference, such as `9a`.
     pub slots: Vec<String>,
@@ -87,6 +91,7 @@ pub struct KeyRequirements {
 
 /// Step 2.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Certify {
     /// PKCS#10, DER. Its subject is ignored; the CA names the user.
@@ -99,6 +104,7 @@ pub struct Certify {
 
 /// Evidence of where the key was born.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "format", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Evidence {
     /// YubiKey PIV attestation.
@@ -115,6 +121,7 @@ pub enum Evidence {
 
 /// The answer to step 2.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Certified {
     /// The certificate, DER.
     pub certificate: Base64Url,
@@ -124,6 +131,7 @@ pub struct Certified {
 
 /// Step 3.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Confirm {
     /// SHA-256 of the certificate as read back from the token, DER.

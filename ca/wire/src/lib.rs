@@ -1,8 +1,9 @@
-//! What the token agent and the CA say to each other: the DTOs of the enrolment API (`/api/v1`) and the problem codes
-//! of its refusals (RFC 9457). Octets are base64url without padding (RFC 4648, 5).
+//! What clients and the CA say to each other: the DTOs of the enrolment API (`/api/v1`), of the API for the bank's own
+//! machines (`/machine/v1`), and the problem codes of their refusals (RFC 9457). Octets are base64url without padding (RFC 4648, 5).
 
 pub mod bytes;
 pub mod enrolment;
+pub mod machine;
 pub mod problem;
 pub mod version;
 

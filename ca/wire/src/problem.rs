@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// `urn:inro:problem:` and the code.
     #[serde(rename = "type")]
@@ -27,6 +28,7 @@ pub struct Problem {
 
 /// The stable codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
     /// The request doesn't parse.
@@ -65,6 +67,18 @@ pub enum Code {
     IssuerExpires,
     /// The confirmation doesn't match.
     ConfirmationMismatch,
+    /// This isn't a registered machine's certificate.
+    MachineUnknown,
+    /// The machine's certificate isn't valid at this time.
+    MachineNotValid,
+    /// The machine isn't registered for this.
+    MachineRole,
+    /// The machine asks for more than it is allowed; `retry_at` says when it may again.
+    RateLimited,
+    /// There is no such user among those that the machine may register.
+    UserUnknown,
+    /// No such certificate was issued here.
+    CertificateUnknown,
     /// Try again later: signer or database.
     Unavailable,
     /// A defect; nothing was issued.
@@ -93,6 +107,12 @@ impl Code {
             Self::DeviceInUse => "device-in-use",
             Self::IssuerExpires => "issuer-expires",
             Self::ConfirmationMismatch => "confirmation-mismatch",
+            Self::MachineUnknown => "machine-unknown",
+            Self::MachineNotValid => "machine-not-valid",
+            Self::MachineRole => "machine-role",
+            Self::RateLimited => "rate-limited",
+            Self::UserUnknown => "user-unknown",
+            Self::CertificateUnknown => "certificate-unknown",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
         }
@@ -105,7 +125,14 @@ mod tests {
 
     #[test]
     fn the_two_spellings_of_a_code_agree() {
-        for code in [Code::MalformedRequest, Code::AlreadyCertified, Code::CsrRefused, Code::IssuerExpires] {
+        for code in [
+            Code::MalformedRequest,
+            Code::AlreadyCertified,
+            Code::CsrRefused,
+            Code::IssuerExpires,
+            Code::MachineNotValid,
+            Code::CertificateUnknown,
+        ] {
             assert_eq!(serde_json::to_value(code).expect("a code"), code.as_str());
         }
     }

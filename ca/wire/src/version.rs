@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Versions are `major.minor.patch`, compared number by number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentVersions {
     /// Older agents are refused; they stop before anything happens on the token.
     pub lowest: String,

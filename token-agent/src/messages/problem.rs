@@ -187,7 +187,14 @@ fn words(refusal: &Refusal, lang: Lang) -> Explanation {
             | Code::ConfirmationMismatch
             | Code::MalformedRequest
             | Code::TooLarge
-            | Code::NotFound,
+            | Code::NotFound
+            // For machines, which aren't agents.
+            | Code::MachineUnknown
+            | Code::MachineNotValid
+            | Code::MachineRole
+            | Code::RateLimited
+            | Code::UserUnknown
+            | Code::CertificateUnknown,
         )
         | None => Explanation {
             what: {

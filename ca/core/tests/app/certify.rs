@@ -2,6 +2,7 @@
 
 use ca_core::{
     app::enrol::{
+        applicant::Caller,
         certify::{Certify, CertifyError},
         confirm::{Confirm, ConfirmError},
         open::OpenError,
@@ -221,6 +222,7 @@ async fn the_agent_confirms_what_it_read_back() {
     let world = World::new().await;
     let opened = world.opened(GENERAL, SERIAL, "a").await;
     let confirm = |sha256: [u8; 32]| Confirm {
+        caller: Caller::Agent,
         enrolment: opened.enrolment.id,
         bearer: opened.bearer.clone(),
         idempotency_key: key("a"),

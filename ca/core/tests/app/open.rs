@@ -40,11 +40,11 @@ async fn an_assigned_token_opens_with_id_and_password_alone() {
 async fn a_wrong_password_and_an_unknown_user_look_and_cost_the_same() {
     let world = World::new().await;
     let mut wrong = World::asked(GENERAL, 1_000_001, "a");
-    wrong.password = "not my password".to_owned().into();
+    World::login_of(&mut wrong).password = "not my password".to_owned().into();
     let mut texts = Vec::new();
     for mut open in [wrong, World::asked("nobody-00", 1_000_001, "b"), World::asked("NOT AN ID\r\n", 1, "c")]
     {
-        open.source = format!("source of {}", open.user_id.trim());
+        World::login_of(&mut open).source = format!("source of {}", open.user_id.trim());
         let before = (world.passwords.verified(), world.store.audit_rows().len());
         let error = world.opening_fails(open).await;
         assert!(matches!(error, OpenError::Authentication), "{error:?}");
@@ -76,7 +76,8 @@ async fn rule_12_an_acquisition_code_binds_once() {
     let code = world.issue_code("hokkai-02").await;
     let with_code = |key| {
         let mut open = World::asked("hokkai-02", 1_000_002, key);
-        open.acquisition_code = Some(code.expose_secret().to_lowercase().replace('-', " ").into());
+        World::login_of(&mut open).acquisition_code =
+            Some(code.expose_secret().to_lowercase().replace('-', " ").into());
         open
     };
     let first = world.open.run(with_code("a")).await.expect("an enrolment");
@@ -96,16 +97,16 @@ async fn rule_13_failures_throttle_and_burn_the_code_but_never_lock_the_login() 
     for attempt in 0..5 {
         let mut open = World::asked("hokkai-02", 1_000_002, &attempt.to_string());
         if attempt % 2 == 0 {
-            open.password = "not my password".to_owned().into();
+            World::login_of(&mut open).password = "not my password".to_owned().into();
         } else {
-            open.acquisition_code = Some("00000-00000-00000-00000".to_owned().into());
+            World::login_of(&mut open).acquisition_code = Some("00000-00000-00000-00000".to_owned().into());
         }
         assert!(matches!(world.opening_fails(open).await, OpenError::Authentication));
         world.clock.advance(SignedDuration::from_mins(16));
     }
     assert_eq!(world.store.acquisition_code(&user("hokkai-02")).await.expect("the store"), None, "burnt");
     let mut open = World::asked("hokkai-02", 1_000_002, "right");
-    open.acquisition_code = Some(code);
+    World::login_of(&mut open).acquisition_code = Some(code);
     assert!(matches!(world.opening_fails(open).await, OpenError::Authentication));
     let locked_at = world.store.user(&user("hokkai-02")).await.expect("the store").expect("a user").locked_at;
     assert_eq!(locked_at, None, "never locked");
@@ -204,7 +205,7 @@ async fn fifty_parallel_repeats_open_one_enrolment_with_one_code() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let mut open = World::asked("hokkai-02", 1_000_002, "a");
-        open.acquisition_code = Some(code.clone());
+        World::login_of(&mut open).acquisition_code = Some(code.clone());
         let use_case = world.open.clone();
         tasks.spawn(async move { use_case.run(open).await });
     }
@@ -275,12 +276,12 @@ async fn rule_12_a_right_password_without_binding_looks_like_a_wrong_one() {
         assert!(matches!(error, OpenError::Authentication), "{idempotency_key}: {error:?}");
     }
     let mut open = World::asked("hokkai-02", 1_000_002, "c");
-    open.acquisition_code = Some(code.clone());
+    World::login_of(&mut open).acquisition_code = Some(code.clone());
     let error = world.opening_fails(open).await;
     let OpenError::Throttled { retry_at } = error else { panic!("{error:?}") };
     world.clock.set(retry_at);
     let mut open = World::asked("hokkai-02", 1_000_002, "c");
-    open.acquisition_code = Some(code);
+    World::login_of(&mut open).acquisition_code = Some(code);
     world.open.run(open).await.expect("none of it burnt the code");
 }
 

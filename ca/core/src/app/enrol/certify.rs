@@ -7,8 +7,10 @@ use std::{error::Error, sync::Arc};
 
 use jiff::Timestamp;
 use secrecy::SecretString;
+use tracing::{Instrument, debug_span};
 
 use super::{
+    applicant::Caller,
     bearer::is_bearer_of,
     refusal::{ALREADY_CERTIFIED, DEVICE_IN_USE, Refusal},
 };
@@ -21,7 +23,7 @@ use crate::{
     },
     domain::{
         attestation::{self, Anchors, Attested, Claim, Evidence},
-        audit::{Actor, AuditEvent},
+        audit::AuditEvent,
         contract::Contract,
         csr::{self, Csr},
         enrolment::{Enrolment, EnrolmentState},
@@ -59,11 +61,13 @@ pub struct CertifyEnrolment {
 
 /// The command.
 pub struct Certify {
+    /// Who asks.
+    pub caller: Caller,
     /// Which enrolment.
     pub enrolment: EnrolmentId,
     /// As handed out when it was opened.
     pub bearer: SecretString,
-    /// The agent's key for this enrolment.
+    /// The client's key for this enrolment.
     pub idempotency_key: IdempotencyKey,
     /// PKCS#10, DER.
     pub csr: Vec<u8>,
@@ -88,6 +92,9 @@ pub enum CertifyError {
     /// No such enrolment, or not its bearer.
     #[error("the bearer is not this enrolment's")]
     Bearer,
+    /// The machine has the bearer of a user that it may not register.
+    #[error("the user is not among those that this machine may register")]
+    OutOfReach,
     /// Bearer and challenge have expired.
     #[error("the challenge has expired; open the enrolment again")]
     ChallengeExpired,
@@ -119,6 +126,7 @@ impl CertifyError {
     fn code(&self) -> &str {
         match self {
             Self::Bearer => "bearer-invalid",
+            Self::OutOfReach => "machine-other-contract",
             Self::ChallengeExpired => "challenge-expired",
             Self::IdempotencyKey => "idempotency-key-reused",
             Self::Ended => "enrolment-ended",
@@ -152,24 +160,26 @@ impl CertifyEnrolment {
     /// # Errors
     /// [`CertifyError`]; each refusal leaves an audit row.
     pub async fn run(&self, certify: Certify) -> Result<Certified, CertifyError> {
-        let enrolment = match self.authorise(&certify).await {
+        let authorised = self.authorise(&certify).instrument(debug_span!("authenticate")).await;
+        let enrolment = match authorised {
             Ok(enrolment) => enrolment,
             Err(error @ CertifyError::Failure(_)) => return Err(error),
             Err(error) => {
-                let row = event(self.clock.now(), Actor::System, "certification.refused", certify.enrolment)
+                let actor = certify.caller.stranger();
+                let row = event(self.clock.now(), actor, "certification.refused", certify.enrolment)
                     .with("why", error.code());
                 return Err(self.refuse_stranger(row, error).await);
             }
         };
         if enrolment.state != EnrolmentState::Challenged {
-            return self.first_result(&enrolment).await;
+            return self.first_result(&certify.caller, &enrolment).await;
         }
         let now = self.clock.now();
         let judged = self.judge(&certify, &enrolment, now).await;
         let judgement = match judged {
             Ok(judgement) => judgement,
             Err(error @ CertifyError::Failure(_)) => return Err(error),
-            Err(error) => return Err(self.note(&enrolment, error).await),
+            Err(error) => return Err(self.note(&certify.caller, &enrolment, error).await),
         };
         match judgement {
             Judgement::Approved(approval) => self.issue(&certify, &enrolment, &approval, now).await,
@@ -196,6 +206,13 @@ impl CertifyEnrolment {
         if self.clock.now() >= enrolment.expires_at {
             return Err(CertifyError::ChallengeExpired);
         }
+        if certify.caller.is_restricted() {
+            let user = self.customers.user(&enrolment.user).await?;
+            let user = user.ok_or_else(|| Failure::defect("an enrolment without user"))?;
+            if !certify.caller.may_register(&user.contract) {
+                return Err(CertifyError::OutOfReach);
+            }
+        }
         Ok(enrolment)
     }
 
@@ -206,9 +223,23 @@ impl CertifyEnrolment {
         enrolment: &Enrolment,
         now: Timestamp,
     ) -> Result<Judgement, CertifyError> {
+        let (csr, attested) = match debug_span!("evidence").in_scope(|| self.examine(certify, enrolment, now)) {
+            Ok(examined) => examined,
+            Err(refusal) => return Ok(Judgement::Final(refusal)),
+        };
+        self.approve(enrolment, csr, attested, now).instrument(debug_span!("policy")).await
+    }
+
+    /// Steps 1 and 2.
+    fn examine(
+        &self,
+        certify: &Certify,
+        enrolment: &Enrolment,
+        now: Timestamp,
+    ) -> Result<(Csr, Attested), Refusal> {
         let csr = match csr::verify(&certify.csr, &enrolment.user) {
             Ok(csr) => csr,
-            Err(error) => return Ok(Judgement::Final(Refusal::new(error.code(), full_text(&error)))),
+            Err(error) => return Err(Refusal::new(error.code(), full_text(&error))),
         };
         let claim = Claim {
             csr: &csr,
@@ -218,10 +249,20 @@ impl CertifyEnrolment {
         };
         let verdict =
             attestation::verify(&certify.evidence, &claim, &self.anchors, &self.policy.devices, now);
-        let attested = match verdict {
-            Ok(attested) => attested,
-            Err(error) => return Ok(Judgement::Final(Refusal::new(error.code(), full_text(&error)))),
-        };
+        match verdict {
+            Ok(attested) => Ok((csr, attested)),
+            Err(error) => Err(Refusal::new(error.code(), full_text(&error))),
+        }
+    }
+
+    /// Step 3.
+    async fn approve(
+        &self,
+        enrolment: &Enrolment,
+        csr: Csr,
+        attested: Attested,
+        now: Timestamp,
+    ) -> Result<Judgement, CertifyError> {
         let user = self.customers.user(&enrolment.user).await?;
         let user = user.ok_or_else(|| Failure::defect("an enrolment without user"))?;
         if !is_still_bound(&user, &enrolment.device, enrolment.binding) {
@@ -268,6 +309,7 @@ impl CertifyEnrolment {
     ) -> Result<Certified, CertifyError> {
         let evidence = self.evidence(certify, "accepted", approval.attested.decoded(), now);
         let approved = Approved {
+            actor: &certify.caller.actor(&enrolment.user),
             enrolment: enrolment.id,
             contract: &approval.contract,
             user: &approval.user,
@@ -280,12 +322,12 @@ impl CertifyEnrolment {
             Err(error @ IssueError::AlreadyCertified) => Refusal::new(ALREADY_CERTIFIED, error),
             Err(error @ IssueError::DeviceInUse) => Refusal::new(DEVICE_IN_USE, error),
             Err(IssueError::Draft(error @ DraftError::IssuersKey)) => Refusal::new(error.code(), error),
-            Err(IssueError::Closed) => return self.as_it_stands(enrolment).await,
+            Err(IssueError::Closed) => return self.as_it_stands(&certify.caller, enrolment).await,
             Err(error) => {
                 let error = without_certificate(error);
                 return Err(match error {
                     CertifyError::Failure(_) => error,
-                    error => self.note(enrolment, error).await,
+                    error => self.note(&certify.caller, enrolment, error).await,
                 });
             }
         };
@@ -293,9 +335,10 @@ impl CertifyEnrolment {
     }
 
     /// The result of the request that settled the enrolment.
-    async fn first_result(&self, enrolment: &Enrolment) -> Result<Certified, CertifyError> {
+    async fn first_result(&self, caller: &Caller, enrolment: &Enrolment) -> Result<Certified, CertifyError> {
+        let actor = caller.actor(&enrolment.user);
         let error = match &enrolment.state {
-            EnrolmentState::Certified { .. } => match self.issue.resume(enrolment.id).await {
+            EnrolmentState::Certified { .. } => match self.issue.resume(enrolment.id, &actor).await {
                 Ok(certificate) => return Ok(Certified { certificate, is_new: false }),
                 Err(error) => without_certificate(error),
             },
@@ -306,19 +349,19 @@ impl CertifyEnrolment {
         };
         match error {
             CertifyError::Failure(_) => Err(error),
-            error => Err(self.note(enrolment, error).await),
+            error => Err(self.note(caller, enrolment, error).await),
         }
     }
 
     /// Another request settled the enrolment meanwhile, or the user's account changed: then the next attempt is judged
     /// by what it is now.
-    async fn as_it_stands(&self, enrolment: &Enrolment) -> Result<Certified, CertifyError> {
+    async fn as_it_stands(&self, caller: &Caller, enrolment: &Enrolment) -> Result<Certified, CertifyError> {
         let standing = self.certificates.enrolment(enrolment.id).await?;
         let standing = standing.ok_or_else(|| Failure::defect("an enrolment that vanished"))?;
         if standing.state == EnrolmentState::Challenged {
             return Err(StoreError::Unavailable("the user's account changed meanwhile".into()).into());
         }
-        self.first_result(&standing).await
+        self.first_result(caller, &standing).await
     }
 
     /// Refuses for good, and keeps what it was refused on.
@@ -330,24 +373,26 @@ impl CertifyEnrolment {
         now: Timestamp,
     ) -> Result<Certified, CertifyError> {
         let evidence = self.evidence(certify, &refusal.code, String::new(), now);
-        let row = self.row(enrolment, &refusal.code);
+        let row = self.row(&certify.caller, enrolment, &refusal.code);
         let kept = self
             .certificates
             .refuse_enrolment(enrolment.id, &refusal.code, &refusal.detail, Some(&evidence), row)
             .await;
         match kept {
             Ok(()) => Err(CertifyError::Refused(refusal)),
-            Err(StoreError::Conflict(Conflict::Missing)) => self.as_it_stands(enrolment).await,
+            Err(StoreError::Conflict(Conflict::Missing)) => {
+                self.as_it_stands(&certify.caller, enrolment).await
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn note(&self, enrolment: &Enrolment, error: CertifyError) -> CertifyError {
-        refused(&*self.audit, self.row(enrolment, error.code()), error).await
+    async fn note(&self, caller: &Caller, enrolment: &Enrolment, error: CertifyError) -> CertifyError {
+        refused(&*self.audit, self.row(caller, enrolment, error.code()), error).await
     }
 
-    fn row(&self, enrolment: &Enrolment, why: &str) -> AuditEvent {
-        let actor = Actor::User(enrolment.user.to_string());
+    fn row(&self, caller: &Caller, enrolment: &Enrolment, why: &str) -> AuditEvent {
+        let actor = caller.actor(&enrolment.user);
         event(self.clock.now(), actor, "certification.refused", &enrolment.user)
             .with("enrolment", enrolment.id)
             .with("device", &enrolment.device.serial)

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-use super::bearer::is_bearer_of;
+use super::{applicant::Caller, bearer::is_bearer_of};
 use crate::{
     app::{
         audit_budget::{AuditBudget, refused_stranger},
@@ -13,7 +14,7 @@ use crate::{
         trail::{Details, event, refused},
     },
     domain::{
-        audit::{Actor, AuditEvent},
+        audit::AuditEvent,
         certificate::{CertificateRecord, CertificateState},
         enrolment::Enrolment,
         ids::{EnrolmentId, IdempotencyKey},
@@ -38,11 +39,13 @@ pub struct ConfirmEnrolment {
 
 /// The command.
 pub struct Confirm {
+    /// Who asks.
+    pub caller: Caller,
     /// Which enrolment.
     pub enrolment: EnrolmentId,
     /// As handed out when it was opened.
     pub bearer: SecretString,
-    /// The agent's key for this enrolment.
+    /// The client's key for this enrolment.
     pub idempotency_key: IdempotencyKey,
     /// SHA-256 of the certificate as read back from the token.
     pub certificate_sha256: [u8; 32],
@@ -95,7 +98,8 @@ impl ConfirmEnrolment {
             Ok(()) => Ok(()),
             Err(error @ ConfirmError::Failure(_)) => Err(error),
             Err(error) => {
-                let row = event(self.clock.now(), Actor::System, "confirmation.refused", confirm.enrolment)
+                let actor = confirm.caller.stranger();
+                let row = event(self.clock.now(), actor, "confirmation.refused", confirm.enrolment)
                     .with("why", error.code());
                 Err(match error {
                     ConfirmError::Bearer => {
@@ -125,17 +129,16 @@ impl ConfirmEnrolment {
         if <[u8; 32]>::from(Sha256::digest(der)) != confirm.certificate_sha256 {
             return Err(ConfirmError::Mismatch);
         }
-        let row = self.row(&enrolment, &record);
+        let row = row(&confirm.caller, &enrolment, &record, now);
         match self.certificates.confirm(&record.issuer, &record.serial, now, row).await {
             Err(StoreError::Conflict(Conflict::Missing)) => Err(ConfirmError::NothingToConfirm),
             result => Ok(result?),
         }
     }
+}
 
-    fn row(&self, enrolment: &Enrolment, record: &CertificateRecord) -> AuditEvent {
-        let actor = Actor::User(enrolment.user.to_string());
-        event(self.clock.now(), actor, "certificate.confirmed", &record.serial)
-            .with("enrolment", enrolment.id)
-            .with("issuer", &record.issuer)
-    }
+fn row(caller: &Caller, enrolment: &Enrolment, record: &CertificateRecord, now: Timestamp) -> AuditEvent {
+    event(now, caller.actor(&enrolment.user), "certificate.confirmed", &record.serial)
+        .with("enrolment", enrolment.id)
+        .with("issuer", &record.issuer)
 }

@@ -1,21 +1,27 @@
-//! Step 1 of the wire: ID, password and the binding of user to token (rule 12) buy a challenge. A repeat with the same
-//! idempotency key finds the enrolment again, whatever became of it.
+//! Step 1 of the wire: ID, credentials and the binding of user to token (rule 12) buy a challenge. A repeat with the
+//! same idempotency key finds the enrolment again, whatever became of it.
+
+mod authenticate;
 
 use std::sync::Arc;
 
 use ca_x509::KeyKind;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use tracing::{Instrument, debug_span};
+
+use authenticate::Authenticated;
 
 use super::{
+    applicant::Credentials,
     bearer::BearerKey,
     refusal::{Refusal, RefusalKind},
     throttle::Throttles,
 };
 use crate::{
     app::{
-        acquisition_code,
-        audit_budget::{AuditBudget, refused_stranger},
+        accord::Accord,
+        audit_budget::AuditBudget,
         failure::{Failure, carries_failure},
         trail::{Details, event, foreign, refused},
     },
@@ -24,14 +30,11 @@ use crate::{
         audit::{Actor, AuditEvent},
         certificate::{CertificateRecord, CertificateState},
         device::Device,
-        enrolment::{AcquisitionCode, Binding, Enrolment, EnrolmentState},
+        enrolment::{Enrolment, EnrolmentState},
         idempotency::{Repeat, judge},
-        ids::{EnrolmentId, IdempotencyKey, UserId},
-        policy::{
-            Applicant, BindingRefusal, CodeCheck, Decision, IssuancePolicy, Reason, bind, check_code,
-            is_still_bound, may_open,
-        },
-        user::{PasswordKind, User},
+        ids::{EnrolmentId, IdempotencyKey},
+        policy::{Applicant, Decision, IssuancePolicy, Reason, may_open},
+        user::User,
     },
     ports::{
         clock::Clock,
@@ -69,24 +72,22 @@ pub struct OpenEnrolment {
     pub bearer_key: BearerKey,
     /// How long a challenge can be answered.
     pub challenge_lifetime: SignedDuration,
+    /// Whether anything is issued at all: while it isn't, no acquisition code is spent for nothing.
+    pub accord: Arc<Accord>,
 }
 
 /// The command.
 pub struct Open {
     /// ログインID, as typed.
     pub user_id: String,
-    /// ログインパスワード.
-    pub password: SecretString,
-    /// 取得用コード, as typed.
-    pub acquisition_code: Option<SecretString>,
+    /// What shows that the user may have it.
+    pub credentials: Credentials,
     /// The token that the key will live on.
     pub device: Device,
     /// Its firmware, as claimed: only for what the agent is told to generate.
     pub firmware: Firmware,
-    /// The agent's key for this enrolment.
+    /// The client's key for this enrolment.
     pub idempotency_key: IdempotencyKey,
-    /// Where the request came from, such as an address: an opaque name to throttle by.
-    pub source: String,
 }
 
 /// The enrolment is open.
@@ -116,6 +117,12 @@ pub enum OpenError {
     /// ID, password, code or token assignment: one answer for all.
     #[error("ID, password, acquisition code or token assignment is wrong")]
     Authentication,
+    /// A machine vouched for somebody who isn't there, or isn't within its reach.
+    #[error("there is no such user among those that this machine may register")]
+    NoSuchUser,
+    /// A machine named a token that isn't assigned to the user (rule 12).
+    #[error("the token is not assigned to the user")]
+    NotAssigned,
     /// The idempotency key was used for something else.
     #[error("the idempotency key was used for another enrolment")]
     IdempotencyKey,
@@ -147,13 +154,6 @@ impl OpenError {
     }
 }
 
-/// What is known before anything is decided.
-struct Authenticated {
-    user: User,
-    code: Option<AcquisitionCode>,
-    now: Timestamp,
-}
-
 impl OpenEnrolment {
     /// Opens an enrolment, or finds it again.
     ///
@@ -161,9 +161,7 @@ impl OpenEnrolment {
     /// [`OpenError`]; each leaves an audit row.
     pub async fn run(&self, open: Open) -> Result<Opened, OpenError> {
         let now = self.clock.now();
-        let id = UserId::parse(&open.user_id).ok();
-        self.check_throttle(&open, id.as_ref(), now).await?;
-        let known = self.authenticate(&open, id.as_ref(), now).await?;
+        let known = self.authenticate(&open, now).instrument(debug_span!("authenticate")).await?;
         // Read after the acquisition code: a repeat that finds its code consumed finds the enrolment too.
         let existing = self.certificates.enrolment_by_key(&open.idempotency_key).await?;
         match judge(existing.as_ref(), &known.user.id, &open.device) {
@@ -177,58 +175,12 @@ impl OpenEnrolment {
         }
     }
 
-    /// Rule 13. Nothing is known of who is asking, so the trail takes only so many rows of it.
-    async fn check_throttle(
-        &self,
-        open: &Open,
-        id: Option<&UserId>,
-        now: Timestamp,
-    ) -> Result<(), OpenError> {
-        let Some(retry_at) = self.throttles.blocked_until(id, &open.source, now) else { return Ok(()) };
-        let (ports, row) = ((&*self.audit, &*self.budget), refusal_row(open, "throttled", now));
-        Err(refused_stranger(ports, "throttled", row, OpenError::Throttled { retry_at }).await)
-    }
-
-    /// One password is verified whether the user exists or not, and one row is written when it is wrong.
-    async fn authenticate(
-        &self,
-        open: &Open,
-        id: Option<&UserId>,
-        now: Timestamp,
-    ) -> Result<Authenticated, OpenError> {
-        let (user, hash, code) = match id {
-            Some(id) => (
-                self.customers.user(id).await?,
-                self.logins.password(id, PasswordKind::Login).await?,
-                self.customers.acquisition_code(id).await?,
-            ),
-            None => (None, None, None),
-        };
-        let is_right = self.passwords.verify(open.password.clone(), hash).await?;
-        // Others may have failed while this password was verified: many guesses at once are no more than in a row.
-        self.check_throttle(open, id, now).await?;
-        match user.filter(|_| is_right) {
-            Some(user) => Ok(Authenticated { user, code, now }),
-            None => Err(self.fail(open, id, "wrong-password", now).await),
-        }
-    }
-
-    /// A failure that throttles and takes an attempt from the acquisition code, but never touches the login (rule 13).
-    async fn fail(&self, open: &Open, id: Option<&UserId>, why: &'static str, now: Timestamp) -> OpenError {
-        self.throttles.failed(id, &open.source, now);
-        let row = refusal_row(open, why, now);
-        let written = match id {
-            Some(id) => self.customers.spend_code_attempt(id, row).await,
-            None => self.audit.append(row).await,
-        };
-        written.map_or_else(Into::into, |()| OpenError::Authentication)
-    }
-
     async fn begin(&self, open: &Open, known: &Authenticated) -> Result<Opened, OpenError> {
         let now = known.now;
         let (binding, code) = self.bind(open, known).await?;
         self.throttles.succeeded(&known.user.id);
-        self.check_policy(open, &known.user, now).await?;
+        self.accord.may_issue()?;
+        self.check_policy(open, &known.user, now).instrument(debug_span!("policy")).await?;
 
         let id = EnrolmentId(uuid::Builder::from_random_bytes(self.rng.bytes()).into_uuid());
         let fresh = self.fresh_challenge(id, now)?;
@@ -245,41 +197,20 @@ impl OpenEnrolment {
             state: EnrolmentState::Challenged,
         };
         let row = row(open, "enrolment.opened", now).with("enrolment", id).with("binding", binding.as_str());
-        match self.certificates.open_enrolment(&enrolment, code, row).await {
+        let opening = self.certificates.open_enrolment(&enrolment, code, row);
+        match opening.instrument(debug_span!("ledger.enrolment")).await {
             Ok(opened) if opened.id == id => self.answer(open, opened, None, true),
-            Ok(earlier) => self.resume(open, &known.user, earlier, now).await,
-            Err(StoreError::Conflict(Conflict::Code)) => {
-                Err(self.fail(open, Some(&known.user.id), "binding-code-used", now).await)
+            // Another request with the key was faster; it may have been for another token.
+            Ok(earlier) if matches!(judge(Some(&earlier), &known.user.id, &open.device), Repeat::Of(_)) => {
+                self.resume(open, &known.user, earlier, now).await
             }
-            Err(StoreError::Conflict(Conflict::Taken)) => {
+            Ok(_) | Err(StoreError::Conflict(Conflict::Taken)) => {
                 Err(self.refuse(open, "idempotency-key-reused", OpenError::IdempotencyKey, now).await)
             }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Rule 12. The hash of the code is returned when the code is what binds: the store consumes it.
-    async fn bind(
-        &self,
-        open: &Open,
-        known: &Authenticated,
-    ) -> Result<(Binding, Option<[u8; 32]>), OpenError> {
-        let presented = open.acquisition_code.as_ref().map(acquisition_code::sha256);
-        let check = match &presented {
-            None => CodeCheck::NotPresented,
-            Some(None) => CodeCheck::Wrong,
-            Some(Some(sha256)) => check_code(known.code.as_ref(), Some(sha256), known.now),
-        };
-        match bind(&known.user, &open.device, check) {
-            Ok(Binding::AssignedSerial) => Ok((Binding::AssignedSerial, None)),
-            Ok(Binding::AcquisitionCode) => Ok((Binding::AcquisitionCode, presented.flatten())),
-            // No code was guessed, so none is burnt. It throttles all the same, or its absence would tell that the
-            // password is right.
-            Err(refusal @ BindingRefusal::NothingAssigned) => {
-                self.throttles.failed(Some(&known.user.id), &open.source, known.now);
-                Err(self.refuse(open, refusal.code(), OpenError::Authentication, known.now).await)
+            Err(StoreError::Conflict(Conflict::Code)) => {
+                Err(self.unbound(open, &known.user.id, "binding-code-used", now).await)
             }
-            Err(refusal) => Err(self.fail(open, Some(&known.user.id), refusal.code(), known.now).await),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -312,8 +243,8 @@ impl OpenEnrolment {
         now: Timestamp,
     ) -> Result<Opened, OpenError> {
         let certified = match &enrolment.state {
-            EnrolmentState::Challenged if !is_still_bound(user, &enrolment.device, enrolment.binding) => {
-                return Err(self.fail(open, Some(&user.id), "binding-withdrawn", now).await);
+            EnrolmentState::Challenged if !Self::still_binds(open, user, &enrolment) => {
+                return Err(self.unbound(open, &user.id, "binding-withdrawn", now).await);
             }
             EnrolmentState::Challenged => None,
             EnrolmentState::Refused { code, detail } => {
@@ -383,9 +314,13 @@ impl OpenEnrolment {
 
 fn row(open: &Open, action: &'static str, now: Timestamp) -> AuditEvent {
     let user = foreign(&open.user_id);
-    event(now, Actor::User(user.clone()), action, user)
-        .with("device", &open.device.serial)
-        .with("source", foreign(&open.source))
+    match &open.credentials {
+        Credentials::Password(login) => event(now, Actor::User(user.clone()), action, user)
+            .with("device", &open.device.serial)
+            .with("source", foreign(&login.source)),
+        Credentials::Machine(machine) => event(now, Actor::Machine(machine.id.to_string()), action, user)
+            .with("device", &open.device.serial),
+    }
 }
 
 fn refusal_row(open: &Open, why: &str, now: Timestamp) -> AuditEvent {
