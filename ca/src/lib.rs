@@ -11,4 +11,6 @@ mod jobs;
 mod logging;
 mod material;
 mod metrics;
+mod readiness;
+mod telemetry;
 mod wiring;

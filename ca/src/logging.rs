@@ -1,34 +1,59 @@
-//! Structured logs on standard error. Nothing secret reaches a log: secrets are in types without `Debug`.
+//! Structured logs on standard error. Nothing secret reaches a log: secrets are in types without `Debug`, and other
+//! crates' lines below `info`, which may hold what a client sent, are never written, whatever is asked for.
 
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, Targets},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+use crate::telemetry;
+
+/// The crates whose lines and spans are ours.
+pub(crate) const OURS: [&str; 7] =
+    ["ca", "ca_core", "ca_wire", "ca_x509", "signer_protocol", "store_postgres", "store_sqlite"];
 
 /// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people.
-    #[default]
     Text,
     /// A JSON object a line.
     Json,
 }
 
-/// Starts logging; `INRO_LOG` holds tracing's filter directives.
-pub(crate) fn start(format: LogFormat, default_level: &str) {
-    let filter = EnvFilter::try_from_env("INRO_LOG").unwrap_or_else(|_| EnvFilter::new(default_level));
-    let ansi = std::io::stderr().is_terminal();
-    let registry = tracing_subscriber::registry().with(filter);
+/// Starts logging, and tracing if there is somebody to trace for; `INRO_LOG` holds tracing's filter directives.
+pub(crate) fn start(format: Option<LogFormat>, level: tracing::Level, traces: Option<&SdkTracerProvider>) {
+    let terminal = std::io::stderr().is_terminal();
+    let asked = EnvFilter::try_from_env("INRO_LOG").unwrap_or_else(|_| EnvFilter::new(level.as_str()));
+    let filter = asked.and(at_most());
     // A log that can't be written, as on a full disk, must not end the thread that speaks: that it can't would be told
     // on standard error, by a panic.
-    let layer = || fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
-    let started = match format {
-        LogFormat::Text => registry.with(layer().with_ansi(ansi)).try_init(),
-        LogFormat::Json => registry.with(layer().json()).try_init(),
+    let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let lines = match format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json }) {
+        LogFormat::Text => lines.with_ansi(terminal).with_filter(filter).boxed(),
+        // The request's span is the outermost, so the list has it wherever the line comes from.
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_filter(filter).boxed()
+        }
     };
+    let started = tracing_subscriber::registry().with(traces.map(telemetry::layer)).with(lines).try_init();
     // Only tests start it twice in a process; the first one stays.
     drop(started);
+}
+
+/// Everything of ours, other crates' lines from `info` on.
+fn at_most() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_targets(OURS.map(|target| (target, LevelFilter::TRACE)))
 }
 
 /// An error with its causes, on one line.

@@ -1,6 +1,9 @@
 //! argon2id off the async threads: a bounded number at a time, a bounded queue before it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use anyhow::Context;
 use argon2::{
@@ -15,7 +18,7 @@ use ca_core::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
-use crate::config;
+use crate::{config, metrics::PasswordLoad};
 
 /// Longer passwords are refused before they cost anything.
 const LONGEST: usize = 1024;
@@ -27,6 +30,9 @@ pub(crate) struct Argon2Passwords {
     admitted: Arc<Semaphore>,
     /// One permit for each hash that is computed.
     computing: Arc<Semaphore>,
+    at_a_time: usize,
+    queue: usize,
+    refused: AtomicU64,
 }
 
 struct Inner {
@@ -50,14 +56,33 @@ impl Argon2Passwords {
             inner: Arc::new(Inner { argon2, decoy }),
             admitted: Arc::new(Semaphore::new(config.at_a_time + config.queue)),
             computing: Arc::new(Semaphore::new(config.at_a_time)),
+            at_a_time: config.at_a_time,
+            queue: config.queue,
+            refused: AtomicU64::new(0),
         })
+    }
+
+    /// How busy it is.
+    pub(crate) fn load(&self) -> PasswordLoad {
+        let computing = self.at_a_time.saturating_sub(self.computing.available_permits());
+        let admitted = (self.at_a_time + self.queue).saturating_sub(self.admitted.available_permits());
+        PasswordLoad {
+            computing,
+            computing_limit: self.at_a_time,
+            waiting: admitted.saturating_sub(computing),
+            waiting_limit: self.queue,
+            refused: self.refused.load(Ordering::Relaxed),
+        }
     }
 
     async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> T + Send + 'static,
     ) -> Result<T, PasswordsBusy> {
-        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| PasswordsBusy)?;
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            PasswordsBusy
+        })?;
         let computing = self.computing.clone().acquire_owned().await.map_err(|_| PasswordsBusy)?;
         let inner = self.inner.clone();
         let computed = tokio::task::spawn_blocking(move || {

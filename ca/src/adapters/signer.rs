@@ -318,10 +318,14 @@ fn journal_entry(entry: Entry, issuer: &IssuerId, issuing: &KeyLabel) -> Journal
             (key, audit_head, JournalBody::Certificate(journaled))
         }
         EntryBody::Crl { key, audit_head, tbs, .. } => (key, audit_head, crl(&tbs)),
+        EntryBody::CrlDigest { key, audit_head, number, .. } => (key, audit_head, JournalBody::Crl(number)),
         EntryBody::Revocation { key, audit_head, revocation } => {
             (key, audit_head, revoked(&revocation, issuer))
         }
         EntryBody::OcspCount { key, .. } => (key, message::AuditPosition::START, JournalBody::Foreign),
+        EntryBody::ClockAccepted { .. } => {
+            (issuing.clone(), message::AuditPosition::START, JournalBody::Foreign)
+        }
     };
     let body = if key == *issuing { body } else { JournalBody::Foreign };
     JournalEntry { position: place, at, audit: audit_position(audit), body }

@@ -16,10 +16,12 @@ use std::{path::PathBuf, process::ExitCode};
 
 use ca_core::domain::audit::Actor;
 use clap::{Parser, Subcommand};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::{
     config::Config,
     logging::{self, LogFormat},
+    telemetry,
 };
 use exit::CliError;
 use output::Output;
@@ -54,9 +56,9 @@ struct Cli {
     /// Print results as JSON, one document on standard output.
     #[arg(long, global = true)]
     json: bool,
-    /// How log lines on standard error are written.
-    #[arg(long, global = true, value_enum, default_value_t)]
-    log_format: LogFormat,
+    /// How log lines on standard error are written, instead of log.format.
+    #[arg(long, global = true, value_enum)]
+    log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,
 }
@@ -100,11 +102,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: Output) -> Result<(), CliError> {
-    let serving = matches!(cli.command, Command::Serve);
-    logging::start(cli.log_format, if serving { "info" } else { "warn" });
     let config = Config::load(&cli.config)?;
+    let traces = start_logging(&cli, &config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match cli.command {
             Command::Migrate => migrate::run(&config, output).await,
             Command::Serve => serve::run(config).await,
@@ -115,7 +116,22 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
             Command::Certificate(command) => certificate::run(command, &config, output).await,
             Command::Audit(command) => audit::run(command, &config, output).await,
         }
-    })
+    });
+    if let Some(traces) = traces {
+        telemetry::stop(&traces);
+    }
+    ended
+}
+
+/// A server speaks as it is configured to; the operator's commands only of trouble, and to a person.
+fn start_logging(cli: &Cli, config: &Config) -> Result<Option<SdkTracerProvider>, CliError> {
+    if !matches!(cli.command, Command::Serve) {
+        logging::start(cli.log_format.or(Some(LogFormat::Text)), tracing::Level::WARN, None);
+        return Ok(None);
+    }
+    let traces = telemetry::start(&config.telemetry, &config.node.name).map_err(CliError::configuration)?;
+    logging::start(cli.log_format.or(config.log.format), config.log.level, traces.as_ref());
+    Ok(traces)
 }
 
 /// The operator for the audit trail: the account that runs the command, and who became it by sudo.

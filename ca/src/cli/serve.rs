@@ -1,6 +1,6 @@
 //! `inro-ca serve`: checks, then the listeners and jobs until SIGTERM or SIGINT.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{
@@ -16,9 +16,14 @@ use super::{
     exit::{CliError, Exit},
 };
 use crate::{
-    config::Config,
+    config::{Config, Shutdown},
     http::{
-        api, client_verifier::CustomerVerifier, connection::Listener, layers, ops, portal, tls, validation,
+        api,
+        client_verifier::ClientVerifier,
+        clients::Clients,
+        connection::{Listener, Service},
+        ending::Ending,
+        layers, machine, ops, portal, tls, validation,
     },
     material::{self, Material},
     wiring::{self, Adapters, Server},
@@ -28,6 +33,8 @@ use crate::{
 const BODY_LIMIT: usize = 64 * 1024;
 /// The portal's largest form ticks every user of the largest plan.
 const FORM_LIMIT: usize = 16 * 1024;
+/// When all else has ended, a scrape that is under way may take so long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(config: Config) -> Result<(), CliError> {
     for warning in warnings(&config) {
@@ -38,9 +45,10 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     doctor::prove_keys(&config, &material, &adapters).await?;
     let listeners = Listeners::bind(&config, &material).await?;
     let max_connections = config.listen.max_connections;
+    let ending = Ending::new(config.shutdown);
     let node = config.node.name.clone();
     let server = wiring::server(config, &material, &adapters).map_err(CliError::configuration)?;
-    let stop = stop_on_signal()?;
+    end_on_signal(&ending, &server)?;
     tracing::info!(
         %node,
         public = %listeners.public.1,
@@ -49,7 +57,7 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
         ops = %listeners.ops.1,
         "serving"
     );
-    serve(server, listeners, max_connections, &stop).await;
+    serve(server, listeners, max_connections, ending).await;
     tracing::info!("ended");
     Ok(())
 }
@@ -62,19 +70,21 @@ struct Listeners {
     ops: (TcpListener, SocketAddr),
     public_tls: Arc<rustls::ServerConfig>,
     client_tls: Arc<rustls::ServerConfig>,
+    clients: Arc<Clients>,
 }
 
 impl Listeners {
     async fn bind(config: &Config, material: &Material) -> Result<Self, CliError> {
         let identity = material::server_identity(&config.tls).map_err(CliError::configuration)?;
-        let customer = config.issuers.iter().position(|issuer| issuer.id == config.customer_issuer().id);
-        let issuing = customer.and_then(|position| material.issuers.get(position));
-        let issuing = issuing.context("there is no customer issuer").map_err(CliError::configuration)?;
-        let verifier = CustomerVerifier::new(&issuing.certificate).map_err(CliError::configuration)?;
+        let issuing = material::customer(config, &material.issuers).map_err(CliError::configuration)?;
+        let clients = Arc::new(wiring::clients(config, material).map_err(CliError::configuration)?);
+        let verifier = ClientVerifier::new(&issuing.certificate, clients.clone());
+        let verifier = verifier.map_err(CliError::configuration)?;
         Ok(Self {
             public_tls: tls::public(&identity).map_err(CliError::configuration)?,
-            client_tls: tls::with_customer_certificates(&identity, verifier)
+            client_tls: tls::with_client_certificates(&identity, verifier)
                 .map_err(CliError::configuration)?,
+            clients,
             public: bind("listen.public", config.listen.public).await?,
             client: bind("listen.client", config.listen.client).await?,
             validation: bind("listen.validation", config.listen.validation).await?,
@@ -92,45 +102,74 @@ async fn bind(key: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr
     Ok((socket, bound))
 }
 
-fn stop_on_signal() -> Result<CancellationToken, CliError> {
-    let stop = CancellationToken::new();
+/// The first signal begins the end, the second one hurries it.
+fn end_on_signal(ending: &Ending, server: &Server) -> Result<(), CliError> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let asked = stop.clone();
+    let (ending, readiness) = (ending.clone(), server.readiness.clone());
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("asked to end; finishing what is under way");
-        asked.cancel();
+        let mut asked = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        asked().await;
+        tracing::info!("asked to end; not ready any more, finishing what is under way");
+        readiness.drain();
+        let beginning = tokio::spawn({
+            let ending = ending.clone();
+            async move { ending.begin().await }
+        });
+        asked().await;
+        tracing::warn!("asked again: ending at once");
+        ending.hurry();
+        drop(beginning);
     });
-    Ok(stop)
+    Ok(())
 }
 
-async fn serve(server: Server, listeners: Listeners, max_connections: usize, stop: &CancellationToken) {
-    let metrics = server.metrics.clone();
-    let (store, rng) = (server.store.clone(), server.rng.clone());
+async fn serve(server: Server, listeners: Listeners, max_connections: usize, ending: Ending) {
+    let (metrics, store, rng) = (server.metrics.clone(), server.store.clone(), server.rng.clone());
     let public = layers::private(portal::public_router(server.top).merge(api::router(server.api)));
-    let client = layers::private(portal::router(server.portal));
-    let listener = |name, (socket, _): (TcpListener, SocketAddr), tls, router, body_limit| Listener {
-        name,
-        socket,
-        tls,
-        router: layers::common(router, name, metrics.clone(), rng.clone(), body_limit),
-        max_connections,
-    };
+    let client = layers::private(portal::router(server.portal).merge(machine::router(server.machines)));
+    let clients = listeners.clients;
+    let listener =
+        |name, (socket, _): (TcpListener, SocketAddr), tls, router, body_limit, ending: &Ending| {
+            let router = layers::common(router, name, metrics.clone(), rng.clone(), body_limit);
+            let (metrics, ending) = (metrics.clone(), ending.clone());
+            let clients = Some(clients.clone());
+        Listener { socket, max_connections, service: Service { name, tls, clients, router, metrics, ending } }
+        };
     let all = [
-        listener("public", listeners.public, Some(listeners.public_tls), public, BODY_LIMIT),
-        listener("client", listeners.client, Some(listeners.client_tls), client, FORM_LIMIT),
-        listener("validation", listeners.validation, None, validation::router(server.validation), BODY_LIMIT),
-        listener("ops", listeners.ops, None, ops::router(server.ops), FORM_LIMIT),
+        listener("public", listeners.public, Some(listeners.public_tls), public, BODY_LIMIT, &ending),
+        listener("client", listeners.client, Some(listeners.client_tls), client, FORM_LIMIT, &ending),
+        listener(
+            "validation",
+            listeners.validation,
+            None,
+            validation::router(server.validation),
+            BODY_LIMIT,
+            &ending,
+        ),
     ];
-    let mut jobs = server.jobs.start(stop);
-    let mut serving = JoinSet::new();
-    for one in all {
-        serving.spawn(one.serve(stop.clone()));
-    }
+    // Health and metrics are told to the last, and for what follows nobody waits.
+    let end = Ending::new(Shutdown { pause: Duration::ZERO, deadline: LAST_WORDS });
+    let ops = listener("ops", listeners.ops, None, ops::router(server.ops), FORM_LIMIT, &end);
+    let ops = tokio::spawn(ops.serve());
+
+    let stop_jobs = CancellationToken::new();
+    let mut jobs = server.jobs.start(&stop_jobs);
+    let mut serving: JoinSet<()> = all.into_iter().map(Listener::serve).collect();
     while serving.join_next().await.is_some() {}
+    if ending.grace(server.detached.ended()).await.is_none() {
+        tracing::warn!(
+            count = server.detached.count(),
+            "use cases are cut off; the next start carries them on from what is durable"
+        );
+    }
+    stop_jobs.cancel();
     while jobs.join_next().await.is_some() {}
     store.close().await;
+    end.begin().await;
+    drop(ops.await);
 }

@@ -8,8 +8,11 @@ mod hours;
 mod issuer;
 mod listen;
 mod login;
+mod machine;
 mod node;
 mod policy;
+mod shutdown;
+mod telemetry;
 mod trust;
 mod validation;
 mod value;
@@ -23,8 +26,11 @@ pub(crate) use hours::{Hours, HoursMode};
 pub(crate) use issuer::Issuer;
 pub(crate) use listen::{Listen, Tls};
 pub(crate) use login::{Login, Passwords};
+pub(crate) use machine::Machine;
 pub(crate) use node::Node;
 pub(crate) use policy::Policy;
+pub(crate) use shutdown::Shutdown;
+pub(crate) use telemetry::{Log, Telemetry};
 pub(crate) use trust::Trust;
 pub(crate) use validation::Validation;
 
@@ -43,6 +49,10 @@ pub(crate) struct Config {
     pub(crate) login: Login,
     pub(crate) passwords: Passwords,
     pub(crate) policy: Policy,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) log: Log,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// Why the configuration can't be used.
@@ -97,6 +107,14 @@ struct Raw {
     passwords: login::RawPasswords,
     #[serde(default)]
     policy: policy::Raw,
+    #[serde(default)]
+    machine: Vec<machine::Raw>,
+    #[serde(default)]
+    log: telemetry::RawLog,
+    #[serde(default)]
+    telemetry: telemetry::Raw,
+    #[serde(default)]
+    shutdown: shutdown::Raw,
 }
 
 impl Config {
@@ -131,6 +149,10 @@ impl Config {
             login: raw.login.validate()?,
             passwords: raw.passwords.validate()?,
             policy: raw.policy.validate()?,
+            machines: machine::validate(raw.machine, &base)?,
+            log: raw.log.validate()?,
+            telemetry: raw.telemetry.validate()?,
+            shutdown: raw.shutdown.validate()?,
         })
     }
 
@@ -189,6 +211,10 @@ mod tests {
             ("idle = \"15m\"", "idle = \"9h\"", "login.idle"),
             ("memory_kib = 19456", "memory_kib = 1024", "passwords.memory_kib"),
             ("lock_at = 5", "lock_at = 5\nlock_out = 6", "lock_out"),
+            ("level = \"info\"", "level = \"loud\"", "log.level"),
+            ("pause = \"5s\"", "pause = \"1h\"", "shutdown.pause"),
+            ("sample = 0.05", "sample = 5", "telemetry.sample"),
+            ("endpoint = \"\"", "endpoint = \"https://collector.example\"", "telemetry.endpoint"),
             ("lowest_agent = \"0.1.0\"", "lowest_agent = \"0.1\"", "enrolment.lowest_agent"),
             ("attested_pin = \"1.3.6.1.4.1.32473.1.1\"", "attested_pin = \"1.9.x\"", "policies.attested_pin"),
         ] {

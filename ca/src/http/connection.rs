@@ -1,33 +1,39 @@
 //! The accept loop of a listener: bounded connections, handshakes and headers with deadlines, slow peers dropped,
 //! connections drained at the end.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, header},
+};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
-use rustls_pki_types::CertificateDer;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{Instant, Sleep, sleep, timeout},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use super::{
+    clients::{Clients, Identity},
+    ending::Ending,
+    progress::Progress,
+};
+use crate::metrics::Metrics;
 
 /// A TLS handshake may take so long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -35,8 +41,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADER: Duration = Duration::from_secs(10);
 /// A connection on which nothing moves for so long, in either direction, is dropped. Longer than any request takes.
 const STALLED: Duration = Duration::from_secs(45);
-/// Open requests may take so long to finish after the end was asked for.
-const DRAIN: Duration = Duration::from_secs(20);
 /// At the most so much of a request's header.
 const HEADER_BYTES: u32 = 32 * 1024;
 
@@ -45,107 +49,150 @@ const HEADER_BYTES: u32 = 32 * 1024;
 pub(crate) struct Peer {
     /// Where from.
     pub(crate) address: SocketAddr,
-    /// The certificate whose key the TLS handshake proved, DER; on the portal's listener only.
-    pub(crate) certificate: Option<CertificateDer<'static>>,
+    /// Who, by the certificate whose key the TLS handshake proved; on the client-certificate listener only.
+    pub(crate) identity: Identity,
 }
 
 /// A listener.
 pub(crate) struct Listener {
-    /// In logs: `public`, `client`, `validation`, `ops`.
-    pub(crate) name: &'static str,
     pub(crate) socket: TcpListener,
+    pub(crate) max_connections: usize,
+    pub(crate) service: Service,
+}
+
+/// What a listener's connections are served with.
+#[derive(Clone)]
+pub(crate) struct Service {
+    /// In logs and metrics: `public`, `client`, `validation`, `ops`.
+    pub(crate) name: &'static str,
     /// `None`: plain HTTP.
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whose certificates are asked for.
+    pub(crate) clients: Option<Arc<Clients>>,
     pub(crate) router: Router,
-    pub(crate) max_connections: usize,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) ending: Ending,
+}
+
+/// The open connections of a listener.
+struct Open {
+    slots: Arc<Semaphore>,
+    graceful: GracefulShutdown,
+    /// Ends them all at once.
+    cut: CancellationToken,
 }
 
 impl Listener {
-    /// Serves until `stop`, then finishes the requests that are under way.
-    pub(crate) async fn serve(self, stop: CancellationToken) {
-        let slots = Arc::new(Semaphore::new(self.max_connections));
-        let graceful = GracefulShutdown::new();
+    /// Serves until the closing, then finishes the requests that are under way, within their deadline.
+    pub(crate) async fn serve(self) {
+        let Self { socket, max_connections, service } = self;
+        service.metrics.http.limit(service.name, max_connections);
+        let open = Open {
+            slots: Arc::new(Semaphore::new(max_connections)),
+            graceful: GracefulShutdown::new(),
+            cut: CancellationToken::new(),
+        };
         loop {
             let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.accept(&slots) => accepted,
+                () = service.ending.closing() => break,
+                accepted = accept(&socket, &open.slots) => accepted,
             };
-            let (stream, address, slot) = match accepted {
-                Ok(accepted) => accepted,
+            match accepted {
+                Ok((stream, address, slot)) => open.spawn(&service, stream, address, slot),
                 Err(error) => {
                     // Out of file descriptors, for example: the loop must not spin.
-                    tracing::warn!(listener = self.name, %error, "a connection couldn't be accepted");
+                    tracing::warn!(listener = service.name, %error, "a connection couldn't be accepted");
                     sleep(Duration::from_millis(100)).await;
-                    continue;
                 }
-            };
-            let connection = Connection {
-                listener: self.name,
-                address,
-                tls: self.tls.clone(),
-                router: self.router.clone(),
-            };
-            let watcher = graceful.watcher();
-            tokio::spawn(async move {
-                connection.serve(stream, watcher).await;
-                drop(slot);
-            });
+            }
         }
-        drop(self.socket);
-        if timeout(DRAIN, graceful.shutdown()).await.is_err() {
-            tracing::warn!(listener = self.name, "some requests didn't finish in time");
+        if let Err(error) = open.take_last(&service, socket) {
+            tracing::warn!(listener = service.name, %error, "waiting connections couldn't be accepted");
         }
+        if service.ending.grace(open.graceful.shutdown()).await.is_none() {
+            tracing::warn!(listener = service.name, "some requests didn't finish in time");
+        }
+        open.cut.cancel();
+    }
+}
+
+async fn accept(
+    socket: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, address) = socket.accept().await?;
+    Ok((stream, address, slot))
+}
+
+impl Open {
+    fn spawn(&self, service: &Service, stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(listener = service.name, %error, "a connection stays slow");
+        }
+        let connected = service.metrics.http.connected(service.name);
+        let serving = service.clone().serve(stream, address, self.graceful.watcher());
+        let cut = self.cut.clone();
+        tokio::spawn(async move {
+            cut.run_until_cancelled_owned(serving).await;
+            drop((connected, slot));
+        });
     }
 
-    async fn accept(
-        &self,
-        slots: &Arc<Semaphore>,
-    ) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, address) = self.socket.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok((stream, address, slot))
+    /// Closes the socket, but serves who stood in its queue: for them the connection is made already.
+    fn take_last(&self, service: &Service, socket: TcpListener) -> io::Result<()> {
+        let queue = socket.into_std()?;
+        while let Ok(slot) = self.slots.clone().try_acquire_owned() {
+            let (stream, address) = match queue.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            };
+            stream.set_nonblocking(true)?;
+            self.spawn(service, TcpStream::from_std(stream)?, address, slot);
+        }
+        Ok(())
     }
 }
 
 /// What a connection speaks. It is never guessed from its first octets: hyper waits for those without a deadline.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Protocol {
     Http1,
     /// Chosen in the TLS handshake.
     Http2,
 }
 
-struct Connection {
-    listener: &'static str,
-    address: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    router: Router,
-}
-
-impl Connection {
-    async fn serve(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
+impl Service {
+    async fn serve(self, stream: TcpStream, address: SocketAddr, watcher: Watcher) {
         let stream = Progress::new(stream, STALLED);
         let Some(config) = self.tls.clone() else {
-            let peer = Peer { address: self.address, certificate: None };
+            let peer = Peer { address, identity: Identity::Nobody };
             return self.serve_http(Protocol::Http1, stream, peer, watcher).await;
         };
         match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(stream)) => {
-                let certificates = stream.get_ref().1.peer_certificates();
-                let certificate = certificates.and_then(|c| c.first()).map(|c| c.clone().into_owned());
-                let peer = Peer { address: self.address, certificate };
+                let peer = Peer { address, identity: self.identity(stream.get_ref().1) };
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
                 self.serve_http(protocol, stream, peer, watcher).await;
             }
             Ok(Err(error)) => {
-                tracing::debug!(listener = self.listener, peer = %self.address, %error, "TLS handshake failed");
+                self.metrics.http.handshake_failed(self.name);
+                tracing::debug!(listener = self.name, peer = %address, %error, "TLS handshake failed");
             }
             Err(_) => {
-                tracing::debug!(listener = self.listener, peer = %self.address, "TLS handshake took too long");
+                self.metrics.http.handshake_failed(self.name);
+                tracing::debug!(listener = self.name, peer = %address, "TLS handshake took too long");
             }
         }
+    }
+
+    fn identity(&self, connection: &rustls::ServerConnection) -> Identity {
+        let certificate = connection.peer_certificates().and_then(<[_]>::first);
+        let identified = self.clients.as_ref().zip(certificate).map(|(c, certificate)| c.identify(certificate));
+        // The verifier has read it before, so it can be read.
+        identified.and_then(Result::ok).unwrap_or(Identity::Nobody)
     }
 
     async fn serve_http(
@@ -153,102 +200,48 @@ impl Connection {
         protocol: Protocol,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
-        watcher: hyper_util::server::graceful::Watcher,
+        watcher: Watcher,
     ) {
-        let router = self.router;
+        let (name, address) = (self.name, peer.address);
         let service = tower::service_fn(move |request: Request<Incoming>| {
-            let router = router.clone();
+            let (router, ending) = (self.router.clone(), self.ending.clone());
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
             async move {
-                Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
+                let mut response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+                if protocol == Protocol::Http1 && ending.is_draining() {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
             }
         });
-        let builder = auto::Builder::new(TokioExecutor::new());
-        let mut builder = match protocol {
-            Protocol::Http1 => builder.http1_only(),
-            Protocol::Http2 => builder.http2_only(),
-        };
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER)
-            .max_headers(64)
-            .max_buf_size(HEADER_BYTES as usize * 2);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(64)
-            .max_header_list_size(HEADER_BYTES)
-            .keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(10));
-        let connection =
-            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+        let connection = builder(protocol)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+            .into_owned();
         if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(listener = self.listener, peer = %self.address, error = %error, "a connection broke");
+            tracing::debug!(listener = name, peer = %address, error = %error, "a connection broke");
         }
     }
 }
 
-/// A stream that fails when nothing moves in either direction for a time: hyper has no deadline for a peer that
-/// doesn't read its answers.
-struct Progress<S> {
-    stream: S,
-    patience: Duration,
-    deadline: Pin<Box<Sleep>>,
-}
-
-impl<S> Progress<S> {
-    fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, deadline: Box::pin(sleep(patience)) }
-    }
-
-    fn judge<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            let next = Instant::now() + self.patience;
-            self.deadline.as_mut().reset(next);
-            return result;
-        }
-        ready!(self.deadline.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing moved for too long")))
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Progress<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.judge(cx, result)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.judge(cx, result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.judge(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+fn builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = match protocol {
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
+    };
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER)
+        .max_headers(64)
+        .max_buf_size(HEADER_BYTES as usize * 2);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(64)
+        .max_header_list_size(HEADER_BYTES)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10));
+    builder
 }

@@ -1,4 +1,4 @@
-//! What every listener wraps round its routes: deadlines, body limits, security headers, counting, support IDs.
+//! What every listener wraps round its routes: deadlines, body limits, security headers, and what watches requests.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use tower_http::{
     timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
 };
 
-use super::support;
+use super::observe::{self, Watch};
 use crate::metrics::Metrics;
 
 /// A whole request may take so long to be answered. What it started goes on.
@@ -31,14 +31,7 @@ pub(crate) fn common(
     rng: Arc<dyn Rng>,
     body_limit: usize,
 ) -> Router {
-    let count = move |request: Request, next: Next| {
-        let metrics = metrics.clone();
-        async move {
-            let response = next.run(request).await;
-            metrics.request(listener, response.status().as_u16());
-            response
-        }
-    };
+    let watch = Arc::new(Watch { listener, metrics, rng });
     router
         .layer(DefaultBodyLimit::max(body_limit))
         .layer(RequestBodyDeadlineLayer::new(BODY))
@@ -48,8 +41,7 @@ pub(crate) fn common(
             HeaderValue::from_static("nosniff"),
         ))
         .layer(middleware::from_fn(one_host))
-        .layer(middleware::from_fn(count))
-        .layer(middleware::from_fn_with_state(rng, support::assign))
+        .layer(middleware::from_fn_with_state(watch, observe::request))
 }
 
 /// RFC 9112, 3.2: without a host, or with two, a request means one thing here and another at a proxy.

@@ -1,21 +1,16 @@
 //! The number that a person reads to the help desk and that finds the log lines of a request.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
 use ca_core::ports::rng::Rng;
-use tracing::Instrument;
 
 /// A request's support ID: 10 characters without look-alikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SupportId([u8; 10]);
 
 impl SupportId {
-    fn random(rng: &dyn Rng) -> Self {
+    /// A new one.
+    pub(crate) fn random(rng: &dyn Rng) -> Self {
         const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
         Self(rng.bytes().map(|octet: u8| ALPHABET[usize::from(octet % 32)]))
     }
@@ -25,14 +20,6 @@ impl fmt::Display for SupportId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|octet| fmt::Write::write_char(f, char::from(*octet)))
     }
-}
-
-/// Gives a request its support ID, in its extensions and in every log line about it.
-pub(crate) async fn assign(State(rng): State<Arc<dyn Rng>>, mut request: Request, next: Next) -> Response {
-    let id = SupportId::random(&*rng);
-    request.extensions_mut().insert(id);
-    let span = tracing::info_span!("request", support_id = %id, method = %request.method(), path = request.uri().path());
-    next.run(request).instrument(span).await
 }
 
 #[cfg(test)]

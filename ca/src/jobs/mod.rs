@@ -1,6 +1,7 @@
 //! What happens without being asked: idempotent, without input, periodic and nudged. A run that fails is logged and
 //! counted, and the next one starts from what is durable.
 
+mod observe;
 mod publish_crl;
 mod reconcile;
 mod sweep_sessions;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{http::validation::Validation, metrics::Metrics};
 
+pub(crate) use observe::Observe;
 pub(crate) use watch_files::Files;
 
 /// Everything that the jobs need.
@@ -40,6 +42,7 @@ pub(crate) struct Jobs {
     /// Set when the first reconciliation is through.
     pub(crate) reconciled: Arc<AtomicBool>,
     pub(crate) files: Files,
+    pub(crate) observe: Arc<Observe>,
 }
 
 impl Jobs {
@@ -62,6 +65,8 @@ impl Jobs {
         tasks.spawn(until(stop.clone(), sweep_sessions::run(self.sessions, self.metrics.clone())));
         let watch = watch_files::run(self.files, self.validation, self.clock, self.metrics);
         tasks.spawn(until(stop.clone(), watch));
+        tasks.spawn(until(stop.clone(), self.observe.clone().refresh()));
+        tasks.spawn(until(stop.clone(), self.observe.verify_audit()));
         tasks
     }
 }

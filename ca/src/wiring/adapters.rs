@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use ca_core::{
     app::{certificates::Certificates, customers::Customers, revoke::Revoke},
-    ports::{clock::Clock, password::Passwords, rng::Rng, signer::Signer},
+    ports::{census::LedgerCensus, clock::Clock, rng::Rng, signer::Signer},
 };
 
 use super::ledger::{self, Ledger};
 use crate::{
     adapters::{clock::SystemClock, passwords::Argon2Passwords, rng::SystemRng, signer::Signers},
     config::Config,
+    metrics::Metrics,
 };
 
 /// The adapters.
@@ -19,7 +20,8 @@ pub(crate) struct Adapters {
     pub(crate) signers: Arc<Signers>,
     pub(super) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
-    pub(super) passwords: Arc<dyn Passwords>,
+    pub(super) passwords: Arc<Argon2Passwords>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Adapters {
@@ -28,17 +30,23 @@ impl Adapters {
     /// # Errors
     /// When the ledger is missing or its schema isn't this program's.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::default());
         Ok(Self {
             store: ledger::open(config).await?,
-            signers: Arc::new(Signers::new(&config.issuers)),
+            signers: Arc::new(Signers::new(&config.issuers, metrics.clone())),
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
             passwords: Arc::new(Argon2Passwords::new(&config.passwords)?),
+            metrics,
         })
     }
 
     pub(super) fn signer(&self) -> Arc<dyn Signer> {
         self.signers.clone()
+    }
+
+    pub(super) fn census(&self) -> Arc<dyn LedgerCensus> {
+        self.store.clone()
     }
 
     pub(super) fn customers(&self) -> Customers {

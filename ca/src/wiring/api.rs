@@ -13,6 +13,7 @@ use ca_core::{
     },
     domain::{policy::IssuancePolicy, throttle::ThrottlePolicy},
 };
+use ca_wire::Base64Url;
 use jiff::SignedDuration;
 
 use super::{
@@ -20,8 +21,10 @@ use super::{
     issuers::{customer_material, profile},
 };
 use crate::{
-    adapters::passwords::Argon2Passwords, config::Config, http::api::Api, material::Material,
-    metrics::Metrics,
+    adapters::passwords::Argon2Passwords,
+    config::Config,
+    http::{api::Api, detached::Detached, enrolment::Forms},
+    material::Material,
 };
 
 pub(super) fn api(
@@ -29,7 +32,8 @@ pub(super) fn api(
     material: &Material,
     adapters: &Adapters,
     policy: Arc<IssuancePolicy>,
-    metrics: Arc<Metrics>,
+    passwords: Arc<Argon2Passwords>,
+    detached: Detached,
 ) -> anyhow::Result<Api> {
     let files = customer_material(config, material)?;
     let enrolment = &config.enrolment;
@@ -46,8 +50,7 @@ pub(super) fn api(
         logins: adapters.store.clone(),
         certificates: adapters.store.clone(),
         audit: adapters.store.clone(),
-        // Its own: a flood of strangers' passwords here must not keep customers out of the portal.
-        passwords: Arc::new(Argon2Passwords::new(&config.passwords)?),
+        passwords,
         clock: adapters.clock.clone(),
         rng: adapters.rng.clone(),
         throttles: Arc::new(Throttles::new(users, sources)),
@@ -85,12 +88,15 @@ pub(super) fn api(
         open: Arc::new(open),
         certify: Arc::new(certify),
         confirm: Arc::new(confirm),
-        policy,
-        chain: std::iter::once(&files.certificate).chain(&files.chain).cloned().collect(),
+        forms: Arc::new(Forms {
+            chain: std::iter::once(&files.certificate).chain(&files.chain).cloned().map(Base64Url).collect(),
+            devices: policy.devices.clone(),
+        }),
         lowest_agent: enrolment.lowest_agent.clone(),
         newest_agent: enrolment.newest_agent.clone(),
         agent_download: download.unwrap_or_else(|| format!("{}/", config.listen.public_url)),
         clock: adapters.clock.clone(),
-        metrics,
+        metrics: adapters.metrics.clone(),
+        detached,
     })
 }

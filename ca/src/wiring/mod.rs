@@ -5,6 +5,8 @@ mod api;
 mod issuers;
 mod jobs;
 mod ledger;
+mod machine;
+mod observe;
 mod portal;
 mod validation;
 
@@ -25,9 +27,13 @@ use ledger::Ledger;
 pub(crate) use ledger::migrate;
 
 use crate::{
+    adapters::passwords::Argon2Passwords,
     config::{self, Config},
     http::{
         api::Api,
+        clients::Clients,
+        detached::Detached,
+        machine::MachineApi,
         ops::Ops,
         portal::{Portal, Top},
         validation::Validation,
@@ -35,6 +41,7 @@ use crate::{
     jobs::Jobs,
     material::Material,
     metrics::Metrics,
+    readiness::Readiness,
 };
 
 /// What the operator's command line works with.
@@ -64,12 +71,23 @@ pub(crate) struct Server {
     pub(crate) api: Arc<Api>,
     pub(crate) top: Arc<Top>,
     pub(crate) portal: Arc<Portal>,
+    pub(crate) machines: Arc<MachineApi>,
     pub(crate) validation: Arc<Validation>,
     pub(crate) ops: Arc<Ops>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) detached: Detached,
     pub(crate) jobs: Jobs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) store: Arc<dyn Ledger>,
     pub(crate) rng: Arc<dyn Rng>,
+}
+
+/// Who comes to the client-certificate listener.
+///
+/// # Errors
+/// When a certificate can't be read.
+pub(crate) fn clients(config: &Config, material: &Material) -> anyhow::Result<Clients> {
+    machine::clients(config, material)
 }
 
 /// Builds the server from configuration, files and adapters.
@@ -77,7 +95,9 @@ pub(crate) struct Server {
 /// # Errors
 /// When they don't fit together; the message names the key.
 pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -> anyhow::Result<Server> {
-    let metrics = Arc::new(Metrics::default());
+    let (metrics, detached) = (adapters.metrics.clone(), Detached::default());
+    // Its own: a flood of strangers' passwords there must not keep customers out of the portal.
+    let enrolment_passwords = Arc::new(Argon2Passwords::new(&config.passwords)?);
     let revoked = Arc::new(Notify::new());
     let reconciled = Arc::new(AtomicBool::new(false));
     let certificates = Arc::new(adapters.certificates());
@@ -90,6 +110,7 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
         hold_from: None,
     });
     let issuers = issuers::issuers(&config, material)?;
+    let admit = Arc::new(machine::admit(adapters));
     let validation =
         Arc::new(validation::validation(&config, material, adapters, metrics.clone(), &issuers)?);
     let portal = Arc::new(Portal {
@@ -105,20 +126,19 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
         issuer: config.customer_issuer().id.clone(),
         public_url: config.listen.public_url.clone(),
         revoked: revoked.clone(),
+        machines: admit.clone(),
         metrics: metrics.clone(),
+        detached: detached.clone(),
     });
-    let ops = Arc::new(Ops {
-        metrics: metrics.clone(),
-        clock: adapters.clock.clone(),
-        signer: adapters.signer(),
-        audit: adapters.store.clone(),
-        revocations: adapters.store.clone(),
-        issuers: config.issuers.iter().map(|issuer| issuer.id.clone()).collect(),
-        reconciled: reconciled.clone(),
-        last: tokio::sync::Mutex::new(None),
-    });
+    let readiness = observe::readiness(&config, adapters, reconciled.clone());
+    let pools = [("portal", adapters.passwords.clone()), ("enrolment", enrolment_passwords.clone())];
+    let ops = Arc::new(observe::ops(adapters, readiness.clone(), detached.clone(), pools));
+    let observe = observe::job(&config, adapters, readiness.clone(), validation.clone());
+    let api =
+        Arc::new(api::api(&config, material, adapters, policy, enrolment_passwords, detached.clone())?);
     Ok(Server {
-        api: Arc::new(api::api(&config, material, adapters, policy, metrics.clone())?),
+        machines: Arc::new(machine::api(&config, adapters, admit, &issuers, &api)),
+        api,
         top: Arc::new(Top {
             client_url: config.listen.client_url.clone(),
             public_url: config.listen.public_url.clone(),
@@ -127,7 +147,10 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
         }),
         portal,
         ops,
+        readiness,
+        detached,
         jobs: Jobs {
+            observe,
             publish: jobs::publish_crl(&config, adapters, &issuers)?,
             first_crls: crate::material::first_crls(&config)?,
             reconcile: jobs::reconcile(adapters, &issuers),

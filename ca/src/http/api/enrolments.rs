@@ -9,27 +9,26 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use ca_core::{
-    app::enrol::{certify, confirm, open},
-    domain::{
-        attestation::{
-            Evidence,
-            yubikey::{Firmware, YubiKeyEvidence},
-        },
-        device::{Device, DeviceKind},
-        ids::{EnrolmentId, TokenSerial},
+    app::enrol::{
+        applicant::{Caller, Credentials, PasswordCredentials},
+        certify, confirm, open,
     },
+    domain::ids::EnrolmentId,
 };
 use ca_wire::{
-    Base64Url,
-    enrolment::{Certified, Certify, Confirm, Evidence as WireEvidence, KeyRequirements, Open, Opened},
+    enrolment::{Certified, Certify, Confirm, Open, Opened},
     problem::Code,
 };
-use ca_x509::KeyKind;
-use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use super::{Api, decode};
-use crate::http::{connection::Peer, problem::Refused, support::SupportId};
+use crate::http::{
+    connection::Peer,
+    documented::Refusals,
+    enrolment::{certificate_sha256, device, evidence},
+    problem::Refused,
+    support::SupportId,
+};
 
 /// Step 1 has a password, a code and a few identifiers.
 const OPEN_LIMIT: usize = 8 * 1024;
@@ -38,7 +37,20 @@ const CERTIFY_LIMIT: usize = 64 * 1024;
 /// Step 3 has a hash.
 const CONFIRM_LIMIT: usize = 1024;
 
-/// `POST /api/v1/enrolments`.
+/// Open an enrolment: ID, password and token buy a challenge.
+#[utoipa::path(
+    post,
+    path = "/api/v1/enrolments",
+    tag = "enrolment",
+    operation_id = "openEnrolment",
+    params(("Idempotency-Key" = String, Header, description = "16 to 64 of 0-9 A-Z a-z - _, the same through all three steps")),
+    request_body = Open,
+    responses(
+        (status = 201, description = "The enrolment is open", body = Opened),
+        (status = 200, description = "It was open already", body = Opened),
+        Refusals
+    )
+)]
 pub(super) async fn open(
     State(api): State<Arc<Api>>,
     Extension(support_id): Extension<SupportId>,
@@ -53,7 +65,7 @@ pub(super) async fn open(
     let result = match command {
         Ok(command) => {
             let use_case = api.open.clone();
-            detached(async move { use_case.run(command).await }).await
+            api.detached.run(async move { use_case.run(command).await }).await
         }
         Err(refused) => Err(refused),
     };
@@ -66,40 +78,43 @@ fn open_command(api: &Api, parts: &Parts, peer: &Peer, wire: Open) -> Result<ope
         let detail = format!("Get version {} or newer from {}", api.lowest_agent, api.agent_download);
         return Err(Refused::new(Code::AgentTooOld).because(detail));
     }
-    let malformed = |what: &str| Refused::new(Code::MalformedRequest).because(what);
-    let device = Device {
-        kind: DeviceKind::parse(&wire.device.kind).ok_or_else(|| malformed("device.kind is unknown."))?,
-        serial: TokenSerial::parse(&wire.device.serial)
-            .map_err(|_| malformed("device.serial isn't a serial number."))?,
-    };
-    let firmware = Firmware::parse(&wire.device.firmware)
-        .ok_or_else(|| malformed("device.firmware isn't major.minor.patch."))?;
+    let (device, firmware) = device(&wire.device)?;
     Ok(open::Open {
         user_id: wire.user_id,
-        password: wire.password.into(),
-        acquisition_code: wire.acquisition_code.map(Into::into),
+        credentials: Credentials::Password(PasswordCredentials {
+            password: wire.password.into(),
+            acquisition_code: wire.acquisition_code.map(Into::into),
+            source: decode::source(peer),
+        }),
         device,
         firmware,
         idempotency_key,
-        source: decode::source(peer),
     })
 }
 
 fn opened_response(api: &Api, opened: &open::Opened) -> Response {
-    let certified = opened.certified.as_ref().and_then(|record| record.der()).map(|der| api.certified(der));
-    let body = Opened {
-        enrolment_id: opened.enrolment.id.0,
-        bearer: opened.bearer.expose_secret().to_owned(),
-        challenge: Base64Url(opened.enrolment.challenge.to_vec()),
-        expires_at: opened.enrolment.expires_at,
-        key: api.key_requirements(&opened.keys),
-        certified,
-    };
     let status = if opened.is_new { StatusCode::CREATED } else { StatusCode::OK };
-    (status, Json(body)).into_response()
+    (status, Json(api.forms.opened(opened))).into_response()
 }
 
-/// `POST /api/v1/enrolments/{id}/certificate`.
+/// Certify: evidence and certification request in, certificate out.
+#[utoipa::path(
+    post,
+    path = "/api/v1/enrolments/{id}/certificate",
+    tag = "enrolment",
+    operation_id = "certifyEnrolment",
+    params(
+        ("id" = Uuid, Path, description = "The enrolment"),
+        ("Idempotency-Key" = String, Header, description = "As in the first step"),
+    ),
+    request_body = Certify,
+    responses(
+        (status = 201, description = "The certificate", body = Certified),
+        (status = 200, description = "The certificate, once more", body = Certified),
+        Refusals
+    ),
+    security(("bearer" = []))
+)]
 pub(super) async fn certify(
     State(api): State<Arc<Api>>,
     Extension(support_id): Extension<SupportId>,
@@ -109,6 +124,7 @@ pub(super) async fn certify(
     let (parts, body) = request.into_parts();
     let command = match later_step(&parts, &id) {
         Ok(step) => decode::json::<Certify>(&parts, body, CERTIFY_LIMIT).await.map(|wire| certify::Certify {
+            caller: Caller::Agent,
             enrolment: step.enrolment,
             bearer: step.bearer,
             idempotency_key: step.idempotency_key,
@@ -121,28 +137,31 @@ pub(super) async fn certify(
     let result = match command {
         Ok(command) => {
             let use_case = api.certify.clone();
-            detached(async move { use_case.run(command).await }).await
+            api.detached.run(async move { use_case.run(command).await }).await
         }
         Err(refused) => Err(refused),
     };
     let response = result.map(|certified| {
         let status = if certified.is_new { StatusCode::CREATED } else { StatusCode::OK };
-        (status, Json(api.certified(certified.certificate.der()))).into_response()
+        (status, Json(api.forms.certified(certified.certificate.der()))).into_response()
     });
     api.answer("certify", support_id, response)
 }
 
-fn evidence(wire: WireEvidence) -> Evidence {
-    match wire {
-        WireEvidence::YubikeyPiv { slot, f9, intermediates } => Evidence::YubiKeyPiv(YubiKeyEvidence {
-            slot: slot.0,
-            f9: f9.0,
-            intermediates: intermediates.into_iter().map(|certificate| certificate.0).collect(),
-        }),
-    }
-}
-
-/// `POST /api/v1/enrolments/{id}/confirmation`.
+/// Confirm that the certificate was read back from the token.
+#[utoipa::path(
+    post,
+    path = "/api/v1/enrolments/{id}/confirmation",
+    tag = "enrolment",
+    operation_id = "confirmEnrolment",
+    params(
+        ("id" = Uuid, Path, description = "The enrolment"),
+        ("Idempotency-Key" = String, Header, description = "As in the first step"),
+    ),
+    request_body = Confirm,
+    responses((status = 204, description = "It is confirmed"), Refusals),
+    security(("bearer" = []))
+)]
 pub(super) async fn confirm(
     State(api): State<Arc<Api>>,
     Extension(support_id): Extension<SupportId>,
@@ -152,10 +171,9 @@ pub(super) async fn confirm(
     let (parts, body) = request.into_parts();
     let command = match later_step(&parts, &id) {
         Ok(step) => decode::json::<Confirm>(&parts, body, CONFIRM_LIMIT).await.and_then(|wire| {
-            let certificate_sha256 = wire.certificate_sha256.0.try_into().map_err(|_| {
-                Refused::new(Code::MalformedRequest).because("certificate_sha256 has 32 octets.")
-            })?;
+            let certificate_sha256 = certificate_sha256(wire.certificate_sha256)?;
             Ok(confirm::Confirm {
+                caller: Caller::Agent,
                 enrolment: step.enrolment,
                 bearer: step.bearer,
                 idempotency_key: step.idempotency_key,
@@ -167,7 +185,7 @@ pub(super) async fn confirm(
     let result = match command {
         Ok(command) => {
             let use_case = api.confirm.clone();
-            detached(async move { use_case.run(command).await }).await
+            api.detached.run(async move { use_case.run(command).await }).await
         }
         Err(refused) => Err(refused),
     };
@@ -191,23 +209,6 @@ fn later_step(parts: &Parts, id: &str) -> Result<LaterStep, Refused> {
     })
 }
 
-/// Runs a use case to its end, whether or not the client still waits for it.
-async fn detached<T, E>(use_case: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, Refused>
-where
-    T: Send + 'static,
-    E: Into<Refused> + Send + 'static,
-{
-    let span = tracing::Span::current();
-    let task = tokio::spawn(tracing::Instrument::instrument(use_case, span));
-    match task.await {
-        Ok(result) => result.map_err(Into::into),
-        Err(error) => {
-            tracing::error!(%error, "a use case broke off");
-            Err(Refused::new(Code::Internal).because("Tell the help desk the support ID."))
-        }
-    }
-}
-
 impl Api {
     fn answer(
         &self,
@@ -225,28 +226,5 @@ impl Api {
                 refused.respond(support_id, self.clock.now())
             }
         }
-    }
-
-    fn certified(&self, der: &[u8]) -> Certified {
-        let chain = self.chain.iter().map(|certificate| Base64Url(certificate.clone())).collect();
-        Certified { certificate: Base64Url(der.to_vec()), chain }
-    }
-
-    fn key_requirements(&self, keys: &[KeyKind]) -> KeyRequirements {
-        let devices = &self.policy.devices;
-        KeyRequirements {
-            slots: devices.slots.iter().map(ToString::to_string).collect(),
-            algorithms: keys.iter().map(|kind| algorithm(*kind)).collect(),
-            pin_policy: "once".to_owned(),
-            touch_policy: devices.touch_policies.first().map_or("never", |touch| touch.as_str()).to_owned(),
-        }
-    }
-}
-
-fn algorithm(kind: KeyKind) -> String {
-    match kind {
-        KeyKind::P256 => "p256".to_owned(),
-        KeyKind::P384 => "p384".to_owned(),
-        KeyKind::Rsa { bits } => format!("rsa{bits}"),
     }
 }

@@ -12,16 +12,15 @@ use axum::{
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use ca_core::{
     app::enrol::{certify::CertifyEnrolment, confirm::ConfirmEnrolment, open::OpenEnrolment},
-    domain::policy::IssuancePolicy,
     ports::clock::Clock,
 };
 use ca_wire::{problem::Code, version::AgentVersions};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{problem::Refused, support::SupportId};
+use super::{detached::Detached, enrolment::Forms, problem::Refused, support::SupportId};
 use crate::metrics::Metrics;
 
 /// What the API needs.
@@ -29,28 +28,38 @@ pub(crate) struct Api {
     pub(crate) open: Arc<OpenEnrolment>,
     pub(crate) certify: Arc<CertifyEnrolment>,
     pub(crate) confirm: Arc<ConfirmEnrolment>,
-    pub(crate) policy: Arc<IssuancePolicy>,
-    /// The issuing CA's certificate and those above it, DER.
-    pub(crate) chain: Vec<Vec<u8>>,
+    pub(crate) forms: Arc<Forms>,
     pub(crate) lowest_agent: String,
     pub(crate) newest_agent: String,
     pub(crate) agent_download: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) detached: Detached,
 }
 
-/// The routes.
+/// The routes, and what the document says of them.
+pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(agent))
+        .routes(routes!(enrolments::open))
+        .routes(routes!(enrolments::certify))
+        .routes(routes!(enrolments::confirm))
+}
+
+/// The routes with everything else refused.
 pub(crate) fn router(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/api/v1/agent", get(agent))
-        .route("/api/v1/enrolments", post(enrolments::open))
-        .route("/api/v1/enrolments/{id}/certificate", post(enrolments::certify))
-        .route("/api/v1/enrolments/{id}/confirmation", post(enrolments::confirm))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(nothing_here)
-        .with_state(api)
+    let (routes, _) = routes().split_for_parts();
+    routes.method_not_allowed_fallback(wrong_method).fallback(nothing_here).with_state(api)
 }
 
+/// Which agents the server works with.
+#[utoipa::path(
+    get,
+    path = "/api/v1/agent",
+    tag = "enrolment",
+    operation_id = "agentVersions",
+    responses((status = 200, description = "Versions", body = AgentVersions))
+)]
 async fn agent(State(api): State<Arc<Api>>) -> Response {
     Json(AgentVersions {
         lowest: api.lowest_agent.clone(),

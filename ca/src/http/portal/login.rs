@@ -108,7 +108,7 @@ async fn finish(
     let login = Login { certificate: visitor.certificate.clone(), login_id: None, password };
     // On its own task: a connection that breaks off doesn't leave a counted attempt half done.
     let use_case = portal.login.clone();
-    let result = tokio::spawn(async move { use_case.run(login).await }).await;
+    let result = portal.detached.spawn(async move { use_case.run(login).await }).await;
     let t = visitor.language.catalogue();
     match (result, user) {
         (Ok(Ok(opened)), _) => admitted(portal, &opened),

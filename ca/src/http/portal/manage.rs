@@ -92,7 +92,7 @@ pub(super) async fn execute(
     };
     // On its own task: a connection that breaks off doesn't stop half-way through the list.
     let (revoke, master) = (portal.revoke.clone(), logged_in.active.user.id.clone());
-    let result = tokio::spawn(async move { revoke.by_master(&master, request).await }).await;
+    let result = portal.detached.spawn(async move { revoke.by_master(&master, request).await }).await;
     match result {
         Ok(Ok(results)) => done(&portal, &logged_in, results),
         Ok(Err(error)) => failed(&portal, &logged_in, &fields, error).await,
