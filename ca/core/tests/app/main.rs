@@ -5,6 +5,7 @@ mod customers;
 mod device;
 mod faults;
 mod login;
+mod machines;
 mod open;
 mod pki;
 mod publish;
