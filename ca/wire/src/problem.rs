@@ -16,6 +16,9 @@ pub struct Problem {
     /// What is particular to this refusal and what to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// This refusal and no other (RFC 9457, 3.1.5): `urn:inro:request:` and the support ID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// The stable code.
     pub code: Code,
     /// When it may succeed: an RFC 3339 time.
@@ -79,6 +82,8 @@ pub enum Code {
     UserUnknown,
     /// No such certificate was issued here.
     CertificateUnknown,
+    /// Nothing is issued until the bank has checked its records, which may take hours; what was issued stays as it is.
+    IssuingHalted,
     /// Try again later: signer or database.
     Unavailable,
     /// A defect; nothing was issued.
@@ -113,6 +118,7 @@ impl Code {
             Self::RateLimited => "rate-limited",
             Self::UserUnknown => "user-unknown",
             Self::CertificateUnknown => "certificate-unknown",
+            Self::IssuingHalted => "issuing-halted",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
         }
@@ -130,6 +136,7 @@ mod tests {
             Code::AlreadyCertified,
             Code::CsrRefused,
             Code::IssuerExpires,
+            Code::IssuingHalted,
             Code::MachineNotValid,
             Code::CertificateUnknown,
         ] {
