@@ -14,6 +14,7 @@ use std::{
 };
 
 use ca_core::{
+    app::accord::Accords,
     domain::ids::IssuerId,
     ports::{census::LedgerCensus, clock::Clock, signer::Signer, store::StoreError},
 };
@@ -37,9 +38,8 @@ pub(crate) struct Readiness {
     clock: Arc<dyn Clock>,
     signer: Arc<dyn Signer>,
     census: Arc<dyn LedgerCensus>,
-    issuers: Vec<IssuerId>,
     metrics: Arc<Metrics>,
-    reconciled: Arc<AtomicBool>,
+    accords: Accords,
     draining: AtomicBool,
     memory: Mutex<Memory>,
 }
@@ -90,12 +90,11 @@ impl Readiness {
     /// Nothing has been looked at yet.
     pub(crate) fn new(
         (clock, signer, census): (Arc<dyn Clock>, Arc<dyn Signer>, Arc<dyn LedgerCensus>),
-        issuers: Vec<IssuerId>,
-        reconciled: Arc<AtomicBool>,
+        accords: Accords,
         metrics: Arc<Metrics>,
     ) -> Self {
         let (draining, memory) = (AtomicBool::new(false), Mutex::default());
-        Self { clock, signer, census, issuers, metrics, reconciled, draining, memory }
+        Self { clock, signer, census, metrics, accords, draining, memory }
     }
 
     /// Not ready from now on, whatever else is well.
@@ -141,15 +140,13 @@ impl Readiness {
     }
 
     async fn components(&self) -> Vec<Component> {
-        let reconciled = self.reconciled.load(Ordering::Acquire);
-        let behind = "the ledger isn't reconciled with the signer's journal yet";
         let (ledger, schema) = tokio::join!(self.ledger(), self.schema());
-        let mut components = vec![
-            Component::of("reconciled", None, (!reconciled).then(|| behind.to_owned())),
-            Component::of("ledger", None, ledger),
-            Component::of("schema", None, schema),
-        ];
-        for issuer in &self.issuers {
+        let mut components =
+            vec![Component::of("ledger", None, ledger), Component::of("schema", None, schema)];
+        for accord in self.accords.iter() {
+            let issuer = accord.issuer();
+            let halt = accord.halt().map(|halt| halt.to_string());
+            components.push(Component::of("reconciled", Some(issuer), halt));
             let (signer, crl) = tokio::join!(self.signer(issuer), self.crl(issuer));
             components.push(Component::of("signer", Some(issuer), signer));
             components.push(Component::of("crl", Some(issuer), crl));

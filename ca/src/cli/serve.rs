@@ -23,7 +23,7 @@ use crate::{
         clients::Clients,
         connection::{Listener, Service},
         ending::Ending,
-        layers, machine, ops, portal, tls, validation,
+        gate, layers, machine, ops, portal, tls, validation,
     },
     material::{self, Material},
     wiring::{self, Adapters, Server},
@@ -130,16 +130,21 @@ fn end_on_signal(ending: &Ending, server: &Server) -> Result<(), CliError> {
 
 async fn serve(server: Server, listeners: Listeners, max_connections: usize, ending: Ending) {
     let (metrics, store, rng) = (server.metrics.clone(), server.store.clone(), server.rng.clone());
-    let public = layers::private(portal::public_router(server.top).merge(api::router(server.api)));
-    let client = layers::private(portal::router(server.portal).merge(machine::router(server.machines)));
+    let held = |router| gate::until_caught_up(router, server.accords.clone());
+    let public = held(layers::private(portal::public_router(server.top).merge(api::router(server.api))));
+    let client = held(layers::private(portal::router(server.portal).merge(machine::router(server.machines))));
     let clients = listeners.clients;
-    let listener =
-        |name, (socket, _): (TcpListener, SocketAddr), tls, router, body_limit, ending: &Ending| {
-            let router = layers::common(router, name, metrics.clone(), rng.clone(), body_limit);
-            let (metrics, ending) = (metrics.clone(), ending.clone());
-            let clients = Some(clients.clone());
+    let listener = |name,
+                    (socket, _): (TcpListener, SocketAddr),
+                    tls,
+                    router,
+                    body_limit,
+                    ending: &Ending| {
+        let router = layers::common(router, name, metrics.clone(), rng.clone(), body_limit);
+        let (metrics, ending) = (metrics.clone(), ending.clone());
+        let clients = Some(clients.clone());
         Listener { socket, max_connections, service: Service { name, tls, clients, router, metrics, ending } }
-        };
+    };
     let all = [
         listener("public", listeners.public, Some(listeners.public_tls), public, BODY_LIMIT, &ending),
         listener("client", listeners.client, Some(listeners.client_tls), client, FORM_LIMIT, &ending),
@@ -147,7 +152,7 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
             "validation",
             listeners.validation,
             None,
-            validation::router(server.validation),
+            held(validation::router(server.validation)),
             BODY_LIMIT,
             &ending,
         ),

@@ -7,6 +7,8 @@ use axum::{
 };
 use ca_core::{
     app::{
+        accord::Halt,
+        certificate_status::StatusError,
         enrol::{
             certify::CertifyError,
             confirm::ConfirmError,
@@ -14,8 +16,9 @@ use ca_core::{
             refusal::{Refusal, RefusalKind},
         },
         failure::Failure,
+        machines::AdmitError,
     },
-    domain::policy::Reason,
+    domain::{machine::MachineRefusal, policy::Reason},
 };
 use ca_wire::problem::{Code, Problem};
 use jiff::Timestamp;
@@ -50,33 +53,40 @@ impl Refused {
         self
     }
 
-    fn not_before(mut self, retry_at: Option<Timestamp>) -> Self {
+    /// Refused only until then.
+    pub(crate) fn not_before(mut self, retry_at: Option<Timestamp>) -> Self {
         self.retry_at = retry_at;
         self
     }
 
-    /// The response; `now` turns `retry_at` into seconds.
-    pub(crate) fn respond(self, support_id: SupportId, now: Timestamp) -> Response {
+    /// The refusal as it is written.
+    pub(crate) fn problem(self, support_id: SupportId) -> Problem {
         tracing::info!(code = self.code.as_str(), status = self.status.as_u16(), "refused");
-        let problem = Problem {
+        Problem {
             kind: format!("urn:inro:problem:{}", self.code.as_str()),
             title: title(self.code).to_owned(),
             status: self.status.as_u16(),
             detail: self.detail,
+            instance: Some(format!("urn:inro:request:{support_id}")),
             code: self.code,
             retry_at: self.retry_at,
             support_id: Some(support_id.to_string()),
-        };
-        let mut response = (self.status, axum::Json(problem)).into_response();
+        }
+    }
+
+    /// The response; `now` turns `retry_at` into seconds.
+    pub(crate) fn respond(self, support_id: SupportId, now: Timestamp) -> Response {
+        let (code, status, retry_at) = (self.code, self.status, self.retry_at);
+        let mut response = (status, axum::Json(self.problem(support_id))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == StatusCode::UNAUTHORIZED {
-            let scheme = if self.code == Code::BearerInvalid { "Bearer" } else { "InroPassword" };
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = if code == Code::BearerInvalid { "Bearer" } else { "InroPassword" };
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
-        let seconds = match self.retry_at {
+        let seconds = match retry_at {
             Some(at) => Some(at.as_second().saturating_sub(now.as_second()).max(1)),
-            None if self.status == StatusCode::SERVICE_UNAVAILABLE => Some(5),
+            None if status == StatusCode::SERVICE_UNAVAILABLE => Some(5),
             None => None,
         };
         if let Some(seconds) = seconds {
@@ -90,15 +100,20 @@ fn status(code: Code) -> StatusCode {
     match code {
         Code::MalformedRequest | Code::IdempotencyKey => StatusCode::BAD_REQUEST,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::NotFound | Code::UserUnknown | Code::CertificateUnknown => StatusCode::NOT_FOUND,
         Code::AuthenticationFailed | Code::BearerInvalid => StatusCode::UNAUTHORIZED,
-        Code::Throttled => StatusCode::TOO_MANY_REQUESTS,
-        Code::OutsideHours | Code::NotPermitted | Code::AgentTooOld => StatusCode::FORBIDDEN,
+        Code::Throttled | Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Code::OutsideHours
+        | Code::NotPermitted
+        | Code::AgentTooOld
+        | Code::MachineUnknown
+        | Code::MachineNotValid
+        | Code::MachineRole => StatusCode::FORBIDDEN,
         Code::AlreadyCertified | Code::ChallengeExpired | Code::DeviceInUse | Code::ConfirmationMismatch => {
             StatusCode::CONFLICT
         }
         Code::CsrRefused | Code::EvidenceRefused | Code::WrongDevice => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::IssuerExpires | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::IssuerExpires | Code::IssuingHalted | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -123,15 +138,28 @@ fn title(code: Code) -> &'static str {
         Code::DeviceInUse => "The key or token is in use already",
         Code::IssuerExpires => "The issuer can't issue for this long any more",
         Code::ConfirmationMismatch => "The confirmation doesn't match",
+        Code::MachineUnknown => "This isn't a registered machine's certificate",
+        Code::MachineNotValid => "The machine's certificate isn't valid at this time",
+        Code::MachineRole => "The machine isn't registered for this",
+        Code::RateLimited => "Too many entries",
+        Code::UserUnknown => "There is no such user",
+        Code::CertificateUnknown => "No such certificate was issued here",
+        Code::IssuingHalted => "No certificates are issued at the moment",
         Code::Unavailable => "Not possible at the moment",
         Code::Internal => "A defect; nothing was issued",
     }
 }
 
+const HALTED: &str = "The bank is checking its records. Certificates stay valid; try again later.";
+
 /// What went wrong below is for the log alone.
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         let error = logging::chain(&failure);
+        if matches!(failure, Failure::Halted(Halt::Diverged(_))) {
+            tracing::warn!(%error, "nothing is issued");
+            return Self::new(Code::IssuingHalted).because(HALTED);
+        }
         if failure.is_transient() {
             tracing::warn!(%error, "not possible at the moment");
             return Self::new(Code::Unavailable).because("Try again in a little while.");
@@ -189,6 +217,8 @@ impl From<OpenError> for Refused {
                 Self::new(Code::Throttled).because(detail).not_before(Some(retry_at))
             }
             OpenError::Authentication => Self::new(Code::AuthenticationFailed),
+            OpenError::NoSuchUser => Self::new(Code::UserUnknown).because(detail),
+            OpenError::NotAssigned => Self::new(Code::WrongDevice).because(detail),
             OpenError::IdempotencyKey | OpenError::Ended => reused(&detail),
             OpenError::Refused(refusal) => refusal.into(),
             OpenError::Policy(reason) => reason.into(),
@@ -203,6 +233,7 @@ impl From<CertifyError> for Refused {
         let detail = error.to_string();
         match error {
             CertifyError::Bearer => Self::new(Code::BearerInvalid).because(detail),
+            CertifyError::OutOfReach => Self::new(Code::UserUnknown).because(detail),
             CertifyError::ChallengeExpired => Self::new(Code::ChallengeExpired).because(detail),
             CertifyError::IdempotencyKey | CertifyError::Ended => reused(&detail),
             CertifyError::Refused(refusal) => refusal.into(),
@@ -224,6 +255,35 @@ impl From<ConfirmError> for Refused {
                 Self::new(Code::ConfirmationMismatch).because(detail)
             }
             ConfirmError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<AdmitError> for Refused {
+    fn from(error: AdmitError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AdmitError::Refused(MachineRefusal::NoMachine | MachineRefusal::Unknown) => {
+                Self::new(Code::MachineUnknown).because(detail)
+            }
+            AdmitError::Refused(MachineRefusal::NotValidNow) => {
+                Self::new(Code::MachineNotValid).because(detail)
+            }
+            AdmitError::Refused(MachineRefusal::Role(_)) => Self::new(Code::MachineRole).because(detail),
+            AdmitError::Throttled => Self::new(Code::RateLimited).because(detail),
+            AdmitError::NotForMachines => Self::new(Code::NotPermitted).because(detail),
+            AdmitError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<StatusError> for Refused {
+    fn from(error: StatusError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StatusError::NotACertificate => Self::new(Code::MalformedRequest).because(detail),
+            StatusError::Unknown => Self::new(Code::CertificateUnknown).because(detail),
+            StatusError::Failure(failure) => failure.into(),
         }
     }
 }

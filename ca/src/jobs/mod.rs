@@ -7,16 +7,17 @@ mod reconcile;
 mod sweep_sessions;
 mod watch_files;
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use ca_core::{
-    app::{publish_crl::PublishCrl, reconcile::Reconcile, session::CheckSession},
+    app::{accord::Accords, publish_crl::PublishCrl, reconcile::Reconcile, session::CheckSession},
     ports::{clock::Clock, store::RevocationStore},
 };
-use tokio::{sync::Notify, task::JoinSet, time::sleep};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{http::validation::Validation, metrics::Metrics};
@@ -39,8 +40,7 @@ pub(crate) struct Jobs {
     pub(crate) metrics: Arc<Metrics>,
     /// Woken by every revocation of this process.
     pub(crate) revoked: Arc<Notify>,
-    /// Set when the first reconciliation is through.
-    pub(crate) reconciled: Arc<AtomicBool>,
+    pub(crate) accords: Accords,
     pub(crate) files: Files,
     pub(crate) observe: Arc<Observe>,
 }
@@ -49,8 +49,10 @@ impl Jobs {
     /// Starts them all; they end soon after `stop`.
     pub(crate) fn start(self, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        let (reconcile, metrics) = (self.reconcile, self.metrics.clone());
-        tasks.spawn(until(stop.clone(), reconcile::run(reconcile, self.reconciled, metrics)));
+        let (caught_up, is_caught_up) = watch::channel(false);
+        let (reconcile, accords, metrics) = (self.reconcile, self.accords, self.metrics.clone());
+        let reconcile = reconcile::Job { reconcile, accords, metrics, caught_up };
+        tasks.spawn(until(stop.clone(), reconcile.run()));
         for (publish, first) in self.publish.into_iter().zip(self.first_crls) {
             let job = publish_crl::Job {
                 publish,
@@ -60,7 +62,7 @@ impl Jobs {
                 metrics: self.metrics.clone(),
                 revoked: self.revoked.clone(),
             };
-            tasks.spawn(until(stop.clone(), job.run()));
+            tasks.spawn(until(stop.clone(), after(is_caught_up.clone(), job.run())));
         }
         tasks.spawn(until(stop.clone(), sweep_sessions::run(self.sessions, self.metrics.clone())));
         let watch = watch_files::run(self.files, self.validation, self.clock, self.metrics);
@@ -74,6 +76,14 @@ impl Jobs {
 /// A job until `stop`. It may be dropped at any await: each of its steps is durable or nothing.
 async fn until(stop: CancellationToken, job: impl Future<Output = ()> + Send + 'static) {
     stop.run_until_cancelled_owned(job).await;
+}
+
+/// A job that needs a ledger which knows what the journals know.
+async fn after(mut is_caught_up: watch::Receiver<bool>, job: impl Future<Output = ()>) {
+    // The sender ends with all the jobs.
+    if is_caught_up.wait_for(|is_caught_up| *is_caught_up).await.is_ok() {
+        job.await;
+    }
 }
 
 /// Waits for `period`, or for a nudge.

@@ -1,55 +1,67 @@
-//! Brings the ledger and the signers' journals together: at the start, before the node is ready, and then every minute.
+//! Brings the ledger and the signers' journals together: at the start, before anybody is answered, and then every minute.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::time::Duration;
+
+use ca_core::app::{
+    accord::{Accords, Verdict},
+    reconcile::{Reconcile, Reconciled},
 };
-
-use ca_core::app::reconcile::{Reconcile, Reconciled};
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 
 use crate::metrics::Metrics;
 
 const PERIOD: Duration = Duration::from_mins(1);
-/// While the node isn't ready, it tries more often.
+/// While they don't agree, it looks more often: somebody may be putting it right.
 const IMPATIENT: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(reconcile: Vec<Reconcile>, reconciled: Arc<AtomicBool>, metrics: Arc<Metrics>) {
-    loop {
-        let mut all = true;
-        for one in &reconcile {
-            all &= run_one(one, &metrics).await;
+/// The job.
+pub(super) struct Job {
+    /// One for each issuer.
+    pub(super) reconcile: Vec<Reconcile>,
+    pub(super) accords: Accords,
+    pub(super) metrics: std::sync::Arc<Metrics>,
+    /// Told when all journals have been read for the first time.
+    pub(super) caught_up: watch::Sender<bool>,
+}
+
+impl Job {
+    pub(super) async fn run(self) {
+        loop {
+            for one in &self.reconcile {
+                run_one(one, &self.metrics).await;
+            }
+            if self.accords.are_caught_up() && !self.caught_up.send_replace(true) {
+                tracing::info!("ledger and journals have caught up with each other");
+            }
+            sleep(if self.accords.agree() { PERIOD } else { IMPATIENT }).await;
         }
-        if all && !reconciled.swap(true, Ordering::AcqRel) {
-            tracing::info!("ledger and journals are reconciled");
-        }
-        sleep(if reconciled.load(Ordering::Acquire) { PERIOD } else { IMPATIENT }).await;
     }
 }
 
-async fn run_one(reconcile: &Reconcile, metrics: &Metrics) -> bool {
+async fn run_one(reconcile: &Reconcile, metrics: &Metrics) {
     let issuer = reconcile.issuer.id();
-    match reconcile.run().await {
+    let outcome = match reconcile.run().await {
         Ok(report) => {
-            metrics.outcome("reconcile", "done");
             tell(issuer.as_str(), &report);
-            true
+            if report.divergence.is_some() { "diverged" } else { "done" }
         }
         Err(error) => {
             let error = crate::logging::chain(&error);
             tracing::warn!(%issuer, %error, "reconciliation failed; trying again");
-            metrics.outcome("reconcile", "failed");
-            false
+            "failed"
         }
-    }
+    };
+    metrics.outcome("reconcile", outcome);
+    let diverged = matches!(reconcile.accord.verdict(), Verdict::Diverged(_));
+    metrics.node.diverged(issuer.as_str(), diverged);
 }
 
 fn tell(issuer: &str, report: &Reconciled) {
     for serial in &report.adopted {
         tracing::warn!(issuer, %serial, "a certificate of the journal was taken into the ledger");
+    }
+    for serial in &report.restored {
+        tracing::warn!(issuer, %serial, "a revocation of the journal was entered into the ledger again");
     }
     for serial in &report.abandoned {
         tracing::info!(issuer, %serial, "an intent that was never signed was given up");

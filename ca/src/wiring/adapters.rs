@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ca_core::{
-    app::{certificates::Certificates, customers::Customers, revoke::Revoke},
+    app::{accord::Accords, certificates::Certificates, customers::Customers, revoke::Revoke},
     ports::{census::LedgerCensus, clock::Clock, rng::Rng, signer::Signer},
 };
 
@@ -22,6 +22,8 @@ pub(crate) struct Adapters {
     pub(crate) rng: Arc<dyn Rng>,
     pub(super) passwords: Arc<Argon2Passwords>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Whether ledger and journals agree, for all that work with them.
+    pub(crate) accords: Accords,
 }
 
 impl Adapters {
@@ -37,6 +39,7 @@ impl Adapters {
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
             passwords: Arc::new(Argon2Passwords::new(&config.passwords)?),
+            accords: Accords::new(config.issuers.iter().map(|issuer| issuer.id.clone())),
             metrics,
         })
     }
@@ -72,6 +75,7 @@ impl Adapters {
             revocations: self.store.clone(),
             audit: self.store.clone(),
             signer: self.signer(),
+            signers: self.store.clone(),
             passwords: self.passwords.clone(),
             clock: self.clock.clone(),
             issuer: config.customer_issuer().id.clone(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use ca_core::{
     app::{
         audit_budget::AuditBudget,
@@ -37,6 +38,7 @@ pub(super) fn api(
 ) -> anyhow::Result<Api> {
     let files = customer_material(config, material)?;
     let enrolment = &config.enrolment;
+    let accord = adapters.accords.of(&config.customer_issuer().id).context("there is no customer issuer")?;
     let users = ThrottlePolicy {
         free_failures: enrolment.throttle_free_failures,
         first_wait: SignedDuration::try_from(enrolment.throttle_first_wait)?,
@@ -58,6 +60,7 @@ pub(super) fn api(
         policy: policy.clone(),
         bearer_key: BearerKey::generate(&*adapters.rng),
         challenge_lifetime: SignedDuration::try_from(enrolment.challenge_lifetime)?,
+        accord: accord.clone(),
     };
     let issue = Issue {
         certificates: adapters.store.clone(),
@@ -66,6 +69,7 @@ pub(super) fn api(
         clock: adapters.clock.clone(),
         rng: adapters.rng.clone(),
         profile: Arc::new(profile(config, material)?),
+        accord,
     };
     let certify = CertifyEnrolment {
         customers: adapters.store.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use ca_core::{
     app::{
+        accord::Accord,
         publish_crl::PublishCrl,
         reconcile::{Reconcile, ReconcileTerms},
     },
@@ -33,6 +34,7 @@ pub(super) fn publish_crl(
             revocations: adapters.store.clone(),
             audit: adapters.store.clone(),
             signer: adapters.signer(),
+            signers: adapters.store.clone(),
             clock: adapters.clock.clone(),
             issuer: issuer.clone(),
             policy,
@@ -42,8 +44,11 @@ pub(super) fn publish_crl(
 }
 
 pub(super) fn reconcile(adapters: &Adapters, issuers: &[Arc<Issuer>]) -> Vec<Reconcile> {
+    let accord = |issuer: &Issuer| adapters.accords.of(issuer.id());
     let reconcile = |issuer: &Arc<Issuer>| Reconcile {
+        accord: accord(issuer).unwrap_or_else(|| Arc::new(Accord::new(issuer.id().clone()))),
         certificates: adapters.store.clone(),
+        revocations: adapters.store.clone(),
         signers: adapters.store.clone(),
         audit: adapters.store.clone(),
         signer: adapters.signer(),

@@ -10,12 +10,12 @@ mod observe;
 mod portal;
 mod validation;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 
 use ca_core::{
     app::{
-        audit_verify::VerifyAudit, certificates::Certificates, customers::Customers, logout::LogOut,
-        revoke::Revoke,
+        accord::Accords, audit_verify::VerifyAudit, certificates::Certificates, customers::Customers,
+        logout::LogOut, revoke::Revoke,
     },
     domain::policy::IssuancePolicy,
     ports::rng::Rng,
@@ -77,6 +77,7 @@ pub(crate) struct Server {
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) detached: Detached,
     pub(crate) jobs: Jobs,
+    pub(crate) accords: Accords,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) store: Arc<dyn Ledger>,
     pub(crate) rng: Arc<dyn Rng>,
@@ -99,7 +100,6 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
     // Its own: a flood of strangers' passwords there must not keep customers out of the portal.
     let enrolment_passwords = Arc::new(Argon2Passwords::new(&config.passwords)?);
     let revoked = Arc::new(Notify::new());
-    let reconciled = Arc::new(AtomicBool::new(false));
     let certificates = Arc::new(adapters.certificates());
     let sessions = Arc::new(portal::check_session(&config, adapters)?);
     let policy = Arc::new(IssuancePolicy {
@@ -130,12 +130,11 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
         metrics: metrics.clone(),
         detached: detached.clone(),
     });
-    let readiness = observe::readiness(&config, adapters, reconciled.clone());
+    let readiness = observe::readiness(adapters);
     let pools = [("portal", adapters.passwords.clone()), ("enrolment", enrolment_passwords.clone())];
     let ops = Arc::new(observe::ops(adapters, readiness.clone(), detached.clone(), pools));
     let observe = observe::job(&config, adapters, readiness.clone(), validation.clone());
-    let api =
-        Arc::new(api::api(&config, material, adapters, policy, enrolment_passwords, detached.clone())?);
+    let api = Arc::new(api::api(&config, material, adapters, policy, enrolment_passwords, detached.clone())?);
     Ok(Server {
         machines: Arc::new(machine::api(&config, adapters, admit, &issuers, &api)),
         api,
@@ -160,10 +159,11 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
             clock: adapters.clock.clone(),
             metrics: metrics.clone(),
             revoked,
-            reconciled,
+            accords: adapters.accords.clone(),
             files: jobs::files(config, material, adapters, issuers),
         },
         validation,
+        accords: adapters.accords.clone(),
         metrics,
         store: adapters.store.clone(),
         rng: adapters.rng.clone(),

@@ -1,6 +1,6 @@
 //! What operations see: readiness, metrics, and the job that refreshes them.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 
 use ca_core::{app::audit_verify::VerifyAudit, domain::ids::IssuerId};
 
@@ -17,9 +17,9 @@ use crate::{
     readiness::Readiness,
 };
 
-pub(super) fn readiness(config: &Config, adapters: &Adapters, reconciled: Arc<AtomicBool>) -> Arc<Readiness> {
+pub(super) fn readiness(adapters: &Adapters) -> Arc<Readiness> {
     let ports = (adapters.clock.clone(), adapters.signer(), adapters.census());
-    Arc::new(Readiness::new(ports, issuers(config), reconciled, adapters.metrics.clone()))
+    Arc::new(Readiness::new(ports, adapters.accords.clone(), adapters.metrics.clone()))
 }
 
 pub(super) fn ops<const N: usize>(

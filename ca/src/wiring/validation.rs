@@ -33,11 +33,15 @@ pub(super) fn validation(
     if let Some(root) = material.issuers.first().and_then(|issuer| issuer.chain.last()) {
         certificates.insert("root".to_owned(), root.clone().into());
     }
-    let ids = config.issuers.iter().map(|issuer| issuer.id.clone());
     let answer = OcspFactory::new(adapters, issuers).build(&ocsp_certificates(material))?;
     Ok(Validation {
         ocsp: ocsp::Responder::new(answer, adapters.clock.clone()),
-        crls: Crls::new(adapters.store.clone(), adapters.clock.clone(), ids, material.root_crl.clone())?,
+        crls: Crls::new(
+            adapters.store.clone(),
+            adapters.clock.clone(),
+            &adapters.accords,
+            material.root_crl.clone(),
+        )?,
         certificates: CaCertificates(certificates),
         metrics,
     })

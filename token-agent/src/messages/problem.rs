@@ -64,6 +64,20 @@ fn words(refusal: &Refusal, lang: Lang) -> Explanation {
                 "取得できる時間帯に、同じコマンドを実行してください。"
             ),
         ),
+        Some(Code::IssuingHalted) => retry(
+            lang,
+            when,
+            say!(
+                lang,
+                "The bank is checking its records and issues no certificates at the moment.",
+                "銀行で記録を確認しているため、現在、証明書を発行していません。"
+            ),
+            say!(
+                lang,
+                "Your present certificate stays valid. Run the same command again in some hours; if it lasts, ask the bank.",
+                "お持ちの証明書は引き続き有効です。数時間後に同じコマンドを実行してください。続く場合は銀行へお問い合わせください。"
+            ),
+        ),
         Some(Code::Unavailable) => retry(
             lang,
             when,

@@ -1,5 +1,6 @@
 //! What went wrong outside a use case's own rules: every use case's error carries it as its last variant.
 
+use super::accord::Halt;
 use crate::ports::{password::PasswordsBusy, signer::SignerError, store::StoreError};
 
 /// Something below failed; nobody was refused anything.
@@ -14,6 +15,9 @@ pub enum Failure {
     /// Password verification.
     #[error("password verification failed")]
     Passwords(#[source] PasswordsBusy),
+    /// Ledger and journal don't agree, or nobody has looked yet (R18).
+    #[error("nothing is issued now: {0}")]
+    Halted(Halt),
     /// Inro itself: a structure that can't be built, a row that contradicts another.
     #[error("defect: {0}")]
     Defect(String),
@@ -28,7 +32,9 @@ impl Failure {
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Store(StoreError::Unavailable(_)) | Self::Passwords(PasswordsBusy) => true,
+            Self::Store(StoreError::Unavailable(_)) | Self::Passwords(PasswordsBusy) | Self::Halted(_) => {
+                true
+            }
             Self::Signer(error) => {
                 matches!(error, SignerError::Unavailable(_) | SignerError::LockedOut(_))
             }

@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, debug_span, field::Empty};
 
 use super::{
+    accord::Accord,
     failure::{Failure, carries_failure},
     trail::{Details, event},
 };
 use crate::{
     domain::{
+        anchor::MayIssue,
         attestation::Attested,
         audit::{Actor, AuditEvent},
         certificate::{CertificateRecord, CertificateState},
@@ -46,6 +48,8 @@ pub struct Issue {
     pub rng: Arc<dyn Rng>,
     /// What is issued.
     pub profile: Arc<Profile>,
+    /// Whether anything may be.
+    pub accord: Arc<Accord>,
 }
 
 /// An enrolment that was approved.
@@ -103,6 +107,7 @@ impl Issue {
     /// # Errors
     /// [`IssueError`].
     pub async fn run(&self, approved: Approved<'_>) -> Result<Delivered, IssueError> {
+        let may_issue = self.accord.may_issue()?;
         let serial = serial::from_random(self.rng.bytes());
         let signer = self.signer.name(self.profile.issuer().id())?;
         let order = Order {
@@ -117,9 +122,10 @@ impl Issue {
             now: self.clock.now(),
         };
         let linted = debug_span!("draft").in_scope(|| Ok::<_, IssueError>(draft(&order)?.lint()?))?;
-        let row = self.row(approved.actor, "certificate.intended", linted.record());
-        let recording = self.certificates.record_intent(linted.record(), approved.evidence, row);
-        let receipt = match recording.instrument(debug_span!("ledger.intent")).await {
+        let record = linted.record(may_issue);
+        let row = self.row(approved.actor, "certificate.intended", record);
+        let recording = self.certificates.record_intent(record, approved.evidence, row);
+        let receipt = match recording.instrument(debug_span!("ledger.intent", queued_us = Empty, commit_us = Empty)).await {
             Ok(receipt) => receipt,
             Err(StoreError::Conflict(Conflict::Taken)) => {
                 return self.resume(approved.enrolment, approved.actor).await;
@@ -129,7 +135,7 @@ impl Issue {
             Err(StoreError::Conflict(Conflict::Missing)) => return Err(IssueError::Closed),
             Err(error) => return Err(error.into()),
         };
-        self.finish(linted.recorded(receipt), approved.actor).await
+        self.finish(linted.recorded(receipt), Some(may_issue), approved.actor).await
     }
 
     /// Carries an enrolment on, for `actor`, whose intent is in the ledger already, or returns its certificate.
@@ -145,11 +151,12 @@ impl Issue {
         if record.state != CertificateState::Intended {
             return Err(IssueError::Ended);
         }
-        let audit_head = self.audit.head().await?;
+        let (may_issue, audit_head) = (self.accord.may_issue()?, self.audit.head().await?);
         let row = self.row(actor, "certificate.intent-abandoned", &record);
         let issuer = record.issuer.clone();
-        let Some(recorded) = Recorded::resumed(record, audit_head) else { return Err(IssueError::Ended) };
-        match self.finish(recorded, actor).await {
+        let recorded = Recorded::resumed(record, audit_head, may_issue);
+        let Some(recorded) = recorded else { return Err(IssueError::Ended) };
+        match self.finish(recorded, None, actor).await {
             // Too old to be signed: no use in letting the user wait for the reconciliation to say so.
             Err(IssueError::Failure(Failure::Signer(SignerError::Refused { code, detail }))) => {
                 let recorded = self.signer.recorded(&issuer, intent).await?;
@@ -163,8 +170,13 @@ impl Issue {
         }
     }
 
-    /// Steps 7 to 9.
-    async fn finish(&self, recorded: Recorded, actor: &Actor) -> Result<Delivered, IssueError> {
+    /// Steps 7 to 9. `fresh` for an intent that can't have been signed before.
+    async fn finish(
+        &self,
+        recorded: Recorded,
+        fresh: Option<MayIssue>,
+        actor: &Actor,
+    ) -> Result<Delivered, IssueError> {
         let (issuer, intent) = (recorded.issuer().clone(), recorded.intent());
         let signer = self.signer.name(&issuer)?;
         if *recorded.signer() != signer {
@@ -176,7 +188,11 @@ impl Issue {
             .signer
             .sign_certificate(&issuer, intent, recorded.audit_head(), recorded.tbs().to_vec())
             .await?;
-        let verified = debug_span!("verify").in_scope(|| recorded.signed(signature).verify(self.profile.issuer()));
+        if fresh.is_some_and(|may_issue| !may_issue.precedes(signature.position)) {
+            return Err(self.accord.went_back(signature.position).into());
+        }
+        let verified =
+            debug_span!("verify").in_scope(|| recorded.signed(signature).verify(self.profile.issuer()));
         match verified {
             Ok(verified) => self.deliver(verified, actor).await,
             Err(error) => {
@@ -194,7 +210,7 @@ impl Issue {
         let stored = self
             .certificates
             .record_issued(issuer, serial, verified.der(), verified.position(), row.at, row)
-            .instrument(debug_span!("ledger.issued"))
+            .instrument(debug_span!("ledger.issued", queued_us = Empty, commit_us = Empty))
             .await;
         match stored {
             Ok(receipt) => verified.delivered(receipt).ok_or(IssueError::Ended),

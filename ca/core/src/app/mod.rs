@@ -1,6 +1,7 @@
 //! The use cases, one file each: what is asked comes in as a command, the ports are held behind `Arc`, a refusal is a
 //! variant of the use case's own error and leaves an audit row.
 
+pub mod accord;
 pub mod acquisition_code;
 pub mod answer_ocsp;
 pub mod audit_budget;
@@ -18,6 +19,7 @@ pub mod machines;
 pub mod password_policy;
 pub mod publish_crl;
 pub mod reconcile;
+pub mod retire_signer;
 pub mod revoke;
 pub mod session;
 mod token;

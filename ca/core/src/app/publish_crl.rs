@@ -22,7 +22,7 @@ use crate::{
     ports::{
         clock::Clock,
         signer::{Signer, SignerError},
-        store::{AuditStore, Conflict, PublishedCrl, RevocationStore, StoreError},
+        store::{AuditStore, Conflict, PublishedCrl, RevocationStore, SignerStore, StoreError},
     },
 };
 
@@ -37,6 +37,8 @@ pub struct PublishCrl {
     pub audit: Arc<dyn AuditStore>,
     /// Who signs.
     pub signer: Arc<dyn Signer>,
+    /// Which journal it should be.
+    pub signers: Arc<dyn SignerStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Whose CRL.
@@ -66,7 +68,7 @@ impl PublishCrl {
     /// # Errors
     /// [`PublishError`].
     pub async fn run(&self) -> Result<Option<PublishedCrl>, PublishError> {
-        push_revocations(&*self.revocations, &*self.signer, self.issuer.id()).await?;
+        push_revocations(&*self.revocations, &*self.signers, &*self.signer, self.issuer.id()).await?;
         let current = self.revocations.current_crl(self.issuer.id()).await?;
         let missing = self.revocations.revoked_since_crl(self.issuer.id()).await?;
         let Some(due) = crl::due(&self.policy, current.as_ref(), missing, self.clock.now()) else {
@@ -76,7 +78,8 @@ impl PublishCrl {
             match self.publish(current.as_ref(), due).await {
                 Err(PublishError::Failure(Failure::Signer(SignerError::Refused { code, detail }))) => {
                     tracing::warn!(%code, %detail, "the signer refused a CRL; trying again with a newer one");
-                    push_revocations(&*self.revocations, &*self.signer, self.issuer.id()).await?;
+                    push_revocations(&*self.revocations, &*self.signers, &*self.signer, self.issuer.id())
+                        .await?;
                 }
                 result => return result,
             }

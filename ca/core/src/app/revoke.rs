@@ -28,7 +28,7 @@ use crate::{
         signer::Signer,
         store::{
             AuditStore, CertificateStore, Conflict, CustomerStore, LoginStore, RevocationStore,
-            RevokeOutcome, StoreError,
+            RevokeOutcome, SignerStore, StoreError,
         },
     },
 };
@@ -58,6 +58,8 @@ pub struct Revoke {
     pub audit: Arc<dyn AuditStore>,
     /// The journal.
     pub signer: Arc<dyn Signer>,
+    /// Which journal it should be.
+    pub signers: Arc<dyn SignerStore>,
     /// Verification.
     pub passwords: Arc<dyn Passwords>,
     /// Time.
@@ -318,7 +320,8 @@ impl Revoke {
 
     /// The ledger has it, and that is what counts; the CRL job pushes what the signer doesn't take now.
     async fn tell_signer(&self, issuer: &IssuerId) {
-        if let Err(error) = push_revocations(&*self.revocations, &*self.signer, issuer).await {
+        if let Err(error) = push_revocations(&*self.revocations, &*self.signers, &*self.signer, issuer).await
+        {
             tracing::warn!(%issuer, %error, "the signer hasn't journaled a revocation yet; the CRL job will try again");
         }
     }

@@ -122,9 +122,9 @@ impl fmt::Display for Divergence {
                      {entries} entries of the signer's journal name them"
                 )
             }
-            Self::JournalReplaced => {
-                f.write_str("the signer answers with another journal than the one that the ledger knows it by")
-            }
+            Self::JournalReplaced => f.write_str(
+                "the signer answers with another journal than the one that the ledger knows it by",
+            ),
             Self::JournalBehind { known, end } => write!(
                 f,
                 "the signer's journal ends with entry {end}, and the ledger knows its entry {}",
@@ -146,8 +146,8 @@ pub struct MayIssue {
 }
 
 impl MayIssue {
-    pub(crate) fn of_journal_with_end(journal_end: u64) -> Self {
-        Self { journal_end }
+    pub(crate) fn of_journal_with_end(end: Option<JournalPosition>) -> Self {
+        Self { journal_end: end.map_or(0, |end| end.sequence) }
     }
 
     /// Whether what is signed now may stand there: behind everything that the journal held.
@@ -197,6 +197,11 @@ impl Walk {
     /// The last entry before any loss: so far both agree.
     pub fn agreed(&self) -> Option<JournalPosition> {
         self.agreed
+    }
+
+    /// Whether a person has accepted a loss before: then the furthest row that the journal names may be a lost one.
+    pub fn has_accepted(&self) -> bool {
+        self.remembered.accepted_to > 0
     }
 
     /// Whether a loss was met that nobody has accepted.
@@ -283,12 +288,14 @@ impl Walk {
             furthest: place,
             rewritten: false,
             first_entry: entry,
-            last_entry: entry,
+            last_entry: 0,
             entries: 0,
         });
         loss.rewritten |= row == Row::Other;
-        loss.last_entry = loss.last_entry.max(entry);
-        loss.entries += 1;
+        // The last one is looked at again when others follow.
+        if entry > loss.last_entry {
+            (loss.last_entry, loss.entries) = (entry, loss.entries + 1);
+        }
         if place.sequence > loss.furthest.sequence {
             loss.furthest = place;
         }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use x509_cert::builder;
 
 use super::{
+    anchor::MayIssue,
     attestation::Attested,
     audit::AuditPosition,
     certificate::{CertificateRecord, CertificateState},
@@ -170,8 +171,8 @@ pub struct Linted {
 }
 
 impl Linted {
-    /// The row to be committed as intent (step 6).
-    pub fn record(&self) -> &CertificateRecord {
+    /// The row to be committed as intent (step 6), for whoever may issue.
+    pub fn record(&self, _may_issue: MayIssue) -> &CertificateRecord {
         &self.record
     }
 
@@ -196,7 +197,11 @@ pub struct OtherBytes(pub EnrolmentId);
 impl Recorded {
     /// An intent that is in the ledger from before, after a crash or a repeat; `None` when it is no mere intent any
     /// more. `audit_head` is the chain's present head.
-    pub(crate) fn resumed(record: CertificateRecord, audit_head: AuditPosition) -> Option<Self> {
+    pub(crate) fn resumed(
+        record: CertificateRecord,
+        audit_head: AuditPosition,
+        _may_issue: MayIssue,
+    ) -> Option<Self> {
         (record.state == CertificateState::Intended).then_some(Self { record, audit_head })
     }
 
@@ -229,11 +234,6 @@ impl Recorded {
     pub(crate) fn signed(self, signature: JournaledSignature) -> Signed {
         Signed { record: self.record, signature }
     }
-
-    /// The journal holds a signature from before: taken over when it is over the very bytes of the intent.
-    pub(crate) fn adopted(self, tbs: &[u8], signature: JournaledSignature) -> Result<Signed, OtherBytes> {
-        if self.record.tbs == tbs { Ok(self.signed(signature)) } else { Err(OtherBytes(self.record.intent)) }
-    }
 }
 
 /// A certificate with a signature that nobody has checked yet.
@@ -258,6 +258,16 @@ pub enum SignatureError {
 }
 
 impl Signed {
+    /// The journal holds a signature from before: taken over when it is over the very bytes of the intent. Nothing is
+    /// signed, so this needs no right to issue.
+    pub(crate) fn adopted(
+        record: CertificateRecord,
+        tbs: &[u8],
+        signature: JournaledSignature,
+    ) -> Result<Self, OtherBytes> {
+        if record.tbs == tbs { Ok(Self { record, signature }) } else { Err(OtherBytes(record.intent)) }
+    }
+
     /// Step 8: checks the signature with the issuer's key, over the bytes that were linted as they stand in the
     /// assembled certificate.
     ///

@@ -1,6 +1,7 @@
 //! Rules without a world: no async, no I/O, no clock, no randomness, no serde. Time, serial numbers and policy are
 //! arguments.
 
+pub mod anchor;
 pub mod attestation;
 pub mod audit;
 pub mod business_hours;

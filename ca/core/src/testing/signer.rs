@@ -30,6 +30,10 @@ use crate::{
     },
 };
 
+/// A copy of a journal.
+#[derive(Debug)]
+pub struct JournalCopy(Journal);
+
 /// The in-memory signer of one issuer.
 #[derive(Debug)]
 pub struct MemorySigner {
@@ -44,8 +48,9 @@ pub struct MemorySigner {
     ocsp_signed: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 struct Journal {
+    identity: Uuid,
     entries: Vec<JournalEntry>,
     certificates: Vec<Journaled>,
     revocations: Vec<Revocation>,
@@ -53,7 +58,38 @@ struct Journal {
     crl_number: u64,
 }
 
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            identity: Uuid::from_u128(1),
+            entries: Vec::new(),
+            certificates: Vec::new(),
+            revocations: Vec::new(),
+            crls: 0,
+            crl_number: 0,
+        }
+    }
+}
+
 impl Journal {
+    /// What the entries up to this one say.
+    fn up_to(&self, sequence: u64) -> Self {
+        let entries: Vec<JournalEntry> =
+            self.entries.iter().filter(|entry| entry.position.sequence <= sequence).cloned().collect();
+        let mut journal = Self { identity: self.identity, ..Self::default() };
+        for entry in &entries {
+            match &entry.body {
+                JournalBody::Certificate(journaled) => journal.certificates.push(journaled.clone()),
+                JournalBody::Revocation(revocation) => journal.revocations.push(revocation.clone()),
+                JournalBody::Crl(number) => {
+                    (journal.crls, journal.crl_number) = (journal.crls + 1, *number);
+                }
+                JournalBody::Foreign => {}
+            }
+        }
+        Self { entries, ..journal }
+    }
+
     /// Where the next entry with this content stands.
     fn next(&self, content: &[u8]) -> JournalPosition {
         JournalPosition { sequence: self.entries.len() as u64 + 1, hash: Sha256::digest(content).into() }
@@ -125,6 +161,36 @@ impl MemorySigner {
     /// Which revocations the journal holds.
     pub fn revocations(&self) -> Vec<Revocation> {
         locked(&self.journal).revocations.clone()
+    }
+
+    /// Cuts off the journal's end after this entry, as when the host is restored from an old copy.
+    pub fn cut_journal(&self, sequence: u64) {
+        let mut journal = locked(&self.journal);
+        *journal = journal.up_to(sequence);
+    }
+
+    /// Puts an empty journal in the place of this one.
+    pub fn replace_journal(&self) {
+        *locked(&self.journal) = Journal { identity: Uuid::from_u128(2), ..Journal::default() };
+    }
+
+    /// Another entry stands where this one stood.
+    pub fn rewrite_entry(&self, sequence: u64) {
+        for entry in &mut locked(&self.journal).entries {
+            if entry.position.sequence == sequence {
+                entry.position.hash[0] ^= 1;
+            }
+        }
+    }
+
+    /// Copies the journal.
+    pub fn copy_journal(&self) -> JournalCopy {
+        JournalCopy(locked(&self.journal).clone())
+    }
+
+    /// Takes the journal back to a copy.
+    pub fn restore_journal(&self, copy: &JournalCopy) {
+        *locked(&self.journal) = copy.0.clone();
     }
 
     fn sign(&self, key: &EcdsaKeyPair, tbs: &[u8]) -> Vec<u8> {
@@ -288,7 +354,7 @@ impl Signer for MemorySigner {
     async fn journal(&self, issuer: &IssuerId) -> Result<JournalHead, SignerError> {
         self.act("journal", issuer, |journal| {
             Ok(JournalHead {
-                journal: Uuid::from_u128(1),
+                journal: journal.identity,
                 last: journal.entries.last().map(|entry| entry.position),
                 audit: journal.entries.iter().map(|entry| entry.audit).max_by_key(|audit| audit.sequence),
             })

@@ -139,6 +139,7 @@ async fn what_may_pass_later_is_not_final() {
 #[tokio::test]
 async fn rule_2_an_issuer_that_expires_first_refuses() {
     let world = World::empty(Authority::until(2027));
+    world.reconcile.run().await.expect("ledger and journal agree");
     let new = ca_core::app::customers::NewContract {
         number: contract(),
         name: "北海商事".to_owned(),

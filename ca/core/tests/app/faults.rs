@@ -141,9 +141,9 @@ async fn an_open_intent_behind_the_checkpoint_is_asked_for() {
     let token = world.maker.token(&Statement::of(SERIAL));
     world.store.faults().order("record_issued", Fault::Before);
     world.certified(&opened, &token).await.expect_err("a fault");
-    world.reconcile.run().await.expect("a walk introduces the signer");
-    let far = JournalPosition { sequence: 1_000, hash: [1; 32] };
-    world.store.set_reconciled(&issuer_id(), &signer_name(), far).await.expect("the store");
+    let entries = world.signer.journaled_after(&issuer_id(), 0, 10).await.expect("the journal");
+    let reached = entries.last().expect("the certificate").position;
+    world.store.set_reconciled(&issuer_id(), &signer_name(), reached).await.expect("the store");
     world.clock.advance(SignedDuration::from_mins(2));
     let report = world.reconcile.run().await.expect("a walk");
     assert_eq!(report.adopted, [world.record(&opened).await.serial]);
@@ -286,6 +286,7 @@ async fn a_certificate_revoked_while_it_was_signed_is_not_handed_out() {
             clock: world.clock.clone(),
             rng: world.open.rng.clone(),
             profile: Arc::new(world.authority.profile.clone()),
+            accord: world.accord.clone(),
         }),
         budget: Arc::default(),
     };

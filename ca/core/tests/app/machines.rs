@@ -71,7 +71,10 @@ async fn a_machine_takes_the_place_of_the_password_and_of_nothing_else() {
     assert_eq!(world.passwords.verified(), verified, "no password is asked for");
     let lying = world.maker.token(&Statement::of(1_000_009));
     let error = world.certify.run(by(&machine, World::certify_with(&opened, &lying))).await;
-    assert!(matches!(&error, Err(CertifyError::Refused(r)) if r.code == "evidence-wrong-device"), "{error:?}");
+    assert!(
+        matches!(&error, Err(CertifyError::Refused(r)) if r.code == "evidence-wrong-device"),
+        "{error:?}"
+    );
 
     let opened = self::opened(&world, &machine, "b").await;
     let token = world.maker.token(&Statement::of(SERIAL));
@@ -88,9 +91,13 @@ async fn a_machine_takes_the_place_of_the_password_and_of_nothing_else() {
     };
     world.confirm.run(confirm).await.expect("confirmed");
     let rows = world.store.audit_rows();
-    for action in
-        ["enrolment.opened", "certification.refused", "certificate.intended", "certificate.issued", "certificate.confirmed"]
-    {
+    for action in [
+        "enrolment.opened",
+        "certification.refused",
+        "certificate.intended",
+        "certificate.issued",
+        "certificate.confirmed",
+    ] {
         let row = rows.iter().find(|row| row.action == action).expect(action);
         assert_eq!(row.actor, "machine:terminals", "{action}");
     }
@@ -145,9 +152,11 @@ async fn a_user_out_of_a_machines_reach_is_like_none() {
     let world = World::new().await;
     let elsewhere = machine(Some(&["7654321"]));
     let mut texts = BTreeSet::new();
-    for (id, why) in
-        [(GENERAL, "machine-other-contract"), ("nobody-00", "no-such-user"), ("NOT AN ID\r\n", "no-such-user")]
-    {
+    for (id, why) in [
+        (GENERAL, "machine-other-contract"),
+        ("nobody-00", "no-such-user"),
+        ("NOT AN ID\r\n", "no-such-user"),
+    ] {
         let error = world.opening_fails(vouching(&elsewhere, id, SERIAL, "a")).await;
         assert!(matches!(error, OpenError::NoSuchUser), "{error:?}");
         assert!(world.last_row().contains(why), "{}", world.last_row());
@@ -208,12 +217,7 @@ async fn who_is_not_admitted_leaves_a_row_so_many_a_minute() {
             MachineRefusal::Unknown,
             "system",
         ),
-        (
-            registered(before),
-            MachineRole::Registration,
-            MachineRefusal::NotValidNow,
-            "machine:terminals",
-        ),
+        (registered(before), MachineRole::Registration, MachineRefusal::NotValidNow, "machine:terminals"),
         (
             registered(validity()),
             MachineRole::Status,

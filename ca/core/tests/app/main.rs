@@ -9,5 +9,6 @@ mod machines;
 mod open;
 mod pki;
 mod publish;
+mod reconcile;
 mod revoke;
 mod world;

@@ -236,6 +236,7 @@ async fn rule_13_many_guesses_at_once_are_no_more_than_in_a_row() {
         policy: world.open.policy.clone(),
         bearer_key: world.open.bearer_key.clone(),
         challenge_lifetime: world.open.challenge_lifetime,
+        accord: world.accord.clone(),
     });
     let mut tasks = tokio::task::JoinSet::new();
     for guess in 0..20 {

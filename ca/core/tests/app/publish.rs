@@ -235,14 +235,14 @@ async fn a_revocation_that_the_signer_refuses_holds_up_no_other() {
 }
 
 /// A certificate is valid up to and including its notAfter: its revocation stands on a CRL of that very second, and the
-/// signer signs no other.
+/// signer signs no other; it stands on one more (RFC 5280, 3.3).
 #[tokio::test]
 async fn a_crl_of_a_certificates_last_second_still_lists_it() {
     let world = World::new().await;
     let record = world.enrol(GENERAL, 1_000_001).await;
     world.revoke_user(GENERAL, RevocationReason::KeyCompromise).await;
-    for (at, entries) in [(record.not_after, 1), (record.not_after + SignedDuration::from_hours(24), 0)] {
-        world.clock.set(at);
+    for (day, entries) in [(0, 1), (1, 1), (2, 0)] {
+        world.clock.set(record.not_after + SignedDuration::from_hours(24 * day));
         assert_eq!(world.publish.run().await.expect("a CRL").expect("due").entries, entries);
         assert_eq!(world.publish.run().await.expect("a CRL"), None, "nothing is lacking");
     }

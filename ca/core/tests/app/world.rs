@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ca_core::{
     app::{
+        accord::Accord,
         answer_ocsp::AnswerOcsp,
         audit_verify::VerifyAudit,
         customers::{CodeTerms, Customers, NewContract, NewUser},
@@ -65,6 +66,7 @@ pub(crate) struct World {
     pub(crate) sessions: CheckSession,
     pub(crate) revoke: Revoke,
     pub(crate) reconcile: Reconcile,
+    pub(crate) accord: Arc<Accord>,
     pub(crate) publish: PublishCrl,
     pub(crate) ocsp: AnswerOcsp,
     pub(crate) audit: VerifyAudit,
@@ -96,6 +98,7 @@ struct Backstage {
     signer: Arc<MemorySigner>,
     clock: Arc<ManualClock>,
     passwords: Arc<PlainPasswords>,
+    accord: Arc<Accord>,
 }
 
 impl Backstage {
@@ -127,6 +130,7 @@ impl Backstage {
             revocations: self.store.clone(),
             audit: self.store.clone(),
             signer: self.signer.clone(),
+            signers: self.store.clone(),
             passwords: self.passwords.clone(),
             clock: self.clock.clone(),
             issuer: issuer_id(),
@@ -137,11 +141,13 @@ impl Backstage {
     fn reconcile(&self, authority: &Authority) -> Reconcile {
         Reconcile {
             certificates: self.store.clone(),
+            revocations: self.store.clone(),
             signers: self.store.clone(),
             audit: self.store.clone(),
             signer: self.signer.clone(),
             clock: self.clock.clone(),
             issuer: Arc::new(authority.issuer.clone()),
+            accord: self.accord.clone(),
             terms: ReconcileTerms::default(),
         }
     }
@@ -151,6 +157,7 @@ impl Backstage {
             revocations: self.store.clone(),
             audit: self.store.clone(),
             signer: self.signer.clone(),
+            signers: self.store.clone(),
             clock: self.clock.clone(),
             issuer: Arc::new(authority.issuer.clone()),
             policy: CrlPolicy::default(),
@@ -173,6 +180,7 @@ impl World {
     /// general user, 1000000 to the master.
     pub(crate) async fn new() -> Self {
         let world = Self::empty(Authority::until(2036));
+        world.reconcile.run().await.expect("ledger and journal agree");
         let new =
             NewContract {
                 number: contract(), name: "北海商事株式会社".to_owned(), plan: Plan::default()
@@ -196,6 +204,7 @@ impl World {
         ));
         let maker = Maker::new();
         let policy = Arc::new(IssuancePolicy::default());
+        let accord = Arc::new(Accord::new(issuer_id()));
         let issue = Arc::new(Issue {
             certificates: store.clone(),
             audit: store.clone(),
@@ -203,6 +212,7 @@ impl World {
             clock: clock.clone(),
             rng: rng.clone(),
             profile: Arc::new(authority.profile.clone()),
+            accord: accord.clone(),
         });
         let open = OpenEnrolment {
             customers: store.clone(),
@@ -217,6 +227,7 @@ impl World {
             policy: policy.clone(),
             bearer_key: BearerKey::generate(&*rng),
             challenge_lifetime: SignedDuration::from_mins(15),
+            accord: accord.clone(),
         };
         let certify = CertifyEnrolment {
             customers: store.clone(),
@@ -248,7 +259,7 @@ impl World {
             lock_at: 3,
             budget: Arc::default(),
         };
-        let backstage = Backstage { store, signer, clock, passwords };
+        let backstage = Backstage { store, signer, clock, passwords, accord };
         Self {
             customers,
             open: Arc::new(open),
@@ -259,6 +270,7 @@ impl World {
             sessions: backstage.sessions(),
             revoke: backstage.revoke(),
             reconcile: backstage.reconcile(&authority),
+            accord: backstage.accord.clone(),
             publish: backstage.publish(&authority),
             ocsp: backstage.ocsp(&authority),
             audit: VerifyAudit { audit: backstage.store.clone() },

@@ -16,7 +16,7 @@ use axum::{
 };
 use bytes::Bytes;
 use ca_core::{
-    domain::ids::IssuerId,
+    app::accord::{Accord, Accords},
     ports::{
         clock::Clock,
         store::{RevocationStore, StoreError},
@@ -55,7 +55,7 @@ pub(crate) struct Crls {
 }
 
 struct Slot {
-    issuer: IssuerId,
+    accord: Arc<Accord>,
     copy: Mutex<Option<(Instant, Ready)>>,
 }
 
@@ -67,15 +67,16 @@ impl Crls {
     pub(crate) fn new(
         ledger: Arc<dyn RevocationStore>,
         clock: Arc<dyn Clock>,
-        issuers: impl IntoIterator<Item = IssuerId>,
+        accords: &Accords,
         root: Vec<u8>,
     ) -> anyhow::Result<Self> {
-        let slot =
-            |issuer: IssuerId| (format!("{issuer}-{PARTITION}"), Slot { issuer, copy: Mutex::new(None) });
+        let slot = |accord: Arc<Accord>| {
+            (format!("{}-{PARTITION}", accord.issuer()), Slot { accord, copy: Mutex::new(None) })
+        };
         Ok(Self {
             ledger,
             clock,
-            issuers: issuers.into_iter().map(slot).collect(),
+            issuers: accords.iter().cloned().map(slot).collect(),
             root: RwLock::new(ready(root)?),
         })
     }
@@ -103,7 +104,12 @@ impl Crls {
         {
             return Ok(Some(ready.clone()));
         }
-        let current = self.ledger.current_crl(&slot.issuer).await?.map(|crl| Ready {
+        let current = self.ledger.current_crl(slot.accord.issuer()).await?;
+        // A ledger from a backup has an older CRL than the last: what was on that one must not seem to be off again.
+        if current.as_ref().is_some_and(|crl| !slot.accord.is_current_crl(crl.number)) {
+            return Err(StoreError::Unavailable("the last CRL is lost, and the next is being made".into()));
+        }
+        let current = current.map(|crl| Ready {
             etag: crl.number.to_string(),
             this_update: crl.this_update,
             next_update: crl.next_update,
@@ -126,7 +132,20 @@ fn ready(der: Vec<u8>) -> anyhow::Result<Ready> {
     })
 }
 
-/// Answers.
+/// A CRL.
+#[utoipa::path(
+    get,
+    path = "/crl/{name}",
+    tag = "validation",
+    operation_id = "crl",
+    params(("name" = String, Path, description = "Such as customer-0.crl or root.crl")),
+    responses(
+        (status = 200, description = "A CertificateList, DER", content_type = "application/pkix-crl", body = [u8]),
+        (status = 304, description = "It hasn't changed"),
+        (status = 404, description = "There is no such CRL", content_type = "text/plain", body = String),
+        (status = 503, description = "Not at the moment", content_type = "text/plain", body = String),
+    )
+)]
 pub(crate) async fn get(
     State(state): State<Arc<Validation>>,
     Path(name): Path<String>,

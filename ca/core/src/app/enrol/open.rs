@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ca_x509::KeyKind;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, debug_span, field::Empty};
 
 use authenticate::Authenticated;
 
@@ -198,7 +198,7 @@ impl OpenEnrolment {
         };
         let row = row(open, "enrolment.opened", now).with("enrolment", id).with("binding", binding.as_str());
         let opening = self.certificates.open_enrolment(&enrolment, code, row);
-        match opening.instrument(debug_span!("ledger.enrolment")).await {
+        match opening.instrument(debug_span!("ledger.enrolment", queued_us = Empty, commit_us = Empty)).await {
             Ok(opened) if opened.id == id => self.answer(open, opened, None, true),
             // Another request with the key was faster; it may have been for another token.
             Ok(earlier) if matches!(judge(Some(&earlier), &known.user.id, &open.device), Repeat::Of(_)) => {

@@ -73,12 +73,16 @@ impl Bench {
     }
 }
 
+fn may_issue() -> MayIssue {
+    MayIssue::of_journal_with_end(None)
+}
+
 /// Rule 2, 有効期間, and what the certificate and its row say.
 #[test]
 fn what_is_ordered_is_what_is_issued() {
     let bench = Bench::new(TestKey::p384());
     let linted = draft(&bench.order()).expect("a draft").lint().expect("no findings");
-    let record = linted.record();
+    let record = linted.record(may_issue());
     assert_eq!(record.not_before, now());
     assert_eq!(record.not_after, at("2027-11-24T23:59:59+09:00"));
     assert_eq!((&record.user, &record.device), (&bench.user.id, &bench.attested.device));
@@ -139,21 +143,24 @@ fn corrupt_and_foreign_signatures_do_not_pass() {
 fn a_crash_is_resumed_with_the_same_bytes_only() {
     let bench = Bench::new(TestKey::p256());
     let linted = draft(&bench.order()).expect("a draft").lint().expect("no findings");
-    let record = linted.record().clone();
-    let resumed = || Recorded::resumed(record.clone(), AuditPosition::GENESIS).expect("an open intent");
+    let record = linted.record(may_issue()).clone();
+    let resumed =
+        |row: &CertificateRecord| Recorded::resumed(row.clone(), AuditPosition::GENESIS, may_issue());
+    assert_eq!(resumed(&record).expect("an open intent").tbs(), record.tbs);
     let signature = bench.signature(&record.tbs);
 
-    let adopted = resumed().adopted(&record.tbs, signature.clone()).expect("the same bytes");
-    assert!(adopted.verify(bench.profile.issuer()).is_ok());
+    let adopted = |tbs: &[u8]| Signed::adopted(record.clone(), tbs, signature.clone());
+    let adopted_same = adopted(&record.tbs).expect("the same bytes");
+    assert!(adopted_same.verify(bench.profile.issuer()).is_ok());
     let other = [&record.tbs[..], &[0]].concat();
-    assert_eq!(resumed().adopted(&other, signature).expect_err("other bytes"), OtherBytes(record.intent));
+    assert_eq!(adopted(&other).expect_err("other bytes"), OtherBytes(record.intent));
 
     for state in [
         CertificateState::Abandoned,
         CertificateState::Revoked { der: None, at: now(), reason: RevocationReason::Superseded },
     ] {
         let row = CertificateRecord { state, ..record.clone() };
-        assert!(Recorded::resumed(row.clone(), AuditPosition::GENESIS).is_none());
+        assert!(resumed(&row).is_none());
         assert_eq!(Delivered::from_ledger(&row), None);
     }
 }

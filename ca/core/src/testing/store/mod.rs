@@ -40,7 +40,11 @@ pub struct MemoryStore {
     faults: Faults,
 }
 
-#[derive(Debug, Default)]
+/// A copy of a store.
+#[derive(Debug)]
+pub struct Backup(State);
+
+#[derive(Clone, Debug, Default)]
 struct State {
     contracts: BTreeMap<ContractNumber, Contract>,
     users: BTreeMap<UserId, UserRow>,
@@ -57,7 +61,7 @@ struct State {
     audit: Vec<AuditRow>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct UserRow {
     user: User,
     login: Option<PasswordHash>,
@@ -67,19 +71,19 @@ struct UserRow {
     code: Option<AcquisitionCode>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CertificateRow {
     record: CertificateRecord,
     position: Option<JournalPosition>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct RevocationRow {
     number: u64,
     revocation: Revocation,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct CrlRow {
     number: u64,
     current: Option<PublishedCrl>,
@@ -107,6 +111,21 @@ impl MemoryStore {
         state.certificates.retain(|row| row.record.intent != intent);
         state.enrolments.remove(&intent);
         state.evidence.remove(&intent);
+    }
+
+    /// Copies everything that is in the store.
+    pub fn backup(&self) -> Backup {
+        Backup(self.read().clone())
+    }
+
+    /// Takes the store back to a copy.
+    pub fn restore(&self, backup: &Backup) {
+        *self.read() = backup.0.clone();
+    }
+
+    /// Cuts off the end of the audit trail after this row, and nothing else: as somebody would who hides something.
+    pub fn cut_trail(&self, rows: usize) {
+        self.read().audit.truncate(rows);
     }
 
     fn read(&self) -> MutexGuard<'_, State> {

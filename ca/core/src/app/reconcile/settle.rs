@@ -1,83 +1,29 @@
-//! Brings ledger and signer's journal together after crashes and faults.
-//!
-//! The journal is walked from where the last walk ended: a certificate that matches an intent is adopted into the
-//! ledger, any other is an orphan, which is kept, alarmed and decided by people. Intents that stayed open are asked for
-//! one by one, and given up once the signer can't sign them any more.
-
-use std::sync::Arc;
+//! What is done about each entry of the journal, and about intents that stayed open. All of it is idempotent.
 
 use ca_x509::signed::{self, Signed};
 use der::Decode;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use x509_cert::certificate::TbsCertificate;
 
-use super::{
-    failure::Failure,
-    trail::{Details, event},
-};
+use super::{Reconcile, Reconciled};
 use crate::{
+    app::{
+        failure::Failure,
+        trail::{Details, event},
+    },
     domain::{
-        audit::{Actor, AuditEvent, AuditPosition},
+        anchor::Row,
+        audit::{Actor, AuditEvent},
         certificate::{CertificateRecord, CertificateState},
         ids::{SerialNumber, SignerName},
-        issuance::Recorded,
-        profile::Issuer,
+        issuance,
+        revocation::Revocation,
     },
     ports::{
-        clock::Clock,
-        signer::{JournalBody, Journaled, Signer},
-        store::{AuditStore, CertificateStore, Conflict, Orphan, SignerRecord, SignerStore, StoreError},
+        signer::{JournalBody, JournalEntry, JournalPosition, Journaled},
+        store::{Conflict, LedgerStatus, Orphan, StoreError},
     },
 };
-
-const PAGE: u32 = 500;
-
-/// When open intents are looked after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReconcileTerms {
-    /// An intent this old is asked for; a younger one is probably being signed.
-    pub ask_after: SignedDuration,
-    /// An intent this old that was never signed is given up. Longer than the signer tolerates an old notBefore, which
-    /// is 10 minutes: nothing can be signed for it afterwards.
-    pub abandon_after: SignedDuration,
-}
-
-impl Default for ReconcileTerms {
-    fn default() -> Self {
-        Self { ask_after: SignedDuration::from_mins(1), abandon_after: SignedDuration::from_mins(15) }
-    }
-}
-
-/// The use case.
-pub struct Reconcile {
-    /// The ledger.
-    pub certificates: Arc<dyn CertificateStore>,
-    /// How far journals and ledger agree.
-    pub signers: Arc<dyn SignerStore>,
-    /// Alarms.
-    pub audit: Arc<dyn AuditStore>,
-    /// The journal.
-    pub signer: Arc<dyn Signer>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Whose certificates.
-    pub issuer: Arc<Issuer>,
-    /// When open intents are looked after.
-    pub terms: ReconcileTerms,
-}
-
-/// What was found and done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reconciled {
-    /// Certificates that were in the journal only, and are in the ledger now.
-    pub adopted: Vec<SerialNumber>,
-    /// Intents that were given up.
-    pub abandoned: Vec<SerialNumber>,
-    /// Certificates without a matching intent, found for the first time. Each is an alarm.
-    pub orphans: Vec<SerialNumber>,
-    /// Journal entries that can't be read or whose signature is wrong. Each is an alarm.
-    pub unreadable: u64,
-}
 
 /// Whether a journal entry is seen on the walk, once, or for an intent that is still open, at every run: only the
 /// first writes an alarm into the trail.
@@ -88,41 +34,49 @@ enum Sight {
 }
 
 impl Reconcile {
-    /// Walks the journal, then looks after open intents. Idempotent; a walk that fails is resumed by the next.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub async fn run(&self) -> Result<Reconciled, Failure> {
-        let mut report = Reconciled::default();
-        self.walk_journal(&mut report).await?;
-        self.settle_open_intents(&mut report).await?;
-        Ok(report)
-    }
-
-    async fn walk_journal(&self, report: &mut Reconciled) -> Result<(), Failure> {
-        let issuer = self.issuer.id();
-        let name = self.signer.name(issuer)?;
-        let mut reached = self.introduced(&name).await?.reconciled.map_or(0, |position| position.sequence);
-        loop {
-            let page = self.signer.journaled_after(issuer, reached, PAGE).await?;
-            let Some(last) = page.last().map(|entry| entry.position) else { return Ok(()) };
-            for entry in page {
-                if let JournalBody::Certificate(journaled) = entry.body {
-                    self.settle(journaled, Sight::First, report).await?;
+    /// Takes over what an entry says and the ledger doesn't have.
+    pub(super) async fn settle_entry(
+        &self,
+        entry: &JournalEntry,
+        row: Row,
+        report: &mut Reconciled,
+    ) -> Result<(), Failure> {
+        match &entry.body {
+            JournalBody::Certificate(journaled) => self.settle(journaled.clone(), Sight::First, report).await,
+            JournalBody::Revocation(revocation) => self.restore(revocation, entry.position, report).await,
+            JournalBody::Crl(number) => {
+                if row != Row::Same {
+                    self.accord.raise_crl_floor(*number);
                 }
+                Ok(self.revocations.raise_crl_number(self.issuer.id(), *number).await?)
             }
-            self.signers.set_reconciled(issuer, &name, last).await?;
-            reached = last.sequence;
+            JournalBody::Foreign => Ok(()),
         }
     }
 
-    async fn introduced(&self, name: &SignerName) -> Result<SignerRecord, Failure> {
-        let head = self.signer.journal(self.issuer.id()).await?;
-        let row = self.row("signer.introduced", name).with("journal", head.journal);
-        Ok(self.signers.introduce_signer(self.issuer.id(), name, head.journal, row).await?)
+    /// Nothing that was ever acknowledged as revoked is anything else, whatever the ledger has forgotten.
+    async fn restore(
+        &self,
+        revocation: &Revocation,
+        position: JournalPosition,
+        report: &mut Reconciled,
+    ) -> Result<(), Failure> {
+        let status = self.revocations.status(&revocation.issuer, &revocation.serial).await?;
+        if matches!(status, LedgerStatus::Revoked(_)) {
+            return Ok(());
+        }
+        let row = self
+            .row("revocation.restored", &revocation.serial)
+            .with("revoked_at", revocation.at)
+            .with("reason", revocation.reason.as_str())
+            .with("journal_sequence", position.sequence);
+        if self.revocations.restore_revocation(revocation, row).await? {
+            report.restored.push(revocation.serial.clone());
+        }
+        Ok(())
     }
 
-    async fn settle_open_intents(&self, report: &mut Reconciled) -> Result<(), Failure> {
+    pub(super) async fn settle_open_intents(&self, report: &mut Reconciled) -> Result<(), Failure> {
         let now = self.clock.now();
         let issuer = self.issuer.id();
         let name = self.signer.name(issuer)?;
@@ -243,16 +197,11 @@ impl Reconcile {
         Ok(self.audit.append(row).await?)
     }
 
-    /// The certificate for an intent: by the issuance's own steps, or for one that was revoked meanwhile, beside them.
+    /// The certificate for an intent, by the issuance's own steps.
     fn adopted(&self, record: &CertificateRecord, journaled: &Journaled) -> Option<Vec<u8>> {
-        // The head went into the journal when it was signed; nothing is signed here.
-        match Recorded::resumed(record.clone(), AuditPosition::GENESIS) {
-            Some(recorded) => {
-                let signed = recorded.adopted(&journaled.tbs, journaled.signature.clone()).ok()?;
-                Some(signed.verify(&self.issuer).ok()?.der().to_vec())
-            }
-            None => self.assembled(journaled),
-        }
+        let (tbs, signature) = (&journaled.tbs, journaled.signature.clone());
+        let signed = issuance::Signed::adopted(record.clone(), tbs, signature).ok()?;
+        Some(signed.verify(&self.issuer).ok()?.der().to_vec())
     }
 
     /// The certificate, when its signature is the issuer's.
@@ -276,7 +225,7 @@ impl Reconcile {
         })
     }
 
-    fn row(&self, action: &'static str, subject: impl std::fmt::Display) -> AuditEvent {
+    pub(super) fn row(&self, action: &'static str, subject: impl std::fmt::Display) -> AuditEvent {
         event(self.clock.now(), Actor::System, action, subject).with("issuer", self.issuer.id())
     }
 }

@@ -1,0 +1,186 @@
+//! Whether an issuer's ledger and its signer's journal agree, as this process last found them. The reconciliation writes
+//! it; who issues must ask it, because nothing else gives out a [`MayIssue`].
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::failure::Failure;
+use crate::domain::{
+    anchor::{Divergence, MayIssue, Walk},
+    ids::IssuerId,
+    receipt::JournalPosition,
+};
+
+/// The state of one issuer; shared by the use cases of a process.
+#[derive(Debug)]
+pub struct Accord {
+    issuer: IssuerId,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    verdict: Verdict,
+    /// The divergence that stands in the trail already.
+    announced: Option<Divergence>,
+    /// The journal's revocations are in the ledger, and the ledger's are in the journal.
+    caught_up: bool,
+    /// The journal's end when it was last read.
+    journal_end: Option<JournalPosition>,
+    /// A CRL with a lower number than this isn't the last that was published.
+    crl_floor: u64,
+    /// A walk that met a loss, kept so that the next goes on from there.
+    walk: Option<Walk>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing yet: this process hasn't come to the journal's end.
+    Unexamined,
+    /// They agree.
+    Agreed,
+    /// They don't.
+    Diverged(Divergence),
+}
+
+/// Why nothing is issued.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// It isn't known yet whether ledger and journal agree.
+    #[error("ledger and journal haven't been held against each other yet")]
+    Unexamined,
+    /// They don't, and a person has to decide.
+    #[error("{0}")]
+    Diverged(Divergence),
+}
+
+impl Accord {
+    /// Nothing is known yet, and nothing may be issued.
+    pub fn new(issuer: IssuerId) -> Self {
+        let state = State {
+            verdict: Verdict::Unexamined,
+            announced: None,
+            caught_up: false,
+            journal_end: None,
+            crl_floor: 0,
+            walk: None,
+        };
+        Self { issuer, state: Mutex::new(state) }
+    }
+
+    /// Whose.
+    pub fn issuer(&self) -> &IssuerId {
+        &self.issuer
+    }
+
+    /// What was found last.
+    pub fn verdict(&self) -> Verdict {
+        self.state().verdict.clone()
+    }
+
+    /// What stands in the way of issuing, if anything does.
+    pub fn halt(&self) -> Option<Halt> {
+        match self.verdict() {
+            Verdict::Unexamined => Some(Halt::Unexamined),
+            Verdict::Agreed => None,
+            Verdict::Diverged(divergence) => Some(Halt::Diverged(divergence)),
+        }
+    }
+
+    /// Whether everything that the journal holds revoked is revoked in the ledger, and the other way round. Before that
+    /// nobody may be told anything about a certificate.
+    pub fn is_caught_up(&self) -> bool {
+        self.state().caught_up
+    }
+
+    /// Whether this is at least the last CRL that was published: a restored ledger has an older one, which may not be
+    /// shown any more.
+    pub fn is_current_crl(&self, number: u64) -> bool {
+        number >= self.state().crl_floor
+    }
+
+    /// The right to issue.
+    ///
+    /// # Errors
+    /// `Halted`.
+    pub fn may_issue(&self) -> Result<MayIssue, Failure> {
+        match self.halt() {
+            None => Ok(MayIssue::of_journal_with_end(self.state().journal_end)),
+            Some(halt) => Err(Failure::Halted(halt)),
+        }
+    }
+
+    /// A new signature has its place among entries that the journal had before: it is another journal. Nothing is issued
+    /// from now on.
+    pub(super) fn went_back(&self, position: JournalPosition) -> Failure {
+        let mut state = self.state();
+        let known = state.journal_end.unwrap_or(position);
+        let divergence = Divergence::JournalBehind { known, end: position.sequence };
+        tracing::error!(issuer = %self.issuer, "ALARM: {divergence}; nothing is issued");
+        state.verdict = Verdict::Diverged(divergence.clone());
+        Failure::Halted(Halt::Diverged(divergence))
+    }
+
+    pub(super) fn take_walk(&self) -> Option<Walk> {
+        self.state().walk.take()
+    }
+
+    pub(super) fn keep_walk(&self, walk: Walk) {
+        self.state().walk = Some(walk);
+    }
+
+    pub(super) fn raise_crl_floor(&self, number: u64) {
+        let mut state = self.state();
+        state.crl_floor = state.crl_floor.max(number);
+    }
+
+    /// Writes what was found; returns the divergence that was announced before.
+    pub(super) fn found(&self, verdict: Verdict, journal_end: Option<JournalPosition>) -> Option<Divergence> {
+        let mut state = self.state();
+        (state.journal_end, state.verdict) = (journal_end, verdict);
+        state.announced.clone()
+    }
+
+    pub(super) fn announced(&self, divergence: Option<&Divergence>) {
+        self.state().announced = divergence.cloned();
+    }
+
+    pub(super) fn caught_up(&self) {
+        self.state().caught_up = true;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All issuers of a process.
+#[derive(Clone, Debug)]
+pub struct Accords(Arc<[Arc<Accord>]>);
+
+impl Accords {
+    /// One for each issuer.
+    pub fn new(issuers: impl IntoIterator<Item = IssuerId>) -> Self {
+        Self(issuers.into_iter().map(|issuer| Arc::new(Accord::new(issuer))).collect())
+    }
+
+    /// An issuer's.
+    pub fn of(&self, issuer: &IssuerId) -> Option<Arc<Accord>> {
+        self.0.iter().find(|accord| accord.issuer == *issuer).cloned()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Accord>> {
+        self.0.iter()
+    }
+
+    /// Whether all have caught up.
+    pub fn are_caught_up(&self) -> bool {
+        self.iter().all(|accord| accord.is_caught_up())
+    }
+
+    /// Whether all agree.
+    pub fn agree(&self) -> bool {
+        self.iter().all(|accord| accord.halt().is_none())
+    }
+}
