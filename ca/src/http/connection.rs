@@ -190,7 +190,8 @@ impl Service {
 
     fn identity(&self, connection: &rustls::ServerConnection) -> Identity {
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
-        let identified = self.clients.as_ref().zip(certificate).map(|(c, certificate)| c.identify(certificate));
+        let identified =
+            self.clients.as_ref().zip(certificate).map(|(c, certificate)| c.identify(certificate));
         // The verifier has read it before, so it can be read.
         identified.and_then(Result::ok).unwrap_or(Identity::Nobody)
     }

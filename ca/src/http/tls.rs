@@ -1,7 +1,7 @@
 //! TLS for the two listeners that customers reach, with rustls and aws-lc-rs.
 //!
-//! The public one asks for no certificate. The portal's asks for the customer's, speaks TLS 1.3 only, since the
-//! certificate names people, and never resumes: each connection proves the possession of the key anew.
+//! The public one asks for no certificate. The other asks for the customer's or the machine's, speaks TLS 1.3 only, since
+//! the certificate names people, and never resumes: each connection proves the possession of the key anew.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::client_verifier::CustomerVerifier;
+use super::client_verifier::ClientVerifier;
 
 /// The operator's server certificate with its intermediates, and its key.
 pub(crate) struct ServerIdentity {
@@ -45,13 +45,13 @@ pub(crate) fn public(identity: &ServerIdentity) -> anyhow::Result<Arc<ServerConf
     Ok(Arc::new(config))
 }
 
-/// For the portal's listener.
+/// For the listener of customers and machines.
 ///
 /// # Errors
 /// When certificate and key don't belong together.
-pub(crate) fn with_customer_certificates(
+pub(crate) fn with_client_certificates(
     identity: &ServerIdentity,
-    verifier: CustomerVerifier,
+    verifier: ClientVerifier,
 ) -> anyhow::Result<Arc<ServerConfig>> {
     let mut config = builder(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))

@@ -1,6 +1,7 @@
 //! The files that the configuration names: certificates, keys, CRLs, calendars. Each fault names the key, the file and
 //! the remedy.
 
+mod machines;
 mod trust;
 
 use std::path::Path;
@@ -14,6 +15,8 @@ use ca_x509::signed::Signed;
 use der::{Decode, Encode};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject};
 use x509_cert::Certificate;
+
+pub(crate) use machines::Registered;
 
 use crate::{
     config::{self, Config, HoursMode},
@@ -215,6 +218,20 @@ pub(crate) struct Material {
     pub(crate) anchors: Anchors,
     pub(crate) hours: IssuingHours,
     pub(crate) root_crl: Vec<u8>,
+    pub(crate) machines: Vec<Registered>,
+}
+
+/// The issuer of customers' certificates among `issuers`, which are in the order of the configuration.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn customer<'a>(
+    config: &Config,
+    issuers: &'a [IssuerMaterial],
+) -> anyhow::Result<&'a IssuerMaterial> {
+    let id = &config.customer_issuer().id;
+    let position = config.issuers.iter().position(|issuer| issuer.id == *id);
+    position.and_then(|position| issuers.get(position)).context("there is no customer issuer")
 }
 
 /// Reads them all.
@@ -228,6 +245,7 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<Material> {
         root_crl: root_crl(&config.validation.root_crl, root)?,
         anchors: trust::anchors(&config.trust)?,
         hours: issuing_hours(&config.hours)?,
+        machines: machines::machines(config, &customer(config, &issuers)?.certificate)?,
         issuers,
     })
 }

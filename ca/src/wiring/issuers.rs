@@ -8,7 +8,7 @@ use ca_core::domain::profile::{Issuer, Profile, Publication};
 use crate::{
     config::{self, Config},
     http::validation::crl::PARTITION,
-    material::{IssuerMaterial, Material},
+    material::{self, IssuerMaterial, Material},
 };
 
 pub(super) fn issuers(config: &Config, material: &Material) -> anyhow::Result<Vec<Arc<Issuer>>> {
@@ -36,9 +36,7 @@ pub(super) fn customer_material<'a>(
     config: &Config,
     material: &'a Material,
 ) -> anyhow::Result<&'a IssuerMaterial> {
-    let id = &config.customer_issuer().id;
-    let position = config.issuers.iter().position(|issuer| issuer.id == *id);
-    position.and_then(|position| material.issuers.get(position)).context("there is no customer issuer")
+    material::customer(config, &material.issuers)
 }
 
 pub(super) fn profile(config: &Config, material: &Material) -> anyhow::Result<Profile> {

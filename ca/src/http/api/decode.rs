@@ -4,52 +4,21 @@
 use std::net::IpAddr;
 
 use axum::{
-    body::{Body, to_bytes},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    body::Body,
+    http::{HeaderMap, header, request::Parts},
 };
 use ca_core::domain::ids::IdempotencyKey;
 use ca_wire::problem::Code;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
-use crate::http::{connection::Peer, problem::Refused};
+use crate::http::{body, connection::Peer, problem::Refused};
 
 /// A JSON body of at most `limit` octets.
 pub(super) async fn json<T: DeserializeOwned>(parts: &Parts, body: Body, limit: usize) -> Result<T, Refused> {
-    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim).unwrap_or_default();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        return Err(Refused::new(Code::MalformedRequest)
-            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-            .because("Send application/json."));
-    }
-    let octets = zeroize::Zeroizing::new(read(body, limit).await?);
-    serde_json::from_slice(&octets).map_err(|error| {
-        // serde's own message may quote a value.
-        let what = match error.classify() {
-            serde_json::error::Category::Data => "it isn't what this request takes",
-            _ => "it isn't JSON",
-        };
-        let place = format!("line {}, column {}", error.line(), error.column());
-        Refused::new(Code::MalformedRequest).because(format!("The body can't be read at {place}: {what}."))
-    })
-}
-
-async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Refused> {
-    match to_bytes(body, limit).await {
-        Ok(octets) => Ok(octets.to_vec()),
-        Err(error) => {
-            let source = std::error::Error::source(&error);
-            let too_large =
-                source.and_then(|source| source.downcast_ref::<http_body_util::LengthLimitError>()).is_some();
-            Err(if too_large {
-                Refused::new(Code::TooLarge).because(format!("At most {limit} octets are taken."))
-            } else {
-                Refused::new(Code::MalformedRequest)
-                    .because("The body didn't arrive in time or in one piece.")
-            })
-        }
-    }
+    let octets = Zeroizing::new(body::json_octets(parts, body, limit).await?.to_vec());
+    body::parse("body", &octets)
 }
 
 /// The `Idempotency-Key` header.
@@ -99,6 +68,7 @@ pub(super) fn is_at_least(text: &str, lowest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::clients::Identity;
 
     #[test]
     fn versions_compare_number_by_number() {
@@ -115,7 +85,9 @@ mod tests {
 
     #[test]
     fn an_ipv6_host_does_not_escape_its_throttle_by_another_address() {
-        let at = |text: &str| source(&Peer { address: text.parse().expect("an address"), certificate: None });
+        let at = |text: &str| {
+            source(&Peer { address: text.parse().expect("an address"), identity: Identity::Nobody })
+        };
         assert_eq!(at("[2001:db8::1]:1"), at("[2001:db8::ffff:ffff:ffff:ffff]:2"));
         assert_ne!(at("[2001:db8::1]:1"), at("[2001:db8:0:1::1]:1"));
         assert_eq!(at("[::ffff:192.0.2.1]:1"), "192.0.2.1");

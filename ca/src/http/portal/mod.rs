@@ -22,7 +22,12 @@ use axum::{
 };
 use ca_core::{
     app::{
-        certificates::Certificates, customers::Customers, login::LogIn, logout::LogOut, revoke::Revoke,
+        certificates::Certificates,
+        customers::Customers,
+        login::LogIn,
+        logout::LogOut,
+        machines::{AdmitError, AdmitMachine},
+        revoke::Revoke,
         session::CheckSession,
     },
     domain::ids::IssuerId,
@@ -31,7 +36,7 @@ use ca_core::{
 use tokio::sync::Notify;
 use tower_http::csrf::CsrfLayer;
 
-use super::support::SupportId;
+use super::{clients::Identity, connection::Peer, detached::Detached, support::SupportId};
 use crate::{logging, metrics::Metrics};
 use catalogue::{Catalogue, Language};
 use pages::{Frame, Message, page};
@@ -53,7 +58,10 @@ pub(crate) struct Portal {
     pub(crate) public_url: String,
     /// Wakes the job that publishes CRLs.
     pub(crate) revoked: Arc<Notify>,
+    /// Writes down which machines came here.
+    pub(crate) machines: Arc<AdmitMachine>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) detached: Detached,
 }
 
 /// The routes of the client-certificate listener.
@@ -70,6 +78,7 @@ pub(crate) fn router(portal: Arc<Portal>) -> Router {
         .fallback(not_found)
         .layer(CsrfLayer::new())
         .layer(middleware::from_fn_with_state(portal.clone(), explained))
+        .layer(middleware::from_fn_with_state(portal.clone(), people_only))
         .layer(middleware::from_fn(language))
         .with_state(portal)
         .route(pages::STYLESHEET_PATH, get(pages::stylesheet))
@@ -96,6 +105,23 @@ async fn language(mut request: Request, next: Next) -> Response {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// Turns machines and strangers away: what they showed is nobody's certificate here.
+async fn people_only(
+    State(portal): State<Arc<Portal>>,
+    Extension(language): Extension<Language>,
+    Extension(support_id): Extension<SupportId>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Identity::Machine(presented) = &peer.identity else { return next.run(request).await };
+    let source = peer.address.ip().to_canonical().to_string();
+    portal.machines.refuse(presented, AdmitError::NotForMachines, &source).await;
+    let t = language.catalogue();
+    let text = (t.unusable_title, t.unusable_text);
+    message(StatusCode::FORBIDDEN, language, text, None, Some(support_id), &portal)
 }
 
 /// Gives the refusals of the framework (a form that can't be read, another site's form, a wrong method) a page.

@@ -50,7 +50,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
         Ok(Self {
             language: *parts.extensions.get::<Language>().ok_or(missing)?,
             support_id: *parts.extensions.get::<SupportId>().ok_or(missing)?,
-            certificate: peer.certificate.as_ref().map(|certificate| certificate.to_vec()),
+            certificate: peer.identity.customer().map(|certificate| certificate.to_vec()),
             session: cookie(cookies::SESSION),
             form: cookie(cookies::FORM),
         })

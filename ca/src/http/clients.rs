@@ -1,0 +1,113 @@
+//! Who is at the other end of a connection of the client-certificate listener. A certificate makes its holder a customer
+//! or a machine, never both: a machine is known by its key, a customer by the issuer of the certificate, and what is
+//! neither is a stranger.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::Context;
+use ca_core::{
+    app::machines::Presented,
+    domain::machine::{Machine, ValiditySpan},
+};
+use der::{Decode, Encode};
+use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+use x509_cert::{Certificate, certificate::TbsCertificate};
+
+/// Who presented the certificate of a connection, whose key the TLS handshake proved.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    /// No certificate was presented, or the listener asks for none.
+    Nobody,
+    /// A certificate that the customer issuer signed, DER. The ledger says whose it is and what it is worth.
+    Customer(CertificateDer<'static>),
+    /// A registered machine, or who claims to be one in vain.
+    Machine(Presented),
+}
+
+impl Identity {
+    /// The customer's certificate, DER.
+    pub(crate) fn customer(&self) -> Option<&CertificateDer<'static>> {
+        match self {
+            Self::Customer(certificate) => Some(certificate),
+            Self::Nobody | Self::Machine(_) => None,
+        }
+    }
+
+    /// What there is to be admitted as a machine.
+    pub(crate) fn presented(&self) -> &Presented {
+        match self {
+            Self::Machine(presented) => presented,
+            Self::Nobody | Self::Customer(_) => &Presented::NoMachine,
+        }
+    }
+}
+
+/// The machines, and how customers are told from strangers.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    /// The customer issuer's name, DER.
+    customer_issuer: Vec<u8>,
+    machines: HashMap<[u8; 32], Arc<Machine>>,
+    /// The names that machines' certificates were issued under, DER: clients look there for the one to send.
+    pub(super) machine_issuers: Vec<Vec<u8>>,
+}
+
+impl Clients {
+    /// Customers have certificates of `customer_issuer` (DER); a machine comes with the certificate that was registered
+    /// for it (DER).
+    ///
+    /// # Errors
+    /// When a certificate can't be read.
+    pub(crate) fn new(customer_issuer: &[u8], machines: &[(Machine, Vec<u8>)]) -> anyhow::Result<Self> {
+        let issuer = Certificate::from_der(customer_issuer).context("the issuing certificate isn't DER")?;
+        let mut machine_issuers = Vec::new();
+        for (_, certificate) in machines {
+            let certificate = Certificate::from_der(certificate).context("a machine's certificate")?;
+            let name = certificate.tbs_certificate().issuer().to_der()?;
+            if !machine_issuers.contains(&name) {
+                machine_issuers.push(name);
+            }
+        }
+        let by_key = machines.iter().map(|(machine, _)| (machine.public_key_sha256, machine.clone().into()));
+        Ok(Self {
+            customer_issuer: issuer.tbs_certificate().subject().to_der()?,
+            machines: by_key.collect(),
+            machine_issuers,
+        })
+    }
+
+    /// Whether there are machines at all; where there are none, strangers aren't listened to.
+    pub(super) fn has_machines(&self) -> bool {
+        !self.machines.is_empty()
+    }
+
+    /// Who presents this certificate.
+    ///
+    /// # Errors
+    /// When it isn't one.
+    pub(crate) fn identify(&self, certificate: &CertificateDer<'_>) -> der::Result<Identity> {
+        let parsed = Certificate::from_der(certificate)?;
+        let tbs = parsed.tbs_certificate();
+        let public_key_sha256 = Sha256::digest(tbs.subject_public_key_info().to_der()?).into();
+        if let Some(machine) = self.machines.get(&public_key_sha256) {
+            let (machine, validity) = (machine.clone(), validity(tbs));
+            return Ok(Identity::Machine(Presented::Registered { machine, validity }));
+        }
+        if tbs.issuer().to_der()? == self.customer_issuer {
+            return Ok(Identity::Customer(certificate.clone().into_owned()));
+        }
+        Ok(Identity::Machine(Presented::Unknown { public_key_sha256 }))
+    }
+}
+
+/// A certificate's validity; the year 9999 is beyond what timestamps hold, so it ends with them.
+pub(crate) fn validity(tbs: &TbsCertificate) -> ValiditySpan {
+    let at = |time: &x509_cert::time::Time| {
+        let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+        Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+    };
+    let validity = tbs.validity();
+    ValiditySpan { not_before: at(&validity.not_before), not_after: at(&validity.not_after) }
+}

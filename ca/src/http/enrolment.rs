@@ -1,0 +1,98 @@
+//! Enrolments between the wire and the use cases, the same for agents and for machines.
+
+use ca_core::{
+    app::enrol::open,
+    domain::{
+        attestation::{
+            Evidence,
+            yubikey::{DevicePolicy, Firmware, YubiKeyEvidence},
+        },
+        device::{Device, DeviceKind},
+        ids::TokenSerial,
+    },
+};
+use ca_wire::{
+    Base64Url,
+    enrolment::{Certified, DeviceClaim, Evidence as WireEvidence, KeyRequirements, Opened},
+    problem::Code,
+};
+use ca_x509::KeyKind;
+use secrecy::ExposeSecret;
+
+use super::problem::Refused;
+
+/// What answers about enrolments are written with.
+pub(crate) struct Forms {
+    /// The issuing CA's certificate and those above it, DER.
+    pub(crate) chain: Vec<Base64Url>,
+    /// What keys must be.
+    pub(crate) devices: DevicePolicy,
+}
+
+impl Forms {
+    /// A certificate with its issuers.
+    pub(crate) fn certified(&self, der: &[u8]) -> Certified {
+        Certified { certificate: Base64Url(der.to_vec()), chain: self.chain.clone() }
+    }
+
+    /// The answer to step 1.
+    pub(crate) fn opened(&self, opened: &open::Opened) -> Opened {
+        let der = opened.certified.as_ref().and_then(|record| record.der());
+        Opened {
+            enrolment_id: opened.enrolment.id.0,
+            bearer: opened.bearer.expose_secret().to_owned(),
+            challenge: Base64Url(opened.enrolment.challenge.to_vec()),
+            expires_at: opened.enrolment.expires_at,
+            key: self.key_requirements(&opened.keys),
+            certified: der.map(|der| self.certified(der)),
+        }
+    }
+
+    fn key_requirements(&self, keys: &[KeyKind]) -> KeyRequirements {
+        let touch = self.devices.touch_policies.first();
+        KeyRequirements {
+            slots: self.devices.slots.iter().map(ToString::to_string).collect(),
+            algorithms: keys.iter().map(|kind| algorithm(*kind)).collect(),
+            pin_policy: "once".to_owned(),
+            touch_policy: touch.map_or("never", |touch| touch.as_str()).to_owned(),
+        }
+    }
+}
+
+fn algorithm(kind: KeyKind) -> String {
+    match kind {
+        KeyKind::P256 => "p256".to_owned(),
+        KeyKind::P384 => "p384".to_owned(),
+        KeyKind::Rsa { bits } => format!("rsa{bits}"),
+    }
+}
+
+/// The device of a claim, and its firmware.
+pub(crate) fn device(claim: &DeviceClaim) -> Result<(Device, Firmware), Refused> {
+    let malformed = |what: &str| Refused::new(Code::MalformedRequest).because(what);
+    let device = Device {
+        kind: DeviceKind::parse(&claim.kind).ok_or_else(|| malformed("device.kind is unknown."))?,
+        serial: TokenSerial::parse(&claim.serial)
+            .map_err(|_| malformed("device.serial isn't a serial number."))?,
+    };
+    let firmware = Firmware::parse(&claim.firmware)
+        .ok_or_else(|| malformed("device.firmware isn't major.minor.patch."))?;
+    Ok((device, firmware))
+}
+
+/// Evidence, as it came.
+pub(crate) fn evidence(wire: WireEvidence) -> Evidence {
+    match wire {
+        WireEvidence::YubikeyPiv { slot, f9, intermediates } => Evidence::YubiKeyPiv(YubiKeyEvidence {
+            slot: slot.0,
+            f9: f9.0,
+            intermediates: intermediates.into_iter().map(|certificate| certificate.0).collect(),
+        }),
+    }
+}
+
+/// The hash of a confirmation.
+pub(crate) fn certificate_sha256(wire: Base64Url) -> Result<[u8; 32], Refused> {
+    let hash = wire.0.try_into();
+    hash.map_err(|_| Refused::new(Code::MalformedRequest).because("certificate_sha256 has 32 octets."))
+}
