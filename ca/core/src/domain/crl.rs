@@ -163,8 +163,10 @@ pub fn draft(
         return Err(CrlError::IssuerExpired(issuer.not_after()));
     }
     let next_update = this_update.checked_add(policy.lifetime).map_err(out_of_range)?;
-    let entries =
-        revocations.iter().map(|revocation| entry(issuer, revocation)).collect::<Result<Vec<_>, _>>()?;
+    let entries = revocations
+        .iter()
+        .map(|revocation| entry(issuer, revocation, this_update))
+        .collect::<Result<Vec<_>, _>>()?;
     let count = entries.len() as u64;
     let template = CrlTemplate {
         issuer: issuer.name().clone(),
@@ -180,13 +182,13 @@ pub fn draft(
     Ok(CrlDraft { number, this_update, next_update, listed_from, entries: count, tbs })
 }
 
-fn entry(issuer: &Issuer, revocation: &Revocation) -> Result<CrlEntry, CrlError> {
+fn entry(issuer: &Issuer, revocation: &Revocation, this_update: Timestamp) -> Result<CrlEntry, CrlError> {
     if revocation.issuer != *issuer.id() {
         return Err(CrlError::OtherIssuer(revocation.issuer.to_string()));
     }
     Ok(CrlEntry {
         serial: revocation.serial.as_bytes().to_vec(),
-        revoked_at: revocation.at,
+        revoked_at: revocation.told_at(this_update),
         reason: reason(revocation.reason),
     })
 }

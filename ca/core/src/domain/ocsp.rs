@@ -250,7 +250,7 @@ fn response_data(
     let single = |(cert_id, status): (&CertId, &LedgerStatus)| {
         Ok(SingleResponse {
             cert_id: cert_id.clone(),
-            cert_status: cert_status(status)?,
+            cert_status: cert_status(status, now)?,
             this_update: time::to_generalized(now)?,
             next_update: Some(time::to_generalized(next_update)?),
             single_extensions: None,
@@ -268,12 +268,12 @@ fn response_data(
     .to_der()
 }
 
-fn cert_status(status: &LedgerStatus) -> der::Result<CertStatus> {
+fn cert_status(status: &LedgerStatus, now: Timestamp) -> der::Result<CertStatus> {
     Ok(match status {
         LedgerStatus::Good => CertStatus::Good(Null),
         LedgerStatus::Unknown => CertStatus::Unknown(Null),
         LedgerStatus::Revoked(revocation) => CertStatus::Revoked(RevokedInfo {
-            revocation_time: time::to_generalized(revocation.at)?,
+            revocation_time: time::to_generalized(revocation.told_at(now))?,
             revocation_reason: crl::reason(revocation.reason),
         }),
     })

@@ -81,3 +81,11 @@ pub struct Revocation {
     /// Its notAfter: after it the entry may leave the CRL.
     pub not_after: Timestamp,
 }
+
+impl Revocation {
+    /// Since when it is revoked, as relying parties and the signer are told at `now`: never in the future. A clock that
+    /// was ahead for a moment left a time in the ledger that nobody would sign until it has come, and with it no CRL.
+    pub fn told_at(&self, now: Timestamp) -> Timestamp {
+        self.at.min(now)
+    }
+}

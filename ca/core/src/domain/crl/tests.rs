@@ -102,6 +102,21 @@ fn policies_under_which_crls_lapse_are_refused() {
     }
 }
 
+/// A clock that was ahead put it into the ledger.
+#[test]
+fn a_revocation_of_tomorrow_is_listed_today_and_dated_today() {
+    let key = TestKey::p256();
+    let own = issuer(&key);
+    let tomorrow =
+        Revocation { at: at("2026-11-25T10:00:00+09:00"), ..revocation(9, RevocationReason::KeyCompromise) };
+    let draft = draft(&own, &CrlPolicy::default(), 2, &[tomorrow], None, now()).expect("a draft");
+    let published = signed(&key, draft, &own).expect("a CRL");
+    let list: CertificateList = CertificateList::from_der(&published.der).expect("a CRL");
+    let entries = list.tbs_cert_list.revoked_certificates.expect("entries");
+    let listed = ca_x509::time::from_x509(&entries[0].revocation_date).expect("a time");
+    assert_eq!(listed, published.this_update);
+}
+
 #[test]
 fn time_and_number_only_rise_and_foreign_entries_stay_out() {
     let key = TestKey::p256();
