@@ -1,16 +1,13 @@
 //! Hot facts, written many to a statement: most of what a small commit costs is round trips to SQLite's thread.
 
-use ca_core::{
-    domain::audit::{AuditEvent, AuditPosition},
-    ports::store::StoreResult,
-};
+use ca_core::{domain::audit::AuditEvent, ports::store::StoreResult};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::oneshot;
 
 use crate::{
     audit::Trail,
     failure::{BatchFailed, Failure},
-    outcome::{BoxFuture, Committed, Written, settle},
+    outcome::{BoxFuture, Commit, Committed, Written, settle},
 };
 
 /// A hot fact that somebody waits for.
@@ -31,7 +28,7 @@ impl<F: Bulk> Asked<F> {
         (Self { fact, audit, outcome: None, reply }, answer)
     }
 
-    pub(crate) fn answer(self, committed: &Result<AuditPosition, BatchFailed>) {
+    pub(crate) fn answer(self, committed: &Result<Commit, BatchFailed>) {
         // A caller that went away doesn't undo what was committed.
         let _ = self.reply.send(settle(self.outcome, committed));
     }

@@ -7,7 +7,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ca_core::{
@@ -27,7 +27,7 @@ use crate::{
     failure::{BatchFailed, Closed, Failure},
     intent::NewIntent,
     issued::NewIssued,
-    outcome::{BoxFuture, Committed, Written, settle},
+    outcome::{BoxFuture, Commit, Committed, Written, settle},
 };
 
 /// What the writer can be asked for. The two hot facts are written many to a statement.
@@ -46,7 +46,7 @@ pub(crate) trait Single: Send {
         trail: &'a mut Trail,
     ) -> BoxFuture<'a, Result<(), sqlx::Error>>;
     /// Tells the caller, after the commit.
-    fn answer(self: Box<Self>, committed: &Result<AuditPosition, BatchFailed>);
+    fn answer(self: Box<Self>, committed: &Result<Commit, BatchFailed>);
 }
 
 /// How the body of a [`Single`] fact looks.
@@ -93,7 +93,7 @@ impl<T: Send> Single for Closure<T> {
         })
     }
 
-    fn answer(self: Box<Self>, committed: &Result<AuditPosition, BatchFailed>) {
+    fn answer(self: Box<Self>, committed: &Result<Commit, BatchFailed>) {
         // A caller that went away doesn't undo what was committed.
         let _ = self.reply.send(settle(self.outcome, committed));
     }
@@ -133,16 +133,22 @@ impl Writer {
         self.ask(Fact::Other(Box::new(fact)), answer).await
     }
 
-    /// Queues `fact` and waits for `answer`. A full queue makes the caller wait, which bounds memory.
+    /// Queues `fact` and waits for `answer`. A full queue makes the caller wait, which bounds memory. Tells the
+    /// caller's span how long the fact waited, and how long its transaction took.
     pub(crate) async fn ask<T>(
         &self,
         fact: Fact,
         answer: oneshot::Receiver<StoreResult<Committed<T>>>,
     ) -> StoreResult<Committed<T>> {
+        let asked = Instant::now();
         let queue = self.queue().clone().ok_or(Closed)?;
         queue.send(fact).await.map_err(|_| Closed)?;
         drop(queue);
-        answer.await.map_err(|_| Closed)?
+        let committed = answer.await.map_err(|_| Closed)??;
+        let span = tracing::Span::current();
+        span.record("queued_us", micros(committed.began.saturating_duration_since(asked)));
+        span.record("commit_us", micros(committed.began.elapsed()));
+        Ok(committed)
     }
 
     /// How many facts wait, and how many may.
@@ -167,6 +173,10 @@ impl Writer {
     fn queue(&self) -> MutexGuard<'_, Option<mpsc::Sender<Fact>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 struct WriterTask {
@@ -195,6 +205,7 @@ impl WriterTask {
                 );
                 BatchFailed::new(count, error)
             });
+            let committed = committed.map(|audit_head| Commit { audit_head, began });
             batch.answer(&committed);
         }
         if let Some(connection) = self.connection.take()
@@ -255,7 +266,7 @@ impl Batch {
         Ok(head)
     }
 
-    fn answer(self, committed: &Result<AuditPosition, BatchFailed>) {
+    fn answer(self, committed: &Result<Commit, BatchFailed>) {
         self.others.into_iter().for_each(|fact| fact.answer(committed));
         self.intents.into_iter().for_each(|fact| fact.answer(committed));
         self.issued.into_iter().for_each(|fact| fact.answer(committed));
