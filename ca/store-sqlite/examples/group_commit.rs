@@ -3,9 +3,6 @@
 //!
 //! `cargo run -p store-sqlite --example group_commit -- [CERTIFICATES] [IN_FLIGHT]`
 
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 use std::{
     io::Write,
     sync::{
@@ -16,8 +13,8 @@ use std::{
 };
 
 use ca_core::{domain::user::Role, ports::store::CertificateStore, ports::store::CustomerStore};
+use store_contract::samples::{complete, contract, enrolment, event, evidence, record, user};
 use store_sqlite::{Options, SqliteStore, migrate};
-use support::{complete, contract, enrolment, event, evidence, record, user};
 use tokio::task::JoinSet;
 
 const ROUNDS: u32 = 3;

@@ -2,6 +2,15 @@
 -- What must never happen is refused here, whatever the program says: constraints and indexes for what may stand,
 -- triggers for what may change.
 
+-- The versions of this schema, each with the oldest version of the program's schema that works with it: the schema may be
+-- ahead of a running program.
+CREATE TABLE schema_versions (
+    version INTEGER NOT NULL PRIMARY KEY,
+    works_with INTEGER NOT NULL CHECK (works_with BETWEEN 1 AND version)
+) STRICT;
+
+INSERT INTO schema_versions (version, works_with) VALUES (1, 1);
+
 CREATE TABLE contracts (
     number TEXT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,

@@ -57,7 +57,7 @@ impl LedgerCensus for SqliteStore {
 
     async fn schema_fits(&self) -> StoreResult<bool> {
         let mut connection = self.readers().acquire().await.map_err(Failure::from)?;
-        Ok(schema::is_current(&mut connection).await.map_err(Failure::from)?)
+        Ok(schema::fits(&mut connection).await.map_err(Failure::from)?)
     }
 
     async fn unfinished(&self, issuer: &IssuerId) -> StoreResult<Unfinished> {

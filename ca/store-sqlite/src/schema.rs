@@ -1,4 +1,7 @@
 //! The schema: created and upgraded by `inro-ca migrate` alone, and checked at each opening.
+//!
+//! A migration says in `schema_versions` which is the oldest program that works with what it makes, so that a running
+//! program need not end before its successor migrates.
 
 use std::{
     io,
@@ -37,9 +40,10 @@ pub enum OpenError {
         /// What it should be.
         needed: i64,
     },
-    /// A newer version of Inro wrote it.
+    /// A newer version of Inro changed it in a way that this program can't work with.
     #[error(
-        "the database's schema is version {found}, this program knows {known} at most: use the newer program"
+        "the database's schema is version {found}, which doesn't work with programs of version {known} as this one: use \
+         the newer program"
     )]
     Newer {
         /// What it is.
@@ -91,7 +95,8 @@ pub struct Migrated {
     pub to: i64,
 }
 
-/// Creates the database, readable by its owner alone, or brings it up to this program's schema.
+/// Creates the database, readable by its owner alone, or brings it up to this program's schema. One that is ahead of this
+/// program and works with it is left alone.
 ///
 /// # Errors
 /// [`OpenError`]; a migration that fails leaves the version before it.
@@ -100,8 +105,8 @@ pub async fn migrate(path: &Path) -> Result<Migrated, OpenError> {
     let unreadable = |source| OpenError::Unreadable { path: path.to_owned(), source };
     let options = connect_options(path, Duration::from_secs(5));
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(unreadable)?;
-    let applied = applied(&mut connection).await.map_err(unreadable)?;
-    let from = match standing(&applied) {
+    let from = match standing(&mut connection).await.map_err(unreadable)? {
+        Standing::Ahead(version) => return Ok(Migrated { from: Some(version), to: version }),
         Standing::Current(version) | Standing::Outdated(version) => Some(version),
         Standing::Empty => None,
         Standing::Newer(found) => return Err(OpenError::Newer { found, known: latest() }),
@@ -115,17 +120,21 @@ pub async fn migrate(path: &Path) -> Result<Migrated, OpenError> {
     Ok(Migrated { from, to: latest() })
 }
 
-/// Refuses a database whose schema isn't exactly this program's.
+/// Refuses a database whose schema doesn't work with this program.
 pub(crate) async fn check(path: &Path, options: &SqliteConnectOptions) -> Result<(), OpenError> {
     let unreadable = |source| OpenError::Unreadable { path: path.to_owned(), source };
     if !path.try_exists().map_err(|error| unreadable(error.into()))? {
         return Err(OpenError::Missing { path: path.to_owned() });
     }
     let mut connection = SqliteConnection::connect_with(options).await.map_err(unreadable)?;
-    let applied = applied(&mut connection).await.map_err(unreadable)?;
+    let standing = standing(&mut connection).await.map_err(unreadable)?;
     connection.close().await.map_err(unreadable)?;
-    match standing(&applied) {
+    match standing {
         Standing::Current(_) => Ok(()),
+        Standing::Ahead(found) => {
+            tracing::info!(found, known = latest(), "the schema is ahead of this program and works with it");
+            Ok(())
+        }
         Standing::Empty => Err(OpenError::NotInro { path: path.to_owned() }),
         Standing::Outdated(found) => Err(OpenError::Outdated { found, needed: latest() }),
         Standing::Newer(found) => Err(OpenError::Newer { found, known: latest() }),
@@ -133,9 +142,9 @@ pub(crate) async fn check(path: &Path, options: &SqliteConnectOptions) -> Result
     }
 }
 
-/// Whether the database's schema is exactly this program's.
-pub(crate) async fn is_current(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    Ok(matches!(standing(&applied(connection).await?), Standing::Current(_)))
+/// Whether the database's schema works with this program.
+pub(crate) async fn fits(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    Ok(matches!(standing(connection).await?, Standing::Current(_) | Standing::Ahead(_)))
 }
 
 /// What every connection is opened with. A commit is on the disk before it is acknowledged (`FULL`).
@@ -154,6 +163,9 @@ enum Standing {
     Empty,
     Outdated(i64),
     Current(i64),
+    /// Newer migrations say that they work with this program.
+    Ahead(i64),
+    /// They don't.
     Newer(i64),
     Altered(i64),
 }
@@ -162,30 +174,44 @@ fn latest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
-/// Versions and checksums of the migrations that made the database, in order.
-async fn applied(connection: &mut SqliteConnection) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
-    let tables: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
+async fn standing(connection: &mut SqliteConnection) -> Result<Standing, sqlx::Error> {
+    let is_there: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')")
             .fetch_one(&mut *connection)
             .await?;
-    if tables == 0 {
-        return Ok(Vec::new());
+    if !is_there {
+        return Ok(Standing::Empty);
     }
-    sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version")
-        .fetch_all(connection)
-        .await
-}
-
-fn standing(applied: &[(i64, Vec<u8>)]) -> Standing {
-    let Some((newest, _)) = applied.last() else { return Standing::Empty };
-    for (version, checksum) in applied {
+    let applied: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version")
+            .fetch_all(&mut *connection)
+            .await?;
+    let Some((newest, _)) = applied.last() else { return Ok(Standing::Empty) };
+    let mut foreign = Vec::new();
+    for (version, checksum) in &applied {
         match MIGRATIONS.iter().find(|migration| migration.version == *version) {
-            None => return Standing::Newer(*newest),
-            Some(known) if *known.checksum != **checksum => return Standing::Altered(*version),
+            None => foreign.push(*version),
+            Some(known) if *known.checksum != **checksum => return Ok(Standing::Altered(*version)),
             Some(_) => {}
         }
     }
-    if *newest < latest() { Standing::Outdated(*newest) } else { Standing::Current(*newest) }
+    for version in &foreign {
+        let works_with: Option<i64> =
+            sqlx::query_scalar("SELECT works_with FROM schema_versions WHERE version = $1")
+                .bind(*version)
+                .fetch_optional(&mut *connection)
+                .await?;
+        if *version < latest() || works_with.is_none_or(|oldest| oldest > latest()) {
+            return Ok(Standing::Newer(*newest));
+        }
+    }
+    Ok(if !applied.iter().any(|(version, _)| *version == latest()) {
+        Standing::Outdated(*newest)
+    } else if foreign.is_empty() {
+        Standing::Current(*newest)
+    } else {
+        Standing::Ahead(*newest)
+    })
 }
 
 /// An empty file for SQLite to fill, with the rights that its companion files inherit.

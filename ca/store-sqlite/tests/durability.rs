@@ -4,8 +4,6 @@
 
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::{
     env,
     io::{BufRead, BufReader, Write},
@@ -22,11 +20,11 @@ use ca_core::{
     ports::store::{CertificateStore, CustomerStore, StoreError},
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use store_sqlite::{Options, SqliteStore, migrate};
-use support::{
+use store_contract::samples::{
     complete, contract, der, enrolment, event, evidence, issuer, record, serial, user, user_id,
     verified_actions,
 };
+use store_sqlite::{Options, SqliteStore, migrate};
 
 const DATABASE: &str = "INRO_TEST_WRITING_CHILD_DATABASE";
 const FIRST: &str = "INRO_TEST_WRITING_CHILD_FIRST";

@@ -1,7 +1,5 @@
 //! Opening, upgrading and refusing databases; what the schema refuses by itself; and that queries use indexes.
 
-mod support;
-
 use std::path::Path;
 
 use ca_core::{
@@ -9,11 +7,11 @@ use ca_core::{
     ports::store::{AuditStore, CertificateStore, CustomerStore, RevocationStore, StoreError},
 };
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
-use store_sqlite::{Migrated, OpenError, Options, SqliteStore, migrate};
-use support::{
+use store_contract::samples::{
     at, contract, customers, enrolment, event, evidence, intend, issue, issuer, record, serial, user,
     user_id, verified_actions,
 };
+use store_sqlite::{Migrated, OpenError, Options, SqliteStore, migrate};
 
 async fn raw(path: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(path).foreign_keys(true);
@@ -77,7 +75,13 @@ async fn another_schema_is_refused_by_what_is_wrong_with_it() {
                  VALUES (99, 'later', 1, x'00', 0)";
     execute(&path, newer).await.expect("a later version's");
     assert!(matches!(refusal(&path).await, OpenError::Newer { found: 99, known: 1 }));
+    execute(&path, "INSERT INTO schema_versions VALUES (99, 2)").await.expect("it works with 2 at least");
+    assert!(matches!(refusal(&path).await, OpenError::Newer { found: 99, known: 1 }));
     assert!(matches!(migrate(&path).await, Err(OpenError::Newer { .. })));
+    execute(&path, "UPDATE schema_versions SET works_with = 1 WHERE version = 99").await.expect("with 1");
+    SqliteStore::open(&path, &Options::default()).await.expect("a newer schema that works").close().await;
+    let unchanged = migrate(&path).await.expect("nothing to do for the older program");
+    assert_eq!(unchanged, Migrated { from: Some(99), to: 99 });
     execute(&path, "DELETE FROM _sqlx_migrations WHERE version = 99").await.expect("undone");
     execute(&path, "UPDATE _sqlx_migrations SET checksum = x'00'").await.expect("another 1");
     assert!(matches!(refusal(&path).await, OpenError::Altered { version: 1 }));

@@ -63,13 +63,14 @@ pub struct AuditRow {
     pub sequence: u64,
     /// When, in milliseconds since 1970-01-01T00:00Z.
     pub at_ms: i64,
-    /// [`Actor`] as text.
+    /// [`Actor`] as text; in this and the next texts `\\`, `\n` and `\0` stand for backslash, line feed and NUL, which a
+    /// hostile client may have put there and not every database can hold.
     pub actor: String,
     /// [`AuditEvent::action`].
     pub action: String,
     /// [`AuditEvent::subject`].
     pub subject: String,
-    /// [`AuditEvent::details`], a `name=value` a line, with backslash escapes for backslash and line feed.
+    /// [`AuditEvent::details`], a `name=value` a line.
     pub details: String,
     /// SHA-256 over the previous row's hash and this row.
     pub hash: [u8; 32],
@@ -83,9 +84,9 @@ impl AuditRow {
         let mut row = Self {
             sequence: previous.sequence + 1,
             at_ms: event.at.as_millisecond(),
-            actor: event.actor.to_string(),
+            actor: escape(&event.actor.to_string()),
             action: event.action.to_owned(),
-            subject: event.subject.clone(),
+            subject: escape(&event.subject),
             details: details.join("\n"),
             hash: AuditPosition::GENESIS.hash,
         };
@@ -114,7 +115,7 @@ impl AuditRow {
 }
 
 fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('\n', "\\n")
+    value.replace('\\', "\\\\").replace('\n', "\\n").replace('\0', "\\0")
 }
 
 /// Where a chain is broken.
@@ -165,6 +166,13 @@ mod tests {
                 details: vec![("why", "a\nb=c".to_owned())],
             },
         )
+    }
+
+    #[test]
+    fn what_a_database_may_not_hold_is_written_out() {
+        let row = row(AuditPosition::GENESIS, "a\0b\\0");
+        assert_eq!(row.subject, r"a\0b\\0");
+        assert_eq!(row.details, r"why=a\nb=c");
     }
 
     #[test]

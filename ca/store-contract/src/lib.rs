@@ -1,0 +1,50 @@
+//! The contract of the store ports as tests, for the model in memory and for every engine alike.
+//!
+//! [`contract!`] makes a module with a test for each case. A case gets a store of its own with an empty ledger.
+
+pub mod samples;
+#[expect(missing_docs, reason = "a case's name says what it holds a store to")]
+pub mod suite {
+    pub mod certificates;
+    pub mod customers;
+    pub mod enrolments;
+    pub mod login;
+    pub mod parallel;
+    pub mod revocations;
+    pub mod signers;
+}
+
+/// Makes the module `$engine` with every case as a test. `$fresh` is an async function that returns a store with an
+/// empty ledger, and what must live as long as the store.
+#[macro_export]
+macro_rules! contract {
+    ($engine:ident, $fresh:path) => {
+        $crate::contract! { @cases $engine, $fresh,
+            customers: a_contract_is_registered_once, the_plan_bounds_the_users,
+                a_removed_user_leaves_the_place_but_keeps_the_id, a_token_serves_one_user, attempts_burn_a_code;
+            login: passwords_are_apart_by_kind, wrong_passwords_lock_and_the_branch_unlocks,
+                a_right_password_forgets_only_wrong_ones_of_its_kind,
+                a_session_needs_a_standing_certificate, sessions_are_touched_closed_and_purged;
+            enrolments: a_repeat_finds_the_first_enrolment, an_acquisition_code_is_used_up,
+                a_challenge_is_renewed_by_one, a_refusal_is_for_good_and_keeps_the_evidence;
+            certificates: a_certificate_goes_from_intent_to_confirmed, an_intent_needs_a_free_user_key_and_token,
+                issuing_is_idempotent_for_the_same_bytes, an_abandoned_intent_frees_everything, lists_are_in_order,
+                orphans_are_kept_once_in_the_journals_order;
+            revocations: nothing_unrevokes, an_orphan_can_be_revoked, each_journal_is_told_in_order_of_entry,
+                a_revocation_comes_back_from_a_journal, a_crl_holds_what_has_not_expired, crl_numbers_rise;
+            signers: a_signer_keeps_its_journal, reconciliation_goes_forward_only,
+                the_furthest_journaled_certificate_is_known, a_lease_has_one_holder;
+            parallel: one_idempotency_key_opens_one_enrolment, one_user_gets_one_intent,
+                losers_never_take_others_with_them, crl_numbers_are_given_once;
+        }
+    };
+    (@cases $engine:ident, $fresh:path, $($module:ident: $($case:ident),+;)+) => {
+        mod $engine {
+            $($(#[tokio::test]
+            async fn $case() {
+                let (store, _kept) = $fresh().await;
+                $crate::suite::$module::$case(store).await;
+            })+)+
+        }
+    };
+}

@@ -1,0 +1,362 @@
+-- The ledger. Times are milliseconds since 1970-01-01T00:00Z; identifiers are what ca-core prints, hashes and UUIDs raw.
+-- What must never happen is refused here, whatever the program says: constraints and indexes for what may stand,
+-- triggers for what may change. Text is compared octet by octet (collation "C"): its order is the program's, and no
+-- upgrade of the system's locales can spoil an index.
+
+-- The versions of this schema, each with the oldest version of the program's schema that works with it: migrations come
+-- first, then the nodes are restarted one by one.
+CREATE TABLE schema_versions (
+    version BIGINT NOT NULL PRIMARY KEY,
+    works_with BIGINT NOT NULL CHECK (works_with BETWEEN 1 AND version)
+);
+
+INSERT INTO schema_versions (version, works_with) VALUES (1, 1);
+
+-- For triggers: their argument says why not.
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'restrict_violation', MESSAGE = TG_ARGV[0];
+END $$;
+
+CREATE TABLE contracts (
+    number TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    name TEXT COLLATE "C" NOT NULL,
+    general_users BIGINT NOT NULL CHECK (general_users BETWEEN 0 AND 65535),
+    registered_at BIGINT NOT NULL
+);
+
+CREATE TRIGGER contracts_are_kept BEFORE DELETE ON contracts
+    FOR EACH ROW EXECUTE FUNCTION refuse('a contract is never deleted');
+
+-- The primary key holds removed users too: an ID is never given twice.
+CREATE TABLE users (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    contract TEXT COLLATE "C" NOT NULL REFERENCES contracts (number),
+    role TEXT COLLATE "C" NOT NULL CHECK (role IN ('master', 'general')),
+    display_name TEXT COLLATE "C" NOT NULL,
+    email TEXT COLLATE "C",
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('active', 'suspended', 'removed')),
+    device_kind TEXT COLLATE "C",
+    device_serial TEXT COLLATE "C",
+    locked_at BIGINT,
+    registered_at BIGINT NOT NULL,
+    CHECK ((device_kind IS NULL) = (device_serial IS NULL)),
+    CHECK (state <> 'removed' OR device_kind IS NULL)
+);
+
+CREATE INDEX users_of_contract ON users (contract, role);
+CREATE UNIQUE INDEX one_master_per_contract ON users (contract) WHERE role = 'master' AND state <> 'removed';
+CREATE UNIQUE INDEX one_user_per_assigned_token ON users (device_kind, device_serial)
+    WHERE device_kind IS NOT NULL;
+
+CREATE TRIGGER users_are_kept BEFORE DELETE ON users
+    FOR EACH ROW EXECUTE FUNCTION refuse('a user is never deleted');
+CREATE TRIGGER users_keep_their_identity BEFORE UPDATE OF id, contract, role ON users
+    FOR EACH ROW EXECUTE FUNCTION refuse('a user keeps ID, contract and role');
+CREATE TRIGGER removed_users_stay_removed BEFORE UPDATE OF state ON users
+    FOR EACH ROW WHEN (OLD.state = 'removed' AND NEW.state <> 'removed')
+    EXECUTE FUNCTION refuse('a removed user stays removed');
+
+CREATE TABLE acquisition_codes (
+    user_id TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES users (id),
+    sha256 BYTEA NOT NULL CHECK (length(sha256) = 32),
+    expires_at BIGINT NOT NULL,
+    attempts_left BIGINT NOT NULL CHECK (attempts_left BETWEEN 0 AND 255)
+);
+
+CREATE TABLE passwords (
+    user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
+    kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('login', 'confirmation')),
+    phc TEXT COLLATE "C" NOT NULL CHECK (phc LIKE '$argon2id$%'),
+    PRIMARY KEY (user_id, kind)
+);
+
+-- Wrong passwords in a row. Apart from `passwords`, because a user without one is guessed at as well.
+CREATE TABLE wrong_passwords (
+    user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
+    kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('login', 'confirmation')),
+    in_a_row BIGINT NOT NULL CHECK (in_a_row > 0),
+    PRIMARY KEY (user_id, kind)
+);
+
+-- A challenge is out until the enrolment is refused, or has a certificate whose intent it is.
+CREATE TABLE enrolments (
+    id BYTEA NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    idempotency_key TEXT COLLATE "C" NOT NULL UNIQUE,
+    user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
+    device_kind TEXT COLLATE "C" NOT NULL,
+    device_serial TEXT COLLATE "C" NOT NULL,
+    binding TEXT COLLATE "C" NOT NULL CHECK (binding IN ('assigned-serial', 'acquisition-code')),
+    challenge BYTEA NOT NULL CHECK (length(challenge) = 32),
+    bearer_sha256 BYTEA NOT NULL CHECK (length(bearer_sha256) = 32),
+    expires_at BIGINT NOT NULL,
+    opened_at BIGINT NOT NULL,
+    refused_code TEXT COLLATE "C",
+    refused_detail TEXT COLLATE "C",
+    CHECK ((refused_code IS NULL) = (refused_detail IS NULL))
+);
+
+CREATE TRIGGER refusals_stand BEFORE UPDATE OF refused_code, refused_detail ON enrolments
+    FOR EACH ROW WHEN (OLD.refused_code IS NOT NULL)
+    EXECUTE FUNCTION refuse('a refused enrolment stays refused');
+
+CREATE TABLE evidence (
+    enrolment BYTEA NOT NULL PRIMARY KEY REFERENCES enrolments (id),
+    format TEXT COLLATE "C" NOT NULL,
+    csr BYTEA NOT NULL,
+    policy_version BIGINT NOT NULL CHECK (policy_version BETWEEN 0 AND 4294967295),
+    verdict TEXT COLLATE "C" NOT NULL,
+    decoded TEXT COLLATE "C" NOT NULL,
+    judged_at BIGINT NOT NULL
+);
+
+CREATE TABLE evidence_parts (
+    enrolment BYTEA NOT NULL REFERENCES evidence (enrolment),
+    position BIGINT NOT NULL CHECK (position >= 0),
+    part BYTEA NOT NULL,
+    PRIMARY KEY (enrolment, position)
+);
+
+CREATE TRIGGER evidence_stands BEFORE UPDATE ON evidence
+    FOR EACH ROW EXECUTE FUNCTION refuse('evidence is never changed');
+CREATE TRIGGER evidence_parts_stand BEFORE UPDATE ON evidence_parts
+    FOR EACH ROW EXECUTE FUNCTION refuse('evidence is never changed');
+
+-- From the intent on. Wide columns last, so that reading the state doesn't walk through them.
+CREATE TABLE certificates (
+    id BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    intent BYTEA NOT NULL UNIQUE REFERENCES enrolments (id),
+    issuer TEXT COLLATE "C" NOT NULL,
+    signer TEXT COLLATE "C" NOT NULL,
+    serial BYTEA NOT NULL CHECK (length(serial) BETWEEN 1 AND 20),
+    user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
+    device_kind TEXT COLLATE "C" NOT NULL,
+    device_serial TEXT COLLATE "C" NOT NULL,
+    assurance TEXT COLLATE "C" NOT NULL CHECK (assurance IN ('asserted', 'attested', 'attested-pin')),
+    public_key_sha256 BYTEA NOT NULL CHECK (length(public_key_sha256) = 32),
+    not_before BIGINT NOT NULL,
+    not_after BIGINT NOT NULL,
+    abandoned_at BIGINT,
+    -- If `revocations` has it; kept by the trigger there, because a partial index sees only its own table.
+    revoked BOOLEAN NOT NULL DEFAULT FALSE,
+    issued_at BIGINT,
+    journal_sequence BIGINT CHECK (journal_sequence > 0),
+    journal_hash BYTEA CHECK (length(journal_hash) = 32),
+    confirmed_at BIGINT,
+    tbs BYTEA NOT NULL,
+    der BYTEA,
+    UNIQUE (issuer, serial),
+    CHECK (not_before < not_after),
+    CHECK ((der IS NULL) = (issued_at IS NULL)),
+    CHECK ((der IS NULL) = (journal_sequence IS NULL)),
+    CHECK ((der IS NULL) = (journal_hash IS NULL)),
+    CHECK (abandoned_at IS NULL OR (der IS NULL AND NOT revoked)),
+    CHECK (der IS NOT NULL OR confirmed_at IS NULL)
+);
+
+-- Rule 1: one certificate or open intent per user; and none of another user on the same token.
+CREATE UNIQUE INDEX one_live_certificate_per_user ON certificates (user_id)
+    WHERE NOT revoked AND abandoned_at IS NULL;
+CREATE UNIQUE INDEX one_live_certificate_per_token ON certificates (device_kind, device_serial)
+    WHERE NOT revoked AND abandoned_at IS NULL;
+-- A key is certified once, ever; an abandoned intent certified nothing.
+CREATE UNIQUE INDEX one_certificate_per_key ON certificates (public_key_sha256) WHERE abandoned_at IS NULL;
+CREATE INDEX certificates_of_user ON certificates (user_id);
+CREATE INDEX certificates_of_issuer ON certificates (issuer, id);
+CREATE INDEX certificates_of_journal ON certificates (issuer, signer, journal_sequence)
+    WHERE journal_sequence IS NOT NULL;
+CREATE INDEX open_intents ON certificates (issuer, signer, not_before)
+    WHERE der IS NULL AND NOT revoked AND abandoned_at IS NULL;
+
+CREATE TRIGGER certificates_are_kept BEFORE DELETE ON certificates
+    FOR EACH ROW EXECUTE FUNCTION refuse('a certificate is never deleted');
+CREATE TRIGGER intents_stand BEFORE UPDATE OF
+    id, intent, issuer, signer, serial, user_id, device_kind, device_serial, assurance, public_key_sha256,
+    not_before, not_after, tbs ON certificates
+    FOR EACH ROW EXECUTE FUNCTION refuse('an intent is never changed');
+CREATE TRIGGER issued_certificates_stand BEFORE UPDATE OF issued_at, journal_sequence, journal_hash, der
+    ON certificates FOR EACH ROW WHEN (OLD.der IS NOT NULL)
+    EXECUTE FUNCTION refuse('an issued certificate is never changed');
+CREATE TRIGGER abandoned_intents_stand BEFORE UPDATE OF abandoned_at ON certificates
+    FOR EACH ROW WHEN (OLD.abandoned_at IS NOT NULL)
+    EXECUTE FUNCTION refuse('an abandoned intent stays abandoned');
+CREATE TRIGGER revoked_certificates_stand BEFORE UPDATE OF revoked ON certificates
+    FOR EACH ROW WHEN (OLD.revoked AND NOT NEW.revoked)
+    EXECUTE FUNCTION refuse('nothing un-revokes');
+
+-- Certificates of the signer's journal without an intent here.
+CREATE TABLE orphans (
+    issuer TEXT COLLATE "C" NOT NULL,
+    signer TEXT COLLATE "C" NOT NULL,
+    journal_sequence BIGINT NOT NULL CHECK (journal_sequence > 0),
+    journal_hash BYTEA NOT NULL CHECK (length(journal_hash) = 32),
+    intent BYTEA NOT NULL CHECK (length(intent) = 16),
+    serial BYTEA NOT NULL CHECK (length(serial) BETWEEN 1 AND 20),
+    not_after BIGINT NOT NULL,
+    found_at BIGINT NOT NULL,
+    der BYTEA NOT NULL,
+    PRIMARY KEY (issuer, serial)
+);
+
+CREATE INDEX orphans_of_issuer ON orphans (issuer, journal_sequence);
+
+CREATE TRIGGER orphans_are_kept BEFORE DELETE ON orphans
+    FOR EACH ROW EXECUTE FUNCTION refuse('an orphan is never deleted');
+
+-- Of certificates and orphans alike, and of what only a signer's journal still knows. Narrow: this is what a CRL of a
+-- million is read from.
+CREATE TABLE revocations (
+    -- Rises with the commits; each signer's journal is told in this order.
+    number BIGINT NOT NULL CHECK (number > 0),
+    issuer TEXT COLLATE "C" NOT NULL,
+    serial BYTEA NOT NULL CHECK (length(serial) BETWEEN 1 AND 20),
+    at BIGINT NOT NULL,
+    reason SMALLINT NOT NULL CHECK (reason IN (0, 1, 3, 4, 5, 9)),
+    not_after BIGINT NOT NULL,
+    PRIMARY KEY (issuer, serial)
+);
+
+CREATE UNIQUE INDEX revocations_in_order ON revocations (number);
+
+CREATE FUNCTION reach_the_certificate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE certificates SET revoked = TRUE
+    WHERE issuer = NEW.issuer AND serial = NEW.serial AND abandoned_at IS NULL;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER revocations_reach_the_certificate AFTER INSERT ON revocations
+    FOR EACH ROW EXECUTE FUNCTION reach_the_certificate();
+CREATE TRIGGER revocations_are_kept BEFORE DELETE ON revocations
+    FOR EACH ROW EXECUTE FUNCTION refuse('nothing un-revokes');
+CREATE TRIGGER revocations_stand BEFORE UPDATE ON revocations
+    FOR EACH ROW EXECUTE FUNCTION refuse('a revocation is never changed');
+
+-- A row per issuer: counters that only rise.
+CREATE TABLE issuers (
+    issuer TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    last_crl_number BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE TRIGGER crl_numbers_rise BEFORE UPDATE OF last_crl_number ON issuers
+    FOR EACH ROW WHEN (NEW.last_crl_number < OLD.last_crl_number)
+    EXECUTE FUNCTION refuse('CRL numbers rise');
+
+-- The signers of all nodes: how far each one's journal and this ledger agree.
+CREATE TABLE signers (
+    issuer TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    journal BYTEA NOT NULL CHECK (length(journal) = 16),
+    reconciled_sequence BIGINT CHECK (reconciled_sequence > 0),
+    reconciled_hash BYTEA CHECK (length(reconciled_hash) = 32),
+    revocations_to BIGINT NOT NULL DEFAULT 0 CHECK (revocations_to >= 0),
+    anchors_accepted_to BIGINT NOT NULL DEFAULT 0 CHECK (anchors_accepted_to >= 0),
+    introduced_at BIGINT NOT NULL,
+    retired_at BIGINT,
+    PRIMARY KEY (issuer, name),
+    CHECK ((reconciled_sequence IS NULL) = (reconciled_hash IS NULL))
+);
+
+CREATE TRIGGER signers_are_kept BEFORE DELETE ON signers
+    FOR EACH ROW EXECUTE FUNCTION refuse('a signer is never forgotten');
+CREATE TRIGGER signers_keep_their_journal BEFORE UPDATE OF issuer, name, journal ON signers
+    FOR EACH ROW EXECUTE FUNCTION refuse('a signer keeps its journal');
+CREATE TRIGGER signers_go_forward BEFORE UPDATE ON signers
+    FOR EACH ROW WHEN (NEW.reconciled_sequence < OLD.reconciled_sequence OR NEW.revocations_to < OLD.revocations_to
+                       OR NEW.anchors_accepted_to < OLD.anchors_accepted_to)
+    EXECUTE FUNCTION refuse('reconciliation never goes back');
+
+-- Which node does what only one may do at a time. Times are the database's.
+CREATE TABLE leases (
+    name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    holder TEXT COLLATE "C" NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+-- The current CRL of each issuer; the signer's journal has them all.
+CREATE TABLE crls (
+    issuer TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    number BIGINT NOT NULL CHECK (number > 0),
+    this_update BIGINT NOT NULL,
+    next_update BIGINT NOT NULL,
+    -- Entries are of certificates with this notAfter or a later one.
+    listed_from BIGINT NOT NULL,
+    entries BIGINT NOT NULL CHECK (entries >= 0),
+    der BYTEA NOT NULL,
+    CHECK (this_update < next_update AND listed_from <= this_update)
+);
+
+CREATE TRIGGER crls_rise BEFORE UPDATE ON crls
+    FOR EACH ROW WHEN (NEW.number <= OLD.number) EXECUTE FUNCTION refuse('CRL numbers rise');
+
+CREATE TABLE sessions (
+    token_sha256 BYTEA NOT NULL PRIMARY KEY CHECK (length(token_sha256) = 32),
+    csrf_sha256 BYTEA NOT NULL CHECK (length(csrf_sha256) = 32),
+    user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
+    issuer TEXT COLLATE "C" NOT NULL,
+    serial BYTEA NOT NULL,
+    opened_at BIGINT NOT NULL,
+    last_used_at BIGINT NOT NULL,
+    FOREIGN KEY (issuer, serial) REFERENCES certificates (issuer, serial)
+);
+
+CREATE INDEX sessions_of_user ON sessions (user_id);
+
+CREATE TABLE logins (
+    id BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
+    at BIGINT NOT NULL,
+    issuer TEXT COLLATE "C" NOT NULL,
+    serial BYTEA NOT NULL
+);
+
+CREATE INDEX logins_of_user ON logins (user_id);
+
+-- Hash-chained; see ca_core::domain::audit.
+CREATE TABLE audit (
+    sequence BIGINT NOT NULL PRIMARY KEY CHECK (sequence > 0),
+    at BIGINT NOT NULL,
+    actor TEXT COLLATE "C" NOT NULL,
+    action TEXT COLLATE "C" NOT NULL,
+    subject TEXT COLLATE "C" NOT NULL,
+    details TEXT COLLATE "C" NOT NULL,
+    hash BYTEA NOT NULL CHECK (length(hash) = 32)
+);
+
+-- Once for all rows of a statement, not once a row: this table takes two for each certificate.
+CREATE FUNCTION refuse_gaps() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    first BIGINT;
+    last BIGINT;
+    rows BIGINT;
+BEGIN
+    SELECT min(sequence), max(sequence), count(*) INTO first, last, rows FROM added;
+    IF rows > 0 AND (last - first + 1 <> rows
+        OR first - 1 <> (SELECT coalesce(max(sequence), 0) FROM audit WHERE sequence < first)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'restrict_violation', MESSAGE = 'the audit trail has no gaps';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER audit_has_no_gaps AFTER INSERT ON audit REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_gaps();
+CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
+    FOR EACH ROW EXECUTE FUNCTION refuse('the audit trail is never shortened');
+CREATE TRIGGER audit_stands BEFORE UPDATE ON audit
+    FOR EACH ROW EXECUTE FUNCTION refuse('the audit trail is never changed');
+
+-- TRUNCATE passes row triggers by.
+CREATE TRIGGER contracts_are_not_emptied BEFORE TRUNCATE ON contracts
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a contract is never deleted');
+CREATE TRIGGER users_are_not_emptied BEFORE TRUNCATE ON users
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a user is never deleted');
+CREATE TRIGGER certificates_are_not_emptied BEFORE TRUNCATE ON certificates
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a certificate is never deleted');
+CREATE TRIGGER orphans_are_not_emptied BEFORE TRUNCATE ON orphans
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('an orphan is never deleted');
+CREATE TRIGGER revocations_are_not_emptied BEFORE TRUNCATE ON revocations
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('nothing un-revokes');
+CREATE TRIGGER signers_are_not_emptied BEFORE TRUNCATE ON signers
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a signer is never forgotten');
+CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('the audit trail is never shortened');

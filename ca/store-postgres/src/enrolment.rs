@@ -1,0 +1,238 @@
+//! Enrolments, and the evidence that they were judged on.
+
+use ca_core::{
+    domain::{
+        enrolment::{Binding, Enrolment, EnrolmentState},
+        ids::{EnrolmentId, IdempotencyKey},
+        user::UserState,
+    },
+    ports::store::{Conflict, FreshChallenge, StoredEvidence},
+};
+use sqlx::{PgConnection, PgExecutor};
+
+use crate::{
+    customer,
+    failure::Failure,
+    outcome::Written,
+    rows::{EnrolmentRow, time},
+};
+
+/// Enrolments with the serial number of their certificate; `$rest` is the WHERE clause.
+macro_rules! select_enrolments {
+    ($rest:tt, $($argument:expr),*) => {
+        sqlx::query_as!(
+            EnrolmentRow,
+            r#"SELECT e.id, e.idempotency_key, e.user_id, e.device_kind, e.device_serial, e.binding, e.challenge,
+                      e.bearer_sha256, e.expires_at, e.opened_at, e.refused_code, e.refused_detail,
+                      c.serial AS "serial?"
+               FROM enrolments e LEFT JOIN certificates c ON c.intent = e.id "#
+                + $rest,
+            $($argument),*
+        )
+    };
+}
+
+pub(crate) async fn by_id(
+    executor: impl PgExecutor<'_>,
+    id: EnrolmentId,
+) -> Result<Option<Enrolment>, Failure> {
+    let id = id.0.as_bytes().as_slice();
+    let row = select_enrolments!("WHERE e.id = $1", id).fetch_optional(executor).await?;
+    row.map(Enrolment::try_from).transpose()
+}
+
+pub(crate) async fn by_key(
+    executor: impl PgExecutor<'_>,
+    key: &IdempotencyKey,
+) -> Result<Option<Enrolment>, Failure> {
+    let key = key.as_str();
+    let row = select_enrolments!("WHERE e.idempotency_key = $1", key).fetch_optional(executor).await?;
+    row.map(Enrolment::try_from).transpose()
+}
+
+/// Opens an enrolment of a user who may act; where it is bound by an acquisition code (rule 12), that is used up.
+pub(crate) async fn open(
+    tx: &mut PgConnection,
+    new: &Enrolment,
+    code: Option<[u8; 32]>,
+) -> Result<Written<Enrolment>, Failure> {
+    if let Some(first) = by_key(&mut *tx, &new.idempotency_key).await? {
+        return if first.user == new.user {
+            Ok(Written::Unchanged(first))
+        } else {
+            Err(Conflict::Taken.into())
+        };
+    }
+    let user = customer::user(&mut *tx, &new.user).await?.ok_or(Conflict::Missing)?;
+    if user.state != UserState::Active || new.state != EnrolmentState::Challenged {
+        return Err(Conflict::Missing.into());
+    }
+    match (new.binding, code) {
+        (_, Some(sha256)) => use_up_code(tx, new, sha256).await?,
+        (Binding::AcquisitionCode, None) => return Err(Conflict::Code.into()),
+        (Binding::AssignedSerial, None) => {}
+    }
+    insert(tx, new).await?;
+    let opened = by_id(tx, new.id).await?;
+    opened.map(Written::Changed).ok_or_else(|| Failure::Corrupt(format!("enrolment {} isn't there", new.id)))
+}
+
+async fn use_up_code(tx: &mut PgConnection, new: &Enrolment, sha256: [u8; 32]) -> Result<(), Failure> {
+    let (user, sha256, opened_at) = (new.user.as_str(), sha256.as_slice(), new.opened_at.as_millisecond());
+    let deleted = sqlx::query!(
+        "DELETE FROM acquisition_codes
+         WHERE user_id = $1 AND sha256 = $2 AND expires_at > $3 AND attempts_left > 0",
+        user,
+        sha256,
+        opened_at
+    )
+    .execute(tx)
+    .await?;
+    if deleted.rows_affected() == 0 { Err(Conflict::Code.into()) } else { Ok(()) }
+}
+
+async fn insert(tx: &mut PgConnection, new: &Enrolment) -> Result<(), Failure> {
+    let (id, key, user) = (new.id.0.as_bytes().as_slice(), new.idempotency_key.as_str(), new.user.as_str());
+    let (kind, serial, binding) =
+        (new.device.kind.as_str(), new.device.serial.as_str(), new.binding.as_str());
+    let (challenge, bearer) = (new.challenge.as_slice(), new.bearer_sha256.as_slice());
+    let (expires_at, opened_at) = (new.expires_at.as_millisecond(), new.opened_at.as_millisecond());
+    sqlx::query!(
+        "INSERT INTO enrolments (id, idempotency_key, user_id, device_kind, device_serial, binding, challenge,
+                                 bearer_sha256, expires_at, opened_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        id,
+        key,
+        user,
+        kind,
+        serial,
+        binding,
+        challenge,
+        bearer,
+        expires_at,
+        opened_at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Replaces the challenge that was `seen`; where another was faster, the enrolment as it stands.
+pub(crate) async fn renew_challenge(
+    tx: &mut PgConnection,
+    id: EnrolmentId,
+    seen: &[u8; 32],
+    fresh: &FreshChallenge,
+) -> Result<Written<Enrolment>, Failure> {
+    let (key, seen) = (id.0.as_bytes().as_slice(), seen.as_slice());
+    let (challenge, bearer) = (fresh.challenge.as_slice(), fresh.bearer_sha256.as_slice());
+    let expires_at = fresh.expires_at.as_millisecond();
+    let updated = sqlx::query!(
+        "UPDATE enrolments SET challenge = $3, bearer_sha256 = $4, expires_at = $5
+         WHERE id = $1 AND challenge = $2",
+        key,
+        seen,
+        challenge,
+        bearer,
+        expires_at
+    )
+    .execute(&mut *tx)
+    .await?;
+    let enrolment = by_id(tx, id).await?.ok_or(Conflict::Missing)?;
+    Ok(if updated.rows_affected() == 0 { Written::Unchanged(enrolment) } else { Written::Changed(enrolment) })
+}
+
+/// Refuses an enrolment that is merely challenged.
+pub(crate) async fn refuse(
+    tx: &mut PgConnection,
+    id: EnrolmentId,
+    code: &str,
+    detail: &str,
+    evidence: Option<&StoredEvidence>,
+) -> Result<Written<()>, Failure> {
+    let key = id.0.as_bytes().as_slice();
+    let updated = sqlx::query!(
+        "UPDATE enrolments SET refused_code = $2, refused_detail = $3
+         WHERE id = $1 AND refused_code IS NULL AND NOT EXISTS (SELECT 1 FROM certificates WHERE intent = $1)",
+        key,
+        code,
+        detail
+    )
+    .execute(&mut *tx)
+    .await?;
+    if updated.rows_affected() == 0 {
+        return Err(Conflict::Missing.into());
+    }
+    if let Some(evidence) = evidence {
+        store_evidence(tx, &[(id, evidence)]).await?;
+    }
+    Ok(Written::Changed(()))
+}
+
+/// Stores evidence, many at once.
+pub(crate) async fn store_evidence(
+    tx: &mut PgConnection,
+    evidence: &[(EnrolmentId, &StoredEvidence)],
+) -> Result<(), sqlx::Error> {
+    let text = |of: fn(&StoredEvidence) -> &String| evidence.iter().map(|(_, e)| of(e)).collect::<Vec<_>>();
+    let ids: Vec<&[u8]> = evidence.iter().map(|(id, _)| id.0.as_bytes().as_slice()).collect();
+    let requests: Vec<&[u8]> = evidence.iter().map(|(_, e)| e.csr.as_slice()).collect();
+    let versions: Vec<i64> = evidence.iter().map(|(_, e)| i64::from(e.policy_version)).collect();
+    let times: Vec<i64> = evidence.iter().map(|(_, e)| e.judged_at.as_millisecond()).collect();
+    let parts =
+        || evidence.iter().flat_map(|(id, e)| (0_i64..).zip(&e.parts).map(move |(n, part)| (id, n, part)));
+    let part_ids: Vec<&[u8]> = parts().map(|(id, _, _)| id.0.as_bytes().as_slice()).collect();
+    let positions: Vec<i64> = parts().map(|(_, position, _)| position).collect();
+    let octets: Vec<&[u8]> = parts().map(|(_, _, part)| part.as_slice()).collect();
+    sqlx::query!(
+        "WITH whole AS (
+             INSERT INTO evidence (enrolment, format, csr, policy_version, verdict, decoded, judged_at)
+             SELECT * FROM unnest($1::bytea[], $2::text[], $3::bytea[], $4::bigint[], $5::text[], $6::text[],
+                                  $7::bigint[])
+         )
+         INSERT INTO evidence_parts (enrolment, position, part)
+         SELECT * FROM unnest($8::bytea[], $9::bigint[], $10::bytea[])",
+        &ids as &[&[u8]],
+        &text(|evidence| &evidence.format) as &[&String],
+        &requests as &[&[u8]],
+        &versions,
+        &text(|evidence| &evidence.verdict) as &[&String],
+        &text(|evidence| &evidence.decoded) as &[&String],
+        &times,
+        &part_ids as &[&[u8]],
+        &positions,
+        &octets as &[&[u8]]
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The evidence of an enrolment. It never changes once it is there, so the two queries need no transaction.
+pub(crate) async fn evidence(
+    pool: &sqlx::PgPool,
+    id: EnrolmentId,
+) -> Result<Option<StoredEvidence>, Failure> {
+    let key = id.0.as_bytes().as_slice();
+    let row = sqlx::query!(
+        "SELECT format, csr, policy_version, verdict, decoded, judged_at FROM evidence WHERE enrolment = $1",
+        key
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let parts =
+        sqlx::query_scalar!("SELECT part FROM evidence_parts WHERE enrolment = $1 ORDER BY position", key)
+            .fetch_all(pool)
+            .await?;
+    Ok(Some(StoredEvidence {
+        format: row.format,
+        parts,
+        csr: row.csr,
+        policy_version: u32::try_from(row.policy_version)
+            .map_err(|_| Failure::Corrupt(format!("evidence.policy_version of {id}")))?,
+        verdict: row.verdict,
+        decoded: row.decoded,
+        judged_at: time("evidence.judged_at", row.judged_at)?,
+    }))
+}

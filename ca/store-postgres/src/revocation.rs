@@ -1,0 +1,227 @@
+//! Revocations, and the port that CRLs belong to as well.
+
+use async_trait::async_trait;
+use ca_core::{
+    domain::{
+        audit::AuditEvent,
+        ids::{IssuerId, SerialNumber, SignerName},
+        revocation::{Revocation, RevocationReason},
+    },
+    ports::store::{LedgerStatus, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult, Unjournaled},
+};
+use jiff::Timestamp;
+use sqlx::{PgConnection, PgExecutor, PgPool};
+
+use crate::{
+    PostgresStore, audit, crl,
+    failure::Failure,
+    outcome::Written,
+    rows::{RevocationRow, unsigned},
+    signer,
+};
+
+#[async_trait]
+impl RevocationStore for PostgresStore {
+    async fn revoke(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        reason: RevocationReason,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<RevokeOutcome> {
+        let (issuer, serial) = (issuer.clone(), serial.clone());
+        self.write(Some(audit), move |tx| {
+            Box::pin(async move { revoke(tx, &issuer, &serial, reason, at).await })
+        })
+        .await
+    }
+
+    async fn restore_revocation(&self, revocation: &Revocation, audit: AuditEvent) -> StoreResult<bool> {
+        let revocation = revocation.clone();
+        self.write(Some(audit), move |tx| Box::pin(async move { restore(tx, &revocation).await })).await
+    }
+
+    async fn unjournaled_revocations(
+        &self,
+        issuer: &IssuerId,
+        signer: &SignerName,
+        limit: u32,
+    ) -> StoreResult<Unjournaled> {
+        Ok(unjournaled(self.readers(), issuer, signer, limit).await?)
+    }
+
+    async fn mark_journaled(&self, issuer: &IssuerId, signer: &SignerName, up_to: u64) -> StoreResult<()> {
+        let (issuer, signer) = (issuer.clone(), signer.clone());
+        self.write(None, move |tx| {
+            Box::pin(async move { signer::mark_journaled(tx, &issuer, &signer, up_to).await })
+        })
+        .await
+    }
+
+    async fn revoked(&self, issuer: &IssuerId, from: Timestamp) -> StoreResult<Vec<Revocation>> {
+        let (name, from) = (issuer.as_str(), from.as_millisecond());
+        let rows = sqlx::query_as!(
+            RevocationRow,
+            "SELECT number, serial, at, reason, not_after FROM revocations
+             WHERE issuer = $1 AND not_after >= $2 ORDER BY serial",
+            name,
+            from
+        )
+        .fetch_all(self.readers())
+        .await
+        .map_err(Failure::from)?;
+        Ok(rows.into_iter().map(|row| row.of(issuer)).collect::<Result<_, Failure>>()?)
+    }
+
+    async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus> {
+        Ok(status(self.readers(), issuer, serial).await?)
+    }
+
+    async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64> {
+        let issuer = issuer.clone();
+        self.write(None, move |tx| Box::pin(async move { crl::next_number(tx, &issuer).await })).await
+    }
+
+    async fn raise_crl_number(&self, issuer: &IssuerId, number: u64) -> StoreResult<()> {
+        let issuer = issuer.clone();
+        self.write(None, move |tx| Box::pin(async move { crl::raise_number(tx, &issuer, number).await }))
+            .await
+    }
+
+    async fn publish_crl(&self, issuer: &IssuerId, crl: &PublishedCrl, audit: AuditEvent) -> StoreResult<()> {
+        let (issuer, crl) = (issuer.clone(), crl.clone());
+        self.write(Some(audit), move |tx| Box::pin(async move { crl::publish(tx, &issuer, &crl).await }))
+            .await
+    }
+
+    async fn current_crl(&self, issuer: &IssuerId) -> StoreResult<Option<PublishedCrl>> {
+        Ok(crl::current(self.readers(), issuer).await?)
+    }
+
+    async fn revoked_since_crl(&self, issuer: &IssuerId) -> StoreResult<u64> {
+        Ok(crl::revoked_since(self.readers(), issuer).await?)
+    }
+}
+
+async fn standing(
+    executor: impl PgExecutor<'_>,
+    issuer: &IssuerId,
+    serial: &SerialNumber,
+) -> Result<Option<Revocation>, Failure> {
+    let (name, serial) = (issuer.as_str(), serial.as_bytes());
+    let row = sqlx::query_as!(
+        RevocationRow,
+        "SELECT number, serial, at, reason, not_after FROM revocations WHERE issuer = $1 AND serial = $2",
+        name,
+        serial
+    )
+    .fetch_optional(executor)
+    .await?;
+    row.map(|row| row.of(issuer)).transpose()
+}
+
+/// Revokes whatever has this number: a certificate, an intent that may have been signed, an orphan.
+async fn revoke(
+    tx: &mut PgConnection,
+    issuer: &IssuerId,
+    serial: &SerialNumber,
+    reason: RevocationReason,
+    at: Timestamp,
+) -> Result<Written<RevokeOutcome>, Failure> {
+    if let Some(standing) = standing(&mut *tx, issuer, serial).await? {
+        return Ok(Written::Unchanged(RevokeOutcome::Already(standing)));
+    }
+    let (name, number) = (issuer.as_str(), serial.as_bytes());
+    let (reason, at) = (i16::from(reason.code()), at.as_millisecond());
+    let inserted = sqlx::query_as!(
+        RevocationRow,
+        "INSERT INTO revocations (number, issuer, serial, at, reason, not_after)
+         SELECT (SELECT coalesce(max(number), 0) + 1 FROM revocations), $1, $2, $3, $4, max(not_after) FROM (
+             SELECT not_after FROM certificates WHERE issuer = $1 AND serial = $2 AND abandoned_at IS NULL
+             UNION ALL
+             SELECT not_after FROM orphans WHERE issuer = $1 AND serial = $2
+         ) AS known HAVING count(*) > 0
+         RETURNING number, serial, at, reason, not_after",
+        name,
+        number,
+        at,
+        reason
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(match inserted {
+        Some(row) => Written::Changed(RevokeOutcome::Revoked(row.of(issuer)?)),
+        None => Written::Unchanged(RevokeOutcome::Unknown),
+    })
+}
+
+async fn restore(tx: &mut PgConnection, revocation: &Revocation) -> Result<Written<bool>, Failure> {
+    let (issuer, serial) = (revocation.issuer.as_str(), revocation.serial.as_bytes());
+    let (at, not_after) = (revocation.at.as_millisecond(), revocation.not_after.as_millisecond());
+    let reason = i16::from(revocation.reason.code());
+    let inserted = sqlx::query!(
+        "INSERT INTO revocations (number, issuer, serial, at, reason, not_after)
+         SELECT coalesce(max(number), 0) + 1, $1, $2, $3, $4, $5 FROM revocations
+         ON CONFLICT DO NOTHING",
+        issuer,
+        serial,
+        at,
+        reason,
+        not_after
+    )
+    .execute(tx)
+    .await?;
+    Ok(if inserted.rows_affected() == 0 { Written::Unchanged(false) } else { Written::Changed(true) })
+}
+
+/// Both answers from one snapshot: the head covers every revocation returned.
+async fn unjournaled(
+    pool: &PgPool,
+    issuer: &IssuerId,
+    signer: &SignerName,
+    limit: u32,
+) -> Result<Unjournaled, Failure> {
+    let mut snapshot = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    let (name, signer) = (issuer.as_str(), signer.as_str());
+    let rows = sqlx::query_as!(
+        RevocationRow,
+        "SELECT number, serial, at, reason, not_after FROM revocations
+         WHERE issuer = $1
+           AND number > coalesce((SELECT revocations_to FROM signers WHERE issuer = $1 AND name = $2), 0)
+         ORDER BY number LIMIT $3",
+        name,
+        signer,
+        i64::from(limit)
+    )
+    .fetch_all(&mut *snapshot)
+    .await?;
+    let audit = audit::head(&mut *snapshot).await?;
+    snapshot.rollback().await?;
+    let numbered = |row: RevocationRow| Ok((unsigned("revocations.number", row.number)?, row.of(issuer)?));
+    Ok(Unjournaled { revocations: rows.into_iter().map(numbered).collect::<Result<_, Failure>>()?, audit })
+}
+
+/// One statement, so that the answer is of one moment.
+async fn status(
+    executor: impl PgExecutor<'_>,
+    issuer: &IssuerId,
+    serial: &SerialNumber,
+) -> Result<LedgerStatus, Failure> {
+    let (name, number) = (issuer.as_str(), serial.as_bytes());
+    let row = sqlx::query!(
+        r#"SELECT EXISTS (SELECT 1 FROM certificates
+                          WHERE issuer = $1 AND serial = $2 AND issued_at IS NOT NULL AND NOT revoked) AS "good!",
+                  r.at AS "at?", r.reason AS "reason?", r.not_after AS "not_after?"
+           FROM (SELECT 1) AS one LEFT JOIN revocations r ON r.issuer = $1 AND r.serial = $2"#,
+        name,
+        number
+    )
+    .fetch_one(executor)
+    .await?;
+    if let (Some(at), Some(reason), Some(not_after)) = (row.at, row.reason, row.not_after) {
+        let row = RevocationRow { number: 0, serial: number.to_vec(), at, reason, not_after };
+        return Ok(LedgerStatus::Revoked(row.of(issuer)?));
+    }
+    Ok(if row.good { LedgerStatus::Good } else { LedgerStatus::Unknown })
+}

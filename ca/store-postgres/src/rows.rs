@@ -1,0 +1,342 @@
+//! From columns to entities. A value that Inro can't have written is [`Failure::Corrupt`], named by its column.
+
+use ca_core::{
+    domain::{
+        certificate::{CertificateRecord, CertificateState},
+        device::{Assurance, Device, DeviceKind},
+        enrolment::{Binding, Enrolment, EnrolmentState},
+        ids::{
+            ContractNumber, EnrolmentId, IdempotencyKey, InvalidId, IssuerId, SerialNumber, SignerName,
+            TokenSerial, UserId,
+        },
+        revocation::{Revocation, RevocationReason},
+        user::{Role, User, UserState},
+    },
+    ports::{
+        signer::JournalPosition,
+        store::{Orphan, Session, SignerRecord},
+    },
+};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::failure::Failure;
+
+type Parsed<T> = Result<T, Failure>;
+
+fn corrupt(column: &str, value: impl std::fmt::Debug) -> Failure {
+    Failure::Corrupt(format!("{column} is {value:?}"))
+}
+
+fn id<T>(column: &str, text: &str, parse: impl FnOnce(&str) -> Result<T, InvalidId>) -> Parsed<T> {
+    parse(text).map_err(|_| corrupt(column, text))
+}
+
+fn name<T>(column: &str, text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Parsed<T> {
+    parse(text).ok_or_else(|| corrupt(column, text))
+}
+
+/// Milliseconds since 1970 to a time.
+pub(crate) fn time(column: &str, ms: i64) -> Parsed<Timestamp> {
+    Timestamp::from_millisecond(ms).map_err(|_| corrupt(column, ms))
+}
+
+fn optional_time(column: &str, ms: Option<i64>) -> Parsed<Option<Timestamp>> {
+    ms.map(|ms| time(column, ms)).transpose()
+}
+
+/// A number that can't be negative.
+pub(crate) fn unsigned(column: &str, number: i64) -> Parsed<u64> {
+    u64::try_from(number).map_err(|_| corrupt(column, number))
+}
+
+/// A number that must fit into PostgreSQL's signed ones.
+pub(crate) fn signed(what: &str, number: u64) -> Parsed<i64> {
+    i64::try_from(number).map_err(|_| corrupt(what, number))
+}
+
+/// 32 octets.
+pub(crate) fn digest(column: &str, bytes: &[u8]) -> Parsed<[u8; 32]> {
+    bytes.try_into().map_err(|_| corrupt(column, bytes))
+}
+
+/// A certificate's serial number.
+pub(crate) fn serial(column: &str, bytes: &[u8]) -> Parsed<SerialNumber> {
+    SerialNumber::from_bytes(bytes).map_err(|_| corrupt(column, bytes))
+}
+
+fn enrolment_id(column: &str, bytes: &[u8]) -> Parsed<EnrolmentId> {
+    Uuid::from_slice(bytes).map(EnrolmentId).map_err(|_| corrupt(column, bytes))
+}
+
+fn device(table: &str, kind: &str, serial: &str) -> Parsed<Device> {
+    Ok(Device {
+        kind: name(&format!("{table}.device_kind"), kind, DeviceKind::parse)?,
+        serial: id(&format!("{table}.device_serial"), serial, TokenSerial::parse)?,
+    })
+}
+
+/// A row of `users`.
+#[derive(Debug)]
+pub(crate) struct UserRow {
+    pub(crate) id: String,
+    pub(crate) contract: String,
+    pub(crate) role: String,
+    pub(crate) display_name: String,
+    pub(crate) email: Option<String>,
+    pub(crate) state: String,
+    pub(crate) device_kind: Option<String>,
+    pub(crate) device_serial: Option<String>,
+    pub(crate) locked_at: Option<i64>,
+    pub(crate) registered_at: i64,
+}
+
+impl TryFrom<UserRow> for User {
+    type Error = Failure;
+
+    fn try_from(row: UserRow) -> Parsed<Self> {
+        let assigned_device = match (&row.device_kind, &row.device_serial) {
+            (Some(kind), Some(serial)) => Some(device("users", kind, serial)?),
+            (None, None) => None,
+            half => return Err(corrupt("users.device", half)),
+        };
+        Ok(Self {
+            id: id("users.id", &row.id, UserId::parse)?,
+            contract: id("users.contract", &row.contract, ContractNumber::parse)?,
+            role: name("users.role", &row.role, Role::parse)?,
+            display_name: row.display_name,
+            email: row.email,
+            state: name("users.state", &row.state, UserState::parse)?,
+            assigned_device,
+            locked_at: optional_time("users.locked_at", row.locked_at)?,
+            registered_at: time("users.registered_at", row.registered_at)?,
+        })
+    }
+}
+
+/// A row of `enrolments` with the serial number of its certificate.
+#[derive(Debug)]
+pub(crate) struct EnrolmentRow {
+    pub(crate) id: Vec<u8>,
+    pub(crate) idempotency_key: String,
+    pub(crate) user_id: String,
+    pub(crate) device_kind: String,
+    pub(crate) device_serial: String,
+    pub(crate) binding: String,
+    pub(crate) challenge: Vec<u8>,
+    pub(crate) bearer_sha256: Vec<u8>,
+    pub(crate) expires_at: i64,
+    pub(crate) opened_at: i64,
+    pub(crate) refused_code: Option<String>,
+    pub(crate) refused_detail: Option<String>,
+    pub(crate) serial: Option<Vec<u8>>,
+}
+
+impl TryFrom<EnrolmentRow> for Enrolment {
+    type Error = Failure;
+
+    fn try_from(row: EnrolmentRow) -> Parsed<Self> {
+        let state = match (row.refused_code, row.refused_detail, &row.serial) {
+            (None, None, None) => EnrolmentState::Challenged,
+            (Some(code), Some(detail), None) => EnrolmentState::Refused { code, detail },
+            (None, None, Some(bytes)) => {
+                EnrolmentState::Certified { serial: serial("certificates.serial", bytes)? }
+            }
+            mixture => return Err(corrupt("enrolments' state", mixture)),
+        };
+        Ok(Self {
+            id: enrolment_id("enrolments.id", &row.id)?,
+            idempotency_key: id("enrolments.idempotency_key", &row.idempotency_key, IdempotencyKey::parse)?,
+            user: id("enrolments.user_id", &row.user_id, UserId::parse)?,
+            device: device("enrolments", &row.device_kind, &row.device_serial)?,
+            binding: name("enrolments.binding", &row.binding, Binding::parse)?,
+            challenge: digest("enrolments.challenge", &row.challenge)?,
+            bearer_sha256: digest("enrolments.bearer_sha256", &row.bearer_sha256)?,
+            expires_at: time("enrolments.expires_at", row.expires_at)?,
+            opened_at: time("enrolments.opened_at", row.opened_at)?,
+            state,
+        })
+    }
+}
+
+/// A row of `certificates` with its user's contract and its revocation.
+#[derive(Debug)]
+pub(crate) struct CertificateRow {
+    pub(crate) intent: Vec<u8>,
+    pub(crate) issuer: String,
+    pub(crate) signer: String,
+    pub(crate) serial: Vec<u8>,
+    pub(crate) user_id: String,
+    pub(crate) contract: String,
+    pub(crate) device_kind: String,
+    pub(crate) device_serial: String,
+    pub(crate) assurance: String,
+    pub(crate) public_key_sha256: Vec<u8>,
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
+    pub(crate) abandoned_at: Option<i64>,
+    pub(crate) issued_at: Option<i64>,
+    pub(crate) confirmed_at: Option<i64>,
+    pub(crate) tbs: Vec<u8>,
+    pub(crate) der: Option<Vec<u8>>,
+    pub(crate) revoked_at: Option<i64>,
+    pub(crate) revoked_reason: Option<i16>,
+}
+
+impl CertificateRow {
+    fn state(&mut self) -> Parsed<CertificateState> {
+        if self.abandoned_at.is_some() {
+            // Also when an orphan by the same number was revoked.
+            return Ok(CertificateState::Abandoned);
+        }
+        let der = self.der.take();
+        match (self.revoked_at, self.revoked_reason, der, self.issued_at) {
+            (Some(at), Some(code), der, _) => {
+                Ok(CertificateState::Revoked { der, at: time("revocations.at", at)?, reason: reason(code)? })
+            }
+            (None, None, Some(der), Some(at)) => Ok(CertificateState::Issued {
+                der,
+                at: time("certificates.issued_at", at)?,
+                confirmed_at: optional_time("certificates.confirmed_at", self.confirmed_at)?,
+            }),
+            (None, None, None, None) => Ok(CertificateState::Intended),
+            _ => Err(corrupt("the state of certificate", &self.serial)),
+        }
+    }
+}
+
+impl TryFrom<CertificateRow> for CertificateRecord {
+    type Error = Failure;
+
+    fn try_from(mut row: CertificateRow) -> Parsed<Self> {
+        let state = row.state()?;
+        Ok(Self {
+            intent: enrolment_id("certificates.intent", &row.intent)?,
+            issuer: id("certificates.issuer", &row.issuer, IssuerId::parse)?,
+            signer: id("certificates.signer", &row.signer, SignerName::parse)?,
+            serial: serial("certificates.serial", &row.serial)?,
+            user: id("certificates.user_id", &row.user_id, UserId::parse)?,
+            contract: id("users.contract", &row.contract, ContractNumber::parse)?,
+            device: device("certificates", &row.device_kind, &row.device_serial)?,
+            assurance: name("certificates.assurance", &row.assurance, Assurance::parse)?,
+            public_key_sha256: digest("certificates.public_key_sha256", &row.public_key_sha256)?,
+            not_before: time("certificates.not_before", row.not_before)?,
+            not_after: time("certificates.not_after", row.not_after)?,
+            tbs: row.tbs,
+            state,
+        })
+    }
+}
+
+fn reason(code: i16) -> Parsed<RevocationReason> {
+    let known = u8::try_from(code).ok().and_then(RevocationReason::from_code);
+    known.ok_or_else(|| corrupt("revocations.reason", code))
+}
+
+/// A row of `revocations` of a known issuer.
+#[derive(Debug)]
+pub(crate) struct RevocationRow {
+    pub(crate) number: i64,
+    pub(crate) serial: Vec<u8>,
+    pub(crate) at: i64,
+    pub(crate) reason: i16,
+    pub(crate) not_after: i64,
+}
+
+impl RevocationRow {
+    pub(crate) fn of(self, issuer: &IssuerId) -> Parsed<Revocation> {
+        Ok(Revocation {
+            issuer: issuer.clone(),
+            serial: serial("revocations.serial", &self.serial)?,
+            at: time("revocations.at", self.at)?,
+            reason: reason(self.reason)?,
+            not_after: time("revocations.not_after", self.not_after)?,
+        })
+    }
+}
+
+/// A row of `orphans` of a known issuer.
+#[derive(Debug)]
+pub(crate) struct OrphanRow {
+    pub(crate) intent: Vec<u8>,
+    pub(crate) signer: String,
+    pub(crate) serial: Vec<u8>,
+    pub(crate) not_after: i64,
+    pub(crate) journal_sequence: i64,
+    pub(crate) journal_hash: Vec<u8>,
+    pub(crate) der: Vec<u8>,
+}
+
+impl OrphanRow {
+    pub(crate) fn of(self, issuer: &IssuerId) -> Parsed<Orphan> {
+        Ok(Orphan {
+            issuer: issuer.clone(),
+            signer: id("orphans.signer", &self.signer, SignerName::parse)?,
+            intent: enrolment_id("orphans.intent", &self.intent)?,
+            serial: serial("orphans.serial", &self.serial)?,
+            not_after: time("orphans.not_after", self.not_after)?,
+            der: self.der,
+            position: position("orphans", self.journal_sequence, &self.journal_hash)?,
+        })
+    }
+}
+
+/// A row of `signers` of a known issuer.
+#[derive(Debug)]
+pub(crate) struct SignerRow {
+    pub(crate) name: String,
+    pub(crate) journal: Vec<u8>,
+    pub(crate) reconciled_sequence: Option<i64>,
+    pub(crate) reconciled_hash: Option<Vec<u8>>,
+    pub(crate) revocations_to: i64,
+    pub(crate) anchors_accepted_to: i64,
+    pub(crate) retired_at: Option<i64>,
+}
+
+impl SignerRow {
+    pub(crate) fn of(self, issuer: &IssuerId) -> Parsed<SignerRecord> {
+        let place = self.reconciled_sequence.zip(self.reconciled_hash);
+        Ok(SignerRecord {
+            issuer: issuer.clone(),
+            name: id("signers.name", &self.name, SignerName::parse)?,
+            journal: Uuid::from_slice(&self.journal).map_err(|_| corrupt("signers.journal", &self.name))?,
+            reconciled: place.map(|(sequence, hash)| position("signers", sequence, &hash)).transpose()?,
+            revocations_to: unsigned("signers.revocations_to", self.revocations_to)?,
+            anchors_accepted_to: unsigned("signers.anchors_accepted_to", self.anchors_accepted_to)?,
+            retired_at: optional_time("signers.retired_at", self.retired_at)?,
+        })
+    }
+}
+
+/// A place in a signer's journal.
+pub(crate) fn position(table: &'static str, sequence: i64, hash: &[u8]) -> Parsed<JournalPosition> {
+    Ok(JournalPosition { sequence: unsigned(table, sequence)?, hash: digest(table, hash)? })
+}
+
+/// A row of `sessions`.
+#[derive(Debug)]
+pub(crate) struct SessionRow {
+    pub(crate) token_sha256: Vec<u8>,
+    pub(crate) csrf_sha256: Vec<u8>,
+    pub(crate) user_id: String,
+    pub(crate) issuer: String,
+    pub(crate) serial: Vec<u8>,
+    pub(crate) opened_at: i64,
+    pub(crate) last_used_at: i64,
+}
+
+impl TryFrom<SessionRow> for Session {
+    type Error = Failure;
+
+    fn try_from(row: SessionRow) -> Parsed<Self> {
+        Ok(Self {
+            token_sha256: digest("sessions.token_sha256", &row.token_sha256)?,
+            csrf_sha256: digest("sessions.csrf_sha256", &row.csrf_sha256)?,
+            user: id("sessions.user_id", &row.user_id, UserId::parse)?,
+            issuer: id("sessions.issuer", &row.issuer, IssuerId::parse)?,
+            serial: serial("sessions.serial", &row.serial)?,
+            opened_at: time("sessions.opened_at", row.opened_at)?,
+            last_used_at: time("sessions.last_used_at", row.last_used_at)?,
+        })
+    }
+}

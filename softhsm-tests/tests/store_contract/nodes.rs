@@ -1,0 +1,225 @@
+//! Several nodes on one ledger, and a server that is restarted or refuses.
+
+use std::{sync::Arc, time::Duration};
+
+use ca_core::{
+    domain::user::Role,
+    ports::{
+        census::LedgerCensus,
+        store::{AuditStore, CertificateStore, CustomerStore, LeaseStore, RevocationStore, StoreError},
+    },
+};
+use jiff::SignedDuration;
+use softhsm_tests::postgres::{self, Postgres};
+use store_contract::samples::{
+    complete, customers, enrolment, event, evidence, intend, issue, issuer, record, serial, user, user_id,
+    verified_actions,
+};
+use store_postgres::{OpenError, Options, PostgresStore, Server, migrate};
+use tokio::task::JoinSet;
+
+use crate::rig::{Database, blocking};
+
+/// Many facts from each of three nodes: one chain, no gap, no number twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_share_one_chain() {
+    const EACH: u32 = 40;
+    let database = Database::migrated().await;
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(Arc::new(database.open().await));
+    }
+    customers(&*nodes[0], 3 * EACH).await;
+    let mut tasks = JoinSet::new();
+    for (node, store) in (0..).zip(&nodes) {
+        for n in 0..EACH {
+            let (store, n) = (store.clone(), 1 + node * EACH + n);
+            tasks.spawn(async move {
+                issue(&*store, n).await;
+                store.next_crl_number(&issuer()).await.expect("a number")
+            });
+        }
+    }
+    let mut numbers = tasks.join_all().await;
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=u64::from(3 * EACH)).collect::<Vec<_>>(), "each CRL number once");
+    let actions = verified_actions(&*nodes[1]).await;
+    let issued = actions.iter().filter(|action| *action == "certificate.issued").count();
+    assert_eq!(issued, 3 * EACH as usize);
+    assert_eq!(nodes[2].certificates(&issuer(), None, 1000).await.expect("a query").len(), 3 * EACH as usize);
+}
+
+/// What one node acknowledged, another sees.
+#[tokio::test]
+async fn an_acknowledged_fact_is_seen_everywhere_at_once() {
+    let database = Database::migrated().await;
+    let (one, other) = (database.open().await, database.open().await);
+    customers(&one, 20).await;
+    for n in 1..=20 {
+        issue(&one, n).await;
+        let seen = other.certificate(&issuer(), &serial(n)).await.expect("a query").expect("the certificate");
+        assert!(seen.der().is_some());
+        let repeated = other.open_enrolment(&enrolment(n), None, event("enrolment.opened")).await;
+        assert_eq!(repeated.expect("the first").id, enrolment(n).id, "one idempotency key for all nodes");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_passes_on_when_it_lapses_and_when_it_is_given_back() {
+    let database = Database::migrated().await;
+    let (one, other) = (database.open().await, database.open().await);
+    let long = SignedDuration::from_mins(10);
+    assert!(one.take_lease("crl", "one", long).await.expect("a query"));
+    assert!(!other.take_lease("crl", "other", long).await.expect("a query"));
+    one.release_lease("crl", "one").await.expect("given back");
+    assert!(other.take_lease("crl", "other", SignedDuration::ZERO).await.expect("a query"));
+    assert!(one.take_lease("crl", "one", long).await.expect("a query"), "it had lapsed");
+}
+
+/// R11, the store's part: the server goes away in the middle of it all, in order and by `kill -9`, and comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_of_the_server_is_survived_without_a_hand() {
+    let cluster =
+        Arc::new(blocking(|| Postgres::start(postgres::Options::default()).expect("a cluster")).await);
+    let name = cluster.create_database().expect("a database");
+    let server = Server::parse(&cluster.url(&name)).expect("an address");
+    migrate(&server).await.expect("a ledger");
+    let options = Options { acquire_timeout: Duration::from_millis(500), ..Options::default() };
+    let store = Arc::new(PostgresStore::open(&server, &options).await.expect("the store"));
+    customers(&*store, 0).await;
+    let appending = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let (mut acknowledged, mut refused) = (0_usize, 0);
+            while refused < 30 || acknowledged < 200 {
+                match store.append(event("served")).await {
+                    Ok(()) => acknowledged += 1,
+                    Err(StoreError::Unavailable(_)) => refused += 1,
+                    Err(error) => panic!("{error:?}"),
+                }
+                tokio::task::yield_now().await;
+            }
+            acknowledged
+        })
+    };
+    let restarts = blocking({
+        let cluster = cluster.clone();
+        move || {
+            for round in 0..4 {
+                std::thread::sleep(Duration::from_millis(150));
+                if round % 2 == 0 { cluster.stop() } else { cluster.kill() }.expect("ended");
+                std::thread::sleep(Duration::from_millis(50));
+                cluster.resume().expect("back");
+            }
+            cluster.stop().expect("ended");
+            std::thread::sleep(Duration::from_millis(200));
+            cluster.resume().expect("back");
+        }
+    });
+    restarts.await;
+    let acknowledged = appending.await.expect("no panic");
+    store.append(event("served")).await.expect("it works again");
+    let rows = verified_actions(&*store).await.into_iter().filter(|action| action == "served").count();
+    assert!(rows > acknowledged, "{rows} rows of {acknowledged} that were acknowledged and one more");
+    assert!(store.user(&user_id(0)).await.expect("a query").is_some());
+}
+
+/// A node that hangs in a transaction holds the others up for no longer than it may.
+#[tokio::test]
+async fn a_lock_that_is_held_too_long_makes_writes_unavailable() {
+    let database = Database::migrated().await;
+    let options = Options { commit_timeout: Duration::from_millis(300), ..Options::default() };
+    let store = PostgresStore::open(&database.server(), &options).await.expect("the store");
+    let held = blocking({
+        let (cluster, name) = (database.cluster.clone(), database.name.clone());
+        move || cluster.execute(&name, "BEGIN; SELECT pg_advisory_xact_lock(7310325861); SELECT pg_sleep(2)")
+    });
+    let held = tokio::spawn(held);
+    let refused = loop {
+        if let Err(error) = store.append(event("late")).await {
+            break error;
+        }
+    };
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    held.await.expect("no panic").expect("it ended");
+    store.append(event("after")).await.expect("it works again");
+    verified_actions(&store).await;
+}
+
+#[tokio::test]
+async fn a_standby_and_an_unreachable_server_are_refused() {
+    let nowhere = Server::parse("postgres://inro@127.0.0.1:1/inro?sslmode=disable").expect("an address");
+    let refused = PostgresStore::open(&nowhere, &Options::default()).await.expect_err("a refusal");
+    assert!(matches!(refused, OpenError::Unusable { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("127.0.0.1:1"), "{refused}");
+}
+
+/// The server's certificate is checked where the address asks for it.
+#[tokio::test]
+async fn tls_protects_the_way_to_the_server() {
+    let database = Database::migrated().await;
+    let tcp = database.cluster.tcp_url(&database.name);
+    let authority = database.cluster.server_authority();
+    let trusted = format!("{tcp}?sslmode=verify-full&sslrootcert={}", authority.display());
+    let store = PostgresStore::open(&Server::parse(&trusted).expect("an address"), &Options::default()).await;
+    let store = store.expect("the store");
+    store.append(event("encrypted")).await.expect("a row");
+    let encrypted =
+        database.execute("SELECT count(*) FROM pg_stat_ssl WHERE ssl AND pid <> pg_backend_pid()");
+    assert_ne!(encrypted.expect("a count"), "0");
+    let strangers = Server::parse(&format!("{tcp}?sslmode=verify-full")).expect("an address");
+    let refused = PostgresStore::open(&strangers, &Options::default()).await.expect_err("a refusal");
+    assert!(matches!(refused, OpenError::Unusable { .. }), "{refused:?}");
+}
+
+/// An entity that no domain rule would let through fails by itself, although it is written in one statement with
+/// others.
+#[tokio::test]
+async fn a_malformed_fact_fails_alone() {
+    let database = Database::migrated().await;
+    let store = Arc::new(database.open().await);
+    customers(&*store, 20).await;
+    for n in 1..=20 {
+        store.open_enrolment(&enrolment(n), None, event("enrolment.opened")).await.expect("opened");
+    }
+    let mut tasks = JoinSet::new();
+    for n in 1..=20 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let mut new = record(n);
+            if n == 7 {
+                new.not_after = new.not_before;
+            }
+            let mut shown = evidence("accepted");
+            if n == 8 {
+                shown.decoded.push('\0');
+            }
+            (n, store.record_intent(&new, &shown, event("certificate.intended")).await)
+        });
+    }
+    for (n, result) in tasks.join_all().await {
+        assert_eq!(result.is_ok(), n != 7 && n != 8, "{n}: {result:?}");
+    }
+    let intended =
+        verified_actions(&*store).await.into_iter().filter(|action| action == "certificate.intended");
+    assert_eq!(intended.count(), 18);
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so_and_loses_nothing() {
+    let database = Database::migrated().await;
+    let store = database.open().await;
+    customers(&store, 1).await;
+    store.close().await;
+    store.close().await;
+    assert!(matches!(store.append(event("late")).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.contracts().await, Err(StoreError::Unavailable(_))));
+    let store = database.open().await;
+    let taken = store.register_user(&user(1, Role::General), event("user.registered")).await;
+    assert!(matches!(taken, Err(StoreError::Conflict(_))), "{taken:?}");
+    intend(&store, 1).await.expect("an intent");
+    complete(&store, 1).await.expect("a certificate");
+    store.probe().await.expect("it takes writes");
+    assert!(store.schema_fits().await.expect("a query"));
+    assert!(store.load().commits > 0);
+}
