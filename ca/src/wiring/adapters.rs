@@ -76,6 +76,7 @@ impl Adapters {
             audit: self.store.clone(),
             signer: self.signer(),
             signers: self.store.clone(),
+            accords: self.accords.clone(),
             passwords: self.passwords.clone(),
             clock: self.clock.clone(),
             issuer: config.customer_issuer().id.clone(),

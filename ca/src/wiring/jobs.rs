@@ -17,7 +17,11 @@ use super::{
     adapters::Adapters,
     validation::{OcspFactory, ocsp_certificates},
 };
-use crate::{config::Config, jobs::Files, material::Material};
+use crate::{
+    config::{self, Config},
+    jobs::{Files, Leader},
+    material::Material,
+};
 
 pub(super) fn publish_crl(
     config: &Config,
@@ -35,12 +39,21 @@ pub(super) fn publish_crl(
             audit: adapters.store.clone(),
             signer: adapters.signer(),
             signers: adapters.store.clone(),
+            accords: adapters.accords.clone(),
             clock: adapters.clock.clone(),
             issuer: issuer.clone(),
             policy,
         })
     };
     Ok(issuers.iter().map(publish).collect())
+}
+
+/// A lease for each issuer's CRL.
+pub(super) fn leaders(config: &Config, adapters: &Adapters) -> Vec<Leader> {
+    let leader = |issuer: &config::Issuer| {
+        Leader::new(adapters.store.clone(), format!("crl-{}", issuer.id), &config.node.name)
+    };
+    config.issuers.iter().map(leader).collect()
 }
 
 pub(super) fn reconcile(adapters: &Adapters, issuers: &[Arc<Issuer>]) -> Vec<Reconcile> {

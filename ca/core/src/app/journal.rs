@@ -3,7 +3,10 @@
 
 use jiff::Timestamp;
 
-use super::failure::Failure;
+use super::{
+    accord::{Accord, Verdict},
+    failure::Failure,
+};
 use crate::{
     domain::ids::{IssuerId, SignerName},
     ports::{
@@ -17,14 +20,21 @@ const PAGE: u32 = 1000;
 /// Pushes every revocation that the journal hasn't acknowledged. One that the signer refuses holds up no other: it is
 /// alarmed, stays in the ledger, which OCSP and CRL go by, and is offered again the next time, with those after it.
 ///
-/// A journal that isn't the one that the ledger knows, or shorter, gets none: the ledger would believe that the right
+/// A journal that isn't the one that the ledger knows, or not whole, gets none: the ledger would believe that the right
 /// one has them. One that nobody has introduced gets them from the reconciliation that does.
 pub(super) async fn push_revocations(
     revocations: &dyn RevocationStore,
     signers: &dyn SignerStore,
     signer: &dyn Signer,
     issuer: &IssuerId,
+    accord: Option<&Accord>,
 ) -> Result<(), Failure> {
+    let diverged = accord.is_some_and(
+        |accord| matches!(accord.verdict(), Verdict::Diverged(divergence) if divergence.is_journals()),
+    );
+    if diverged {
+        return Ok(());
+    }
     let name = signer.name(issuer)?;
     let mut is_known = false;
     loop {

@@ -9,6 +9,7 @@ use der::Decode;
 use x509_cert::crl::TbsCertList;
 
 use super::{
+    accord::Accords,
     failure::{Failure, carries_failure},
     journal::{push_revocations, whole_second},
     trail::{Details, event},
@@ -39,6 +40,8 @@ pub struct PublishCrl {
     pub signer: Arc<dyn Signer>,
     /// Which journal it should be.
     pub signers: Arc<dyn SignerStore>,
+    /// Whether it is.
+    pub accords: Accords,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Whose CRL.
@@ -68,7 +71,7 @@ impl PublishCrl {
     /// # Errors
     /// [`PublishError`].
     pub async fn run(&self) -> Result<Option<PublishedCrl>, PublishError> {
-        push_revocations(&*self.revocations, &*self.signers, &*self.signer, self.issuer.id()).await?;
+        self.push().await?;
         let current = self.revocations.current_crl(self.issuer.id()).await?;
         let missing = self.revocations.revoked_since_crl(self.issuer.id()).await?;
         let Some(due) = crl::due(&self.policy, current.as_ref(), missing, self.clock.now()) else {
@@ -78,13 +81,22 @@ impl PublishCrl {
             match self.publish(current.as_ref(), due).await {
                 Err(PublishError::Failure(Failure::Signer(SignerError::Refused { code, detail }))) => {
                     tracing::warn!(%code, %detail, "the signer refused a CRL; trying again with a newer one");
-                    push_revocations(&*self.revocations, &*self.signers, &*self.signer, self.issuer.id())
-                        .await?;
+                    self.push().await?;
                 }
                 result => return result,
             }
         }
         self.publish(current.as_ref(), due).await
+    }
+
+    /// Only brings the revocations into the signer's journal, where another node publishes.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn push(&self) -> Result<(), PublishError> {
+        let (issuer, accord) = (self.issuer.id(), self.accords.of(self.issuer.id()));
+        let (revocations, signers) = (&*self.revocations, &*self.signers);
+        Ok(push_revocations(revocations, signers, &*self.signer, issuer, accord.as_deref()).await?)
     }
 
     async fn publish(

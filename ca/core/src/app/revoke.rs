@@ -9,6 +9,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::{
+    accord::Accords,
     failure::{Failure, carries_failure},
     journal::{push_revocations, whole_second},
     trail::{Details, event, refused},
@@ -60,6 +61,8 @@ pub struct Revoke {
     pub signer: Arc<dyn Signer>,
     /// Which journal it should be.
     pub signers: Arc<dyn SignerStore>,
+    /// Whether it is.
+    pub accords: Accords,
     /// Verification.
     pub passwords: Arc<dyn Passwords>,
     /// Time.
@@ -320,8 +323,9 @@ impl Revoke {
 
     /// The ledger has it, and that is what counts; the CRL job pushes what the signer doesn't take now.
     async fn tell_signer(&self, issuer: &IssuerId) {
-        if let Err(error) = push_revocations(&*self.revocations, &*self.signers, &*self.signer, issuer).await
-        {
+        let (revocations, signers, accord) = (&*self.revocations, &*self.signers, self.accords.of(issuer));
+        let pushed = push_revocations(revocations, signers, &*self.signer, issuer, accord.as_deref()).await;
+        if let Err(error) = pushed {
             tracing::warn!(%issuer, %error, "the signer hasn't journaled a revocation yet; the CRL job will try again");
         }
     }

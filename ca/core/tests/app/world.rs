@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ca_core::{
     app::{
-        accord::Accord,
+        accord::{Accord, Accords},
         answer_ocsp::AnswerOcsp,
         audit_verify::VerifyAudit,
         customers::{CodeTerms, Customers, NewContract, NewUser},
@@ -35,7 +35,10 @@ use ca_core::{
         throttle::ThrottlePolicy,
         user::{PasswordKind, Role},
     },
-    ports::store::{CertificateStore, RevokeOutcome},
+    ports::{
+        rng::Rng,
+        store::{CertificateStore, RevokeOutcome},
+    },
     testing::{CountingRng, ManualClock, MemorySigner, MemoryStore, PlainPasswords},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -98,6 +101,7 @@ struct Backstage {
     signer: Arc<MemorySigner>,
     clock: Arc<ManualClock>,
     passwords: Arc<PlainPasswords>,
+    accords: Accords,
     accord: Arc<Accord>,
 }
 
@@ -131,6 +135,7 @@ impl Backstage {
             audit: self.store.clone(),
             signer: self.signer.clone(),
             signers: self.store.clone(),
+            accords: self.accords.clone(),
             passwords: self.passwords.clone(),
             clock: self.clock.clone(),
             issuer: issuer_id(),
@@ -158,6 +163,7 @@ impl Backstage {
             audit: self.store.clone(),
             signer: self.signer.clone(),
             signers: self.store.clone(),
+            accords: self.accords.clone(),
             clock: self.clock.clone(),
             issuer: Arc::new(authority.issuer.clone()),
             policy: CrlPolicy::default(),
@@ -193,18 +199,30 @@ impl World {
     }
 
     pub(crate) fn empty(authority: Authority) -> Self {
-        let store = Arc::new(MemoryStore::default());
-        let clock = Arc::new(ManualClock::at(at("2026-11-24T10:00:00+09:00")));
-        let passwords = Arc::new(PlainPasswords::default());
-        let rng = Arc::new(CountingRng::default());
         let signer = Arc::new(MemorySigner::new(
             issuer_id(),
             authority.issuing_key.serialized_der(),
             authority.responder_key.serialized_der(),
         ));
-        let maker = Maker::new();
+        let clock = Arc::new(ManualClock::at(at("2026-11-24T10:00:00+09:00")));
+        let rng = Arc::new(CountingRng::default());
+        Self::over(authority, Maker::new(), (Arc::default(), signer, clock, rng))
+    }
+
+    /// The authority's process ends and another begins: what isn't in ledger or journal is forgotten.
+    pub(crate) fn restarted(self) -> Self {
+        Self::over(self.authority, self.maker, (self.store, self.signer, self.clock, self.open.rng.clone()))
+    }
+
+    fn over(
+        authority: Authority,
+        maker: Maker,
+        (store, signer, clock, rng): (Arc<MemoryStore>, Arc<MemorySigner>, Arc<ManualClock>, Arc<dyn Rng>),
+    ) -> Self {
+        let passwords = Arc::new(PlainPasswords::default());
         let policy = Arc::new(IssuancePolicy::default());
-        let accord = Arc::new(Accord::new(issuer_id()));
+        let accords = Accords::new([issuer_id()]);
+        let accord = accords.of(&issuer_id()).expect("the issuer's");
         let issue = Arc::new(Issue {
             certificates: store.clone(),
             audit: store.clone(),
@@ -259,7 +277,7 @@ impl World {
             lock_at: 3,
             budget: Arc::default(),
         };
-        let backstage = Backstage { store, signer, clock, passwords, accord };
+        let backstage = Backstage { store, signer, clock, passwords, accords, accord };
         Self {
             customers,
             open: Arc::new(open),

@@ -188,6 +188,7 @@ impl Reconcile {
     }
 
     async fn push(&self) -> Result<(), Failure> {
-        push_revocations(&*self.revocations, &*self.signers, &*self.signer, self.issuer.id()).await
+        let (revocations, signers) = (&*self.revocations, &*self.signers);
+        push_revocations(revocations, signers, &*self.signer, self.issuer.id(), Some(&self.accord)).await
     }
 }
