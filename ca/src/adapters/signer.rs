@@ -277,7 +277,7 @@ impl Signer for Signers {
 fn entry(revocation: &Revocation) -> RevocationEntry {
     RevocationEntry {
         serial: revocation.serial.as_bytes().to_vec(),
-        revoked_at: revocation.told_at(SystemClock.now()),
+        revoked_at: revocation.at,
         reason: revocation.reason.code(),
         not_after: revocation.not_after,
     }

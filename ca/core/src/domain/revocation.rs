@@ -83,8 +83,8 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// Since when it is revoked, as relying parties and the signer are told at `now`: never in the future. A clock that
-    /// was ahead for a moment left a time in the ledger that nobody would sign until it has come, and with it no CRL.
+    /// Since when it is revoked, as relying parties are told at `now`: never in the future. A clock that was ahead for a
+    /// moment left a time in the ledger that no signer would put into a CRL until it has come.
     pub fn told_at(&self, now: Timestamp) -> Timestamp {
         self.at.min(now)
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use signer_protocol::message::{Refusal, RefusalCode, RevocationEntry};
 
-use super::{CLOCK_TOLERANCE, refuse};
+use super::refuse;
 use crate::journal::Serial;
 
 /// `CRLReason`s that end a certificate (RFC 5280, 5.3.1): neither certificateHold nor removeFromCRL, and 7 is unused.
@@ -12,12 +12,14 @@ const REASONS: [u8; 8] = [0, 1, 2, 3, 4, 5, 9, 10];
 /// Judges one revocation. `signed_not_after` is the certificate's notAfter, where the journal has the certificate: a
 /// false one would make the revocation leave the CRL too early.
 ///
+/// A date in the future is taken: it comes of a clock that was ahead. The certificate is revoked from now on all the
+/// same, and CRLs and OCSP responses may date it earlier, never later. Refused, it would be off every CRL until then.
+///
 /// # Errors
 /// The refusal.
 pub fn judge(
     revocation: &RevocationEntry,
     signed_not_after: Option<Timestamp>,
-    now: Timestamp,
 ) -> Result<Serial, Refusal> {
     let Ok(serial) = Serial::from_content(&revocation.serial) else {
         return refuse(
@@ -29,12 +31,6 @@ pub fn judge(
         return refuse(
             RefusalCode::OutsideProfile,
             format!("{serial}: reason {} doesn't revoke for good", revocation.reason),
-        );
-    }
-    if revocation.revoked_at.duration_since(now) > CLOCK_TOLERANCE {
-        return refuse(
-            RefusalCode::OutsideValidity,
-            format!("{serial} would be revoked in the future, {}", revocation.revoked_at),
         );
     }
     match signed_not_after {

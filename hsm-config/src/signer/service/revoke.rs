@@ -24,7 +24,7 @@ impl Service {
         end: Instant,
     ) -> Outcome<JournalPosition> {
         let (state, _) = self.issuing(label)?;
-        let now = self.time()?;
+        self.time()?;
         if revocations.is_empty() {
             return refuse(RefusalCode::Malformed, "no revocation is given").map_err(Into::into);
         }
@@ -33,7 +33,7 @@ impl Service {
         let mut entries = Vec::with_capacity(revocations.len());
         for revocation in revocations {
             let expiry = self.expiry(label, &revocation.serial)?;
-            policy::revocation::judge(&revocation, expiry, now)?;
+            policy::revocation::judge(&revocation, expiry)?;
             entries.push(EntryBody::Revocation { key: label.clone(), audit_head, revocation });
         }
         let count = entries.len();

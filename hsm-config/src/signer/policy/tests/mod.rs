@@ -70,20 +70,21 @@ fn what_is_recorded_as_revoked_can_be_listed_later() {
     let judged = |spoil: fn(&mut RevocationEntry)| {
         let mut entry = revoked(2);
         spoil(&mut entry);
-        revocation::judge(&entry, Some(not_after), now()).map(drop).map_err(|refusal| refusal.code)
+        revocation::judge(&entry, Some(not_after)).map(drop).map_err(|refusal| refusal.code)
     };
     assert_eq!(judged(|_| {}), Ok(()));
     for reason in [6, 7, 8, 11, 255] {
         let entry = RevocationEntry { reason, ..revoked(2) };
         assert_eq!(
-            revocation::judge(&entry, None, now()).expect_err("refused").code,
+            revocation::judge(&entry, None).expect_err("refused").code,
             OutsideProfile,
             "{reason}"
         );
     }
     assert_eq!(judged(|entry| entry.serial = vec![0, 1]), Err(Malformed), "leading zeros");
     assert_eq!(judged(|entry| entry.serial = vec![0xff; 9]), Err(Malformed), "a sign");
-    assert_eq!(judged(|entry| entry.revoked_at = now() + hours(1)), Err(OutsideValidity));
+    // A clock that was ahead.
+    assert_eq!(judged(|entry| entry.revoked_at = now() + hours(24)), Ok(()));
     assert_eq!(
         judged(|entry| entry.not_after = now()),
         Err(OutsideValidity),
