@@ -66,6 +66,10 @@ pub struct Bank {
     directory: PathBuf,
     ports: PortLease,
     signer_environment: Environment,
+    /// More for the environment of every `inro-ca` that is started, such as faults.
+    pub authority_extra: Environment,
+    /// The same of every signer.
+    pub signer_extra: Environment,
     attestation: AttestationRoots,
     /// The signer, while it runs.
     pub signer: Option<Process>,
@@ -114,6 +118,8 @@ impl Bank {
             directory,
             ports,
             signer_environment: online.environment(),
+            authority_extra: Environment::new(),
+            signer_extra: Environment::new(),
             attestation,
             signer: None,
             authority: None,
@@ -162,7 +168,7 @@ impl Bank {
     pub fn start_signer(&mut self) -> Result<()> {
         let mut command = Command::new(binaries::find("inro-hsm")?);
         command.arg("signer").arg("--config").arg(self.path("signer.toml"));
-        command.envs(self.signer_environment.iter().cloned());
+        command.envs(self.signer_environment.iter().cloned()).envs(self.signer_extra.iter().cloned());
         let already = self.log_length("signer");
         let mut signer = Process::spawn("signer", &mut command, &self.path("logs"))?;
         signer.wait_until("`signer ready`", DEADLINE, |process| {
@@ -293,6 +299,7 @@ impl Bank {
     pub fn inro_ca(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(binaries::find("inro-ca")?);
         command.arg("--config").arg(self.path("inro.toml")).args(arguments);
+        command.envs(self.authority_extra.iter().cloned());
         Ok(command)
     }
 
