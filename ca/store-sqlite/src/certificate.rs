@@ -7,6 +7,7 @@ use ca_core::{
         certificate::CertificateRecord,
         enrolment::Enrolment,
         ids::{EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, UserId},
+        policy::Applicant,
     },
     ports::{
         signer::JournalPosition,
@@ -20,16 +21,8 @@ use jiff::Timestamp;
 use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::{
-    SqliteStore,
-    bulk::Asked,
-    enrolment,
-    failure::Failure,
-    intent::NewIntent,
-    issued::NewIssued,
-    orphan,
-    outcome::Written,
-    rows::{CertificateRow, unsigned},
-    writer::Fact,
+    SqliteStore, bulk::Asked, enrolment, failure::Failure, intent::NewIntent, issued::NewIssued, orphan,
+    outcome::Written, rows::CertificateRow, writer::Fact,
 };
 
 /// Certificates with what other tables know of them; `$rest` is the WHERE clause and what follows.
@@ -63,7 +56,7 @@ impl CertificateStore for SqliteStore {
     }
 
     async fn enrolment(&self, id: EnrolmentId) -> StoreResult<Option<Enrolment>> {
-        Ok(enrolment::by_id(self.readers(), id).await?)
+        self.lookups.enrolment(id).await
     }
 
     async fn enrolment_by_key(&self, key: &IdempotencyKey) -> StoreResult<Option<Enrolment>> {
@@ -197,16 +190,11 @@ impl CertificateStore for SqliteStore {
     }
 
     async fn certificates_of(&self, user: &UserId) -> StoreResult<Vec<CertificateRecord>> {
-        let user = user.as_str();
-        let rows = select_certificates!("WHERE c.user_id = $1 ORDER BY c.id DESC", user)
-            .fetch_all(self.readers())
-            .await
-            .map_err(Failure::from)?;
-        Ok(records(rows)?)
+        Ok(of_user(self.readers(), user).await?)
     }
 
-    async fn holders_beside(&self, user: &UserId) -> StoreResult<u64> {
-        Ok(holders_beside(self.readers(), user).await?)
+    async fn applicant(&self, user: &UserId) -> StoreResult<Option<Applicant>> {
+        self.lookups.applicant(user).await
     }
 
     async fn certificates(
@@ -221,6 +209,17 @@ impl CertificateStore for SqliteStore {
     async fn evidence(&self, id: EnrolmentId) -> StoreResult<Option<StoredEvidence>> {
         Ok(enrolment::evidence(self.readers(), id).await?)
     }
+}
+
+/// A user's certificates and intents, newest first.
+pub(crate) async fn of_user(
+    executor: impl SqliteExecutor<'_>,
+    user: &UserId,
+) -> Result<Vec<CertificateRecord>, Failure> {
+    let user = user.as_str();
+    let rows =
+        select_certificates!("WHERE c.user_id = $1 ORDER BY c.id DESC", user).fetch_all(executor).await?;
+    records(rows)
 }
 
 fn records(rows: Vec<CertificateRow>) -> Result<Vec<CertificateRecord>, Failure> {
@@ -260,21 +259,6 @@ async fn page(
     .fetch_all(pool)
     .await?;
     records(rows)
-}
-
-/// Every living certificate has a user of its own, so counting them counts users.
-async fn holders_beside(executor: impl SqliteExecutor<'_>, user: &UserId) -> Result<u64, Failure> {
-    let user = user.as_str();
-    let count = sqlx::query_scalar!(
-        "SELECT count(*) FROM users own
-         JOIN users peer ON peer.contract = own.contract AND peer.role = own.role AND peer.id <> own.id
-         JOIN certificates c ON c.user_id = peer.id AND c.revoked = 0 AND c.abandoned_at IS NULL
-         WHERE own.id = $1",
-        user
-    )
-    .fetch_one(executor)
-    .await?;
-    unsigned("the number of certificates", count)
 }
 
 async fn abandon(

@@ -128,11 +128,11 @@ impl CustomerStore for SqliteStore {
     }
 }
 
-struct ContractRow {
-    number: String,
-    name: String,
-    general_users: i64,
-    registered_at: i64,
+pub(crate) struct ContractRow {
+    pub(crate) number: String,
+    pub(crate) name: String,
+    pub(crate) general_users: i64,
+    pub(crate) registered_at: i64,
 }
 
 impl TryFrom<ContractRow> for Contract {

@@ -30,6 +30,16 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// For a query that fails as a whole.
+    pub(crate) fn into_sql(self) -> sqlx::Error {
+        match self {
+            Self::Sql(error) => error,
+            other => sqlx::Error::Decode(format!("{other:?}").into()),
+        }
+    }
+}
+
 fn is_refusal(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == SQLITE_CONSTRAINT)

@@ -16,6 +16,7 @@ mod intent;
 mod issued;
 mod lease;
 mod login;
+mod lookup;
 mod orphan;
 mod outcome;
 mod revocation;
@@ -39,6 +40,7 @@ pub use schema::{Migrated, OpenError, migrate};
 
 use crate::{
     failure::Failure,
+    lookup::Lookups,
     outcome::{BoxFuture, Written},
     writer::Writer,
 };
@@ -68,6 +70,7 @@ pub struct SqliteStore {
     writer: Writer,
     task: Mutex<Option<JoinHandle<()>>>,
     readers: SqlitePool,
+    lookups: Lookups,
 }
 
 impl SqliteStore {
@@ -88,7 +91,8 @@ impl SqliteStore {
             .connect_with(connect.pragma("query_only", "ON"))
             .await
             .map_err(unreadable)?;
-        Ok(Self { writer, task: Mutex::new(Some(task)), readers })
+        let lookups = Lookups::start(readers.clone());
+        Ok(Self { writer, task: Mutex::new(Some(task)), readers, lookups })
     }
 
     /// Commits what is queued and closes the database. Later calls are refused as unavailable.
@@ -164,7 +168,12 @@ mod tests {
         let limited = options.clone().pragma("max_page_count", pages.to_string());
         let (writer, task) = Writer::start(limited, 32, 64).await.expect("the writer");
         let readers = SqlitePoolOptions::new().connect_with(options).await.expect("the readers");
-        let store = SqliteStore { writer, task: Mutex::new(Some(task)), readers };
+        let store = SqliteStore {
+            writer,
+            task: Mutex::new(Some(task)),
+            lookups: Lookups::start(readers.clone()),
+            readers,
+        };
 
         let mut written = 0;
         let refused = loop {

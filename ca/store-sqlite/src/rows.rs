@@ -116,7 +116,7 @@ impl TryFrom<UserRow> for User {
 }
 
 /// A row of `enrolments` with the serial number of its certificate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct EnrolmentRow {
     pub(crate) id: Vec<u8>,
     pub(crate) idempotency_key: String,

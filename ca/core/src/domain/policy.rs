@@ -120,27 +120,27 @@ impl Reason {
 }
 
 /// Who asks for a certificate, and what is known of them.
-#[derive(Clone, Copy, Debug)]
-pub struct Applicant<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applicant {
     /// The contract.
-    pub contract: &'a Contract,
-    /// The user, authenticated.
-    pub user: &'a User,
-    /// All certificates that the user ever had, intents included.
-    pub certificates: &'a [CertificateRecord],
-    /// How many *other* users of the same contract and role hold a certificate that isn't revoked.
+    pub contract: Contract,
+    /// The user.
+    pub user: User,
+    /// All certificates that the user ever had, intents included, newest first.
+    pub certificates: Vec<CertificateRecord>,
+    /// How many *other* users of the same contract and role hold a certificate or open intent that isn't revoked.
     pub other_holders: usize,
 }
 
 /// Whether the applicant may open an enrolment at `now`. What is proven about the key comes later.
-pub fn may_open(policy: &IssuancePolicy, applicant: &Applicant<'_>, now: Timestamp) -> Decision {
+pub fn may_open(policy: &IssuancePolicy, applicant: &Applicant, now: Timestamp) -> Decision {
     standing(policy, applicant, now).map_or_else(Decision::Refuse, |()| Decision::Approve)
 }
 
 /// Whether the applicant gets a certificate at `now` for the key that was attested.
 pub fn decide(
     policy: &IssuancePolicy,
-    applicant: &Applicant<'_>,
+    applicant: &Applicant,
     attested: &Attested,
     now: Timestamp,
 ) -> Decision {
@@ -157,8 +157,8 @@ pub fn decide(
     }
 }
 
-fn standing(policy: &IssuancePolicy, applicant: &Applicant<'_>, now: Timestamp) -> Result<(), Reason> {
-    let user = applicant.user;
+fn standing(policy: &IssuancePolicy, applicant: &Applicant, now: Timestamp) -> Result<(), Reason> {
+    let user = &applicant.user;
     match user.state {
         UserState::Active => {}
         UserState::Suspended => return Err(Reason::UserSuspended),
@@ -170,7 +170,7 @@ fn standing(policy: &IssuancePolicy, applicant: &Applicant<'_>, now: Timestamp) 
     if user.contract != applicant.contract.number {
         return Err(Reason::OtherContract);
     }
-    one_per_user(applicant.certificates, now)?;
+    one_per_user(&applicant.certificates, now)?;
     if !plan_admits(applicant.contract.plan, user.role, applicant.other_holders) {
         return Err(Reason::Quota);
     }

@@ -1,4 +1,5 @@
-//! The ledger.
+//! The ledger. Texts are what the domain's types let through and what ca-core writes itself: they hold no NUL, which
+//! PostgreSQL can't keep.
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -18,6 +19,7 @@ use crate::domain::{
     device::Device,
     enrolment::{AcquisitionCode, Enrolment},
     ids::{ContractNumber, EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, UserId},
+    policy::Applicant,
     revocation::{Revocation, RevocationReason},
     user::{PasswordHash, PasswordKind, User, UserState},
 };
@@ -257,9 +259,8 @@ pub trait CertificateStore: Send + Sync {
     async fn certificate_of_intent(&self, intent: EnrolmentId) -> StoreResult<Option<CertificateRecord>>;
     /// All certificates of a user, newest first.
     async fn certificates_of(&self, user: &UserId) -> StoreResult<Vec<CertificateRecord>>;
-    /// How many other users of the user's contract and role have a certificate or open intent that isn't revoked
-    /// (rule 1).
-    async fn holders_beside(&self, user: &UserId) -> StoreResult<u64>;
+    /// A user as policy judges one, all of one moment.
+    async fn applicant(&self, user: &UserId) -> StoreResult<Option<Applicant>>;
     /// Certificates in the order of issuance, for the operator's list: at most `limit` after `after`.
     async fn certificates(
         &self,

@@ -223,7 +223,8 @@ impl CertifyEnrolment {
         enrolment: &Enrolment,
         now: Timestamp,
     ) -> Result<Judgement, CertifyError> {
-        let (csr, attested) = match debug_span!("evidence").in_scope(|| self.examine(certify, enrolment, now)) {
+        let (csr, attested) = match debug_span!("evidence").in_scope(|| self.examine(certify, enrolment, now))
+        {
             Ok(examined) => examined,
             Err(refusal) => return Ok(Judgement::Final(refusal)),
         };
@@ -263,15 +264,14 @@ impl CertifyEnrolment {
         attested: Attested,
         now: Timestamp,
     ) -> Result<Judgement, CertifyError> {
-        let user = self.customers.user(&enrolment.user).await?;
-        let user = user.ok_or_else(|| Failure::defect("an enrolment without user"))?;
-        if !is_still_bound(&user, &enrolment.device, enrolment.binding) {
+        let applicant = self.certificates.applicant(&enrolment.user).await?;
+        let applicant = applicant.ok_or_else(|| Failure::defect("an enrolment without user"))?;
+        if !is_still_bound(&applicant.user, &enrolment.device, enrolment.binding) {
             return Err(CertifyError::Policy(Reason::TokenNotAssigned));
         }
-        let contract = self.customers.contract(&user.contract).await?;
-        let contract = contract.ok_or_else(|| Failure::defect("a user without contract"))?;
-        match self.decide(&user, &contract, &attested, now).await? {
+        match decide(&self.policy, &applicant, &attested, now) {
             Decision::Approve => {
+                let Applicant { user, contract, .. } = applicant;
                 Ok(Judgement::Approved(Box::new(Approval { csr, attested, user, contract })))
             }
             Decision::Hold => Err(CertifyError::Held),
@@ -280,24 +280,6 @@ impl CertifyEnrolment {
             }
             Decision::Refuse(reason) => Err(CertifyError::Policy(reason)),
         }
-    }
-
-    async fn decide(
-        &self,
-        user: &User,
-        contract: &Contract,
-        attested: &Attested,
-        now: Timestamp,
-    ) -> Result<Decision, Failure> {
-        let certificates = self.certificates.certificates_of(&user.id).await?;
-        let beside = self.certificates.holders_beside(&user.id).await?;
-        let applicant = Applicant {
-            contract,
-            user,
-            certificates: &certificates,
-            other_holders: usize::try_from(beside).unwrap_or(usize::MAX),
-        };
-        Ok(decide(&self.policy, &applicant, attested, now))
     }
 
     async fn issue(

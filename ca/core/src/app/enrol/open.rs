@@ -33,7 +33,7 @@ use crate::{
         enrolment::{Enrolment, EnrolmentState},
         idempotency::{Repeat, judge},
         ids::{EnrolmentId, IdempotencyKey},
-        policy::{Applicant, Decision, IssuancePolicy, Reason, may_open},
+        policy::{Decision, IssuancePolicy, Reason, may_open},
         user::User,
     },
     ports::{
@@ -198,7 +198,8 @@ impl OpenEnrolment {
         };
         let row = row(open, "enrolment.opened", now).with("enrolment", id).with("binding", binding.as_str());
         let opening = self.certificates.open_enrolment(&enrolment, code, row);
-        match opening.instrument(debug_span!("ledger.enrolment", queued_us = Empty, commit_us = Empty)).await {
+        match opening.instrument(debug_span!("ledger.enrolment", queued_us = Empty, commit_us = Empty)).await
+        {
             Ok(opened) if opened.id == id => self.answer(open, opened, None, true),
             // Another request with the key was faster; it may have been for another token.
             Ok(earlier) if matches!(judge(Some(&earlier), &known.user.id, &open.device), Repeat::Of(_)) => {
@@ -215,16 +216,8 @@ impl OpenEnrolment {
     }
 
     async fn check_policy(&self, open: &Open, user: &User, now: Timestamp) -> Result<(), OpenError> {
-        let contract = self.customers.contract(&user.contract).await?;
-        let contract = contract.ok_or_else(|| Failure::defect("a user without contract"))?;
-        let certificates = self.certificates.certificates_of(&user.id).await?;
-        let beside = self.certificates.holders_beside(&user.id).await?;
-        let applicant = Applicant {
-            contract: &contract,
-            user,
-            certificates: &certificates,
-            other_holders: usize::try_from(beside).unwrap_or(usize::MAX),
-        };
+        let applicant = self.certificates.applicant(&user.id).await?;
+        let applicant = applicant.ok_or_else(|| Failure::defect("a user who vanished"))?;
         match may_open(&self.policy, &applicant, now) {
             Decision::Approve => Ok(()),
             Decision::Hold => Err(self.refuse(open, "held", OpenError::Held, now).await),

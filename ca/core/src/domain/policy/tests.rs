@@ -17,9 +17,18 @@ fn revoked() -> CertificateState {
     CertificateState::Revoked { der: None, at: now(), reason }
 }
 
+fn newcomer() -> Applicant {
+    let user = user("hokkai-01", GENERAL);
+    Applicant { contract: contract(), user, certificates: Vec::new(), other_holders: 0 }
+}
+
 fn decision(user: &User, certificates: &[CertificateRecord], other_holders: usize) -> Decision {
-    let contract = contract();
-    let applicant = Applicant { contract: &contract, user, certificates, other_holders };
+    let applicant = Applicant {
+        contract: contract(),
+        user: user.clone(),
+        certificates: certificates.to_vec(),
+        other_holders,
+    };
     let policy = IssuancePolicy::default();
     let opened = may_open(&policy, &applicant, now());
     let decided = decide(&policy, &applicant, &attested(Assurance::AttestedWithPin), now());
@@ -66,8 +75,7 @@ fn rules_1_and_4_there_is_no_second_certificate() {
 /// Rule 3, 取得できる時間帯: "Outside these hours the refusal says when it opens next."
 #[test]
 fn rule_3_outside_the_hours_the_refusal_says_when() {
-    let (contract, user) = (contract(), user("hokkai-01", GENERAL));
-    let applicant = Applicant { contract: &contract, user: &user, certificates: &[], other_holders: 0 };
+    let applicant = newcomer();
     let evening = at("2026-11-20T21:00:00+09:00");
     let closed = Decision::Refuse(Reason::OutsideHours { opens_at: Some(at("2026-11-24T09:00:00+09:00")) });
     assert_eq!(may_open(&IssuancePolicy::default(), &applicant, evening), closed);
@@ -93,8 +101,7 @@ fn rule_14_only_active_users_obtain() {
 
 #[test]
 fn assurance_decides_between_approval_hold_and_refusal() {
-    let (contract, user) = (contract(), user("hokkai-01", GENERAL));
-    let applicant = Applicant { contract: &contract, user: &user, certificates: &[], other_holders: 0 };
+    let applicant = newcomer();
     let strict = IssuancePolicy::default();
     let holding = IssuancePolicy { hold_from: Some(Assurance::Attested), ..strict.clone() };
     let found = Assurance::Attested;

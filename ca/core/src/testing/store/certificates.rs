@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{MemoryStore, conflict, is_living};
+use super::{MemoryStore, State, conflict, is_living};
 use crate::{
     domain::{
         audit::AuditEvent,
         certificate::{CertificateRecord, CertificateState},
         enrolment::Enrolment,
         ids::{EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, UserId},
+        policy::Applicant,
         user::User,
     },
     ports::{
@@ -193,17 +194,16 @@ impl CertificateStore for MemoryStore {
         })
     }
 
-    async fn holders_beside(&self, user: &UserId) -> StoreResult<u64> {
-        self.query("holders_beside", |state| {
-            let Some(own) = state.users.get(user).map(|row| &row.user) else { return 0 };
-            let is_peer =
-                |other: &User| other.id != own.id && other.contract == own.contract && other.role == own.role;
-            let living = state.certificates.iter().map(|row| &row.record).filter(|r| is_living(&r.state));
-            let holders: BTreeSet<&UserId> = living
-                .filter(|r| state.users.get(&r.user).is_some_and(|row| is_peer(&row.user)))
-                .map(|r| &r.user)
-                .collect();
-            holders.len() as u64
+    async fn applicant(&self, user: &UserId) -> StoreResult<Option<Applicant>> {
+        self.query("applicant", |state| {
+            let own = &state.users.get(user)?.user;
+            let newest_first = state.certificates.iter().rev().map(|row| &row.record);
+            Some(Applicant {
+                user: own.clone(),
+                contract: state.contracts.get(&own.contract)?.clone(),
+                certificates: newest_first.filter(|record| record.user == own.id).cloned().collect(),
+                other_holders: state.other_holders(own),
+            })
         })
     }
 
@@ -227,5 +227,18 @@ impl CertificateStore for MemoryStore {
 
     async fn evidence(&self, id: EnrolmentId) -> StoreResult<Option<StoredEvidence>> {
         self.query("evidence", |state| state.evidence.get(&id).cloned())
+    }
+}
+
+impl State {
+    fn other_holders(&self, own: &User) -> usize {
+        let is_peer =
+            |other: &User| other.id != own.id && other.contract == own.contract && other.role == own.role;
+        let living = self.certificates.iter().map(|row| &row.record).filter(|r| is_living(&r.state));
+        let holders: BTreeSet<&UserId> = living
+            .filter(|r| self.users.get(&r.user).is_some_and(|row| is_peer(&row.user)))
+            .map(|r| &r.user)
+            .collect();
+        holders.len()
     }
 }
