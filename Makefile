@@ -1,7 +1,7 @@
 # make demo   the main job, for real, on this machine; ONCE=1 ends after the last step
 # make test   every test, on real stacks
 # make check  format, lints, licences
-# make bench  figures side by side with a baseline, into target/bench/results.json
+# make bench  figures side by side with a baseline, into target/bench/results.json and report.html; BENCH="…" only those
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -57,10 +57,10 @@ demo: build
 	@target/debug/demo $(if $(ONCE),--once)
 
 # Optimised, unlike tests and demo: a build of its own.
-bench: PACKAGES += wrk nginx-light
+bench: PACKAGES += wrk nginx-light golang-cfssl
 bench: setup
 	cargo build --locked --release --workspace
-	@target/release/bench
+	@target/release/bench $(BENCH)
 
 # After a change to a query or a migration; `make check` says when it was forgotten.
 sqlx-prepare: setup

@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, MutexGuard},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -69,6 +70,11 @@ impl PluggedYubiKey {
     /// The device itself; it serves no command while this is held, and asking twice in one expression blocks.
     pub fn card(&self) -> MutexGuard<'_, Card> {
         self.key.card()
+    }
+
+    /// How long it has worked on commands until now.
+    pub fn busy(&self) -> Duration {
+        self.key.busy()
     }
 
     /// Whether it is in the reader (it may have been pulled out by a misbehaviour).

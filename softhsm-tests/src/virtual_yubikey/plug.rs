@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::net::sockopt;
@@ -38,6 +38,8 @@ struct Shared {
     card: Mutex<Card>,
     link: Mutex<Link>,
     changed: Condvar,
+    /// How long it has worked on commands.
+    busy: Mutex<Duration>,
 }
 
 /// A virtual YubiKey that is served by a thread. Dropping it pulls it out for good.
@@ -58,6 +60,7 @@ impl VirtualYubiKey {
             card: Mutex::new(card),
             link: Mutex::new(Link { wish: Wish::Inserted, stream: None }),
             changed: Condvar::new(),
+            busy: Mutex::default(),
         });
         let served = Arc::clone(&shared);
         let thread = thread::Builder::new().name(name).spawn(move || served.serve(vpcd))?;
@@ -72,6 +75,11 @@ impl VirtualYubiKey {
     /// Puts it back in. pcscd notices within half a second.
     pub fn insert(&self) {
         self.shared.wish(Wish::Inserted);
+    }
+
+    /// How long it has worked on commands until now, without their way to it and back.
+    pub fn busy(&self) -> Duration {
+        *self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is meant to be in the reader; false after a misbehaviour pulled it out.
@@ -209,7 +217,9 @@ impl VSmartCard for Served<'_> {
     }
 
     fn execute(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let began = Instant::now();
         let reaction = self.card().receive(bytes);
+        *self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner) += began.elapsed();
         match reaction {
             Reaction::Answer(answer) => answer,
             Reaction::PulledOut => {

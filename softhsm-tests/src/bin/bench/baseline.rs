@@ -2,25 +2,21 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
-    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use argon2::{Algorithm, Argon2, Params, Version};
-use cryptoki::{
-    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
-    mechanism::Mechanism,
-    object::Attribute,
-    session::UserType,
-    types::AuthPin,
-};
+use serde::Deserialize;
 use softhsm_tests::{
     bank::Bank,
+    binaries,
     ports::PortLease,
-    process::{Process, run},
+    process::{Environment, Process, run},
+    simulated_hsm::SimulatedHsm,
+    softhsm,
 };
 
 /// nginx with one worker a core, serving one file.
@@ -57,56 +53,70 @@ impl Nginx {
     }
 }
 
-/// `C_Sign`s a second with the bank's OCSP key. The module reads its configuration's place from the environment, so
-/// another process counts.
-pub(crate) fn raw_signatures_per_second(bank: &Bank, seconds: u64) -> Result<f64> {
-    let mut command = Command::new(std::env::current_exe().context("locating this program")?);
-    command.args(["--seconds", &seconds.to_string(), "--raw-signatures"]).arg(bank.secret("online-pin"));
-    command.envs(bank.signer_environment().iter().cloned());
-    run(&mut command)?.trim().parse().context("reading the raw rate")
+/// A key of the bank's online token, for signing with it beside the signer.
+pub(crate) struct RawKey {
+    module: PathBuf,
+    environment: Environment,
+    pin: PathBuf,
+    key: &'static str,
 }
 
-/// The other process: two sessions for `seconds`.
-pub(crate) fn count_raw_signatures(pin_file: &Path, seconds: u64) -> Result<f64> {
-    let pin = fs::read_to_string(pin_file).context("reading the PIN")?;
-    let module = Pkcs11::new(softhsm_tests::softhsm::MODULE).context("loading the module")?;
-    module
-        .initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
-        .context("initialising the module")?;
-    let slot = *module.get_slots_with_initialized_token()?.first().context("no token")?;
-    let guard = module.open_ro_session(slot)?;
-    guard.login(UserType::User, Some(&AuthPin::new(pin.trim_end().into())))?;
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let count = thread::scope(|scope| {
-        let lanes: Vec<_> = (0..2).map(|_| scope.spawn(|| sign_until(&module, slot, end))).collect();
-        lanes.into_iter().map(|lane| lane.join().expect("a lane panicked")).sum::<Result<u32>>()
-    })?;
-    Ok(f64::from(count) / Duration::from_secs(seconds).as_secs_f64())
+#[derive(Deserialize)]
+struct Counted {
+    signatures: u32,
+    seconds: f64,
 }
 
-fn sign_until(module: &Pkcs11, slot: cryptoki::slot::Slot, end: Instant) -> Result<u32> {
-    let session = module.open_ro_session(slot)?;
-    let wanted = [Attribute::Id(vec![0x21]), Attribute::Sign(true)];
-    let key = *session.find_objects(&wanted)?.first().context("no OCSP key")?;
-    let mut count = 0;
-    while Instant::now() < end {
-        session.sign(&Mechanism::Ecdsa, key, &[7; 32])?;
-        count += 1;
+impl RawKey {
+    /// The customers' issuing key, through the module that the signer uses.
+    pub(crate) fn issuing(bank: &Bank, hsm: Option<&SimulatedHsm>) -> Self {
+        Self::new(bank, hsm, "11")
     }
-    Ok(count)
+
+    /// The OCSP responder's key.
+    pub(crate) fn ocsp(bank: &Bank) -> Self {
+        Self::new(bank, None, "21")
+    }
+
+    fn new(bank: &Bank, hsm: Option<&SimulatedHsm>, key: &'static str) -> Self {
+        let (module, environment) = match hsm {
+            Some(hsm) => (hsm.module().to_owned(), hsm.environment_without_control()),
+            None => (softhsm::MODULE.into(), bank.signer_environment().clone()),
+        };
+        Self { module, environment, pin: bank.secret("online-pin"), key }
+    }
+
+    /// `C_Sign`s a second by so many threads of one process.
+    pub(crate) fn signatures_per_second(&self, threads: u16, seconds: f64) -> Result<f64> {
+        let mut command = Command::new(binaries::find("raw-signatures")?);
+        command.arg("--module").arg(&self.module).arg("--pin-file").arg(&self.pin).args(["--key", self.key]);
+        command.args(["--threads", &threads.to_string(), "--seconds", &seconds.to_string()]);
+        command.envs(self.environment.iter().cloned());
+        let counted: Counted = serde_json::from_str(&run(&mut command)?).context("reading the raw rate")?;
+        Ok(f64::from(counted.signatures) / counted.seconds)
+    }
+
+    /// Of 1, 2 and 8 threads, what signs fastest.
+    pub(crate) fn best_threads(&self) -> Result<u16> {
+        let mut best = (1, 0.0);
+        for threads in [1, 2, 8] {
+            let rate = self.signatures_per_second(threads, 0.7)?;
+            if rate > best.1 {
+                best = (threads, rate);
+            }
+        }
+        Ok(best.0)
+    }
 }
 
-/// Seconds that one argon2id hash takes alone, with the configuration's cost.
-pub(crate) fn argon2id_seconds() -> Result<f64> {
-    const ROUNDS: u32 = 40;
+/// How long one argon2id hash takes alone, with the configuration's cost.
+pub(crate) fn argon2id() -> Result<Duration> {
     let parameters = Params::new(19_456, 2, 1, None).map_err(|error| anyhow::anyhow!("{error}"))?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters);
     let began = Instant::now();
-    for round in 0..ROUNDS {
-        let mut hash = [0; 32];
-        argon2
-            .hash_password_into(b"kiri-no-hana-2026", &round.to_be_bytes().repeat(4), &mut hash)
-            .map_err(|error| anyhow::anyhow!("{error}"))?;
-    }
-    Ok(began.elapsed().as_secs_f64() / f64::from(ROUNDS))
+    let mut hash = [0; 32];
+    argon2
+        .hash_password_into(b"kiri-no-hana-2026", b"sixteen octets..", &mut hash)
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(began.elapsed())
 }

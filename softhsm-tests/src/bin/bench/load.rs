@@ -1,4 +1,4 @@
-//! HTTP load by `wrk`, on this machine only.
+//! HTTP load on the validation listener by `wrk`, on this machine only.
 
 use std::{path::Path, process::Command};
 
@@ -9,13 +9,13 @@ use softhsm_tests::process::run;
 ///
 /// # Errors
 /// When wrk isn't installed or any response isn't a success.
-pub(crate) fn requests_per_second(url: &str, seconds: u64, script: Option<&Path>) -> Result<f64> {
+pub(crate) fn requests_per_second(url: &str, seconds: f64, script: Option<&Path>) -> Result<f64> {
     ensure!(
         url.starts_with("http://localhost:") || url.starts_with("http://127.0.0.1:"),
         "{url} is elsewhere"
     );
     let mut command = Command::new("wrk");
-    command.args(["-t2", "-c16", &format!("-d{seconds}s")]);
+    command.args(["-t2", "-c16", &format!("-d{:.0}s", seconds.ceil())]);
     if let Some(script) = script {
         command.arg("-s").arg(script);
     }

@@ -1,86 +1,160 @@
-//! `make bench`: our figures beside somebody else's, measured in the same run, into `target/bench/results.json`.
+//! `make bench`: our figures beside somebody else's, measured by turns in the same run, into `target/bench/results.json`
+//! and a report to read, `target/bench/report.html`.
 //!
 //! Machines differ and are busy; only the ratio means something.
 
+mod agent;
 mod baseline;
+mod cpu;
 mod enrol;
+mod figure;
+mod issuance;
+mod issue;
+mod lab;
 mod load;
+mod machine;
 mod ocsp;
+mod peer;
+mod population;
+mod report;
+mod start;
 
-use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Instant,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
-use serde::Serialize;
-use softhsm_tests::bank::{Bank, Options};
+use figure::Figure;
+use lab::Lab;
+use machine::Machine;
 
-/// Measures and writes `results.json`.
+/// Measures, and writes `results.json` and `report.html`.
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// What to measure; everything by default.
+    benches: Vec<String>,
+    /// Only say what there is to measure.
+    #[arg(long)]
+    list: bool,
+    /// Print the results as JSON.
+    #[arg(long)]
+    json: bool,
     /// Where results and working files go; replaced.
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
-    /// Seconds of load for each measurement.
-    #[arg(long, default_value_t = 5)]
-    seconds: u64,
-    /// Only count raw signatures, with the PIN in this file.
-    #[arg(long, hide = true)]
-    raw_signatures: Option<PathBuf>,
+    /// Seconds of load for each turn.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Tokens that are made beforehand; an issuing bench uses up one for each certificate.
+    #[arg(long, default_value_t = 24_000)]
+    tokens: usize,
+    /// Certificates in ledger and journal for the bench `start`.
+    #[arg(long, default_value_t = 1_000_000)]
+    certificates: usize,
 }
 
-/// One line of `results.json`.
-#[derive(Debug, Serialize)]
-struct Figure {
-    bench: &'static str,
-    unit: &'static str,
-    ours: f64,
-    baseline: f64,
-    baseline_name: &'static str,
-    ratio: f64,
+/// Something to measure.
+struct Bench {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Lab) -> Result<Vec<Figure>>,
 }
 
-impl Figure {
-    fn new(bench: &'static str, unit: &'static str, ours: f64, baseline: (&'static str, f64)) -> Self {
-        let (baseline_name, baseline) = baseline;
-        Self { bench, unit, ours, baseline, baseline_name, ratio: ours / baseline }
-    }
-}
+/// Everything there is to measure.
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "issue_offbox",
+        what: "certificates/s behind a simulated network HSM of 8 ms and 16 lanes",
+        run: issue::offbox,
+    },
+    Bench { name: "issue_softhsm_p256", what: "certificates/s by a P-256 key on SoftHSM", run: issue::p256 },
+    Bench { name: "issue_softhsm_p384", what: "certificates/s by a P-384 key on SoftHSM", run: issue::p384 },
+    Bench {
+        name: "issue_softhsm_rsa3072",
+        what: "certificates/s by an RSA-3072 key on SoftHSM",
+        run: issue::rsa3072,
+    },
+    Bench {
+        name: "enrol_full",
+        what: "a customer's whole enrolment at the server, password included",
+        run: enrol::full,
+    },
+    Bench {
+        name: "agent_enrol",
+        what: "the agent's whole enrolment on a virtual YubiKey",
+        run: agent::enrol,
+    },
+    Bench { name: "start", what: "signer and authority from exec to ready", run: start::start },
+    Bench { name: "ocsp_cached", what: "OCSP responses/s, ready ones", run: ocsp::cached },
+    Bench { name: "ocsp_signed", what: "OCSP responses/s, signed on demand with a nonce", run: ocsp::signed },
+];
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to do when even that can't be said.
-            let _ = writeln!(std::io::stderr(), "the benchmark failed: {error:#}");
+            let _ = writeln!(io::stderr(), "the benchmark failed: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(pin_file) = &arguments.raw_signatures {
-        let rate = baseline::count_raw_signatures(pin_file, arguments.seconds)?;
-        return writeln!(std::io::stdout(), "{rate}").context("telling the rate");
+    if arguments.list {
+        let mut out = io::stdout().lock();
+        for bench in BENCHES {
+            writeln!(out, "{:<24} {}", bench.name, bench.what)?;
+        }
+        return Ok(());
     }
-    let folder = &arguments.directory;
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
+    if let Some(unknown) = arguments.benches.iter().find(|name| BENCHES.iter().all(|b| b.name != **name)) {
+        bail!("there is no bench {unknown:?}: see --list");
     }
-    let bank = Bank::open(&folder.join("bank"), &Options::default())?;
-    let users = enrol::register(&bank)?;
-    let mut figures = vec![enrol::full(&bank, &users)?];
-    figures.push(ocsp::cached(&bank, &users, arguments.seconds)?);
-    figures.push(ocsp::signed(&bank, &users, arguments.seconds)?);
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{:<16} {:>12} {:>12}  {:>6}  unit, baseline", "bench", "ours", "baseline", "ratio")?;
+    let lab = Lab::new(&arguments.directory, arguments.seconds, (arguments.tokens, arguments.certificates))?;
+    let machine = Machine::describe();
+    let mut figures = Vec::new();
+    let wanted = |bench: &&Bench| {
+        arguments.benches.is_empty() || arguments.benches.iter().any(|name| name == bench.name)
+    };
+    for bench in BENCHES.iter().filter(wanted) {
+        lab.say(&format!("{}: {}", bench.name, bench.what));
+        let began = Instant::now();
+        let measured = (bench.run)(&lab).with_context(|| bench.name)?;
+        for figure in &measured {
+            lab.say(&line(figure));
+        }
+        lab.say(&format!("  took {:.0} s in all", began.elapsed().as_secs_f64()));
+        figures.extend(measured);
+    }
+    let json = serde_json::to_string_pretty(&figures)? + "\n";
+    write(&arguments.directory.join("results.json"), &json)?;
+    write(&arguments.directory.join("report.html"), &report::html(&machine, &figures)?)?;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        return out.write_all(json.as_bytes()).context("printing the results");
+    }
     for figure in &figures {
-        writeln!(
-            out,
-            "{:<16} {:>12.1} {:>12.1}  {:>6.2}  {}, {}",
-            figure.bench, figure.ours, figure.baseline, figure.ratio, figure.unit, figure.baseline_name
-        )?;
+        writeln!(out, "{}", line(figure))?;
     }
-    let results = folder.join("results.json");
-    fs::write(&results, serde_json::to_string_pretty(&figures)? + "\n")
-        .with_context(|| format!("writing {}", results.display()))
+    writeln!(out, "report: {}", arguments.directory.join("report.html").display()).context("printing")
+}
+
+fn line(figure: &Figure) -> String {
+    let verdict = match figure.is_reached() {
+        Some(true) => "reached",
+        Some(false) => "not reached",
+        None => "",
+    };
+    let Figure { bench, unit, ours, baseline, baseline_name, ratio, .. } = figure;
+    format!("{bench:<24} {ours:>10.1} {unit:<15} {baseline:>10.1} {ratio:>7.3} {verdict:<12} {baseline_name}")
+}
+
+fn write(path: &std::path::Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }

@@ -5,23 +5,36 @@ use std::{fmt::Write as _, fs};
 use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use softhsm_tests::{
-    bank::{Bank, fetch},
+    bank::{Bank, EnrolmentClient, fetch},
     openssl::openssl,
 };
 
-use super::{Figure, baseline, enrol::User, load::requests_per_second};
+use super::{
+    Lab,
+    baseline::{self, RawKey},
+    figure::{Better, Figure, Round},
+    load::requests_per_second,
+    population::Population,
+};
+
+const ROUNDS: usize = 2;
 
 /// GET of a response that is ready, against nginx serving the same octets as a file.
-pub(crate) fn cached(bank: &Bank, users: &[User], seconds: u64) -> Result<Figure> {
-    let request = request(bank, users, "-no_nonce")?;
+pub(crate) fn cached(lab: &Lab) -> Result<Vec<Figure>> {
+    let bank = lab.bank()?;
+    let request = request(lab, bank, "-no_nonce")?;
     let path: String = BASE64_STANDARD.encode(request).chars().map(escape).collect();
     let url = format!("{}/ocsp/{path}", bank.urls().validation);
     let response = fetch(&url)?;
     ensure!(response.status == 200, "the responder answers {}", response.status);
     let nginx = baseline::Nginx::serving(&bank.path("nginx"), &response.body)?;
-    let theirs = requests_per_second(&nginx.url(), seconds, None)?;
-    let ours = requests_per_second(&url, seconds, None)?;
-    Ok(Figure::new("ocsp_cached", "responses/s", ours, ("nginx, the same response as a file", theirs)))
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let baseline = requests_per_second(&nginx.url(), lab.seconds(), None)?;
+        rounds.push(Round { ours: requests_per_second(&url, lab.seconds(), None)?, baseline });
+    }
+    let unit = ("responses/s", Better::Higher);
+    Ok(vec![Figure::of("ocsp_cached", unit, rounds, "nginx, the same response as a file").reaching(0.6)])
 }
 
 fn escape(character: char) -> String {
@@ -34,9 +47,10 @@ fn escape(character: char) -> String {
 }
 
 /// POST with a nonce, signed on demand, against raw signatures by the same key.
-pub(crate) fn signed(bank: &Bank, users: &[User], seconds: u64) -> Result<Figure> {
+pub(crate) fn signed(lab: &Lab) -> Result<Vec<Figure>> {
+    let bank = lab.bank()?;
     let mut octets = String::new();
-    for octet in request(bank, users, "-nonce")? {
+    for octet in request(lab, bank, "-nonce")? {
         write!(octets, "\\{octet:03}")?;
     }
     let script = bank.path("post.lua");
@@ -45,14 +59,30 @@ pub(crate) fn signed(bank: &Bank, users: &[User], seconds: u64) -> Result<Figure
     );
     fs::write(&script, text).context("writing wrk's script")?;
     let url = format!("{}/ocsp", bank.urls().validation);
-    let theirs = baseline::raw_signatures_per_second(bank, seconds)?;
-    let ours = requests_per_second(&url, seconds, Some(&script))?;
-    Ok(Figure::new("ocsp_signed", "responses/s", ours, ("raw C_Sign, P-256, one process", theirs)))
+    let key = RawKey::ocsp(bank);
+    let threads = key.best_threads()?;
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let baseline = key.signatures_per_second(threads, lab.seconds())?;
+        rounds.push(Round { ours: requests_per_second(&url, lab.seconds(), Some(&script))?, baseline });
+    }
+    let name = format!("raw C_Sign, p256, one process, {threads} threads");
+    Ok(vec![Figure::of("ocsp_signed", ("responses/s", Better::Higher), rounds, name).reaching(0.25)])
 }
 
-fn request(bank: &Bank, users: &[User], nonce: &str) -> Result<Vec<u8>> {
-    let user = users.first().context("no users")?;
-    let list = bank.operator(&["certificate", "list", "--user", &user.id])?;
+/// For the certificate of the last user, who gets one where there is none yet.
+fn request(lab: &Lab, bank: &Bank, nonce: &str) -> Result<Vec<u8>> {
+    let population = lab.population()?;
+    let index = population.tokens.len() - 1;
+    let user = Population::user(index);
+    let certificates = || bank.operator(&["certificate", "list", "--user", &user]);
+    let mut list = certificates()?;
+    if list.pointer("/0/serial").is_none() {
+        let token = &population.tokens[index].soft;
+        let answer = EnrolmentClient::new(bank)?.enroll(&user, token, &format!("bench-key-{user}-0000"))?;
+        answer.ok().context("no certificate")?;
+        list = certificates()?;
+    }
     let serial = list.pointer("/0/serial").and_then(serde_json::Value::as_str).context("no certificate")?;
     let (issuer, out) = (bank.path("ceremony/issuing.pem"), bank.path("request.der"));
     openssl(&[
