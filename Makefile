@@ -2,6 +2,7 @@
 # make test   every test, on real stacks
 # make check  format, lints, licences
 # make bench  figures side by side with a baseline, into target/bench/results.json and report.html; BENCH="…" only those
+# make soak   every fault that must be survived, at full size, for hours, into target/soak/report.md; ONLY=R1,R4 MINUTES=5 SMALL=1
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,7 +19,7 @@ ifneq ($(shell id -u),0)
 SUDO := sudo
 endif
 
-.PHONY: help setup build test check deny demo bench sqlx-prepare
+.PHONY: help setup build test check deny demo bench soak sqlx-prepare
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -61,6 +62,14 @@ bench: PACKAGES += wrk nginx-light golang-cfssl
 bench: setup
 	cargo build --locked --release --workspace
 	@target/release/bench $(BENCH)
+
+# Optimised as well. R11, two nodes on one PostgreSQL, is a test of its own.
+soak: setup
+	cargo build --locked --release --workspace
+	@target/release/soak $(if $(ONLY),--only $(ONLY)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SMALL),--small)
+ifeq ($(ONLY),)
+	INRO_CLUSTER_CERTIFICATES=$(if $(SMALL),90,10000) cargo test --locked --release -p softhsm-tests --test cluster
+endif
 
 # After a change to a query or a migration; `make check` says when it was forgotten.
 sqlx-prepare: setup
