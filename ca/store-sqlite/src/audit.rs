@@ -102,28 +102,36 @@ impl AuditStore for SqliteStore {
     }
 
     async fn rows_after(&self, sequence: u64, limit: u32) -> StoreResult<Vec<AuditRow>> {
-        // Beyond what SQLite counts to there are no rows.
-        let after = i64::try_from(sequence).unwrap_or(i64::MAX);
-        let rows = sqlx::query!(
-            "SELECT sequence, at, actor, action, subject, details, hash FROM audit
-             WHERE sequence > $1 ORDER BY sequence LIMIT $2",
-            after,
-            limit
-        )
-        .fetch_all(self.readers())
-        .await
-        .map_err(Failure::from)?;
-        let rows = rows.into_iter().map(|row| {
-            Ok::<_, Failure>(AuditRow {
-                sequence: unsigned("audit.sequence", row.sequence)?,
-                at_ms: row.at,
-                actor: row.actor,
-                action: row.action,
-                subject: row.subject,
-                details: row.details,
-                hash: digest("audit.hash", &row.hash)?,
-            })
-        });
-        Ok(rows.collect::<Result<_, Failure>>()?)
+        Ok(rows_after(self.readers(), sequence, limit).await?)
     }
+}
+
+/// Rows after a number, in order.
+pub(crate) async fn rows_after(
+    executor: impl SqliteExecutor<'_>,
+    sequence: u64,
+    limit: u32,
+) -> Result<Vec<AuditRow>, Failure> {
+    // Beyond what SQLite counts to there are no rows.
+    let after = i64::try_from(sequence).unwrap_or(i64::MAX);
+    let rows = sqlx::query!(
+        "SELECT sequence, at, actor, action, subject, details, hash FROM audit
+             WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+        after,
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        Ok(AuditRow {
+            sequence: unsigned("audit.sequence", row.sequence)?,
+            at_ms: row.at,
+            actor: row.actor,
+            action: row.action,
+            subject: row.subject,
+            details: row.details,
+            hash: digest("audit.hash", &row.hash)?,
+        })
+    });
+    rows.collect()
 }

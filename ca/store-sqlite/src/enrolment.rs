@@ -14,6 +14,7 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use crate::{
     customer,
     failure::Failure,
+    heap::{Heap, Slice},
     outcome::Written,
     rows::{EnrolmentRow, json, time},
 };
@@ -174,12 +175,12 @@ pub(crate) async fn refuse(
 struct JsonEvidence<'a> {
     enrolment: String,
     format: &'a str,
-    csr: String,
+    csr: Slice,
     policy_version: u32,
     verdict: &'a str,
     decoded: &'a str,
     judged_at: i64,
-    parts: Vec<String>,
+    parts: Vec<Slice>,
 }
 
 /// Stores evidence, many at once.
@@ -187,32 +188,36 @@ pub(crate) async fn store_evidence<'a>(
     tx: &mut SqliteConnection,
     evidence: impl Iterator<Item = (EnrolmentId, &'a StoredEvidence)>,
 ) -> Result<(), sqlx::Error> {
+    let mut heap = Heap::default();
     let json = json(evidence.map(|(id, evidence)| JsonEvidence {
         enrolment: hex::encode(id.0.as_bytes()),
         format: &evidence.format,
-        csr: hex::encode(&evidence.csr),
+        csr: heap.put(&evidence.csr),
         policy_version: evidence.policy_version,
         verdict: &evidence.verdict,
         decoded: &evidence.decoded,
         judged_at: evidence.judged_at.as_millisecond(),
-        parts: evidence.parts.iter().map(hex::encode).collect(),
+        parts: evidence.parts.iter().map(|part| heap.put(part)).collect(),
     }))?;
+    let octets = heap.into_octets();
     sqlx::query!(
         "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
          INSERT INTO evidence (enrolment, format, csr, policy_version, verdict, decoded, judged_at)
-         SELECT unhex(j.value ->> 'enrolment'), j.value ->> 'format', unhex(j.value ->> 'csr'),
+         SELECT unhex(j.value ->> 'enrolment'), j.value ->> 'format', substr($2, j.value ->> '$.csr[0]', j.value ->> '$.csr[1]'),
                 j.value ->> 'policy_version', j.value ->> 'verdict', j.value ->> 'decoded', j.value ->> 'judged_at'
          FROM j",
-        json
+        json,
+        octets
     )
     .execute(&mut *tx)
     .await?;
     sqlx::query!(
         "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
          INSERT INTO evidence_parts (enrolment, position, part)
-         SELECT unhex(j.value ->> 'enrolment'), part.key, unhex(part.value)
+         SELECT unhex(j.value ->> 'enrolment'), part.key, substr($2, part.value ->> 0, part.value ->> 1)
          FROM j, json_each(j.value, '$.parts') part",
-        json
+        json,
+        octets
     )
     .execute(tx)
     .await?;

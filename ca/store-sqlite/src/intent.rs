@@ -11,6 +11,7 @@ use crate::{
     bulk::Bulk,
     enrolment::store_evidence,
     failure::Failure,
+    heap::{Heap, Slice},
     outcome::{BoxFuture, Written},
     rows::json,
 };
@@ -36,11 +37,11 @@ struct JsonIntent<'a> {
     key: String,
     not_before: i64,
     not_after: i64,
-    tbs: String,
+    tbs: Slice,
 }
 
-impl<'a> From<&'a CertificateRecord> for JsonIntent<'a> {
-    fn from(record: &'a CertificateRecord) -> Self {
+impl<'a> JsonIntent<'a> {
+    fn of(record: &'a CertificateRecord, heap: &mut Heap) -> Self {
         Self {
             intent: hex::encode(record.intent.0.as_bytes()),
             issuer: record.issuer.as_str(),
@@ -54,7 +55,7 @@ impl<'a> From<&'a CertificateRecord> for JsonIntent<'a> {
             key: hex::encode(record.public_key_sha256),
             not_before: record.not_before.as_millisecond(),
             not_after: record.not_after.as_millisecond(),
-            tbs: hex::encode(&record.tbs),
+            tbs: heap.put(&record.tbs),
         }
     }
 }
@@ -67,7 +68,9 @@ impl Bulk for NewIntent {
         facts: &'a [&'a Self],
     ) -> BoxFuture<'a, Result<Vec<Option<()>>, Failure>> {
         Box::pin(async move {
-            let json_intents = json(facts.iter().map(|fact| JsonIntent::from(&fact.certificate)))?;
+            let mut heap = Heap::default();
+            let json_intents = json(facts.iter().map(|fact| JsonIntent::of(&fact.certificate, &mut heap)))?;
+            let octets = heap.into_octets();
             // What a unique index forbids is passed over row by row, so of two intents in one batch the first wins.
             let written = sqlx::query_scalar!(
                 "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
@@ -76,7 +79,7 @@ impl Bulk for NewIntent {
                  SELECT e.id, j.value ->> 'issuer', j.value ->> 'signer', unhex(j.value ->> 'serial'), u.id,
                         j.value ->> 'device_kind', j.value ->> 'device_serial', j.value ->> 'assurance',
                         unhex(j.value ->> 'key'), j.value ->> 'not_before', j.value ->> 'not_after',
-                        unhex(j.value ->> 'tbs')
+                        substr($2, j.value ->> '$.tbs[0]', j.value ->> '$.tbs[1]')
                  FROM j
                  JOIN enrolments e ON e.id = unhex(j.value ->> 'intent')
                  JOIN users u ON u.id = e.user_id
@@ -88,7 +91,8 @@ impl Bulk for NewIntent {
                  ORDER BY j.key
                  ON CONFLICT DO NOTHING
                  RETURNING serial",
-                json_intents
+                json_intents,
+                octets
             )
             .fetch_all(&mut *connection)
             .await?;

@@ -13,6 +13,7 @@ use sqlx::SqliteConnection;
 use crate::{
     bulk::Bulk,
     failure::Failure,
+    heap::{Heap, Slice},
     outcome::{BoxFuture, Written},
     rows::json,
 };
@@ -31,18 +32,18 @@ pub(crate) struct NewIssued {
 struct JsonIssued<'a> {
     issuer: &'a str,
     serial: String,
-    der: String,
+    der: Slice,
     sequence: u64,
     hash: String,
     at: i64,
 }
 
-impl<'a> From<&'a NewIssued> for JsonIssued<'a> {
-    fn from(issued: &'a NewIssued) -> Self {
+impl<'a> JsonIssued<'a> {
+    fn of(issued: &'a NewIssued, heap: &mut Heap) -> Self {
         Self {
             issuer: issued.issuer.as_str(),
             serial: issued.serial.to_string(),
-            der: hex::encode(&issued.der),
+            der: heap.put(&issued.der),
             sequence: issued.position.sequence,
             hash: hex::encode(issued.position.hash),
             at: issued.at.as_millisecond(),
@@ -63,19 +64,21 @@ impl Bulk for NewIssued {
             let mut seen = HashSet::new();
             let first: Vec<bool> =
                 facts.iter().map(|fact| seen.insert((&fact.issuer, &fact.serial))).collect();
-            let json = json(
-                facts.iter().zip(&first).filter(|(_, first)| **first).map(|(f, _)| JsonIssued::from(*f)),
-            )?;
+            let mut heap = Heap::default();
+            let firsts = facts.iter().zip(&first).filter(|(_, first)| **first);
+            let json = json(firsts.map(|(fact, _)| JsonIssued::of(fact, &mut heap)))?;
+            let octets = heap.into_octets();
             let written = sqlx::query!(
                 "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
                  UPDATE certificates
-                 SET der = unhex(j.value ->> 'der'), issued_at = j.value ->> 'at',
+                 SET der = substr($2, j.value ->> '$.der[0]', j.value ->> '$.der[1]'), issued_at = j.value ->> 'at',
                      journal_sequence = j.value ->> 'sequence', journal_hash = unhex(j.value ->> 'hash')
                  FROM j
                  WHERE certificates.issuer = j.value ->> 'issuer' AND certificates.serial = unhex(j.value ->> 'serial')
                    AND certificates.der IS NULL AND certificates.abandoned_at IS NULL
                  RETURNING certificates.issuer, certificates.serial, certificates.revoked",
-                json
+                json,
+                octets
             )
             .fetch_all(connection)
             .await?;

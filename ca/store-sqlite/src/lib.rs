@@ -5,13 +5,16 @@
 //! is also refused by the schema itself (`migrations/`).
 
 mod audit;
+pub mod backup;
 mod bulk;
 mod census;
 mod certificate;
 mod crl;
 mod customer;
+mod departure;
 mod enrolment;
 mod failure;
+mod heap;
 mod intent;
 mod issued;
 mod lease;
@@ -36,6 +39,7 @@ use sqlx::{
 };
 use tokio::task::JoinHandle;
 
+pub use departure::Departure;
 pub use schema::{Migrated, OpenError, migrate};
 
 use crate::{

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use sqlx::{
     Connection, SqliteConnection,
     migrate::{MigrateError, Migrator},
@@ -56,6 +57,26 @@ pub enum OpenError {
     Altered {
         /// Its number.
         version: i64,
+    },
+    /// The ledger was moved to another database.
+    #[error(
+        "the ledger of {} was moved to {destination} at {at}: put [node.postgres] into the configuration, in the place of \
+         node.database",
+        path.display()
+    )]
+    Moved {
+        /// The file.
+        path: PathBuf,
+        /// Where the ledger is now.
+        destination: String,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// Somebody has the database open who mustn't.
+    #[error("{} is in use: end the node, and every command that works with it", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
     },
     /// The file can't be made.
     #[error("the database {} can't be created", path.display())]
@@ -128,7 +149,12 @@ pub(crate) async fn check(path: &Path, options: &SqliteConnectOptions) -> Result
     }
     let mut connection = SqliteConnection::connect_with(options).await.map_err(unreadable)?;
     let standing = standing(&mut connection).await.map_err(unreadable)?;
+    let works = matches!(standing, Standing::Current(_) | Standing::Ahead(_));
+    let moved = if works { moved(&mut connection).await.map_err(unreadable)? } else { None };
     connection.close().await.map_err(unreadable)?;
+    if let Some((destination, at)) = moved {
+        return Err(OpenError::Moved { path: path.to_owned(), destination, at });
+    }
     match standing {
         Standing::Current(_) => Ok(()),
         Standing::Ahead(found) => {
@@ -140,6 +166,13 @@ pub(crate) async fn check(path: &Path, options: &SqliteConnectOptions) -> Result
         Standing::Newer(found) => Err(OpenError::Newer { found, known: latest() }),
         Standing::Altered(version) => Err(OpenError::Altered { version }),
     }
+}
+
+/// Where the ledger went, and when, if it did.
+async fn moved(connection: &mut SqliteConnection) -> Result<Option<(String, Timestamp)>, sqlx::Error> {
+    let moved: Option<(String, i64)> =
+        sqlx::query_as("SELECT destination, at FROM moved LIMIT 1").fetch_optional(connection).await?;
+    Ok(moved.map(|(destination, at)| (destination, Timestamp::from_millisecond(at).unwrap_or_default())))
 }
 
 /// Whether the database's schema works with this program.
