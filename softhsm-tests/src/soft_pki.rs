@@ -131,6 +131,21 @@ impl SoftAuthority {
         self.issue(&Self::client_parameters(subject)?, kind)
     }
 
+    /// The same with a P-256 key, valid from the first day of one year to that of another.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn client_between(
+        &self,
+        subject: &[(DnType, &str)],
+        (from_year, to_year): (i32, i32),
+    ) -> Result<Identity> {
+        let mut parameters = Self::client_parameters(subject)?;
+        parameters.not_before = rcgen::date_time_ymd(from_year, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(to_year, 1, 1);
+        self.issue(&parameters, KeyKind::P256)
+    }
+
     /// A client certificate (DER) for a key that lives elsewhere, given as SubjectPublicKeyInfo (DER).
     ///
     /// # Errors

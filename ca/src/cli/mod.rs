@@ -7,6 +7,7 @@ mod contract;
 mod doctor;
 mod exit;
 mod migrate;
+mod openapi;
 mod output;
 mod secret;
 mod serve;
@@ -71,6 +72,8 @@ enum Command {
     Serve,
     /// Look at everything that serving needs, and say what is wrong.
     Doctor,
+    /// Print the OpenAPI document of all HTTP APIs.
+    Openapi,
     /// Configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -110,6 +113,7 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
             Command::Migrate => migrate::run(&config, output).await,
             Command::Serve => serve::run(config).await,
             Command::Doctor => doctor::run(&config, output).await,
+            Command::Openapi => openapi::run(&config),
             Command::Config(command) => config::run(&command, &config, output),
             Command::Contract(command) => contract::run(command, &config, output).await,
             Command::User(command) => user::run(command, &config, output).await,

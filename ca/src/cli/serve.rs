@@ -23,7 +23,7 @@ use crate::{
         clients::Clients,
         connection::{Listener, Service},
         ending::Ending,
-        gate, layers, machine, ops, portal, tls, validation,
+        gate, layers, machine, openapi, ops, portal, tls, validation,
     },
     material::{self, Material},
     wiring::{self, Adapters, Server},
@@ -131,7 +131,11 @@ fn end_on_signal(ending: &Ending, server: &Server) -> Result<(), CliError> {
 async fn serve(server: Server, listeners: Listeners, max_connections: usize, ending: Ending) {
     let (metrics, store, rng) = (server.metrics.clone(), server.store.clone(), server.rng.clone());
     let held = |router| gate::until_caught_up(router, server.accords.clone());
-    let public = held(layers::private(portal::public_router(server.top).merge(api::router(server.api))));
+    let public = held(layers::private(
+        portal::public_router(server.top)
+            .merge(api::router(server.api))
+            .merge(openapi::router(server.document)),
+    ));
     let client = held(layers::private(portal::router(server.portal).merge(machine::router(server.machines))));
     let clients = listeners.clients;
     let listener = |name,

@@ -224,4 +224,38 @@ mod tests {
             assert!(message.contains(expected), "{bad}: {message}");
         }
     }
+
+    const MACHINE: &str = r#"
+        [[machine]]
+        name = "branch-terminals"
+        certificate = "machines/terminals.pem"
+        roles = ["registration", "status"]
+        contracts = ["1234567"]
+    "#;
+
+    #[test]
+    fn a_machine_is_named_with_its_certificate_and_roles() {
+        let config = parse(&format!("{EXAMPLE}{MACHINE}")).expect("a machine");
+        let machine = &config.machines[0];
+        assert_eq!(machine.certificate, Path::new("/etc/inro/machines/terminals.pem"));
+        assert_eq!((machine.roles.len(), machine.entries_per_second.get()), (2, 5_000));
+        for (good, bad, expected) in [
+            ("branch-terminals", "Branch", "machine.name"),
+            (r#"["registration", "status"]"#, "[]", "machine.branch-terminals.roles"),
+            (r#"["registration", "status"]"#, r#"["admin"]"#, "machine.branch-terminals.roles"),
+            (r#"["1234567"]"#, "[]", "machine.branch-terminals.contracts"),
+            (r#"["1234567"]"#, r#"["a b"]"#, "machine.branch-terminals.contracts"),
+            ("machines/terminals.pem", "", "machine.branch-terminals.certificate"),
+            (
+                "contracts =",
+                "entries_per_second = 0\n contracts =",
+                "machine.branch-terminals.entries_per_second",
+            ),
+            ("contracts =", "entries = 1\n contracts =", "unknown field"),
+        ] {
+            let message = parse(&format!("{EXAMPLE}{}", MACHINE.replace(good, bad))).expect_err(bad);
+            assert!(message.contains(expected), "{bad}: {message}");
+        }
+        assert!(parse(&format!("{EXAMPLE}{MACHINE}{MACHINE}")).expect_err("twice").contains("machine.name"));
+    }
 }

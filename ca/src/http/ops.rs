@@ -11,9 +11,9 @@ use axum::{
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use ca_core::ports::census::LedgerCensus;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{detached::Detached, layers::plain};
 use crate::{
@@ -33,16 +33,37 @@ pub(crate) struct Ops {
     pub(crate) passwords: Vec<Pool>,
 }
 
-/// The routes.
-pub(crate) fn router(state: Arc<Ops>) -> Router {
-    Router::new()
-        .route("/livez", get(|| async { plain(StatusCode::OK, "alive\n") }))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .fallback(|| async { plain(StatusCode::NOT_FOUND, "There is nothing here.\n") })
-        .with_state(state)
+/// The routes, and what the document says of them.
+pub(crate) fn routes() -> OpenApiRouter<Arc<Ops>> {
+    OpenApiRouter::new().routes(routes!(livez)).routes(routes!(readyz)).routes(routes!(metrics))
 }
 
+/// The routes with everything else refused.
+pub(crate) fn router(state: Arc<Ops>) -> Router {
+    let (routes, _) = routes().split_for_parts();
+    routes.fallback(|| async { plain(StatusCode::NOT_FOUND, "There is nothing here.\n") }).with_state(state)
+}
+
+/// Whether the process answers.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "operations",
+    operation_id = "livez",
+    responses((status = 200, description = "It does", content_type = "text/plain", body = String))
+)]
+async fn livez() -> Response {
+    plain(StatusCode::OK, "alive\n")
+}
+
+/// What Prometheus scrapes.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    operation_id = "metrics",
+    responses((status = 200, description = "OpenMetrics", content_type = "application/openmetrics-text", body = String))
+)]
 async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
     ops.metrics.ledger.load(&ops.census.load());
     ops.metrics.node.detached(ops.detached.count());
@@ -53,6 +74,17 @@ async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
     ([(header::CONTENT_TYPE, kind)], ops.metrics.text()).into_response()
 }
 
+/// Whether the node would do its work.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operations",
+    operation_id = "readyz",
+    responses(
+        (status = 200, description = "It would", body = Object),
+        (status = 503, description = "It would not; `components` says why", body = Object),
+    )
+)]
 async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
     let verdict = ops.readiness.look().await;
     let status = if verdict.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

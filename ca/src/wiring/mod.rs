@@ -34,6 +34,7 @@ use crate::{
         clients::Clients,
         detached::Detached,
         machine::MachineApi,
+        openapi,
         ops::Ops,
         portal::{Portal, Top},
         validation::Validation,
@@ -72,6 +73,8 @@ pub(crate) struct Server {
     pub(crate) top: Arc<Top>,
     pub(crate) portal: Arc<Portal>,
     pub(crate) machines: Arc<MachineApi>,
+    /// The OpenAPI document.
+    pub(crate) document: String,
     pub(crate) validation: Arc<Validation>,
     pub(crate) ops: Arc<Ops>,
     pub(crate) readiness: Arc<Readiness>,
@@ -136,6 +139,7 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
     let observe = observe::job(&config, adapters, readiness.clone(), validation.clone());
     let api = Arc::new(api::api(&config, material, adapters, policy, enrolment_passwords, detached.clone())?);
     Ok(Server {
+        document: openapi::json(&openapi::Servers::of(&config))?,
         machines: Arc::new(machine::api(&config, adapters, admit, &issuers, &api)),
         api,
         top: Arc::new(Top {

@@ -4,7 +4,7 @@ use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::{Bank, CONFIRMATION_PASSWORD, LOGIN_PASSWORD, Options, desk::TOKEN_PIN};
+use super::{Bank, CONFIRMATION_PASSWORD, LOGIN_PASSWORD, Options, desk::TOKEN_PIN, machine};
 use crate::{soft_pki::SoftAuthority, softhsm::SoftHsm};
 
 pub(super) fn write(bank: &Bank, options: &Options, root: &SoftHsm, online: &SoftHsm) -> Result<()> {
@@ -14,7 +14,8 @@ pub(super) fn write(bank: &Bank, options: &Options, root: &SoftHsm, online: &Sof
     let values = values(bank, options, root, online);
     put(&bank.path("ceremony.toml"), &fill(include_str!("templates/ceremony.toml"), &values))?;
     put(&bank.path("signer.toml"), &fill(include_str!("templates/signer.toml"), &values))?;
-    let authority = fill(include_str!("templates/inro.toml"), &values);
+    let machines = machine::write(bank, &options.machines)?;
+    let authority = fill(include_str!("templates/inro.toml"), &values) + &machines;
     put(&bank.path("inro.toml"), &adjusted(&authority, options)?)
 }
 

@@ -11,6 +11,7 @@
 
 mod desk;
 mod files;
+mod machine;
 mod network;
 mod portal;
 mod soft_browser;
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub use desk::{Desk, Enrolment, TOKEN_PIN};
+pub use machine::{MachineClient, NewMachine};
 pub use network::{Urls, fetch};
 pub use portal::{Portal, hidden};
 pub use soft_browser::SoftBrowser;
@@ -52,11 +54,13 @@ pub struct Options {
     pub issuing_algorithm: &'static str,
     /// Adjusts `inro.toml` before anything runs.
     pub adjust: Option<fn(&mut toml::Table)>,
+    /// The bank's own systems; strangers' certificates are listened to only where there are any.
+    pub machines: Vec<NewMachine>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { root_algorithm: "p384", issuing_algorithm: "p256", adjust: None }
+        Self { root_algorithm: "p384", issuing_algorithm: "p256", adjust: None, machines: Vec::new() }
     }
 }
 

@@ -149,7 +149,7 @@ impl SoftToken {
         Ok(self.pair()?.serialize_pem())
     }
 
-    fn claim(&self) -> DeviceClaim {
+    pub(super) fn claim(&self) -> DeviceClaim {
         DeviceClaim {
             kind: "yubikey-piv".to_owned(),
             serial: self.profile.serial.to_string(),

@@ -34,8 +34,12 @@ pub(crate) struct Customer {
 
 impl House {
     pub(crate) fn open(name: &str) -> Self {
+        Self::with(name, &Options::default())
+    }
+
+    pub(crate) fn with(name: &str, options: &Options) -> Self {
         let scratch = Scratch::new(name).expect("a scratch directory");
-        let bank = Bank::open(&scratch.join("bank"), &Options::default()).expect("a bank");
+        let bank = Bank::open(&scratch.join("bank"), options).expect("a bank");
         bank.register_contract(CONTRACT, "試験商事").expect("a contract");
         let client = EnrolmentClient::new(&bank).expect("a client");
         Self { bank, client, _scratch: scratch }

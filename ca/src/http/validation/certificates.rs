@@ -15,7 +15,18 @@ use crate::http::layers::plain;
 /// Certificates by the name before `.cer`.
 pub(crate) struct CaCertificates(pub(crate) HashMap<String, Bytes>);
 
-/// Answers.
+/// A CA certificate (RFC 5280, 4.2.2.1).
+#[utoipa::path(
+    get,
+    path = "/ca/{name}",
+    tag = "validation",
+    operation_id = "caCertificate",
+    params(("name" = String, Path, description = "Such as customer.cer or root.cer")),
+    responses(
+        (status = 200, description = "A certificate, DER", content_type = "application/pkix-cert", body = [u8]),
+        (status = 404, description = "There is no such certificate", content_type = "text/plain", body = String),
+    )
+)]
 pub(crate) async fn get(State(state): State<Arc<Validation>>, Path(name): Path<String>) -> Response {
     let found = name.strip_suffix(".cer").and_then(|name| state.certificates.0.get(name));
     let Some(der) = found else {

@@ -11,9 +11,9 @@ use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
-    routing::get,
 };
 use jiff::{Timestamp, fmt::rfc2822};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::layers::plain;
 use crate::metrics::Metrics;
@@ -29,16 +29,20 @@ pub(crate) struct Validation {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// The routes.
+/// The routes, and what the document says of them.
+pub(crate) fn routes() -> OpenApiRouter<Arc<Validation>> {
+    OpenApiRouter::new()
+        .routes(routes!(ocsp::get_nothing, ocsp::post))
+        .routes(routes!(ocsp::get_nothing_slash, ocsp::post_slash))
+        .routes(routes!(ocsp::get))
+        .routes(routes!(crl::get))
+        .routes(routes!(certificates::get))
+}
+
+/// The routes with everything else refused.
 pub(crate) fn router(state: Arc<Validation>) -> Router {
-    Router::new()
-        .route("/ocsp", get(ocsp::get).post(ocsp::post))
-        .route("/ocsp/", get(ocsp::get).post(ocsp::post))
-        .route("/ocsp/{*request}", get(ocsp::get))
-        .route("/crl/{name}", get(crl::get))
-        .route("/ca/{name}", get(certificates::get))
-        .fallback(|| async { plain(StatusCode::NOT_FOUND, "There is nothing here.\n") })
-        .with_state(state)
+    let (routes, _) = routes().split_for_parts();
+    routes.fallback(|| async { plain(StatusCode::NOT_FOUND, "There is nothing here.\n") }).with_state(state)
 }
 
 /// An HTTP date (RFC 9110, 5.6.7).

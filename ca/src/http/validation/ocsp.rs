@@ -44,7 +44,20 @@ impl Responder {
     }
 }
 
-/// `GET /ocsp/{base64}`.
+/// An OCSP request in the path: percent-encoded base64 (RFC 6960, A.1).
+#[utoipa::path(
+    get,
+    path = "/ocsp/{*request}",
+    tag = "validation",
+    operation_id = "ocspGet",
+    params(("request" = String, Path, description = "The DER of the OCSPRequest in base64, percent-encoded")),
+    responses(
+        (status = 200, description = "An OCSPResponse, DER", content_type = "application/ocsp-response", body = [u8]),
+        (status = 304, description = "It hasn't changed"),
+        (status = 400, description = "This isn't base64", content_type = "text/plain", body = String),
+        (status = 414, description = "Longer requests are posted", content_type = "text/plain", body = String),
+    )
+)]
 pub(crate) async fn get(State(state): State<Arc<Validation>>, uri: Uri, headers: HeaderMap) -> Response {
     let request = match path_request(uri.path()) {
         Ok(request) => request,
@@ -64,7 +77,64 @@ pub(crate) async fn get(State(state): State<Arc<Validation>>, uri: Uri, headers:
     unless_known(&headers, cacheable(kind, reply.der, &etag, this_update, next_update, now))
 }
 
-/// `POST /ocsp`.
+/// A GET without a request, which is refused.
+#[utoipa::path(
+    get,
+    path = "/ocsp",
+    tag = "validation",
+    operation_id = "ocspGetNothing",
+    responses((status = 400, description = "There is no request in the path", content_type = "text/plain", body = String))
+)]
+pub(crate) async fn get_nothing(state: State<Arc<Validation>>, uri: Uri, headers: HeaderMap) -> Response {
+    get(state, uri, headers).await
+}
+
+/// The same with a slash at the end.
+#[utoipa::path(
+    get,
+    path = "/ocsp/",
+    tag = "validation",
+    operation_id = "ocspGetNothingSlash",
+    responses((status = 400, description = "There is no request in the path", content_type = "text/plain", body = String))
+)]
+pub(crate) async fn get_nothing_slash(
+    state: State<Arc<Validation>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    get(state, uri, headers).await
+}
+
+/// An OCSP request as it is, with a slash at the end of the path.
+#[utoipa::path(
+    post,
+    path = "/ocsp/",
+    tag = "validation",
+    operation_id = "ocspPostSlash",
+    request_body(content = [u8], content_type = "application/ocsp-request"),
+    responses(
+        (status = 200, description = "An OCSPResponse, DER", content_type = "application/ocsp-response", body = [u8]),
+        (status = 413, description = "The request is too large", content_type = "text/plain", body = String),
+        (status = 415, description = "Another media type", content_type = "text/plain", body = String),
+    )
+)]
+pub(crate) async fn post_slash(state: State<Arc<Validation>>, request: Request) -> Response {
+    post(state, request).await
+}
+
+/// An OCSP request as it is (RFC 6960, A.1).
+#[utoipa::path(
+    post,
+    path = "/ocsp",
+    tag = "validation",
+    operation_id = "ocspPost",
+    request_body(content = [u8], content_type = "application/ocsp-request"),
+    responses(
+        (status = 200, description = "An OCSPResponse, DER", content_type = "application/ocsp-response", body = [u8]),
+        (status = 413, description = "The request is too large", content_type = "text/plain", body = String),
+        (status = 415, description = "Another media type", content_type = "text/plain", body = String),
+    )
+)]
 pub(crate) async fn post(State(state): State<Arc<Validation>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
