@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use ca_wire::problem::Problem;
 use utoipa::{
-    IntoResponses, PartialSchema,
-    openapi::{ContentBuilder, RefOr, Response, ResponseBuilder},
+    IntoResponses,
+    openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder},
 };
 
-/// Every API refuses with problem details (RFC 9457); `code` says which of them.
+/// Every API refuses with `ca_wire`'s problem details (RFC 9457); `code` says which of them.
 pub(crate) struct Refusals;
 
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let problem = |text: &str| {
-            let content = ContentBuilder::new().schema(Some(Problem::schema())).build();
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
             let response = ResponseBuilder::new().description(text);
             RefOr::T(response.content("application/problem+json", content).build())
         };

@@ -233,6 +233,7 @@ mod tests {
                 // Refusals of whatever else there is below.
                 "machine/mod.rs" => &[
                     ".route(\"/machine\", any(nothing_here))",
+                    ".route(\"/machine/\", any(nothing_here))",
                     ".route(\"/machine/{*rest}\", any(nothing_here))",
                 ],
                 "openapi.rs" => &["Router::new().route(PATH, axum::routing::get(serve))"],

@@ -27,8 +27,8 @@ use ca_wire::{
     Base64Url,
     enrolment::Opened,
     machine::{
-        Batch, BatchResults, CertifyEntry, CertifyResults, ConfirmEntry, ConfirmResults, Confirmed,
-        DeviceStatus, EnrolmentStatus, Issued, OpenEntry, OpenResults, Stage,
+        Batch, BatchResults, CertifyEntry, CertifyResults, ConfirmEntry, Confirmed, DeviceStatus,
+        EnrolmentStatus, Issued, OpenEntry, Stage,
     },
     problem::{Code, Problem},
 };
@@ -59,7 +59,7 @@ const CONFIRM: Kind = Kind { step: "machine-confirm", role: MachineRole::Registr
     tag = "registration",
     operation_id = "openEnrolments",
     request_body = Batch<OpenEntry>,
-    responses((status = 200, description = "A result for each entry", body = OpenResults), Refusals),
+    responses((status = 200, description = "A result for each entry", body = BatchResults<Opened>), Refusals),
     security(("machine" = []))
 )]
 pub(super) async fn open(
@@ -69,7 +69,7 @@ pub(super) async fn open(
     request: Request,
 ) -> Response {
     let results = batch::run(&api, OPEN, (support_id, &peer), request, open_one).await;
-    let response = results.map(|results| Json(OpenResults { results }).into_response());
+    let response = results.map(|results| Json(BatchResults { results }).into_response());
     api.answer(OPEN.step, support_id, response)
 }
 
@@ -138,7 +138,7 @@ async fn certify_one(
     tag = "registration",
     operation_id = "confirmEnrolments",
     request_body = Batch<ConfirmEntry>,
-    responses((status = 200, description = "A result for each entry", body = ConfirmResults), Refusals),
+    responses((status = 200, description = "A result for each entry", body = BatchResults<Confirmed>), Refusals),
     security(("machine" = []))
 )]
 pub(super) async fn confirm(

@@ -69,6 +69,7 @@ pub(crate) fn router(api: Arc<MachineApi>) -> Router {
     routes
         .method_not_allowed_fallback(wrong_method)
         .route("/machine", any(nothing_here))
+        .route("/machine/", any(nothing_here))
         .route("/machine/{*rest}", any(nothing_here))
         .with_state(api)
 }
