@@ -3,13 +3,12 @@
 use std::{
     collections::HashMap,
     path::Path,
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow};
-use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp};
 use x509_cert::{Certificate, der::Decode};
 
 use super::{
@@ -20,7 +19,6 @@ use super::{
 use crate::{
     bank::{Bank, EnrolmentClient},
     faults::Faults,
-    process::output_of,
 };
 
 /// How far times may lie in the future: what the signer bears.
@@ -193,26 +191,12 @@ fn watch(
         outcome.check(crl.this_update <= latest, || {
             format!("{what}: CRL {} of {}", crl.number, crl.this_update)
         });
-        if let Some(this_update) = ocsp_this_update(bank, serial)? {
+        if let Some(told) = published::ocsp(bank, serial)? {
+            let this_update = told.this_update;
             outcome.check(this_update <= latest, || format!("{what}: an OCSP response of {this_update}"));
         }
         last = crl;
         thread::sleep(PAUSE);
     }
     Ok(last)
-}
-
-/// `None` where the responder gives no answer.
-fn ocsp_this_update(bank: &Bank, serial: &str) -> Result<Option<Timestamp>> {
-    let mut command = Command::new("openssl");
-    command.args(["ocsp", "-no_nonce", "-noverify", "-issuer"]).arg(bank.path("ceremony/issuing.pem"));
-    command.args(["-serial", &format!("0x{serial}"), "-url", &format!("{}/ocsp", bank.urls().validation)]);
-    let output = output_of(&mut command, b"")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let Some(date) = text.lines().find_map(|line| line.trim().strip_prefix("This Update: ")) else {
-        return Ok(None);
-    };
-    let date =
-        DateTime::strptime("%b %e %H:%M:%S %Y GMT", date).with_context(|| format!("reading {date:?}"))?;
-    Ok(Some(date.to_zoned(TimeZone::UTC)?.timestamp()))
 }

@@ -35,10 +35,12 @@ pub(super) fn run(directory: &Path, size: &Size) -> Result<Outcome> {
         let token = maker.token(customer)?;
         match client.enroll(&customer.id, &token, &customer.key()) {
             Ok(Err(problem)) => {
-                outcome.check(town::is_later(&problem), || format!("{}: {problem:?}", customer.id))
+                outcome.check(town::is_later(&problem), || format!("{}: {problem:?}", customer.id));
             }
             Ok(Ok(_)) => {
-                outcome.violations.push(format!("{} got a certificate that isn't in the ledger", customer.id))
+                outcome
+                    .violations
+                    .push(format!("{} got a certificate that isn't in the ledger", customer.id));
             }
             Err(error) => outcome.violations.push(format!("{}: {error:#}", customer.id)),
         }

@@ -11,6 +11,7 @@ mod mutations;
 mod overload;
 mod published;
 mod repeats;
+mod restored;
 mod serials;
 mod town;
 
@@ -42,6 +43,8 @@ pub struct Size {
     pub clock_jumps: usize,
     /// R17: changes to ledger and journal.
     pub mutations: usize,
+    /// R18: ledgers restored from a backup.
+    pub restores: usize,
     /// R20: how long the overload lasts.
     pub overload: Duration,
     /// Whether to wait for what happens every minute, rather than to restart for it.
@@ -62,6 +65,7 @@ impl Size {
             serials: 20_000,
             clock_jumps: 6,
             mutations: 40,
+            restores: 1,
             overload: Duration::from_secs(8),
             patient: false,
             seed: 1,
@@ -79,6 +83,7 @@ impl Size {
             serials: 1_000_000,
             clock_jumps: 12,
             mutations: 1000,
+            restores: 10,
             overload: Duration::from_hours(1),
             patient: true,
             seed: 1,
@@ -162,6 +167,7 @@ pub const SCENARIOS: &[(&str, Scenario)] = &[
     ("R12", serials::run),
     ("R16", clock::run),
     ("R17", mutations::run),
+    ("R18", restored::run),
     ("R20", overload::run),
 ];
 

@@ -26,6 +26,8 @@ use crate::{
 
 /// Enrolments asked for at a time. The authority computes two passwords at a time and lets 64 wait: five times that.
 const OPENING: usize = 330;
+/// On so many connections.
+const CONNECTIONS: usize = 66;
 /// OCSP requests with a nonce, each to be signed, at a time. A signer has four lanes.
 const ASKING: usize = 60;
 /// As long as a client is told to wait before it comes again.
@@ -51,8 +53,9 @@ pub(super) fn run(directory: &Path, size: &Size) -> Result<Outcome> {
         let crowd = Crowd::of(bank)?;
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
-            for opener in &openers {
-                scope.spawn(|| crowd.open(opener, &over, &counts));
+            for (opener, client) in openers.iter().zip(crowd.enrolment.iter().cycle()) {
+                let (crowd, over, counts) = (&crowd, &over, &counts);
+                scope.spawn(move || crowd.open(client, opener, over, counts));
             }
             for _ in 0..ASKING {
                 scope.spawn(|| crowd.ask(&over, &counts));
@@ -76,7 +79,7 @@ pub(super) fn run(directory: &Path, size: &Size) -> Result<Outcome> {
 
 /// Those who all come at once.
 struct Crowd {
-    enrolment: EnrolmentClient,
+    enrolment: Vec<EnrolmentClient>,
     maker: town::Maker,
     plain: Client,
     ocsp: String,
@@ -91,16 +94,17 @@ impl Crowd {
         openssl(&[&arguments[..], &["-reqout", &path.to_string_lossy()]].concat())?;
         let request = OcspRequest::from_der(&fs::read(&path).context("reading a request")?)?;
         let plain = Client::builder().timeout(Duration::from_secs(35)).no_proxy().build()?;
-        let (enrolment, maker) = (EnrolmentClient::new(bank)?, town::Maker::new(bank)?);
+        let enrolment = (0..CONNECTIONS).map(|_| EnrolmentClient::new(bank)).collect::<Result<_>>()?;
+        let maker = town::Maker::new(bank)?;
         Ok(Self { enrolment, maker, plain, ocsp: format!("{}/ocsp", bank.urls().validation), request })
     }
 
     /// Opens the same enrolment again and again, which costs a password each time.
-    fn open(&self, customer: &town::Customer, over: &AtomicBool, counts: &Counts) {
+    fn open(&self, client: &EnrolmentClient, customer: &town::Customer, over: &AtomicBool, counts: &Counts) {
         let Ok(token) = self.maker.token(customer) else { return counts.failed("a token can't be made") };
         while !over.load(Ordering::SeqCst) {
             let began = Instant::now();
-            match self.enrolment.open(&customer.id, &token, &customer.key()) {
+            match client.open(&customer.id, &token, &customer.key()) {
                 Ok(Ok(_)) => counts.answered("enrolment", 201, began),
                 Ok(Err(problem)) => counts.answered("enrolment", problem.status, began),
                 Err(error) => counts.failed(&format!("enrolment: {error:#}")),

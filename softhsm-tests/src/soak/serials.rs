@@ -12,6 +12,7 @@ const LONGEST: usize = 20;
 /// CA/Browser Forum, Baseline Requirements 7.1.
 const RANDOM_BITS: usize = 64;
 
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the scenarios")]
 pub(super) fn run(_directory: &Path, size: &Size) -> Result<Outcome> {
     let mut outcome =
         Outcome::new("R12", "serials are positive, at most 20 octets, at least 64 random bits, unique");

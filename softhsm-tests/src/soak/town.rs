@@ -207,30 +207,13 @@ pub(super) fn under_load(
     customers: &mut Vec<Customer>,
     disturb: impl FnOnce(&mut Bank, &Progress) -> Result<()>,
 ) -> Result<Load> {
-    let client = EnrolmentClient::new(bank)?;
-    let maker = Maker::new(bank)?;
-    let queue = Mutex::new(customers);
-    let load = Mutex::new(Load::default());
-    let progress = Progress::default();
+    // Each has a connection of its own.
+    let clients = (0..CLIENTS).map(|_| EnrolmentClient::new(bank)).collect::<Result<Vec<_>>>()?;
+    let (maker, progress) = (Maker::new(bank)?, Progress::default());
+    let (queue, load) = (Mutex::new(customers), Mutex::new(Load::default()));
     let disturbed = thread::scope(|scope| {
-        for _ in 0..CLIENTS {
-            scope.spawn(|| {
-                while !progress.over.load(Ordering::SeqCst) {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                    let Some(customer) = next else {
-                        progress.dry.store(true, Ordering::SeqCst);
-                        break;
-                    };
-                    let outcome = maker
-                        .token(&customer)
-                        .and_then(|token| insist(&client, &customer, &token, &progress));
-                    let mut load = load.lock().unwrap_or_else(PoisonError::into_inner);
-                    match outcome {
-                        Ok(seen) => load.seen.push(seen),
-                        Err(error) => load.odd.push(format!("{}: {error:#}", customer.id)),
-                    }
-                }
-            });
+        for client in &clients {
+            scope.spawn(|| enrol_one_after_the_other(client, &maker, &queue, &load, &progress));
         }
         let disturbed = disturb(bank, &progress).and_then(|()| revive(bank).map(drop));
         progress.over.store(true, Ordering::SeqCst);
@@ -240,6 +223,25 @@ pub(super) fn under_load(
     let mut load = load.into_inner().unwrap_or_else(PoisonError::into_inner);
     load.refusals = progress.refused();
     Ok(load)
+}
+
+fn enrol_one_after_the_other(
+    client: &EnrolmentClient,
+    maker: &Maker,
+    queue: &Mutex<&mut Vec<Customer>>,
+    load: &Mutex<Load>,
+    progress: &Progress,
+) {
+    while !progress.over.load(Ordering::SeqCst) {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(customer) = next else { return progress.dry.store(true, Ordering::SeqCst) };
+        let outcome = maker.token(&customer).and_then(|token| insist(client, &customer, &token, progress));
+        let mut load = load.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(seen) => load.seen.push(seen),
+            Err(error) => load.odd.push(format!("{}: {error:#}", customer.id)),
+        }
+    }
 }
 
 /// Enrols a customer, whatever it takes. Fails on an answer that isn't "later", and when it takes beyond all measure.

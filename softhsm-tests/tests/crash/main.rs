@@ -65,6 +65,11 @@ fn r17_every_change_to_ledger_and_journal_is_named() {
 }
 
 #[test]
+fn r18_a_restored_ledger_issues_nothing_until_a_person_has_decided_and_un_revokes_nothing() {
+    survives("R18");
+}
+
+#[test]
 fn r20_overload_is_answered_and_forgotten() {
     survives("R20");
 }
