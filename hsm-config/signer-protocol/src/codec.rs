@@ -1,7 +1,8 @@
 //! Frames on the socket: a big-endian `u32` length, then one CBOR item of exactly that length.
 //!
-//! No peer makes the other allocate on its word alone: the claimed length is judged before anything is read, a buffer
-//! grows only with the octets that really arrived, and a frame that was begun must end within a time limit.
+//! No peer makes the other allocate much on its word alone: the claimed length is judged before anything is read, a
+//! buffer beyond [`MAX_FRAME`] grows only with the octets that really arrived, and a frame that was begun must end within
+//! a time limit.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -119,7 +120,8 @@ async fn read_body<R: AsyncRead + Unpin>(
     if length > limits.frame {
         return Err(FrameError::TooLarge { length, limit: limits.frame });
     }
-    let mut body = Vec::new();
+    // So much may be believed: it is little, and a connection reads one frame at a time.
+    let mut body = Vec::with_capacity(length.min(MAX_FRAME));
     if length > MAX_FRAME && limits.large_only_for_crl {
         read_up_to(reader, &mut body, KIND_PREFIX).await?;
         if !begins_as_crl(&body) {
@@ -137,9 +139,11 @@ async fn read_up_to<R: AsyncRead + Unpin>(
     length: usize,
 ) -> Result<(), FrameError> {
     let missing = (length - body.len()) as u64;
-    reader.take(missing).read_to_end(body).await?;
-    if body.len() < length {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    let mut rest = reader.take(missing);
+    while body.len() < length {
+        if rest.read_buf(body).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
     }
     Ok(())
 }
@@ -205,12 +209,39 @@ pub fn encode_request(request: &Request) -> Result<Vec<u8>, FrameError> {
     encode(request, limit)
 }
 
-/// Writes frames that [`encode`] made.
+/// Writes a frame that [`encode`] made.
 ///
 /// # Errors
 /// Those of the socket.
 pub async fn write_frame<W: AsyncWrite + Unpin>(writer: &mut W, frame: &[u8]) -> Result<(), FrameError> {
     writer.write_all(frame).await?;
+    Ok(())
+}
+
+/// Writes frames that [`encode`] made, small ones together: what waits to be sent leaves with one call of the kernel.
+///
+/// # Errors
+/// Those of the socket.
+pub async fn write_frames<W: AsyncWrite + Unpin, F: AsRef<[u8]>>(
+    writer: &mut W,
+    frames: &[F],
+) -> Result<(), FrameError> {
+    if let [frame] = frames {
+        return write_frame(writer, frame.as_ref()).await;
+    }
+    let mut together = Vec::new();
+    for frame in frames.iter().map(AsRef::as_ref) {
+        if together.len() + frame.len() > MAX_FRAME && !together.is_empty() {
+            writer.write_all(&together).await?;
+            together.clear();
+        }
+        if frame.len() > MAX_FRAME {
+            writer.write_all(frame).await?;
+        } else {
+            together.extend_from_slice(frame);
+        }
+    }
+    writer.write_all(&together).await?;
     Ok(())
 }
 

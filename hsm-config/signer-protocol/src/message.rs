@@ -76,7 +76,7 @@ pub enum RequestBody {
         /// The intent.
         intent: Uuid,
     },
-    /// Journal entries after a sequence number, in order, OCSP counters left out.
+    /// Journal entries after a sequence number, in order, OCSP counters left out and CRLs by their number.
     Entries {
         /// Entries with a larger sequence number are returned; 0 starts at the beginning.
         after: u64,
@@ -264,6 +264,25 @@ pub enum EntryBody {
         /// Which, when and why.
         revocation: RevocationEntry,
     },
+    /// In replies to `Entries`, in place of a CRL that the journal has whole.
+    CrlDigest {
+        /// The issuing key.
+        key: KeyLabel,
+        /// Where the authority's audit trail ended.
+        audit_head: AuditPosition,
+        /// `cRLNumber`.
+        number: u64,
+        /// thisUpdate.
+        this_update: Timestamp,
+        /// SHA-256 of the `TBSCertList`.
+        #[serde(with = "serde_bytes")]
+        digest: [u8; 32],
+    },
+    /// A human took the clock as right though it was behind the last entry: later entries may be earlier than it.
+    ClockAccepted {
+        /// The last entry's time.
+        before: Timestamp,
+    },
     /// So many OCSP responses were signed since the last such entry.
     OcspCount {
         /// The responder key.
@@ -316,12 +335,14 @@ pub enum RefusalCode {
 /// How the signer is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
-    /// True when each key just made a signature that verified.
+    /// True when the journal is sound and each key just made a signature that verified.
     pub healthy: bool,
     /// Per key: the label and what went wrong, if anything did.
     pub keys: Vec<(KeyLabel, Option<String>)>,
     /// The last entry, `None` for an empty journal.
     pub journal: Option<JournalPosition>,
+    /// Why the journal can't be trusted and nothing is signed any more; only a human gets it out of that.
+    pub journal_fault: Option<String>,
     /// Lanes that are signing now, and lanes in all.
     pub lanes_busy: u32,
     /// Lanes in all.

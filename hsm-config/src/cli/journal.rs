@@ -1,4 +1,4 @@
-//! `inro-hsm journal`: checks and shows a signer's journal, offline or beside the running signer.
+//! `inro-hsm journal`: checks, shows and copies a signer's journal, offline or beside the running signer.
 
 use std::{
     io::{self, Write},
@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use signer_protocol::message::{AuditPosition, Entry, EntryBody};
 
+use super::journal_copy;
 use crate::journal::verify::{self, Report};
 
 /// The signer's journal.
@@ -41,6 +42,39 @@ enum Command {
         /// Prints one JSON object per line, with the DER in hexadecimal.
         #[arg(long)]
         json: bool,
+    },
+    /// Copies what the signer has acknowledged, beside the running signer: to a file, which goes on where it ended, or to
+    /// standard output for `inro-hsm journal receive` on another host.
+    Copy(journal_copy::Copy),
+    /// Appends to a copy what `journal copy --to -` sends to standard input, every entry checked.
+    Receive {
+        /// The copy's file; created when missing.
+        copy: PathBuf,
+    },
+    /// Puts a journal in place from a copy, for a new signer host. Read `hsm-config/docs/journal.md` first.
+    Restore {
+        /// The copy's file.
+        copy: PathBuf,
+        /// The journal's file, which must not exist.
+        #[arg(long, value_name = "JOURNAL")]
+        to: PathBuf,
+    },
+    /// Says how large a journal is, and how far a copy is behind, without reading them.
+    Stat {
+        /// The journal's file.
+        path: PathBuf,
+        /// A copy to compare with.
+        #[arg(long, value_name = "FILE")]
+        copy: Option<PathBuf>,
+    },
+    /// After the clock was ahead and is right again: lets the stopped signer's journal go on though its last entry lies in
+    /// the future. Tells first what it would accept.
+    AcceptClock {
+        /// The journal's file.
+        path: PathBuf,
+        /// The last entry's time, as this command says it.
+        #[arg(long, value_name = "TIME")]
+        last: Option<jiff::Timestamp>,
     },
 }
 
@@ -78,6 +112,14 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
             })?;
             written?;
         }
+        Command::Copy(copy) => journal_copy::copy(&copy)?,
+        Command::Receive { copy } => journal_copy::receive(&copy)?,
+        Command::Restore { copy, to } => journal_copy::restore(&mut out, &copy, &to)?,
+        Command::Stat { path, copy } => {
+            let stat = crate::journal::copy::stat(&path, copy.as_deref())?;
+            writeln!(out, "{:#}", serde_json::to_value(stat)?)?;
+        }
+        Command::AcceptClock { path, last } => journal_copy::accept_clock(&mut out, &path, last)?,
     }
     Ok(())
 }
@@ -118,6 +160,8 @@ fn line(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
             revocation.revoked_at,
             revocation.reason
         ),
+        EntryBody::CrlDigest { key, number, .. } => writeln!(out, "crl key={} number={number}", key.0),
+        EntryBody::ClockAccepted { before } => writeln!(out, "clock accepted, which was behind {before}"),
         EntryBody::OcspCount { key, count } => writeln!(out, "ocsp key={} responses={count}", key.0),
     }
 }
@@ -137,6 +181,11 @@ fn as_json(entry: &Entry) -> serde_json::Value {
             "serial": hex::encode(&revocation.serial), "revoked_at": revocation.revoked_at,
             "reason": revocation.reason, "not_after": revocation.not_after,
         }),
+        EntryBody::CrlDigest { key, audit_head, number, this_update, digest } => json!({
+            "kind": "crl", "key": key.0, "audit": audit(audit_head), "number": number,
+            "this_update": this_update, "sha256": hex::encode(digest),
+        }),
+        EntryBody::ClockAccepted { before } => json!({ "kind": "clock-accepted", "before": before }),
         EntryBody::OcspCount { key, count } => json!({ "kind": "ocsp", "key": key.0, "count": count }),
     };
     json!({

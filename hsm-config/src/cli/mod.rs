@@ -2,6 +2,7 @@
 
 mod ceremony;
 mod journal;
+mod journal_copy;
 mod latch;
 mod signer;
 

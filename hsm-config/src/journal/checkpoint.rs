@@ -11,8 +11,9 @@
 //! ```
 
 use std::{
+    collections::{BTreeMap, HashMap},
     fs::{self, File, OpenOptions},
-    io::{self, BufReader, Read, Write},
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
@@ -26,7 +27,7 @@ use uuid::Uuid;
 
 use super::{
     extent::{Extent, KeyPast},
-    frame::{self, Hash},
+    frame,
     index::{Index, Intents, KeyIndex, Revocations, Serials},
     open,
     table::Table,
@@ -42,21 +43,20 @@ const SYNC_EVERY: usize = 4 * PIECE;
 /// Offsets that are copied under the index's lock at a time.
 const OFFSETS: usize = 64 * 1024;
 
-/// What stands at the beginning.
-#[derive(Debug, Serialize, Deserialize)]
-struct Summary {
-    journal: Uuid,
-    extent: Extent,
-    intents: u64,
-    keys: Vec<KeySummary>,
+/// What stands at the beginning: the journal's end, and how large each table is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Summary {
+    pub(super) journal: Uuid,
+    pub(super) extent: Extent,
+    pub(super) intents: u64,
+    pub(super) keys: BTreeMap<KeyLabel, KeySummary>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct KeySummary {
-    label: KeyLabel,
-    past: KeyPast,
-    serials: u64,
-    revocations: u64,
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeySummary {
+    pub(super) past: KeyPast,
+    pub(super) serials: u64,
+    pub(super) revocations: u64,
 }
 
 /// Why a checkpoint isn't used.
@@ -91,7 +91,7 @@ pub(super) fn beside(journal: &Path, suffix: &str) -> PathBuf {
 }
 
 /// The index as of the checkpoint's entry, when the checkpoint is sound and the journal's own.
-pub(super) fn load(journal: &Path, file: &File) -> Result<Index, Ignored> {
+pub(super) fn load(journal: &Path, file: &File) -> Result<(Summary, Index), Ignored> {
     let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let opened = OpenOptions::new().read(true).custom_flags(nofollow).open(path_of(journal));
     let checkpoint = match opened {
@@ -108,9 +108,9 @@ pub(super) fn load(journal: &Path, file: &File) -> Result<Index, Ignored> {
     if summary.journal != identifier {
         return Err(Ignored::Foreign(summary.journal));
     }
-    let index = input.index(summary)?;
+    let index = input.index(&summary)?;
     belongs(&index, file)?;
-    Ok(index)
+    Ok((summary, index))
 }
 
 /// Whether the journal's entry at the index's end is the one that the index was made of.
@@ -162,7 +162,7 @@ impl Input {
         codec::decode(&summary).map_err(|_| Ignored::Damaged("its summary can't be read"))
     }
 
-    fn index(mut self, summary: Summary) -> Result<Index, Ignored> {
+    fn index(mut self, summary: &Summary) -> Result<Index, Ignored> {
         let mut offsets = Vec::new();
         let mut left = summary.extent.entries;
         while left > 0 {
@@ -172,11 +172,11 @@ impl Input {
             left -= some;
         }
         let intents: Intents = self.table(summary.intents)?;
-        let mut keys = std::collections::HashMap::new();
-        for key in summary.keys {
+        let mut keys = HashMap::new();
+        for (label, key) in &summary.keys {
             let serials: Serials = self.table(key.serials)?;
             let revocations: Revocations = self.table(key.revocations)?;
-            keys.insert(key.label, KeyIndex { past: key.past, serials, revocations });
+            keys.insert(label.clone(), KeyIndex { past: key.past, serials, revocations });
         }
         let sum = self.hash.clone().finish();
         if self.left != 32 || self.take(32)? != sum.as_ref() {
@@ -185,7 +185,7 @@ impl Input {
         if !offsets.is_sorted() || offsets.last().is_some_and(|last| *last >= summary.extent.end) {
             return Err(Ignored::Damaged("its entries are out of order"));
         }
-        Ok(Index { offsets, extent: summary.extent, intents, keys })
+        Ok(Index { offsets, extent: summary.extent.clone(), intents, keys })
     }
 
     fn table<const K: usize, const V: usize>(&mut self, records: u64) -> Result<Table<K, V>, Ignored> {
@@ -197,7 +197,7 @@ impl Input {
 
 /// Writes a checkpoint of what is in the index now, and returns where it ends. The index is locked for moments only, and
 /// its tables are merged on the way.
-pub(super) fn write(journal: &Path, identifier: Uuid, index: &RwLock<Index>) -> io::Result<Extent> {
+pub(super) fn write(journal: &Path, identifier: Uuid, index: &RwLock<Index>) -> io::Result<Summary> {
     let summary = summary(identifier, &read(index));
     let path = path_of(journal);
     let temporary = beside(&path, ".new");
@@ -214,7 +214,7 @@ pub(super) fn write(journal: &Path, identifier: Uuid, index: &RwLock<Index>) -> 
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
-    Ok(summary.extent)
+    Ok(summary)
 }
 
 /// Takes a checkpoint out of use, so that the next start reads the journal whole.
@@ -230,11 +230,9 @@ fn read(index: &RwLock<Index>) -> std::sync::RwLockReadGuard<'_, Index> {
 }
 
 fn summary(journal: Uuid, index: &Index) -> Summary {
-    let keys = index.keys().map(|(label, key)| KeySummary {
-        label: label.clone(),
-        past: key.past,
-        serials: key.serials.len() as u64,
-        revocations: key.revocations.len() as u64,
+    let keys = index.keys().map(|(label, key)| {
+        let (serials, revocations) = (key.serials.len() as u64, key.revocations.len() as u64);
+        (label.clone(), KeySummary { past: key.past, serials, revocations })
     });
     Summary {
         journal,
@@ -256,9 +254,14 @@ fn write_to(file: File, summary: &Summary, index: &RwLock<Index>) -> io::Result<
         let octets: Vec<u8> = some.into_iter().flat_map(u64::to_be_bytes).collect();
         output.put(&octets)?;
     }
-    output.table(index, last, summary.intents, |index| Some(&mut index.intents), |index| Some(&index.intents))?;
-    for key in &summary.keys {
-        let label = &key.label;
+    output.table(
+        index,
+        last,
+        summary.intents,
+        |index| Some(&mut index.intents),
+        |index| Some(&index.intents),
+    )?;
+    for (label, key) in &summary.keys {
         output.table(
             index,
             last,
@@ -319,12 +322,8 @@ impl Output {
     }
 
     fn end(mut self) -> io::Result<()> {
-        let sum: Hash = {
-            let mut sum = [0; 32];
-            sum.copy_from_slice(self.hash.clone().finish().as_ref());
-            sum
-        };
-        self.put(&sum)?;
+        let sum = self.hash.clone().finish();
+        self.put(sum.as_ref())?;
         self.file.sync_all()
     }
 }

@@ -53,12 +53,10 @@ impl Extent {
             return Err(format!("a journal ends at {MAX_ENTRIES} entries"));
         }
         match (self.last_at, change) {
-            (last, Change::Clock { before }) => {
-                if last != Some(*before) {
-                    return Err("it accepts another clock than the last entry's".to_owned());
-                }
+            (last, Change::Clock { before }) if last != Some(*before) => {
+                return Err("it accepts another clock than the last entry's".to_owned());
             }
-            (Some(last), _) if at < last => {
+            (Some(last), change) if at < last && !matches!(change, Change::Clock { .. }) => {
                 return Err(format!("its time {at} is before the entry before it, {last}"));
             }
             _ => {}

@@ -79,11 +79,21 @@ pub(super) fn append(buffer: &mut Vec<u8>, previous: &Hash, body: &[u8]) -> io::
         return Err(too_large());
     }
     let hash = sha256(&[previous, body]);
+    put(buffer, previous, length, &hash, body);
+    Ok(hash)
+}
+
+fn put(buffer: &mut Vec<u8>, previous: &Hash, length: u32, hash: &Hash, body: &[u8]) {
     buffer.extend_from_slice(&length.to_be_bytes());
     buffer.extend_from_slice(&check(previous, length));
-    buffer.extend_from_slice(&hash);
+    buffer.extend_from_slice(hash);
     buffer.extend_from_slice(body);
-    Ok(hash)
+}
+
+/// Whether the first eight octets of a frame are of one that follows `previous`.
+pub(super) fn follows(start: [u8; 8], previous: &Hash) -> bool {
+    let (length, claimed) = start.split_at(4);
+    *claimed == check(previous, u32::from_be_bytes([length[0], length[1], length[2], length[3]]))
 }
 
 fn check(previous: &Hash, length: u32) -> [u8; 4] {
@@ -123,6 +133,23 @@ impl<R: Read> Scanner<R> {
     /// `reader` stands at `offset`, after a frame with the hash `previous`.
     pub(super) fn after(reader: R, offset: u64, previous: Hash) -> Self {
         Self { reader, offset, previous }
+    }
+
+    /// What it reads from.
+    pub(super) fn reader(&self) -> &R {
+        &self.reader
+    }
+
+    /// Reads the next frame and appends all of it to `frames`.
+    pub(super) fn next_whole(&mut self, body: &mut Vec<u8>, frames: &mut Vec<u8>) -> io::Result<Next> {
+        let previous = self.previous;
+        body.clear();
+        let next = self.next(body)?;
+        if let Next::Frame(place, hash) = &next {
+            let length = u32::try_from(place.length - FRAME_HEAD as u64).map_err(io::Error::other)?;
+            put(frames, &previous, length, hash, body);
+        }
+        Ok(next)
     }
 
     /// Reads the next frame and appends its body to `bodies`.

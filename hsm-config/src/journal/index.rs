@@ -146,11 +146,12 @@ impl Change {
             },
             EntryBody::OcspCount { key, count } => Self::Ocsp { key: key.clone(), count: *count },
             EntryBody::ClockAccepted { before } => Self::Clock { before: *before },
+            EntryBody::CrlDigest { .. } => return Err("a CRL is journaled whole".to_owned()),
         })
     }
 
     /// The key whose past it is.
-    fn key(&self) -> Option<&KeyLabel> {
+    pub(super) fn key(&self) -> Option<&KeyLabel> {
         match self {
             Self::Certificate { key, .. }
             | Self::Crl { key, .. }
@@ -265,9 +266,15 @@ impl Index {
             }
         }
         match change {
-            Change::Certificate { intent, .. } => self.intents.insert(*intent.as_bytes(), octets_of(sequence)),
+            Change::Certificate { intent, .. } => {
+                self.intents.insert(*intent.as_bytes(), octets_of(sequence));
+            }
             // No CRL is bound to a time that was never.
-            Change::Clock { .. } => self.keys.values_mut().for_each(|key| key.past.not_before(at)),
+            Change::Clock { .. } => {
+                for key in self.keys.values_mut() {
+                    key.past.not_before(at);
+                }
+            }
             _ => {}
         }
     }

@@ -39,18 +39,20 @@ use std::{
     fs::File,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     thread::JoinHandle,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use signer_protocol::message::{Entry, EntryBody, JournalHead, JournalPosition};
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
+use checkpoint::Summary;
 pub use frame::MAX_BODY;
 pub use index::{CrlState, Index, KeyIndex, Revoked};
+use keeper::{Keeper, Kept, Settings};
+use mark::Mark;
 pub use open::OpenError;
 use storage::Storage;
 
@@ -58,6 +60,9 @@ pub use serial::{Serial, SerialError, not_after};
 
 /// The signer's clock. A plain function, so that a test can have another.
 pub type Now = fn() -> Timestamp;
+
+/// How far a clock may be corrected backwards without anybody's doing: entries then have the time of the one before.
+pub const STEP: SignedDuration = SignedDuration::from_millis(500);
 
 /// Appends that wait for the writer before callers wait too.
 const QUEUE: usize = 1024;
@@ -70,12 +75,11 @@ pub struct Journal {
 
 #[derive(Debug)]
 struct Inner {
-    path: PathBuf,
-    identifier: Uuid,
-    index: Arc<RwLock<Index>>,
+    kept: Kept,
     reading: File,
     jobs: Option<mpsc::Sender<writer::Job>>,
     writer: Option<JoinHandle<()>>,
+    keeper: Option<Keeper>,
 }
 
 /// Why entries were not appended. None of them is in the journal.
@@ -90,30 +94,51 @@ pub enum AppendError {
     /// An intent or serial number that the journal has already, or a body that can't be read back.
     #[error("the entry contradicts the journal: {0}")]
     Contradiction(String),
+    /// The journal's past is not what it should be.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
     /// The writer is gone, which happens at shutdown only.
     #[error("the journal is closed")]
     Closed,
 }
 
+/// A checkpoint said something else than the entries that it stood for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the journal is unsound, nothing is signed any more: {0}")]
+pub struct Unsound(String);
+
 impl Journal {
-    /// Opens a journal, or creates an empty one, and locks it against other processes. Reads and checks all of it.
-    /// The incomplete end that a crash leaves is cut off with a line in the log.
+    /// Opens a journal, or creates an empty one, and locks it against other processes. Reads and checks all of it, or
+    /// what its checkpoint leaves to read, and the rest afterwards. The incomplete end that a crash leaves is cut off with a
+    /// line in the log.
     ///
     /// # Errors
     /// [`OpenError`] when the file is locked, unreadable, or inconsistent anywhere but in an incomplete end; the error
     /// names the entry.
     pub fn open(path: &Path, now: Now) -> Result<Self, OpenError> {
-        let open::Opened { file, index } = open::open(path)?;
-        Self::start(path, Box::new(file), index, now)
+        Self::open_with(path, now, Settings::default())
     }
 
-    fn start(path: &Path, storage: Box<dyn Storage>, index: Index, now: Now) -> Result<Self, OpenError> {
+    fn open_with(path: &Path, now: Now, settings: Settings) -> Result<Self, OpenError> {
+        let open::Opened { file, index, unread } = open::open(path)?;
+        Self::start(path, Box::new(file), (index, unread), now, settings)
+    }
+
+    fn start(
+        path: &Path,
+        storage: Box<dyn Storage>,
+        (index, unread): (Index, Option<Summary>),
+        now: Now,
+        settings: Settings,
+    ) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         let reading = File::open(path).map_err(io)?;
         let identifier = frame::identifier(&reading).map_err(io)?;
         let index = Arc::new(RwLock::new(index));
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = writer::Writer::new(storage, Arc::clone(&index), now);
+        let mark = Mark::of(path, identifier);
+        let writer = writer::Writer::new(storage, Arc::clone(&index), mark, now);
+        let kept = Kept { path: path.to_owned(), identifier, index, fault: Arc::default(), settings };
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {
@@ -123,25 +148,30 @@ impl Journal {
                 }
             })
             .map_err(io)?;
-        let inner = Inner {
-            path: path.to_owned(),
-            identifier,
-            index,
-            reading,
-            jobs: Some(jobs),
-            writer: Some(thread),
-        };
+        let mut inner = Inner { kept, reading, jobs: Some(jobs), writer: Some(thread), keeper: None };
+        inner.keeper = Some(Keeper::start(&inner.kept, unread).map_err(io)?);
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.inner.path
+        &self.inner.kept.path
+    }
+
+    /// Whether its past is what a checkpoint said, as far as that was read again by now.
+    ///
+    /// # Errors
+    /// [`Unsound`], once and for all.
+    pub fn sound(&self) -> Result<(), Unsound> {
+        match self.inner.kept.fault.get() {
+            Some(fault) => Err(Unsound(fault.clone())),
+            None => Ok(()),
+        }
     }
 
     /// The past as policy asks for it. Don't hold it across an await: the writer waits for it.
     pub fn index(&self) -> RwLockReadGuard<'_, Index> {
-        self.inner.index.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner.kept.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last entry's position; `None` for an empty journal.
@@ -153,7 +183,7 @@ impl Journal {
     /// Its identity, its end, and how far it reaches in the authority's audit trail.
     pub fn summary(&self) -> JournalHead {
         let audit = self.index().audit();
-        JournalHead { journal: self.inner.identifier, last: self.last(), audit }
+        JournalHead { journal: self.inner.kept.identifier, last: self.last(), audit }
     }
 
     /// Appends entries, all or none, and returns their positions once they are on the disk. A revocation that the
@@ -162,6 +192,7 @@ impl Journal {
     /// # Errors
     /// [`AppendError`]; then none of the entries is in the journal.
     pub async fn append(&self, bodies: Vec<EntryBody>) -> Result<Vec<JournalPosition>, AppendError> {
+        self.sound()?;
         let (reply, receiver) = oneshot::channel();
         let jobs = self.inner.jobs.as_ref().ok_or(AppendError::Closed)?;
         jobs.send(writer::Job { bodies, reply }).await.map_err(|_| AppendError::Closed)?;
@@ -185,6 +216,16 @@ impl Journal {
     }
 }
 
+/// Number and time of a `TBSCertList`, and its SHA-256.
+///
+/// # Errors
+/// When it isn't one.
+pub fn crl_digest(tbs: &[u8]) -> io::Result<(CrlState, [u8; 32])> {
+    let read = serial::of_crl(tbs);
+    let (number, this_update) = read.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok((CrlState { number, this_update }, frame::sha256(&[tbs])))
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.jobs = None;
@@ -192,6 +233,8 @@ impl Drop for Inner {
             // It doesn't panic without ending the process.
             let _ = writer.join();
         }
+        // The last checkpoint comes after the last entry.
+        self.keeper = None;
     }
 }
 

@@ -18,8 +18,7 @@ use rustix::{
 };
 
 use super::{
-    checkpoint::{self, Ignored},
-    extent::Extent,
+    checkpoint::{self, Ignored, Summary},
     frame::{self, HEADER, Hash, Next, Place, Scanner},
     index::{Change, Index},
     record::{self, Record},
@@ -86,8 +85,8 @@ pub enum OpenError {
 pub(super) struct Opened {
     pub(super) file: File,
     pub(super) index: Index,
-    /// Where the checkpoint ends that stood for reading what is before; `None` when all was read.
-    pub(super) unread: Option<Extent>,
+    /// What the checkpoint says that stood for reading the entries before its end; `None` when all was read.
+    pub(super) unread: Option<Summary>,
 }
 
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
@@ -109,16 +108,17 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         );
         Storage::truncate(&mut file, scanned.index.end()).map_err(io)?;
     }
+    // A predecessor that was killed may have written what it didn't sync, and from now on it is told.
+    Storage::sync(&mut file).map_err(io)?;
     Ok(Opened { file, index: scanned.index, unread })
 }
 
 /// Reads the end that a checkpoint leaves to read, or all of it.
-fn read(file: &File, path: &Path) -> Result<(Scanned, Option<Extent>), OpenError> {
+fn read(file: &File, path: &Path) -> Result<(Scanned, Option<Summary>), OpenError> {
     match checkpoint::load(path, file) {
-        Ok(index) => {
-            let extent = index.extent.clone();
+        Ok((summary, index)) => {
             let scanned = scan_after(file, path, index, |_| {})?;
-            Ok((scanned, Some(extent)))
+            Ok((scanned, Some(summary)))
         }
         Err(ignored) => {
             match ignored {

@@ -10,16 +10,22 @@ use std::{collections::HashMap, sync::Arc};
 /// Octets of a sequence number.
 pub(super) const NUMBER: usize = 4;
 
+/// Old records between two signposts.
+const SPACING: usize = 32;
+
 /// The map.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Table<const K: usize, const V: usize> {
     old: Arc<Vec<u8>>,
+    /// The beginning of every [`SPACING`]th old key: few enough to stay in the processor's cache, so that a search touches
+    /// the large block in one place.
+    signposts: Vec<u64>,
     new: HashMap<[u8; K], [u8; V]>,
 }
 
 impl<const K: usize, const V: usize> Default for Table<K, V> {
     fn default() -> Self {
-        Self { old: Arc::default(), new: HashMap::new() }
+        Self { old: Arc::default(), signposts: Vec::new(), new: HashMap::new() }
     }
 }
 
@@ -36,7 +42,9 @@ impl<const K: usize, const V: usize> Table<K, V> {
 
     /// A table of what [`Snapshot::merged`] made.
     pub(super) fn of(sorted: Vec<u8>) -> Self {
-        Self { old: Arc::new(sorted), new: HashMap::new() }
+        let mut table = Self::default();
+        table.adopt(Arc::new(sorted), 0);
+        table
     }
 
     pub(super) fn len(&self) -> usize {
@@ -47,8 +55,14 @@ impl<const K: usize, const V: usize> Table<K, V> {
         if let Some(value) = self.new.get(key) {
             return Some(*value);
         }
-        let place = search(&self.old, key, Self::WIDTH);
-        let (found, value) = record(&self.old, place, Self::WIDTH)?.split_first_chunk::<K>()?;
+        // A key that begins as a signpost does may stand on either side of it.
+        let begin = beginning(key);
+        let from = self.signposts.partition_point(|post| *post < begin).saturating_sub(1) * SPACING;
+        let to = self.signposts.partition_point(|post| *post <= begin) * SPACING;
+        let octets = self.old.len();
+        let near = &self.old[(from * Self::WIDTH).min(octets)..(to * Self::WIDTH).min(octets)];
+        let place = search(near, key, Self::WIDTH);
+        let (found, value) = record(near, place, Self::WIDTH)?.split_first_chunk::<K>()?;
         if found == key { value.first_chunk().copied() } else { None }
     }
 
@@ -68,13 +82,15 @@ impl<const K: usize, const V: usize> Table<K, V> {
 
     /// Records of entries up to `last`.
     pub(super) fn snapshot(&self, last: u32) -> Snapshot<K, V> {
-        let of_then = |(_, value): &(&[u8; K], &[u8; V])| number(value) <= last;
+        let of_then = |(_, value): &(&[u8; K], &[u8; V])| number(*value) <= last;
         let new = self.new.iter().filter(of_then).map(|(key, value)| (*key, *value)).collect();
         Snapshot { old: Arc::clone(&self.old), new }
     }
 
     /// Takes what a snapshot up to `last` was merged into.
     pub(super) fn adopt(&mut self, merged: Arc<Vec<u8>>, last: u32) {
+        self.signposts =
+            merged.chunks_exact(Self::WIDTH).step_by(SPACING).map(|record| beginning(&record[..K])).collect();
         self.old = merged;
         self.new.retain(|_, value| number(value) > last);
         self.new.shrink_to_fit();
@@ -108,6 +124,14 @@ impl<const K: usize, const V: usize> Snapshot<K, V> {
         merged.extend_from_slice(rest);
         merged
     }
+}
+
+/// The first octets of a key, in the order of keys.
+fn beginning(key: &[u8]) -> u64 {
+    let mut octets = [0; 8];
+    let length = key.len().min(8);
+    octets[..length].copy_from_slice(&key[..length]);
+    u64::from_be_bytes(octets)
 }
 
 /// The number of records before `key`.

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write,
+    path::PathBuf,
     sync::atomic::{AtomicI64, AtomicU8, Ordering},
 };
 
@@ -13,6 +14,9 @@ use uuid::Uuid;
 
 use super::{frame::HEADER, storage::Storage, verify::verify, *};
 use crate::signer::policy::fixtures::{House, house, now, serial};
+
+mod checkpoints;
+mod copies;
 
 fn key() -> KeyLabel {
     KeyLabel("customer-issuing".to_owned())
@@ -258,6 +262,31 @@ async fn entries_never_go_back_in_time() {
     journal.append(vec![certificate(&house, 2)]).await.expect("appended");
 }
 
+#[tokio::test]
+async fn a_clock_that_was_ahead_is_accepted_by_a_human_alone() {
+    static AHEAD: AtomicI64 = AtomicI64::new(86_400);
+    let house = house();
+    let clock = || now() + SignedDuration::from_secs(AHEAD.load(Ordering::SeqCst));
+    let place = place();
+    let journal = Journal::open(&place.path, clock).expect("opens");
+    journal.append(vec![certificate(&house, 1), crl(&house, 7)]).await.expect("a day ahead");
+    let before = journal.index().last_at().expect("a time");
+    AHEAD.store(0, Ordering::SeqCst);
+    let refused = journal.append(vec![certificate(&house, 2)]).await.expect_err("behind");
+    assert!(matches!(refused, AppendError::ClockBehind(_)));
+    let other = before - SignedDuration::from_secs(1);
+    let wrong = journal.append(vec![EntryBody::ClockAccepted { before: other }]).await.expect_err("another");
+    assert!(matches!(wrong, AppendError::Contradiction(_)), "{wrong}");
+    journal.append(vec![EntryBody::ClockAccepted { before }]).await.expect("accepted");
+    journal.append(vec![certificate(&house, 2), crl(&house, 8)]).await.expect("goes on");
+    let refused = journal.append(vec![crl(&house, 8)]).await.expect_err("numbers still rise");
+    assert!(matches!(refused, AppendError::Contradiction(_)));
+    assert!(journal.index().last_at().expect("a time") < before);
+    drop(journal);
+    assert_eq!(verify(&place.path).expect("sound").entries, 5);
+    assert!(Journal::open(&place.path, clock).is_ok());
+}
+
 /// A file that fails as told: 1 = full after half of the octets, 2 = the sync fails, 4 = so does cutting off.
 struct Failing {
     file: File,
@@ -300,7 +329,9 @@ async fn a_full_or_failing_disk_refuses_and_recovers_unaided() {
         let opened = open::open(&place.path).expect("opens");
         let faults = Arc::new(AtomicU8::new(0));
         let storage = Failing { file: opened.file, fault: Arc::clone(&faults) };
-        let journal = Journal::start(&place.path, Box::new(storage), opened.index, now).expect("starts");
+        let journal =
+            Journal::start(&place.path, Box::new(storage), (opened.index, None), now, Settings::default())
+                .expect("starts");
         journal.append(vec![certificate(&house, 1)]).await.expect("appended");
         let before = fs::read(&place.path).expect("reads");
 

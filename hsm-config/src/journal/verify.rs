@@ -28,6 +28,8 @@ pub struct Report {
     pub last_at: Option<Timestamp>,
     /// The chain's last hash, in hexadecimal.
     pub head: String,
+    /// Octets of the complete entries and what stands before them.
+    pub octets: u64,
     /// Octets of an incomplete end, which the signer cuts off when it starts. 0 when there is none.
     pub incomplete_octets: u64,
     /// Per key, what it did.
@@ -62,6 +64,7 @@ pub fn verify(path: &Path) -> Result<Report, OpenError> {
             EntryBody::Crl { .. } => crls += 1,
             EntryBody::Revocation { .. } => revocations += 1,
             EntryBody::OcspCount { count, .. } => ocsp_responses += count,
+            EntryBody::ClockAccepted { .. } | EntryBody::CrlDigest { .. } => {}
         }
     })?;
     let index = scanned.index;
@@ -84,6 +87,7 @@ pub fn verify(path: &Path) -> Result<Report, OpenError> {
         first_at,
         last_at: index.last_at(),
         head: hex::encode(index.head()),
+        octets: index.end(),
         incomplete_octets: scanned.torn.unwrap_or(0),
         keys,
     })

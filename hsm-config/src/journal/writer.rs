@@ -15,9 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
-    AppendError, Now,
+    AppendError, Now, STEP,
     frame::{self, Hash, Place},
     index::{Change, Index},
+    mark::Mark,
     record,
     serial::Serial,
     storage::Storage,
@@ -38,6 +39,7 @@ pub(super) struct Job {
 pub(super) struct Writer {
     storage: Box<dyn Storage>,
     index: Arc<RwLock<Index>>,
+    mark: Mark,
     now: Now,
     /// Something unacknowledged stands after the end, and couldn't be cut off.
     dirty: bool,
@@ -58,8 +60,14 @@ struct Batch {
 }
 
 impl Writer {
-    pub(super) fn new(storage: Box<dyn Storage>, index: Arc<RwLock<Index>>, now: Now) -> Self {
-        Self { storage, index, now, dirty: false }
+    pub(super) fn new(
+        storage: Box<dyn Storage>,
+        index: Arc<RwLock<Index>>,
+        mut mark: Mark,
+        now: Now,
+    ) -> Self {
+        mark.set(&index.read().unwrap_or_else(PoisonError::into_inner).extent);
+        Self { storage, index, mark, now, dirty: false }
     }
 
     /// Serves until the last sender is gone and everything it sent is answered.
@@ -77,7 +85,7 @@ impl Writer {
                 let room = replies.len() < BATCH_JOBS && batch.octets.len() < BATCH_OCTETS;
                 next = if room { queue.try_recv().ok() } else { None };
             }
-            let written = self.write(batch).map_err(Arc::new);
+            let written = self.write(&batch).map_err(Arc::new);
             for (reply, positions) in replies {
                 let _ = reply.send(match &written {
                     Ok(()) => Ok(positions),
@@ -93,13 +101,13 @@ impl Writer {
         let now = (self.now)();
         // Whole microseconds, so that what is read back is what was checked.
         let at = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
-        let mark = batch.mark();
+        let before = batch.before();
         let mut positions = Vec::with_capacity(bodies.len());
         for body in bodies {
             match self.add_one(batch, &index, at, body) {
                 Ok(position) => positions.push(position),
                 Err(error) => {
-                    batch.roll_back(&mark);
+                    batch.roll_back(&before);
                     return Err(error);
                 }
             }
@@ -114,12 +122,13 @@ impl Writer {
         at: Timestamp,
         body: &EntryBody,
     ) -> Result<JournalPosition, AppendError> {
-        if let Some(last) = batch.last_at
-            && at < last
-        {
-            return Err(AppendError::ClockBehind(last));
-        }
         let change = Change::of(body).map_err(AppendError::Contradiction)?;
+        let at = match batch.last_at {
+            _ if matches!(change, Change::Clock { .. }) => at,
+            Some(last) if last.duration_since(at) > STEP => return Err(AppendError::ClockBehind(last)),
+            Some(last) => at.max(last),
+            None => at,
+        };
         if let Some(position) = self.already_revoked(batch, index, &change)? {
             return Ok(position);
         }
@@ -146,20 +155,21 @@ impl Writer {
         Ok(Some(JournalPosition { sequence, hash }))
     }
 
-    fn write(&mut self, batch: Batch) -> io::Result<()> {
+    fn write(&mut self, batch: &Batch) -> io::Result<()> {
         if batch.entries.is_empty() {
             return Ok(());
         }
-        let written = self.make_durable(&batch);
+        let written = self.make_durable(batch);
         if let Err(error) = &written {
             self.dirty = true;
             tracing::error!(%error, entries = batch.entries.len(), "the journal can't be written: entries refused");
             self.clean(batch.start);
         } else {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            for (place, hash, at, change) in batch.entries {
-                index.push(place, hash, at, change);
+            for (place, hash, at, change) in &batch.entries {
+                index.push(*place, *hash, *at, change);
             }
+            self.mark.set(&index.extent);
         }
         written
     }
@@ -186,7 +196,7 @@ impl Writer {
 }
 
 /// The state of a batch before a job, to return to when one of its entries is refused.
-struct Mark {
+struct Before {
     octets: usize,
     entries: usize,
     sequence: u64,
@@ -210,8 +220,8 @@ impl Batch {
         }
     }
 
-    fn mark(&self) -> Mark {
-        Mark {
+    fn before(&self) -> Before {
+        Before {
             octets: self.octets.len(),
             entries: self.entries.len(),
             sequence: self.sequence,
@@ -220,8 +230,8 @@ impl Batch {
         }
     }
 
-    fn roll_back(&mut self, mark: &Mark) {
-        for (_, _, _, change) in self.entries.drain(mark.entries..) {
+    fn roll_back(&mut self, before: &Before) {
+        for (_, _, _, change) in self.entries.drain(before.entries..) {
             match change {
                 Change::Certificate { key, intent, serial, .. } => {
                     self.intents.remove(&intent);
@@ -231,13 +241,13 @@ impl Batch {
                     self.revocations.remove(&(key, serial));
                 }
                 // A gap in the CRL numbers of one batch harms nobody.
-                Change::Crl { .. } | Change::Ocsp { .. } => {}
+                Change::Crl { .. } | Change::Ocsp { .. } | Change::Clock { .. } => {}
             }
         }
-        self.octets.truncate(mark.octets);
-        self.sequence = mark.sequence;
-        self.head = mark.head;
-        self.last_at = mark.last_at;
+        self.octets.truncate(before.octets);
+        self.sequence = before.sequence;
+        self.head = before.head;
+        self.last_at = before.last_at;
     }
 
     /// [`Index::check`] against the rest of the batch.
@@ -278,7 +288,7 @@ impl Batch {
             Change::Revocation { key, serial, .. } => {
                 self.revocations.insert((key.clone(), *serial), position);
             }
-            Change::Ocsp { .. } => {}
+            Change::Ocsp { .. } | Change::Clock { .. } => {}
         }
         self.entries.push((place, hash, at, change));
         Ok(position)

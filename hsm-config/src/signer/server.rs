@@ -189,6 +189,12 @@ struct Leaving {
     _held: Held,
 }
 
+impl AsRef<[u8]> for Leaving {
+    fn as_ref(&self) -> &[u8] {
+        &self.frame
+    }
+}
+
 type Replies = mpsc::Sender<Leaving>;
 
 impl Connection {
@@ -303,10 +309,14 @@ async fn send(replies: &Replies, number: u64, body: ReplyBody, held: Held) {
     }
 }
 
+/// Writes replies, as many at a time as are ready.
 async fn write_replies(mut writing: OwnedWriteHalf, mut queue: mpsc::Receiver<Leaving>) {
-    while let Some(reply) = queue.recv().await {
-        match timeout_at(reply.by, codec::write_frame(&mut writing, &reply.frame)).await {
-            Ok(Ok(())) => {}
+    let mut ready = Vec::with_capacity(REPLIES);
+    while queue.recv_many(&mut ready, REPLIES).await > 0 {
+        let Some(by) = ready.iter().map(|reply| reply.by).min() else { continue };
+        match timeout_at(by, codec::write_frames(&mut writing, &ready)).await {
+            // What was held for them is let go.
+            Ok(Ok(())) => ready.clear(),
             Ok(Err(error)) => return tracing::debug!(%error, "a peer went away"),
             Err(_) => return tracing::warn!("a peer doesn't read its replies: connection closed"),
         }

@@ -4,15 +4,14 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use jiff::Timestamp;
-use signer_protocol::message::{
-    EntryBody, KeyLabel, Refusal, RefusalCode, ReplyBody, RequestBody, Signed, Status, Timing,
-};
+use signer_protocol::message::{EntryBody, KeyLabel, Refusal, RefusalCode, ReplyBody, RequestBody, Status};
 use tokio::{
     sync::{Mutex, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore},
     time::Instant,
@@ -45,10 +44,15 @@ pub(super) struct Service {
     reservations: Reservations,
     large_replies: Arc<Semaphore>,
     now: Now,
+    /// When the clock was last said to be behind.
+    alarmed: std::sync::Mutex<Option<Instant>>,
 }
 
 /// Replies with journal entries in memory at once, over all connections: one may be as large as the largest CRL.
 const LARGE_REPLIES: usize = 2;
+
+/// How often an alarm is repeated while somebody asks.
+const ALARM: Duration = Duration::from_mins(1);
 
 /// What is held until a reply has left the signer.
 #[derive(Debug, Default)]
@@ -143,7 +147,8 @@ impl Service {
             .collect();
         let reservations = Reservations::default();
         let large_replies = Arc::new(Semaphore::new(LARGE_REPLIES));
-        Self { name, keys, certificates, journal, token, reservations, large_replies, now }
+        let alarmed = std::sync::Mutex::default();
+        Self { name, keys, certificates, journal, token, reservations, large_replies, now, alarmed }
     }
 
     /// The signer's name.
@@ -159,6 +164,9 @@ impl Service {
     /// Answers a request; whatever goes wrong is in the reply.
     pub(super) async fn answer(&self, body: RequestBody, end: Instant) -> (ReplyBody, Held) {
         let alone = |reply: ReplyBody| (reply, Held::default());
+        if let (Err(unsound), true) = (self.journal.sound(), relies_on_journal(&body)) {
+            return alone(ServiceError::Unavailable(unsound.to_string()).into());
+        }
         match body {
             RequestBody::SignCertificate { key, intent, audit_head, tbs } => {
                 let signed = self.sign_certificate(&key, intent, audit_head, tbs, end).await;
@@ -170,9 +178,7 @@ impl Service {
             }
             RequestBody::SignOcsp { key, tbs } => {
                 let signed = self.sign_ocsp(&key, tbs, end).await;
-                signed.map(|(signature, held)| {
-                    (ReplyBody::Signed(Signed { signature, position: None, timing: Timing::default() }), held)
-                })
+                signed.map(|(signed, held)| (ReplyBody::Signed(signed), held))
             }
             RequestBody::Revoke { key, audit_head, revocations } => {
                 let position = self.revoke(&key, audit_head, revocations, end).await;
@@ -243,22 +249,40 @@ impl Service {
     fn time(&self) -> Result<Timestamp, Refusal> {
         // First the index, then the clock: an entry that came in between the two would be newer than our look.
         let past = self.journal.index();
-        let now = (self.now)();
-        policy::clock(now, &past)?;
-        Ok(now)
+        let judged = policy::clock((self.now)(), &past);
+        drop(past);
+        if let Err(refusal) = &judged {
+            let mut alarmed = self.alarmed.lock().unwrap_or_else(PoisonError::into_inner);
+            if alarmed.is_none_or(|last| last.elapsed() >= ALARM) {
+                *alarmed = Some(Instant::now());
+                tracing::error!(
+                    %refusal,
+                    "ALARM: nothing is signed until then. If the clock is right now and was ahead before, see `inro-hsm \
+                     journal accept-clock`"
+                );
+            }
+        }
+        judged
     }
 
     async fn status(&self, end: Instant) -> Status {
         let proofs = self.token.keys().iter().map(|key| async {
             (key.label.clone(), self.token.prove(key, end).await.err().map(|error| error.to_string()))
         });
-        let keys = futures::future::join_all(proofs).await;
+        let mut keys = futures::future::join_all(proofs).await;
+        let journal_fault = self.journal.sound().err().map(|unsound| unsound.to_string());
+        if let Some(fault) = &journal_fault {
+            for (_, trouble) in &mut keys {
+                *trouble = Some(fault.clone());
+            }
+        }
         let in_flight = u32::try_from(self.token.in_flight()).unwrap_or(u32::MAX);
         let lanes = u32::from(self.token.lanes());
         Status {
             healthy: keys.iter().all(|(_, fault)| fault.is_none()),
             keys,
             journal: self.journal.last(),
+            journal_fault,
             lanes_busy: in_flight.min(lanes),
             lanes,
             queued: in_flight.saturating_sub(lanes),
@@ -279,5 +303,22 @@ impl Service {
                 tracing::error!(%error, key = label.0, "OCSP responses can't be counted yet");
             }
         }
+    }
+}
+
+/// Whether a request is answered by the journal's past, or adds to it. What only shows it is answered still: it helps to
+/// find out what happened.
+fn relies_on_journal(body: &RequestBody) -> bool {
+    match body {
+        RequestBody::SignCertificate { .. }
+        | RequestBody::SignCrl { .. }
+        | RequestBody::SignOcsp { .. }
+        | RequestBody::Revoke { .. } => true,
+        RequestBody::Hello { .. }
+        | RequestBody::Recorded { .. }
+        | RequestBody::Entries { .. }
+        | RequestBody::Journal
+        | RequestBody::Certificates
+        | RequestBody::Status => false,
     }
 }

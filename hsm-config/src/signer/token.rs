@@ -14,7 +14,7 @@ use std::{
 };
 
 use ca_x509::{SignatureAlgorithm, verify::verify};
-use signer_protocol::message::KeyLabel;
+use signer_protocol::message::{KeyLabel, Timing};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     time::{Instant, sleep, timeout_at},
@@ -170,13 +170,21 @@ impl Token {
     pub(super) async fn sign(
         &self,
         key: &TokenKey,
-        message: Vec<u8>,
+        message: &[u8],
         end: Instant,
-    ) -> Result<Vec<u8>, TokenError> {
+    ) -> Result<Signature, TokenError> {
+        let asked = Instant::now();
         let _place = self.place(end).await?;
         let worker = self.worker(end).await?;
         let limit = self.shared.config.sign_deadline;
-        sign_checked(&worker, key, message, limit).await.map_err(|failure| self.give_up(&worker, &failure))
+        match sign_checked(&worker, key, message, limit).await {
+            Ok((octets, in_lane)) => {
+                let (queued_us, signed_us) =
+                    (micros(asked.elapsed().saturating_sub(in_lane)), micros(in_lane));
+                Ok(Signature { octets, timing: Timing { queued_us, signed_us, journaled_us: 0 } })
+            }
+            Err(failure) => Err(self.give_up(&worker, &failure)),
+        }
     }
 
     /// A place among the worker's calls.
@@ -242,6 +250,19 @@ impl Token {
     }
 }
 
+/// A signature that verifies, and what it took; `queued_us` has all the time that wasn't spent in the lane or on
+/// checking.
+#[derive(Clone, Debug)]
+pub(super) struct Signature {
+    pub(super) octets: Vec<u8>,
+    pub(super) timing: Timing,
+}
+
+/// Microseconds as [`Timing`] has them.
+pub(super) fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
 /// A request that waits for a place, counted until dropped.
 struct Waiting<'a> {
     count: &'a AtomicUsize,
@@ -278,15 +299,17 @@ impl SignFailure {
     }
 }
 
+/// The signature, and how long the lane and the check had the message.
 async fn sign_checked(
     worker: &Worker,
     key: &TokenKey,
-    message: Vec<u8>,
+    message: &[u8],
     limit: Duration,
-) -> Result<Vec<u8>, SignFailure> {
-    let signature = worker.sign(&key.id, key.mechanism(), message.clone(), limit).await?;
-    match verify(&key.public_key, key.algorithm, &message, &signature) {
-        Ok(()) => Ok(signature),
+) -> Result<(Vec<u8>, Duration), SignFailure> {
+    let made = worker.sign_timed(&key.id, key.mechanism(), message.to_vec(), limit).await?;
+    let checking = Instant::now();
+    match verify(&key.public_key, key.algorithm, message, &made.octets) {
+        Ok(()) => Ok((made.octets, made.in_lane + checking.elapsed())),
         Err(_) => Err(SignFailure::Wrong(key.label.clone())),
     }
 }
@@ -303,16 +326,13 @@ async fn prove(worker: &Worker, key: &TokenKey, limit: Duration) -> Result<(), S
             key.id
         ));
     }
-    sign_checked(worker, key, PROOF.to_vec(), limit)
-        .await
-        .map(drop)
-        .map_err(|error| format!("key {label:?}: {error}"))
+    sign_checked(worker, key, PROOF, limit).await.map(drop).map_err(|error| format!("key {label:?}: {error}"))
 }
 
 impl Token {
     /// Has a key prove itself now.
     pub(super) async fn prove(&self, key: &TokenKey, end: Instant) -> Result<(), TokenError> {
-        self.sign(key, PROOF.to_vec(), end).await.map(drop)
+        self.sign(key, PROOF, end).await.map(drop)
     }
 }
 

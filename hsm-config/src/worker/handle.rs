@@ -96,7 +96,16 @@ pub struct Worker {
     frames: mpsc::UnboundedSender<Vec<u8>>,
 }
 
-type ReplyTo = oneshot::Sender<Result<Answer, CommandError>>;
+type ReplyTo = oneshot::Sender<(Result<Answer, CommandError>, Duration)>;
+
+/// A signature, and how long a lane had the message.
+#[derive(Clone, Debug)]
+pub struct MadeSignature {
+    /// The value for a `signature` BIT STRING.
+    pub octets: Vec<u8>,
+    /// From when a lane took it up until the module had signed.
+    pub in_lane: Duration,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -205,6 +214,14 @@ impl Worker {
     /// # Errors
     /// [`CallError`]. After [`CallError::Timeout`] the worker is lost, with every call in flight.
     pub async fn call(&self, command: Command, deadline: Duration) -> Result<Answer, CallError> {
+        self.timed_call(command, deadline).await.map(|(answer, _)| answer)
+    }
+
+    async fn timed_call(
+        &self,
+        command: Command,
+        deadline: Duration,
+    ) -> Result<(Answer, Duration), CallError> {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let mut frame = Vec::new();
         frame::encode(&ToWorker::Request { number, command }, &mut frame)
@@ -218,7 +235,7 @@ impl Worker {
             return Err(self.gone_error());
         }
         match timeout(deadline, reply).await {
-            Ok(Ok(result)) => Ok(result?),
+            Ok(Ok((result, in_lane))) => Ok((result?, in_lane)),
             Ok(Err(_)) => Err(self.gone_error()),
             Err(_) => {
                 self.kill(&format!("a call had no answer within {deadline:?}"));
@@ -238,10 +255,24 @@ impl Worker {
         message: Vec<u8>,
         deadline: Duration,
     ) -> Result<Vec<u8>, CallError> {
+        self.sign_timed(key, mechanism, message, deadline).await.map(|signature| signature.octets)
+    }
+
+    /// [`sign`](Self::sign), and how long it took.
+    ///
+    /// # Errors
+    /// [`CallError`] as [`call`](Self::call).
+    pub async fn sign_timed(
+        &self,
+        key: &KeyId,
+        mechanism: SignatureMechanism,
+        message: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<MadeSignature, CallError> {
         let command = Command::Sign { key: key.clone(), mechanism, message };
-        match self.call(command, deadline).await? {
-            Answer::Signature(signature) => Ok(signature),
-            other => Err(unexpected(&other)),
+        match self.timed_call(command, deadline).await? {
+            (Answer::Signature(octets), in_lane) => Ok(MadeSignature { octets, in_lane }),
+            (other, _) => Err(unexpected(&other)),
         }
     }
 
@@ -379,8 +410,8 @@ async fn supervise(mut child: Child, mut stdout: BufReader<ChildStdout>, shared:
 /// Hands replies to their callers until the stream ends; what is wrong with it, if anything is.
 async fn read_replies(stdout: &mut BufReader<ChildStdout>, shared: &Shared) -> Option<String> {
     loop {
-        let (number, result) = match read_frame(stdout).await {
-            Ok(Some(FromWorker::Reply { number, result })) => (number, result),
+        let (number, result, lane_us) = match read_frame(stdout).await {
+            Ok(Some(FromWorker::Reply { number, result, lane_us })) => (number, result, lane_us),
             Ok(Some(_)) => return Some("it broke the protocol".to_owned()),
             Ok(None) => return None,
             Err(error) => return Some(format!("its output is broken: {error}")),
@@ -388,7 +419,7 @@ async fn read_replies(stdout: &mut BufReader<ChildStdout>, shared: &Shared) -> O
         let caller = lock(&shared.pending).as_mut().and_then(|pending| pending.remove(&number));
         if let Some(caller) = caller {
             // A caller that no longer waits is none of our business.
-            let _ = caller.send(result);
+            let _ = caller.send((result, Duration::from_micros(lane_us.into())));
         }
     }
 }

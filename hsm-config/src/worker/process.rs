@@ -6,10 +6,10 @@
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::os::fd::OwnedFd;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
@@ -91,28 +91,26 @@ fn serve(
     lanes: u16,
     queue: u16,
 ) -> io::Result<()> {
-    let (replies, outbox) = channel();
-    let writer =
-        thread::Builder::new().name("replies".into()).spawn(move || write_replies(&outbox, to_parent))?;
+    let replies = Arc::new(Replies::new(to_parent));
     let (jobs, inbox) = sync_channel::<Job>(usize::from(queue));
     let inbox = Arc::new(Mutex::new(inbox));
     let lanes: Vec<JoinHandle<()>> = (0..lanes)
         .map(|number| {
             let mut lane = Lane::new(module.clone(), token.cloned());
-            let (inbox, replies) = (Arc::clone(&inbox), replies.clone());
+            let (inbox, replies) = (Arc::clone(&inbox), Arc::clone(&replies));
             thread::Builder::new()
                 .name(format!("lane-{number}"))
                 .spawn(move || run_lane(&mut lane, &inbox, &replies))
         })
         .collect::<io::Result<_>>()?;
     let result = read_commands(from_parent, &jobs, &replies);
-    drop((jobs, replies));
+    drop(jobs);
     thread::spawn(|| {
         thread::sleep(GRACE);
         // A lane hangs in the module; an orderly exit would hang as well.
         let _ = kill_process(getpid(), Signal::KILL);
     });
-    for thread in lanes.into_iter().chain([writer]) {
+    for thread in lanes {
         let _ = thread.join();
     }
     result
@@ -121,7 +119,7 @@ fn serve(
 fn read_commands(
     from_parent: &mut BufReader<File>,
     jobs: &SyncSender<Job>,
-    replies: &Sender<FromWorker>,
+    replies: &Replies,
 ) -> io::Result<()> {
     loop {
         let (number, command) = match frame::read::<ToWorker>(from_parent)? {
@@ -136,40 +134,74 @@ fn read_commands(
         {
             let error =
                 CommandError::own(ErrorClass::Busy, "QUEUE_FULL", "every lane is busy and the queue is full");
-            let _ = replies.send(FromWorker::Reply { number, result: Err(error) });
+            replies.send(&FromWorker::Reply { number, result: Err(error), lane_us: 0 })?;
         }
     }
 }
 
-fn run_lane(lane: &mut Lane, inbox: &Mutex<Receiver<Job>>, replies: &Sender<FromWorker>) {
+fn run_lane(lane: &mut Lane, inbox: &Mutex<Receiver<Job>>, replies: &Replies) {
     loop {
         // The lock is held while waiting, which is what hands each job to one lane.
-        let job = inbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+        let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((number, command)) = job else { return };
+        let began = Instant::now();
         let result = lane.execute(command);
+        let lane_us = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
         if let Err(error) = &result {
             tracing::warn!(class = ?error.class, "{error}");
         }
-        if replies.send(FromWorker::Reply { number, result }).is_err() {
+        if replies.send(&FromWorker::Reply { number, result, lane_us }).is_err() {
+            // The parent is gone; its end of the pipe tells the reader, too.
             return;
         }
     }
 }
 
-/// Writes replies, as many at a time as are ready.
-fn write_replies(outbox: &Receiver<FromWorker>, mut to_parent: File) {
-    let mut batch = Vec::with_capacity(64 * 1024);
-    while let Ok(first) = outbox.recv() {
-        batch.clear();
-        for reply in std::iter::once(first).chain(outbox.try_iter().take(256)) {
-            if let Err(error) = frame::encode(&reply, &mut batch) {
-                tracing::error!("a reply can't be encoded: {error}");
-            }
+/// The way to the parent. Whichever lane finds nobody writing writes, with its own reply all those that come while it
+/// does: no reply waits for another thread to wake up, and under load many leave together.
+struct Replies {
+    outbox: Mutex<Outbox>,
+}
+
+struct Outbox {
+    frames: Vec<u8>,
+    /// `None` while somebody writes.
+    pipe: Option<File>,
+    broken: bool,
+}
+
+impl Replies {
+    fn new(to_parent: File) -> Self {
+        let frames = Vec::with_capacity(64 * 1024);
+        Self { outbox: Mutex::new(Outbox { frames, pipe: Some(to_parent), broken: false }) }
+    }
+
+    /// Fails when the parent is gone.
+    fn send(&self, reply: &FromWorker) -> io::Result<()> {
+        let mut outbox = self.lock();
+        if let Err(error) = frame::encode(reply, &mut outbox.frames) {
+            tracing::error!("a reply can't be encoded: {error}");
         }
-        if to_parent.write_all(&batch).is_err() {
-            // The parent is gone; its end of the pipe tells the reader, too.
-            return;
+        if outbox.broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
+        let Some(mut pipe) = outbox.pipe.take() else { return Ok(()) };
+        let mut batch = Vec::new();
+        let mut written = Ok(());
+        while written.is_ok() && !outbox.frames.is_empty() {
+            batch.clear();
+            std::mem::swap(&mut batch, &mut outbox.frames);
+            drop(outbox);
+            written = pipe.write_all(&batch);
+            outbox = self.lock();
+        }
+        outbox.broken = written.is_err();
+        outbox.pipe = Some(pipe);
+        written
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

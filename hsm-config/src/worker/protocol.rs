@@ -66,6 +66,8 @@ pub enum FromWorker {
         number: u64,
         /// The outcome.
         result: Result<Answer, CommandError>,
+        /// Microseconds that a lane worked on it.
+        lane_us: u32,
     },
 }
 

@@ -21,16 +21,16 @@ use uuid::Uuid;
 use crate::rig::{DEADLINE, HEAD, Rig, issuing, tbs};
 
 /// What a client saw: the bytes it sent and the signature it got.
-type Seen = HashMap<Uuid, (Vec<u8>, Signed)>;
+pub(crate) type Seen = HashMap<Uuid, (Vec<u8>, Signed)>;
 
 /// Eight connections that sign until told to stop, repeating an intent until it is signed, as the authority does.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Seen>>,
 }
 
 impl Load {
-    fn start(rig: &Arc<Rig>) -> Self {
+    pub(crate) fn start(rig: &Arc<Rig>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let clients = (0..8)
             .map(|_| {
@@ -51,7 +51,7 @@ impl Load {
         Self { stop, clients }
     }
 
-    async fn stop(self) -> Seen {
+    pub(crate) async fn stop(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Seen::new();
         for client in self.clients {

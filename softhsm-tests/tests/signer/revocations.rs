@@ -8,7 +8,7 @@ use ca_x509::{
 };
 use der::asn1::Null;
 use jiff::Timestamp;
-use signer_protocol::message::{RefusalCode, RevocationEntry};
+use signer_protocol::message::{EntryBody, RefusalCode, RevocationEntry};
 use uuid::Uuid;
 
 use crate::rig::{DEADLINE, HEAD, Rig, issuing, ocsp, refusal, tbs};
@@ -114,12 +114,19 @@ async fn revocations_and_crls_at_once_never_leave_the_journal_contradicting_itse
     revoking.await.expect("ran");
     // In the journal's order, each CRL has every revocation before it.
     let mut revoked = 0;
-    for entry in client.entries(0, 1000).await.expect("entries") {
-        match entry.body {
-            signer_protocol::message::EntryBody::Revocation { .. } => revoked += 1,
-            signer_protocol::message::EntryBody::Crl { tbs, .. } => {
+    let entries = client.entries(0, 1000).await.expect("entries");
+    let shown = rig.inro_hsm(&["journal", "show", "--json", &rig.journal().display().to_string()]);
+    for line in String::from_utf8(shown.stdout).expect("text").lines() {
+        let shown: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        match shown["entry"]["kind"].as_str() {
+            Some("revocation") => revoked += 1,
+            Some("crl") => {
+                let tbs = hex::decode(shown["entry"]["tbs"].as_str().expect("whole")).expect("hexadecimal");
                 let list = <x509_cert::crl::TbsCertList as der::Decode>::from_der(&tbs).expect("a CRL");
                 assert!(list.revoked_certificates.map_or(0, |entries| entries.len()) >= revoked);
+                // Over the socket goes its number only.
+                let entry = entries.iter().find(|entry| shown["sequence"] == entry.position.sequence);
+                assert!(matches!(entry.expect("there").body, EntryBody::CrlDigest { .. }), "{entry:?}");
             }
             _ => {}
         }

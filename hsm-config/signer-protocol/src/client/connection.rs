@@ -224,11 +224,13 @@ async fn read_replies(mut reading: BufReader<OwnedReadHalf>, pending: Pending) {
 }
 
 async fn write_requests(mut writing: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>, pending: Pending) {
-    while let Some(frame) = queue.recv().await {
-        if let Err(error) = codec::write_frame(&mut writing, &frame).await {
+    let mut ready = Vec::with_capacity(WRITE_QUEUE);
+    while queue.recv_many(&mut ready, WRITE_QUEUE).await > 0 {
+        if let Err(error) = codec::write_frames(&mut writing, &ready).await {
             tracing::warn!(%error, "the connection to the signer broke");
             break;
         }
+        ready.clear();
     }
     let _ = writing.shutdown().await;
     lock(&pending).take();

@@ -31,7 +31,7 @@ pub use structure::ComparableName;
 use jiff::{SignedDuration, Timestamp};
 use signer_protocol::message::{Refusal, RefusalCode};
 
-use crate::journal::Index;
+use crate::journal::{Index, STEP};
 
 /// How far a structure's own time may be from the signer's clock.
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(10);
@@ -44,18 +44,19 @@ pub(crate) fn refuse<T>(code: RefusalCode, detail: impl Into<String>) -> Result<
     Err(Refusal { code, detail: detail.into() })
 }
 
-/// The signer's clock may not be behind the journal's last entry: a clock that was set back would let the past be
-/// signed again.
+/// The time to go by. The signer's clock may not be behind the journal's last entry: a clock that was set back would let
+/// the past be signed again. One that was corrected by less than [`STEP`] stands still instead.
 ///
 /// # Errors
 /// [`RefusalCode::ClockBehind`].
-pub fn clock(now: Timestamp, past: &Index) -> Result<(), Refusal> {
+pub fn clock(now: Timestamp, past: &Index) -> Result<Timestamp, Refusal> {
     match past.last_at() {
-        Some(last) if now < last => refuse(
+        Some(last) if last.duration_since(now) > STEP => refuse(
             RefusalCode::ClockBehind,
             format!("the signer's clock says {now}, the journal's last entry is of {last}"),
         ),
-        _ => Ok(()),
+        Some(last) => Ok(now.max(last)),
+        None => Ok(now),
     }
 }
 

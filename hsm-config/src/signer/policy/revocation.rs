@@ -17,10 +17,7 @@ const REASONS: [u8; 8] = [0, 1, 2, 3, 4, 5, 9, 10];
 ///
 /// # Errors
 /// The refusal.
-pub fn judge(
-    revocation: &RevocationEntry,
-    signed_not_after: Option<Timestamp>,
-) -> Result<Serial, Refusal> {
+pub fn judge(revocation: &RevocationEntry, signed_not_after: Option<Timestamp>) -> Result<Serial, Refusal> {
     let Ok(serial) = Serial::from_content(&revocation.serial) else {
         return refuse(
             RefusalCode::Malformed,

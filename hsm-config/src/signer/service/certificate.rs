@@ -10,6 +10,7 @@ use super::{Outcome, Service, ServiceError};
 use crate::signer::{
     policy::{self, refuse},
     reservation::{Reservation, Reserved},
+    token::{Signature, micros},
 };
 
 enum Intent {
@@ -42,7 +43,7 @@ impl Service {
         }
         // Another intent may have had it journaled between the judgement and the reservation.
         policy::certificate::serial_is_new(&judged.serial, self.journal.index().key(label))?;
-        let signature = self.token.sign(&state.token, tbs.clone(), end).await?;
+        let Signature { octets: signature, timing } = self.token.sign(&state.token, &tbs, end).await?;
         let entry = EntryBody::Certificate {
             key: label.clone(),
             intent,
@@ -50,10 +51,10 @@ impl Service {
             tbs,
             signature: signature.clone(),
         };
-        let position = self.append_one(entry).await?;
+        let (position, timing) = self.append_one(entry, timing).await?;
         drop(reservation);
         tracing::debug!(key = label.0, %intent, serial = %judged.serial, sequence = position.sequence, "signed a certificate");
-        Ok(Signed { signature, position: Some(position), timing: Timing::default() })
+        Ok(Signed { signature, position: Some(position), timing })
     }
 
     /// Reserves an intent, waiting for whoever has it; or finds what the journal has.
@@ -81,13 +82,19 @@ impl Service {
         }
     }
 
-    /// Appends one entry and returns its position, once it is durable.
-    pub(super) async fn append_one(&self, entry: EntryBody) -> Outcome<JournalPosition> {
+    /// Appends one entry and returns its position, once it is durable, and adds how long that took.
+    pub(super) async fn append_one(
+        &self,
+        entry: EntryBody,
+        timing: Timing,
+    ) -> Outcome<(JournalPosition, Timing)> {
+        let since = Instant::now();
         let positions = self.journal.append(vec![entry]).await?;
-        positions
-            .first()
-            .copied()
-            .ok_or_else(|| ServiceError::Unavailable("the journal gave no position".to_owned()))
+        let timing = Timing { journaled_us: micros(since.elapsed()), ..timing };
+        match positions.first() {
+            Some(position) => Ok((*position, timing)),
+            None => Err(ServiceError::Unavailable("the journal gave no position".to_owned())),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Held, Outcome, Service, ServiceError};
 use crate::{
     journal::KeyIndex,
-    signer::{config::Role, policy},
+    signer::{config::Role, policy, token::Signature},
 };
 
 impl Service {
@@ -34,21 +34,21 @@ impl Service {
             return Ok((signed, Held::default()));
         }
         let judged_at = self.judge_crl(label, &parsed)?;
-        let signature = self.token.sign(&state.token, tbs.clone(), end).await?;
+        let Signature { octets: signature, timing } = self.token.sign(&state.token, &tbs, end).await?;
         let held = self.leaving(label).await;
         let _no_revocations = state.revoking.write().await;
         if self.revocations(label) != judged_at {
             self.judge_crl(label, &parsed)?;
         }
         let entry = EntryBody::Crl { key: label.clone(), audit_head, tbs, signature: signature.clone() };
-        let position = self.append_one(entry).await?;
+        let (position, timing) = self.append_one(entry, timing).await?;
         tracing::info!(
             key = label.0,
             number = parsed.state.number,
             sequence = position.sequence,
             "signed a CRL"
         );
-        Ok((Signed { signature, position: Some(position), timing: Timing::default() }, held))
+        Ok((Signed { signature, position: Some(position), timing }, held))
     }
 
     /// The recorded signature when these bytes are the last CRL: its reply was lost.

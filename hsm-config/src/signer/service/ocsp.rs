@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use signer_protocol::message::KeyLabel;
+use signer_protocol::message::{KeyLabel, Signed};
 use tokio::time::Instant;
 
 use super::{Held, Outcome, Service};
-use crate::signer::policy;
+use crate::signer::{policy, token::Signature};
 
 impl Service {
     pub(super) async fn sign_ocsp(
@@ -14,18 +14,18 @@ impl Service {
         label: &KeyLabel,
         tbs: Vec<u8>,
         end: Instant,
-    ) -> Outcome<(Vec<u8>, Held)> {
+    ) -> Outcome<(Signed, Held)> {
         let (state, key) = self.responder(label)?;
         let now = self.time()?;
         let parsed = policy::ocsp::parse(&tbs, key, now)?;
         let judged_at = self.revocations(&key.issuer);
         policy::ocsp::judge(&parsed, self.journal.index().key(&key.issuer))?;
-        let signature = self.token.sign(&state.token, tbs, end).await?;
+        let Signature { octets: signature, timing } = self.token.sign(&state.token, &tbs, end).await?;
         let held = self.leaving(&key.issuer).await;
         if self.revocations(&key.issuer) != judged_at {
             policy::ocsp::judge(&parsed, self.journal.index().key(&key.issuer))?;
         }
         state.uncounted.fetch_add(1, Ordering::AcqRel);
-        Ok((signature, held))
+        Ok((Signed { signature, position: None, timing }, held))
     }
 }
