@@ -1,6 +1,7 @@
 //! The world behind the ports of `ca-core`, except the ledger, which has crates of its own.
 
 pub(crate) mod clock;
+pub(crate) mod journal_copy;
 pub(crate) mod passwords;
 pub(crate) mod rng;
 pub(crate) mod signer;

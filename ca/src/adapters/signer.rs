@@ -333,9 +333,13 @@ fn journal_entry(entry: Entry, issuer: &IssuerId, issuing: &KeyLabel) -> Journal
 
 /// The signer parsed it before it signed.
 fn crl(tbs: &[u8]) -> JournalBody {
-    let list = TbsCertList::<Rfc5280>::from_der(tbs).ok();
-    let number = list.and_then(|list| ca_x509::crl::number(list.crl_extensions.as_deref()?));
-    number.map_or(JournalBody::Foreign, JournalBody::Crl)
+    crl_number(tbs).map_or(JournalBody::Foreign, JournalBody::Crl)
+}
+
+/// The number of a `TBSCertList`.
+pub(super) fn crl_number(tbs: &[u8]) -> Option<u64> {
+    let list = TbsCertList::<Rfc5280>::from_der(tbs).ok()?;
+    ca_x509::crl::number(list.crl_extensions.as_deref()?)
 }
 
 fn revoked(entry: &RevocationEntry, issuer: &IssuerId) -> JournalBody {

@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    exit::CliError,
+    exit::{CliError, Exit},
     output::{Output, table},
 };
 use crate::{
     config::Config,
-    wiring::{self, Desk},
+    wiring::{self, Books, Desk},
 };
 
 /// Rows are read so many at a time.
@@ -21,7 +21,8 @@ const PAGE: u32 = 1000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Read the audit trail from its first row and check that each follows from the one before.
+    /// Read the audit trail from its first row and check that each follows from the one before; then hold it against
+    /// every entry of the journals that can be reached from here.
     Verify,
     /// List rows of the audit trail, oldest first.
     List {
@@ -41,6 +42,23 @@ pub(super) enum Command {
 struct Verified {
     rows: u64,
     head: String,
+    journals: Vec<Compared>,
+    /// Why there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_compared: Option<String>,
+}
+
+/// A journal held against the trail.
+#[derive(Serialize)]
+struct Compared {
+    issuer: String,
+    signer: String,
+    /// Entries that were looked at.
+    entries: u64,
+    /// `agreed`, `unknown`, or what doesn't fit.
+    agreement: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
 }
 
 /// A row as it is printed.
@@ -93,14 +111,19 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         Command::Verify => {
             output.progress("reading the audit trail …");
             let whole = desk.audit.run().await?;
-            let verified = Verified { rows: whole.rows, head: hex::encode(whole.head) };
-            output.result(&verified, |out| {
-                writeln!(
-                    out,
-                    "{} rows, none changed, lost or reordered; head {}",
-                    verified.rows, verified.head
-                )
-            })
+            let mut verified = Verified {
+                rows: whole.rows,
+                head: hex::encode(whole.head),
+                journals: Vec::new(),
+                not_compared: None,
+            };
+            output.progress("holding it against the journals …");
+            match wiring::books(config).await {
+                Ok(books) => verified.journals = compare(&books).await?,
+                Err(error) => verified.not_compared = Some(format!("{error:#}")),
+            }
+            output.result(&verified, |out| verified.print(out))?;
+            verified.judge()
         }
         Command::List { action, subject, after } => {
             let wanted = |row: &AuditRow| {
@@ -109,6 +132,68 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
             };
             let rows = read(&desk, after, wanted).await?;
             output.result(&rows, |out| list(out, &rows))
+        }
+    }
+}
+
+async fn compare(books: &Books) -> Result<Vec<Compared>, CliError> {
+    let mut journals = Vec::new();
+    for reconcile in &books.reconcile {
+        let issuer = reconcile.issuer.id();
+        let mut compared = Compared {
+            issuer: issuer.to_string(),
+            signer: reconcile.signer.name(issuer).map_err(Failure::from)?.to_string(),
+            entries: 0,
+            agreement: "agreed",
+            trouble: None,
+        };
+        match reconcile.look(true).await {
+            Ok(look) => {
+                compared.entries = look.entries;
+                if let Some(divergence) = look.divergence {
+                    (compared.agreement, compared.trouble) =
+                        (divergence.code(), Some(divergence.to_string()));
+                }
+            }
+            Err(Failure::Signer(error)) => {
+                (compared.agreement, compared.trouble) = ("unknown", Some(error.to_string()));
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+        journals.push(compared);
+    }
+    Ok(journals)
+}
+
+impl Verified {
+    fn print(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
+        writeln!(out, "{} rows, none changed, lost or reordered; head {}", self.rows, self.head)?;
+        for Compared { issuer, signer, entries, agreement, trouble } in &self.journals {
+            match (*agreement, trouble) {
+                (_, None) => {
+                    writeln!(out, "journal of {signer} for {issuer}: {entries} entries, all anchored in it")?;
+                }
+                ("unknown", Some(why)) => {
+                    writeln!(out, "journal of {signer} for {issuer}: not compared: {why}")?;
+                }
+                (_, Some(trouble)) => writeln!(out, "journal of {signer} for {issuer}: {trouble}")?,
+            }
+        }
+        match &self.not_compared {
+            Some(why) => writeln!(out, "no journal was compared: {why}"),
+            None => Ok(()),
+        }
+    }
+
+    fn judge(&self) -> Result<(), CliError> {
+        let wrong = |journal: &&Compared| !matches!(journal.agreement, "agreed" | "unknown");
+        match self.journals.iter().find(wrong) {
+            Some(Compared { signer, trouble, .. }) => {
+                let trouble = trouble.as_deref().unwrap_or_default();
+                let why = anyhow::anyhow!("the journal of {signer} doesn't fit: {trouble}");
+                Err(CliError::new(Exit::CheckFailed, why))
+            }
+            None => Ok(()),
         }
     }
 }

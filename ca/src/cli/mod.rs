@@ -1,16 +1,20 @@
 //! The command line of `inro-ca`.
 
 mod audit;
+mod backup;
 mod certificate;
 mod config;
 mod contract;
 mod doctor;
 mod exit;
 mod migrate;
+mod migrate_store;
 mod openapi;
 mod output;
+mod reconcile;
 mod secret;
 mod serve;
+mod signer;
 mod user;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -68,6 +72,8 @@ struct Cli {
 enum Command {
     /// Create the database, or bring it up to date.
     Migrate,
+    /// Move the ledger from SQLite to PostgreSQL.
+    MigrateStore(migrate_store::MigrateStore),
     /// Serve until SIGTERM or SIGINT.
     Serve,
     /// Look at everything that serving needs, and say what is wrong.
@@ -89,6 +95,14 @@ enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Ledger and journals held against each other.
+    #[command(subcommand)]
+    Reconcile(reconcile::Command),
+    /// The signers that the ledger knows.
+    #[command(subcommand)]
+    Signer(signer::Command),
+    /// Copy a SQLite ledger while it is in use, and check the copy.
+    Backup(backup::Backup),
 }
 
 /// Runs the command line and says how it ended.
@@ -111,6 +125,7 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Migrate => migrate::run(&config, output).await,
+            Command::MigrateStore(command) => command.run(&config, output).await,
             Command::Serve => serve::run(config).await,
             Command::Doctor => doctor::run(&config, output).await,
             Command::Openapi => openapi::run(&config),
@@ -119,6 +134,9 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
             Command::User(command) => user::run(command, &config, output).await,
             Command::Certificate(command) => certificate::run(command, &config, output).await,
             Command::Audit(command) => audit::run(command, &config, output).await,
+            Command::Reconcile(command) => reconcile::run(command, &config, output).await,
+            Command::Signer(command) => signer::run(command, &config, output).await,
+            Command::Backup(backup) => backup.run(&config, output).await,
         }
     });
     if let Some(traces) = traces {

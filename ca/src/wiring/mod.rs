@@ -2,10 +2,12 @@
 
 mod adapters;
 mod api;
+mod books;
 mod issuers;
 mod jobs;
 mod ledger;
 mod machine;
+mod moving;
 mod observe;
 mod portal;
 mod validation;
@@ -23,8 +25,10 @@ use ca_core::{
 use tokio::sync::Notify;
 
 pub(crate) use adapters::Adapters;
+pub(crate) use books::{Books, books};
 use ledger::Ledger;
-pub(crate) use ledger::migrate;
+pub(crate) use ledger::{check_address, migrate};
+pub(crate) use moving::{Route, move_ledger};
 
 use crate::{
     adapters::passwords::Argon2Passwords,
@@ -155,6 +159,7 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
         jobs: Jobs {
             observe,
             publish: jobs::publish_crl(&config, adapters, &issuers)?,
+            leaders: jobs::leaders(&config, adapters),
             first_crls: crate::material::first_crls(&config)?,
             reconcile: jobs::reconcile(adapters, &issuers),
             sessions,

@@ -24,6 +24,7 @@ impl Refusal {
             Some(
                 Code::Throttled
                     | Code::OutsideHours
+                    | Code::IssuingHalted
                     | Code::Unavailable
                     | Code::Internal
                     | Code::BearerInvalid
