@@ -1,7 +1,7 @@
 //! The bank's own systems: their certificates, what the authority's configuration says of them, and their side of the
 //! API.
 
-use std::{fs, time::Duration};
+use std::{fmt::Write as _, fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ca_wire::{
@@ -58,10 +58,11 @@ pub(super) fn write(bank: &Bank, machines: &[NewMachine]) -> Result<String> {
             [] => String::new(),
             contracts => format!("contracts = {contracts:?}\n"),
         };
-        text += &format!(
-            "\n[[machine]]\nname = {:?}\ncertificate = \"machines/{}.pem\"\nroles = {:?}\n{contracts}{}\n",
+        writeln!(
+            text,
+            "\n[[machine]]\nname = {:?}\ncertificate = \"machines/{}.pem\"\nroles = {:?}\n{contracts}{}",
             machine.name, machine.name, machine.roles, machine.more
-        );
+        )?;
     }
     Ok(text)
 }

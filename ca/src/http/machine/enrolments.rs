@@ -185,7 +185,7 @@ pub(super) async fn look_up(
     Path(id): Path<String>,
 ) -> Response {
     let found = find(&api, &peer, &id).await;
-    let response = found.map(|found| Json(status(&api, found, support_id)).into_response());
+    let response = found.map(|found| Json(status(&api, &found, support_id)).into_response());
     api.answer("machine-enrolment-status", support_id, response)
 }
 
@@ -199,7 +199,7 @@ async fn find(api: &MachineApi, peer: &Peer, id: &str) -> Result<Found, Refused>
     found.ok_or_else(|| Refused::new(Code::NotFound).because("There is no such enrolment."))
 }
 
-fn status(api: &MachineApi, found: Found, support_id: SupportId) -> EnrolmentStatus {
+fn status(api: &MachineApi, found: &Found, support_id: SupportId) -> EnrolmentStatus {
     let stage = match found.stage() {
         FoundStage::Challenged => Stage::Challenged,
         FoundStage::Intended => Stage::Intended,

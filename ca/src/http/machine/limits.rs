@@ -67,7 +67,7 @@ impl Gate {
             Ok(Ok(())) => Ok(()),
             Ok(Err(not_until)) => Err(not_until.wait_time_from(self.clock.now())),
             // More than ever fit at once, which the limit of entries in a batch rules out.
-            Err(_) => Err(Duration::from_secs(60)),
+            Err(_) => Err(Duration::from_mins(1)),
         }
     }
 }

@@ -102,16 +102,14 @@ impl MachineApi {
     async fn admit(&self, peer: &Peer, role: MachineRole) -> Result<Admitted, Refused> {
         let machine = self.admit.run(peer.identity.presented(), role, &source(peer)).await?;
         let gate = self.gates.of(&machine.id)?;
-        match gate.enter() {
-            Some(place) => Ok(Admitted { machine, gate, _place: place }),
-            None => {
-                self.admit.refuse(peer.identity.presented(), AdmitError::Throttled, &source(peer)).await;
-                let soon = self.clock.now() + jiff::SignedDuration::from_secs(1);
-                Err(Refused::new(Code::Unavailable)
-                    .because("Too many of this machine's requests are under way.")
-                    .not_before(Some(soon)))
-            }
+        if let Some(place) = gate.enter() {
+            return Ok(Admitted { machine, gate, _place: place });
         }
+        self.admit.refuse(peer.identity.presented(), AdmitError::Throttled, &source(peer)).await;
+        let soon = self.clock.now() + jiff::SignedDuration::from_secs(1);
+        Err(Refused::new(Code::Unavailable)
+            .because("Too many of this machine's requests are under way.")
+            .not_before(Some(soon)))
     }
 
     /// Charges so many entries to the machine's rate.
