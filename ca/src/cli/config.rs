@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{exit::CliError, output::Output};
-use crate::{config::Config, material};
+use crate::{config::Config, material, wiring};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -39,6 +39,7 @@ pub(super) fn run(command: &Command, config: &Config, output: Output) -> Result<
         Command::Check => {
             material::load(config).map_err(CliError::configuration)?;
             material::server_identity(&config.tls).map_err(CliError::configuration)?;
+            wiring::check_address(config).map_err(CliError::configuration)?;
             let checked = Checked {
                 file: &config.path,
                 node: &config.node.name,

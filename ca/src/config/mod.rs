@@ -27,7 +27,7 @@ pub(crate) use issuer::Issuer;
 pub(crate) use listen::{Listen, Tls};
 pub(crate) use login::{Login, Passwords};
 pub(crate) use machine::Machine;
-pub(crate) use node::Node;
+pub(crate) use node::{Database, Node, Postgres};
 pub(crate) use policy::Policy;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use telemetry::{Log, Telemetry};

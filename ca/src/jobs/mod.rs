@@ -1,6 +1,7 @@
 //! What happens without being asked: idempotent, without input, periodic and nudged. A run that fails is logged and
 //! counted, and the next one starts from what is durable.
 
+mod lease;
 mod observe;
 mod publish_crl;
 mod reconcile;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{http::validation::Validation, metrics::Metrics};
 
+pub(crate) use lease::Leader;
 pub(crate) use observe::Observe;
 pub(crate) use watch_files::Files;
 
@@ -29,6 +31,8 @@ pub(crate) use watch_files::Files;
 pub(crate) struct Jobs {
     /// One for each issuer.
     pub(crate) publish: Vec<Arc<PublishCrl>>,
+    /// Which node publishes, for each issuer.
+    pub(crate) leaders: Vec<Leader>,
     /// The CRLs of the key ceremony, for each issuer.
     pub(crate) first_crls: Vec<Option<Vec<u8>>>,
     /// One for each issuer.
@@ -53,16 +57,22 @@ impl Jobs {
         let (reconcile, accords, metrics) = (self.reconcile, self.accords, self.metrics.clone());
         let reconcile = reconcile::Job { reconcile, accords, metrics, caught_up };
         tasks.spawn(until(stop.clone(), reconcile.run()));
-        for (publish, first) in self.publish.into_iter().zip(self.first_crls) {
+        for ((publish, leader), first) in self.publish.into_iter().zip(self.leaders).zip(self.first_crls) {
+            let leader = Arc::new(leader);
             let job = publish_crl::Job {
                 publish,
+                leader: leader.clone(),
                 first,
                 revocations: self.revocations.clone(),
                 clock: self.clock.clone(),
                 metrics: self.metrics.clone(),
                 revoked: self.revoked.clone(),
             };
-            tasks.spawn(until(stop.clone(), after(is_caught_up.clone(), job.run())));
+            let job = until(stop.clone(), after(is_caught_up.clone(), job.run()));
+            tasks.spawn(async move {
+                job.await;
+                leader.resign().await;
+            });
         }
         tasks.spawn(until(stop.clone(), sweep_sessions::run(self.sessions, self.metrics.clone())));
         let watch = watch_files::run(self.files, self.validation, self.clock, self.metrics);

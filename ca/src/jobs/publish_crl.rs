@@ -1,5 +1,6 @@
 //! Publishes an issuer's CRL on schedule and within a second or two of a revocation, wherever that was made: the
-//! operator's command line and other nodes write to the same ledger.
+//! operator's command line and other nodes write to the same ledger. One node publishes; the others only tell their own
+//! signers what was revoked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::pause;
+use super::{Leader, pause};
 use crate::metrics::{IssuerLabels, Metrics};
 
 /// The ledger is asked for new revocations so often.
@@ -30,6 +31,7 @@ const ALARM: SignedDuration = SignedDuration::from_hours(24);
 
 pub(super) struct Job {
     pub(super) publish: Arc<PublishCrl>,
+    pub(super) leader: Arc<Leader>,
     pub(super) first: Option<Vec<u8>>,
     pub(super) revocations: Arc<dyn RevocationStore>,
     pub(super) clock: Arc<dyn Clock>,
@@ -41,6 +43,14 @@ impl Job {
     pub(super) async fn run(mut self) {
         let mut scheduled: Option<Instant> = None;
         loop {
+            let leads = self.leader.leads().await;
+            self.metrics.node.leading(self.leader.job(), leads);
+            if !leads {
+                scheduled = None;
+                self.follow().await;
+                pause(POLL, &self.revoked).await;
+                continue;
+            }
             let overdue = scheduled.is_none_or(|at| at.elapsed() >= SCHEDULE);
             if overdue || self.has_news().await {
                 if !self.publish().await {
@@ -50,6 +60,16 @@ impl Job {
                 scheduled = Some(Instant::now());
             }
             pause(POLL, &self.revoked).await;
+        }
+    }
+
+    /// This node's signer is to know every revocation, too: it may have to sign the next CRL, and never says "good".
+    async fn follow(&self) {
+        if let Err(error) = self.publish.push().await {
+            let (issuer, error) = (self.publish.issuer.id(), crate::logging::chain(&error));
+            tracing::warn!(%issuer, %error, "the signer can't be told of revocations; trying again");
+            self.metrics.outcome("publish_crl", "failed");
+            sleep(BACK_OFF).await;
         }
     }
 

@@ -57,7 +57,7 @@ pub(super) fn job(
         validation,
         metrics: adapters.metrics.clone(),
         issuers: issuers(config),
-        database: Some(config.node.database.clone()),
+        database: config.node.database.file().map(std::path::Path::to_path_buf),
     })
 }
 

@@ -21,16 +21,8 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use crate::{
-    PostgresStore, applicant,
-    bulk::Asked,
-    enrolment,
-    failure::Failure,
-    intent::NewIntent,
-    issued::NewIssued,
-    orphan,
-    outcome::Written,
-    rows::{CertificateRow, unsigned},
-    writer::Fact,
+    PostgresStore, applicant, bulk::Asked, enrolment, failure::Failure, intent::NewIntent, issued::NewIssued,
+    orphan, outcome::Written, rows::CertificateRow, writer::Fact,
 };
 
 /// Certificates with what other tables know of them; `$rest` is the WHERE clause and what follows.

@@ -6,6 +6,7 @@
 //! is also refused by the schema itself (`migrations/`).
 
 mod applicant;
+mod arrival;
 mod audit;
 mod bulk;
 mod census;
@@ -35,6 +36,7 @@ use ca_core::{domain::audit::AuditEvent, ports::store::StoreResult};
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::task::JoinHandle;
 
+pub use arrival::Arrival;
 pub use schema::{Migrated, OpenError, migrate};
 pub use server::{InvalidServer, Server};
 

@@ -239,7 +239,8 @@ impl WriterTask {
 
 /// Begins, and waits for the lock of the audit chain, which every writing transaction of every node takes first. One
 /// round trip; each of the two statements sees what was committed before it.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(7310325861)";
+pub(crate) const BEGIN: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(7310325861)";
 
 /// Commits on the kept connection, or on a new one where the kept one is of no use, as after a restart of the server.
 async fn commit(

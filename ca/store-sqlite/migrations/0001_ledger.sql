@@ -321,3 +321,12 @@ CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit trail is never shortened'); END;
 CREATE TRIGGER audit_stands BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit trail is never changed'); END;
+
+-- A ledger that was moved elsewhere says where to, and nothing is written any more.
+CREATE TABLE moved (
+    destination TEXT NOT NULL PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT;
+
+CREATE TRIGGER a_moved_ledger_stands BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM moved)
+BEGIN SELECT RAISE(ABORT, 'this ledger was moved elsewhere'); END;

@@ -96,7 +96,11 @@ impl ReadTables for Departure {
             };
         }
         let rows = query.fetch_all(&mut self.connection).await.map_err(Failure::from)?;
-        Ok(rows.iter().map(|row| cells(table, row)).collect::<Result<_, sqlx::Error>>().map_err(Failure::from)?)
+        Ok(rows
+            .iter()
+            .map(|row| cells(table, row))
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(Failure::from)?)
     }
 }
 
@@ -120,7 +124,8 @@ fn select(table: &Table, goes_on: bool, limit: u32) -> String {
     let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
     let (columns, key) = (names.join(", "), names[..table.key].join(", "));
     let placeholders: Vec<String> = (1..=table.key).map(|n| format!("${n}")).collect();
-    let condition = if goes_on { format!("WHERE ({key}) > ({})", placeholders.join(", ")) } else { String::new() };
+    let condition =
+        if goes_on { format!("WHERE ({key}) > ({})", placeholders.join(", ")) } else { String::new() };
     format!("SELECT {columns} FROM {} {condition} ORDER BY {key} LIMIT {limit}", table.name)
 }
 

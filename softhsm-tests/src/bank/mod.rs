@@ -13,6 +13,7 @@ mod desk;
 mod files;
 mod machine;
 mod network;
+mod node;
 mod portal;
 mod soft_browser;
 mod soft_token;

@@ -56,6 +56,12 @@ impl SoftBrowser {
             .no_proxy())
     }
 
+    /// The same window, cookies included, at another node of the bank.
+    #[must_use]
+    pub fn at(&self, node: &Bank) -> Self {
+        Self { client: self.client.clone(), base: node.urls().client }
+    }
+
     /// GETs a path.
     ///
     /// # Errors

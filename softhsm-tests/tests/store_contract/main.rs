@@ -5,6 +5,7 @@ mod durability;
 mod nodes;
 mod rig;
 mod schema;
+mod transfer;
 
 use ca_core::testing::MemoryStore;
 use store_postgres::PostgresStore;

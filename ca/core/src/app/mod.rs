@@ -16,6 +16,7 @@ mod journal;
 pub mod login;
 pub mod logout;
 pub mod machines;
+pub mod move_ledger;
 pub mod password_policy;
 pub mod publish_crl;
 pub mod reconcile;

@@ -9,3 +9,4 @@ pub mod password;
 pub mod rng;
 pub mod signer;
 pub mod store;
+pub mod transfer;

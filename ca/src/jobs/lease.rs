@@ -1,0 +1,103 @@
+//! Jobs that one node does for all: whoever holds the job's lease.
+//!
+//! The lease saves work, it protects nothing: a leader that hangs may find another in its place, and what both do at once
+//! must be harmless by itself, as CRL numbers are that the ledger gives out once.
+
+use std::sync::Arc;
+
+use ca_core::ports::store::LeaseStore;
+use jiff::SignedDuration;
+use tokio::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+/// A dead leader is missed after so long, by the database's clock.
+const LIFETIME: SignedDuration = SignedDuration::from_secs(20);
+/// The leader prolongs and the others ask so often: another takes over within 25 seconds of a death, and within these
+/// five when the lease is given back.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// A node's part in leading one job.
+pub(crate) struct Leader {
+    leases: Arc<dyn LeaseStore>,
+    job: String,
+    node: String,
+    asked: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Leader {
+    /// Leads nothing yet. The node's name must be its own.
+    pub(crate) fn new(leases: Arc<dyn LeaseStore>, job: String, node: &str) -> Self {
+        Self { leases, job, node: node.to_owned(), asked: Mutex::default() }
+    }
+
+    /// The job's name.
+    pub(crate) fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// Whether this node leads the job now.
+    pub(crate) async fn leads(&self) -> bool {
+        let mut asked = self.asked.lock().await;
+        if let Some((at, leads)) = *asked
+            && at.elapsed() < PERIOD
+        {
+            return leads;
+        }
+        let led = asked.is_some_and(|(_, leads)| leads);
+        let taken = self.leases.take_lease(&self.job, &self.node, LIFETIME).await;
+        let leads = taken.unwrap_or_else(|error| {
+            // Whoever can't reach the ledger can't do the job either.
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                job = self.job,
+                "the lease can't be had"
+            );
+            false
+        });
+        if leads != led {
+            let change = if leads { "leads" } else { "doesn't lead" };
+            tracing::info!(job = self.job, "this node {change} the job from now on");
+        }
+        *asked = Some((Instant::now(), leads));
+        leads
+    }
+
+    /// Gives the lease back, so that another node needn't wait for it to lapse.
+    pub(crate) async fn resign(&self) {
+        let Some((_, true)) = self.asked.lock().await.take() else { return };
+        if let Err(error) = self.leases.release_lease(&self.job, &self.node).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                job = self.job,
+                "the lease will lapse by itself"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ca_core::testing::MemoryStore;
+
+    use super::*;
+
+    fn nodes() -> (Leader, Leader) {
+        let leases = Arc::new(MemoryStore::default());
+        let node = |name| Leader::new(leases.clone(), "crl-customer".to_owned(), name);
+        (node("ca-1"), node("ca-2"))
+    }
+
+    #[tokio::test]
+    async fn one_node_leads_until_it_resigns() {
+        let (one, other) = nodes();
+        assert!(one.leads().await);
+        assert!(!other.leads().await);
+        one.resign().await;
+        other.asked.lock().await.take();
+        assert!(other.leads().await, "asked again");
+        one.resign().await;
+        assert!(other.leads().await, "only a leader can resign");
+    }
+}

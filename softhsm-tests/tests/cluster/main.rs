@@ -1,0 +1,185 @@
+//! Two nodes, each with its own signer, on one PostgreSQL: R11 small, and its full size by `INRO_CLUSTER_CERTIFICATES`.
+
+mod rig;
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rig::{CONTRACT, Cluster, certificates, crl, under_load, until};
+use softhsm_tests::bank::{Bank, EnrolmentClient, SoftBrowser};
+
+/// What happened at one node is so at the other: idempotency keys, bearers, sessions, revocations.
+#[test]
+fn what_happens_at_one_node_holds_at_the_other() {
+    let cluster = Cluster::open("cluster-shared");
+    let customers = cluster.customers(2);
+    let [one, other] = &cluster.nodes;
+    let at_one = EnrolmentClient::new(one).expect("a client");
+    let at_other = EnrolmentClient::new(other).expect("a client");
+
+    let (customer, key) = (&customers[0], "cluster-idempotency-key");
+    let token = cluster.token(customer);
+    let opened = at_one.open(&customer.id, &token, key).expect("an answer").expect("an enrolment");
+    let request = token.certify(&opened).expect("a request");
+    let certified = at_other.certify(&opened, &request, key).expect("an answer").expect("a certificate");
+    let repeated = at_one.certify(&opened, &request, key).expect("an answer").expect("the same");
+    assert_eq!(certified.certificate.0, repeated.certificate.0, "a repeat at another node");
+    at_one.confirm(&opened, &certified, key).expect("an answer").expect("confirmed");
+    let again = at_one.enroll(&customer.id, &token, key).expect("an answer").expect("the same");
+    assert_eq!(certified.certificate.0, again.certificate.0, "the whole enrolment again");
+
+    let browser = SoftBrowser::new(one, &token, &certified.certificate.0).expect("a browser");
+    browser.login().expect("a login");
+    assert_eq!(browser.get("/home").expect("a page").status, 200);
+    assert_eq!(
+        browser.at(other).get("/home").expect("a page").status,
+        200,
+        "the session is known there as well"
+    );
+
+    let serial = Bank::serial_of(&certified.certificate.0).expect("a serial number");
+    let file = one.path("certificate.pem");
+    let pem = softhsm_tests::openssl::openssl_with_input(
+        &["x509", "-inform", "DER", "-outform", "PEM"],
+        &certified.certificate.0,
+    );
+    std::fs::write(&file, pem.expect("PEM")).expect("a file");
+    for node in 0..2 {
+        assert!(cluster.ocsp(node, &file).contains(": good"), "{}", cluster.ocsp(node, &file));
+    }
+    one.operator(&["certificate", "revoke", &serial, "--reason", "keyCompromise"]).expect("revoked");
+    let revoked = Instant::now();
+    until("OCSP", || (0..2).all(|node| cluster.ocsp(node, &file).contains(": revoked")));
+    assert!(revoked.elapsed() < Duration::from_secs(5), "at both nodes after {:?}", revoked.elapsed());
+    assert_eq!(
+        browser.at(other).get("/home").expect("a page").status,
+        403,
+        "the session is over there as well"
+    );
+    until("the CRL at both nodes", || {
+        cluster
+            .nodes
+            .iter()
+            .all(|node| crl(node).is_some_and(|(_, text)| text.contains(&serial.to_uppercase())))
+    });
+    until("the revocation in both journals", || {
+        cluster.nodes.iter().all(|node| node.journal().is_ok_and(|journal| journal["revocations"] == 1))
+    });
+    assert!(
+        !one.operator(&["user", "list", "--contract", CONTRACT])
+            .expect("a list")
+            .as_array()
+            .expect("a list")
+            .is_empty()
+    );
+}
+
+/// Watches the CRL at both nodes: numbers never shrink.
+fn watch_crls(nodes: &[(String, usize)], over: &AtomicBool) -> u64 {
+    let mut last = [0; 2];
+    while !over.load(Ordering::SeqCst) {
+        for (validation, node) in nodes {
+            let number = crl_number(validation).unwrap_or(last[*node]);
+            assert!(number >= last[*node], "CRL number {number} after {} at node {node}", last[*node]);
+            last[*node] = number;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    last[0].max(last[1])
+}
+
+fn crl_number(validation: &str) -> Option<u64> {
+    let answer = softhsm_tests::bank::fetch(&format!("{validation}/crl/customer-0.crl")).ok()?;
+    rig::number_of(&answer.body)
+}
+
+fn validation_urls(cluster: &Cluster) -> Vec<(String, usize)> {
+    cluster.nodes.iter().zip(0..).map(|(node, index)| (node.urls().validation, index)).collect()
+}
+
+/// R11: one node killed, then the database restarted, both under load.
+#[test]
+fn a_node_and_then_the_database_are_lost_under_load() {
+    let mut cluster = Cluster::open("cluster-killed");
+    let customers = cluster.customers(certificates());
+    let (urls, over) = (validation_urls(&cluster), AtomicBool::new(false));
+    let share = u64::from(certificates()) / 6;
+    let (load, highest) = thread::scope(|scope| {
+        let watching = scope.spawn(|| watch_crls(&urls, &over));
+        let load = under_load(&mut cluster, customers, |cluster, load| {
+            load.go_on(share);
+            let (serial, _) = load.seen()[0].clone();
+            cluster.nodes[0].authority.take().expect("it runs").kill().expect("killed");
+            cluster.nodes[0].signer.take().expect("it runs").kill().expect("killed");
+            // The one that is left does what the dead one led.
+            let killed = Instant::now();
+            let revoke = ["certificate", "revoke", &serial, "--reason", "superseded"];
+            cluster.nodes[1].operator(&revoke).expect("revoked");
+            until("a CRL by the other node", || {
+                crl(&cluster.nodes[1]).is_some_and(|(_, text)| text.contains(&serial.to_uppercase()))
+            });
+            assert!(killed.elapsed() < Duration::from_secs(30), "taken over after {:?}", killed.elapsed());
+            load.go_on(share);
+            cluster.nodes[0].start_signer().expect("a signer");
+            cluster.nodes[0].start_authority().expect("an authority");
+            load.go_on(share);
+            cluster.postgres.kill().expect("killed");
+            let (refused, broken) = (load.refused(), load.broken());
+            until("answers without a database", || load.refused() + load.broken() > refused + broken + 5);
+            cluster.postgres.resume().expect("back");
+            for node in 0..2 {
+                cluster.ready(node);
+            }
+            load.go_on(share);
+        });
+        over.store(true, Ordering::SeqCst);
+        (load, watching.join().expect("no panic"))
+    });
+    assert!(highest > 1, "the CRL was published");
+    until("open intents settled", || !cluster.ledger().values().any(|row| row["state"] == "intended"));
+    cluster.check(&load);
+}
+
+/// A newer program's migration comes first, then the nodes are restarted one by one. No client notices more than "later".
+#[test]
+fn a_rolling_upgrade_refuses_nobody() {
+    let mut cluster = Cluster::open("cluster-rolling");
+    let customers = cluster.customers(certificates());
+    let share = u64::from(certificates()) / 6;
+    let load = under_load(&mut cluster, customers, |cluster, load| {
+        load.go_on(share);
+        let migration = "BEGIN;
+             ALTER TABLE users ADD COLUMN nickname TEXT;
+             INSERT INTO schema_versions (version, works_with) VALUES (2, 1);
+             INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (2, 'later', true, '\\x00', 0);
+             COMMIT";
+        cluster.postgres.execute(&cluster.database, migration).expect("migrated");
+        for node in 0..2 {
+            load.go_on(share);
+            let mut authority = cluster.nodes[node].authority.take().expect("it runs");
+            authority.terminate(Duration::from_mins(1)).expect("ended");
+            cluster.nodes[node].start_authority().expect("an authority");
+        }
+        load.go_on(share);
+    });
+    cluster.check(&load);
+    // The lease was given back each time: somebody leads without waiting for it to lapse.
+    let holders = "SELECT count(*) FROM leases WHERE name = 'crl-customer'";
+    until("a leader", || {
+        cluster.postgres.execute(&cluster.database, holders).is_ok_and(|count| count == "1")
+    });
+
+    let contract = "UPDATE schema_versions SET works_with = 2 WHERE version = 2";
+    cluster.postgres.execute(&cluster.database, contract).expect("contracted");
+    let node = &mut cluster.nodes[0];
+    node.authority.take().expect("it runs").terminate(Duration::from_mins(1)).expect("ended");
+    let refused = node.try_operator(&["doctor"]).expect("doctor");
+    assert!(!refused.status.success());
+    let said =
+        String::from_utf8_lossy(&refused.stdout).into_owned() + &String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("use the newer program"), "{said}");
+}
