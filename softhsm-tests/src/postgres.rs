@@ -208,8 +208,32 @@ impl Postgres {
         own(&key)
     }
 
-    fn data(&self) -> PathBuf {
+    /// The cluster's files.
+    pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
+    }
+
+    /// One of PostgreSQL's programs, as the account that the files belong to, told where the server is.
+    ///
+    /// # Errors
+    /// When PostgreSQL isn't installed.
+    pub fn tool(&self, name: &str) -> Result<Command> {
+        let mut command = program(name)?;
+        command.env("PGHOST", self.directory.path()).env("PGPORT", self.port.port().to_string());
+        command.env("PGUSER", OWNER);
+        Ok(command)
+    }
+
+    /// A new, empty folder beside the cluster's files, for that account.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn folder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.directory.path().join(name);
+        fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).context("protecting a folder")?;
+        own(&path)?;
+        Ok(path)
     }
 
     fn server(&self) -> std::sync::MutexGuard<'_, Option<Process>> {

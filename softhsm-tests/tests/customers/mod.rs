@@ -40,6 +40,11 @@ impl House {
     pub(crate) fn with(name: &str, options: &Options) -> Self {
         let scratch = Scratch::new(name).expect("a scratch directory");
         let bank = Bank::open(&scratch.join("bank"), options).expect("a bank");
+        Self::of(bank, scratch)
+    }
+
+    /// Customers for a bank that is open.
+    pub(crate) fn of(bank: Bank, scratch: Scratch) -> Self {
         bank.register_contract(CONTRACT, "試験商事").expect("a contract");
         let client = EnrolmentClient::new(&bank).expect("a client");
         Self { bank, client, _scratch: scratch }

@@ -71,7 +71,7 @@ pub enum Divergence {
 /// What the ledger lost, as far as the journal tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// The furthest row that both have, of those that were looked at.
+    /// The furthest row that both have from before the loss, of those that were looked at.
     pub common: Option<AuditPosition>,
     /// The furthest row that the ledger lacks.
     pub furthest: AuditPosition,
@@ -240,7 +240,9 @@ impl Walk {
     /// Holds the row that an entry names against the ledger's, without going on.
     pub fn look(&mut self, entry: u64, place: AuditPosition, row: Row) {
         if row == Row::Same {
-            if self.common.is_none_or(|common| common.sequence < place.sequence) {
+            // What was journaled after a loss is anchored in what the ledger wrote in the place of lost rows.
+            let is_further = self.common.is_none_or(|common| common.sequence < place.sequence);
+            if is_further && self.loss.is_none() {
                 self.common = Some(place);
             }
         } else if entry > self.remembered.accepted_to {
@@ -353,6 +355,12 @@ mod tests {
         assert_eq!((loss.first_entry, loss.last_entry, loss.entries), (5, 6, 2));
         assert_eq!(walked(knowing(3), Row::Other, 1).verdict().expect("a loss").code(), "ledger-differs");
 
+        let mut later = walk.clone();
+        later.take(entry(7), row(55), Row::Same).expect("a new entry");
+        assert!(
+            matches!(later.verdict(), Some(Divergence::Ledger(l)) if l == loss),
+            "in the ledger's new rows"
+        );
         let half = walk.clone().resume(Remembered { accepted_to: 5, ..knowing(3) });
         assert!(half.verdict().is_some(), "not all of it was accepted");
         let accepted = walk.resume(Remembered { accepted_to: 6, ..knowing(3) });

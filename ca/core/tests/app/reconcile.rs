@@ -108,6 +108,13 @@ async fn r18_a_restored_ledger_issues_nothing_until_a_person_accepts_and_un_revo
     assert_eq!(report.orphans, std::slice::from_ref(&lost.serial));
     assert_eq!(report.restored, std::slice::from_ref(&kept.serial));
 
+    assert!(
+        world
+            .reconcile
+            .restored_since(loss.common.map_or(0, |row| row.sequence))
+            .await
+            .is_ok_and(|r| r.len() == 1)
+    );
     let status = world.store.status(&issuer_id(), &kept.serial).await.expect("the store");
     let LedgerStatus::Revoked(revocation) = status else { panic!("{status:?}") };
     assert_eq!(revocation.reason, RevocationReason::KeyCompromise);
