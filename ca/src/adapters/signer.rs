@@ -24,7 +24,7 @@ use signer_protocol::{
 };
 
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use x509_cert::{certificate::Rfc5280, crl::TbsCertList};
 
 use super::clock::SystemClock;
@@ -110,14 +110,18 @@ impl Signers {
     ) -> Result<T, SignerError> {
         let span = tracing::debug_span!("signer", otel.kind = "client", what = what.as_str(), %issuer);
         let (_asked, began) = (self.metrics.signer.asked(issuer.as_str(), what), Instant::now());
-        match asking.instrument(span.clone()).await {
-            Ok(answer) => {
-                let time = timing(&answer).map(signing_time);
+        let answered = async {
+            let answer = asking.await?;
+            let time = timing(&answer).map(signing_time);
+            if let Some(SigningTime { queued, signed, journaled }) = time {
+                let parts = [("signer.queue", queued), ("hsm.lane", signed), ("journal.sync", journaled)];
+                telemetry::add_past(&Span::current(), SystemClock.now().into(), &parts);
+            }
+            Ok((answer, time))
+        };
+        match answered.instrument(span).await {
+            Ok((answer, time)) => {
                 self.metrics.signer.answered(issuer.as_str(), what, began.elapsed(), time);
-                if let Some(SigningTime { queued, signed, journaled }) = time {
-                    let parts = [("signer.queue", queued), ("hsm.lane", signed), ("journal.sync", journaled)];
-                    telemetry::add_past(&span, SystemClock.now().into(), &parts);
-                }
                 Ok(answer)
             }
             Err(error) => {

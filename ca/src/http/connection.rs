@@ -1,7 +1,7 @@
 //! The accept loop of a listener: bounded connections, handshakes and headers with deadlines, slow peers dropped,
 //! connections drained at the end.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -12,20 +12,17 @@ use axum::{
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
     service::TowerToHyperService,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use super::{
@@ -39,6 +36,8 @@ use crate::metrics::Metrics;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A request's header may take so long.
 const HEADER: Duration = Duration::from_secs(10);
+/// A connection that was made shortly before the end has so long for its first request.
+const FIRST: Duration = Duration::from_secs(2);
 /// A connection on which nothing moves for so long, in either direction, is dropped. Longer than any request takes.
 const STALLED: Duration = Duration::from_secs(45);
 /// At the most so much of a request's header.
@@ -77,7 +76,7 @@ pub(crate) struct Service {
 /// The open connections of a listener.
 struct Open {
     slots: Arc<Semaphore>,
-    graceful: GracefulShutdown,
+    tasks: TaskTracker,
     /// Ends them all at once.
     cut: CancellationToken,
 }
@@ -89,7 +88,7 @@ impl Listener {
         service.metrics.http.limit(service.name, max_connections);
         let open = Open {
             slots: Arc::new(Semaphore::new(max_connections)),
-            graceful: GracefulShutdown::new(),
+            tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
         };
         loop {
@@ -109,7 +108,8 @@ impl Listener {
         if let Err(error) = open.take_last(&service, socket) {
             tracing::warn!(listener = service.name, %error, "waiting connections couldn't be accepted");
         }
-        if service.ending.grace(open.graceful.shutdown()).await.is_none() {
+        open.tasks.close();
+        if service.ending.grace(open.tasks.wait()).await.is_none() {
             tracing::warn!(listener = service.name, "some requests didn't finish in time");
         }
         open.cut.cancel();
@@ -131,9 +131,9 @@ impl Open {
             tracing::debug!(listener = service.name, %error, "a connection stays slow");
         }
         let connected = service.metrics.http.connected(service.name);
-        let serving = service.clone().serve(stream, address, self.graceful.watcher());
+        let serving = service.clone().serve(stream, address);
         let cut = self.cut.clone();
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             cut.run_until_cancelled_owned(serving).await;
             drop((connected, slot));
         });
@@ -164,18 +164,18 @@ enum Protocol {
 }
 
 impl Service {
-    async fn serve(self, stream: TcpStream, address: SocketAddr, watcher: Watcher) {
+    async fn serve(self, stream: TcpStream, address: SocketAddr) {
         let stream = Progress::new(stream, STALLED);
         let Some(config) = self.tls.clone() else {
             let peer = Peer { address, identity: Identity::Nobody };
-            return self.serve_http(Protocol::Http1, stream, peer, watcher).await;
+            return self.serve_http(Protocol::Http1, stream, peer).await;
         };
         match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(stream)) => {
                 let peer = Peer { address, identity: self.identity(stream.get_ref().1) };
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
-                self.serve_http(protocol, stream, peer, watcher).await;
+                self.serve_http(protocol, stream, peer).await;
             }
             Ok(Err(error)) => {
                 self.metrics.http.handshake_failed(self.name);
@@ -201,10 +201,11 @@ impl Service {
         protocol: Protocol,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
-        watcher: Watcher,
     ) {
-        let (name, address) = (self.name, peer.address);
+        let (name, address, ending) = (self.name, peer.address, self.ending.clone());
+        let (tell_asked, asked) = watch::channel(false);
         let service = tower::service_fn(move |request: Request<Incoming>| {
+            tell_asked.send_replace(true);
             let (router, ending) = (self.router.clone(), self.ending.clone());
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
@@ -219,9 +220,27 @@ impl Service {
         let connection = builder(protocol)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
             .into_owned();
-        if let Err(error) = watcher.watch(connection).await {
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = may_close(&ending, protocol, asked) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(listener = name, peer = %address, error = %error, "a connection broke");
         }
+    }
+}
+
+/// Waits for the closing, and on a connection that is only just made for its first request: hyper would close it, and cut
+/// off what is on its way.
+async fn may_close(ending: &Ending, protocol: Protocol, mut asked: watch::Receiver<bool>) {
+    ending.closing().await;
+    if protocol == Protocol::Http1 {
+        // Either way it may close now.
+        let _ = timeout(FIRST, asked.wait_for(|asked| *asked)).await;
     }
 }
 

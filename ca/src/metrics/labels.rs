@@ -87,6 +87,13 @@ pub(crate) struct PoolLabels {
     pub(crate) pool: &'static str,
 }
 
+/// A job that one node does for all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct JobLabels {
+    /// Its lease's name, such as `crl-customer`.
+    pub(crate) job: String,
+}
+
 /// A part of readiness.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ComponentLabels {

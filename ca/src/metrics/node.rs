@@ -7,7 +7,7 @@ use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge}
 
 use super::{
     IssuerGauges, Register, instant,
-    labels::{BuildLabels, ComponentLabels, PoolLabels},
+    labels::{BuildLabels, ComponentLabels, JobLabels, PoolLabels},
 };
 
 /// How busy a pool of password hashing is.
@@ -30,7 +30,7 @@ pub(crate) struct NodeMetrics {
     ready: Gauge,
     component: Family<ComponentLabels, Gauge>,
     draining: Gauge,
-    leading: Gauge,
+    leading: Family<JobLabels, Gauge>,
     diverged: IssuerGauges,
     root_crl_next_update: Gauge<f64, AtomicU64>,
     detached: Gauge,
@@ -53,7 +53,8 @@ impl NodeMetrics {
             ready: register.metric("ready", "1 when /readyz says so"),
             component: register.metric("ready_component", "The parts of /readyz, 1 when all is well"),
             draining: register.metric("draining", "1 from the first SIGTERM on"),
-            leading: register.metric("jobs_leading", "1 when this node leads the jobs that run on one node"),
+            leading: register
+                .metric("job_leading", "1 when this node leads a job that one node does for all"),
             diverged: register
                 .metric("ledger_journal_diverged", "1 when ledger and journal contradict each other"),
             root_crl_next_update: register.metric("root_crl_next_update_timestamp_seconds", root),
@@ -88,9 +89,9 @@ impl NodeMetrics {
         self.draining.set(1);
     }
 
-    /// Shows whether this node leads the jobs.
-    pub(crate) fn leading(&self, leading: bool) {
-        self.leading.set(leading.into());
+    /// Shows whether this node leads a job that one node does for all.
+    pub(crate) fn leading(&self, job: &str, leading: bool) {
+        self.leading.get_or_create(&JobLabels { job: job.to_owned() }).set(leading.into());
     }
 
     /// Shows whether an issuer's ledger and journal contradict each other.

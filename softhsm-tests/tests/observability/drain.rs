@@ -80,7 +80,10 @@ fn enrol_until_refused(client: &EnrolmentClient, users: Vec<(String, SoftToken)>
 fn users(house: &House, from: u32, count: u32) -> Vec<(String, SoftToken)> {
     let user = |number: u32| {
         let (id, token) = (format!("drained-{number}"), 42_100_000 + number);
-        let new = NewUser { id: &id, contract: CONTRACT, role: "general", name: "試験 太郎", token: Some(token) };
+        let new =
+            NewUser {
+                id: &id, contract: CONTRACT, role: "general", name: "試験 太郎", token: Some(token)
+            };
         house.bank.register_user(&new).expect("a user");
         (id, SoftToken::new(&house.bank, Profile::new(token, Firmware(5, 7, 2))).expect("a token"))
     };

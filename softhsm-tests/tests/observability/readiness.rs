@@ -12,7 +12,10 @@ fn verdict(house: &House) -> (u16, Value) {
 
 fn component<'a>(verdict: &'a Value, name: &str) -> &'a Value {
     let components = verdict["components"].as_array().expect("components");
-    components.iter().find(|component| component["name"] == name).unwrap_or_else(|| panic!("no {name}: {verdict}"))
+    components
+        .iter()
+        .find(|component| component["name"] == name)
+        .unwrap_or_else(|| panic!("no {name}: {verdict}"))
 }
 
 #[test]

@@ -79,12 +79,19 @@ fn an_enrolment_is_followed_from_the_socket_to_the_lane() {
     let lane = parts.iter().find(|span| span.name == "hsm.lane").expect("the lane's span");
     assert!(lane.end_time_unix_nano > lane.start_time_unix_nano, "a signature took no time");
     let step = |name: &str| steps.iter().find(|span| span.name == name).expect("a step");
-    assert!(step("ledger.intent").end_time_unix_nano <= signer.start_time_unix_nano, "signed before the intent");
+    assert!(
+        step("ledger.intent").end_time_unix_nano <= signer.start_time_unix_nano,
+        "signed before the intent"
+    );
     assert!(signer.end_time_unix_nano <= step("ledger.issued").start_time_unix_nano);
     assert_eq!(texts(&root.attributes).get("http.response.status_code").map(String::as_str), Some("201"));
 
     let visited = spans.iter().find(|span| span.name == "GET /").expect("the visit's span");
-    assert_ne!(hex::encode(&visited.trace_id), "0af7651916cd43dd8448eb211c80319c", "a stranger's trace was joined");
+    assert_ne!(
+        hex::encode(&visited.trace_id),
+        "0af7651916cd43dd8448eb211c80319c",
+        "a stranger's trace was joined"
+    );
     let linked: Vec<_> = visited.links.iter().map(|link| hex::encode(&link.trace_id)).collect();
     assert_eq!(linked, ["0af7651916cd43dd8448eb211c80319c"]);
 

@@ -125,7 +125,10 @@ impl Issue {
         let record = linted.record(may_issue);
         let row = self.row(approved.actor, "certificate.intended", record);
         let recording = self.certificates.record_intent(record, approved.evidence, row);
-        let receipt = match recording.instrument(debug_span!("ledger.intent", queued_us = Empty, commit_us = Empty)).await {
+        let receipt = match recording
+            .instrument(debug_span!("ledger.intent", queued_us = Empty, commit_us = Empty))
+            .await
+        {
             Ok(receipt) => receipt,
             Err(StoreError::Conflict(Conflict::Taken)) => {
                 return self.resume(approved.enrolment, approved.actor).await;
