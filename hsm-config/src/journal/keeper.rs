@@ -39,7 +39,7 @@ pub(super) struct Settings {
     pub(super) part: u64,
     /// So many new octets are enough: a few entries may be large CRLs.
     pub(super) octets: u64,
-    /// Some new entries are enough after so long.
+    /// After so long a thousandth is enough.
     pub(super) every: Duration,
     /// How often this is looked at.
     pub(super) poll: Duration,
@@ -158,9 +158,8 @@ impl Checkpoints {
         let settings = &self.kept.settings;
         let (entries, octets) = self.grown();
         let many = entries >= settings.entries.max(self.covered.0 / settings.part);
-        let due =
-            many || octets >= settings.octets || (entries > 0 && self.since.elapsed() >= settings.every);
-        due && self.is_worthwhile()
+        let some = entries > self.covered.0 / 1000 && self.since.elapsed() >= settings.every;
+        (many || some || octets >= settings.octets) && self.is_worthwhile()
     }
 
     fn write(&mut self) {
