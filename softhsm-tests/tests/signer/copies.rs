@@ -57,10 +57,10 @@ async fn a_copy_survives_its_copiers_and_replaces_the_journal() {
     // By a stream, as to another host.
     let sent = rig.inro_hsm(&["journal", "copy", &paths[0], "--to", "-"]).stdout;
     let mut receiver = Command::new(binaries::find("inro-hsm").expect("inro-hsm"));
-    let received = rig.scratch.path().join("received");
-    let output = output_of(receiver.args(["journal", "receive"]).arg(&received), &sent).expect("ran");
+    let other_copy = rig.scratch.path().join("received");
+    let output = output_of(receiver.args(["journal", "receive"]).arg(&other_copy), &sent).expect("ran");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(fs::read(&received).expect("reads"), sent);
+    assert_eq!(fs::read(&other_copy).expect("reads"), sent);
 
     // The host is lost, and with it what lay beside the journal.
     let rig = Arc::get_mut(&mut rig).expect("nobody else has it");
