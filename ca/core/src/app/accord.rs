@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::failure::Failure;
 use crate::domain::{
-    anchor::{Divergence, MayIssue, Walk},
+    anchor::{Divergence, Loss, MayIssue, Walk},
+    audit::AuditPosition,
     ids::IssuerId,
     receipt::JournalPosition,
 };
@@ -26,6 +27,8 @@ struct State {
     caught_up: bool,
     /// The journal's end when it was last read.
     journal_end: Option<JournalPosition>,
+    /// The furthest row of the trail that this process saw committed.
+    trail_end: AuditPosition,
     /// A CRL with a lower number than this isn't the last that was published.
     crl_floor: u64,
     /// A walk that met a loss, kept so that the next goes on from there.
@@ -62,6 +65,7 @@ impl Accord {
             announced: None,
             caught_up: false,
             journal_end: None,
+            trail_end: AuditPosition::GENESIS,
             crl_floor: 0,
             walk: None,
         };
@@ -104,10 +108,34 @@ impl Accord {
     /// # Errors
     /// `Halted`.
     pub fn may_issue(&self) -> Result<MayIssue, Failure> {
-        match self.halt() {
-            None => Ok(MayIssue::of_journal_with_end(self.state().journal_end)),
-            Some(halt) => Err(Failure::Halted(halt)),
+        if let Some(halt) = self.halt() {
+            return Err(Failure::Halted(halt));
         }
+        let state = self.state();
+        Ok(MayIssue::after(state.trail_end, state.journal_end))
+    }
+
+    /// An intent was recorded; `may_issue` is from before that.
+    ///
+    /// # Errors
+    /// `Halted` when it stands where this process saw another row before: the ledger went back. Nothing may be signed.
+    pub(super) fn recorded(&self, may_issue: MayIssue, row: AuditPosition) -> Result<(), Failure> {
+        let mut state = self.state();
+        if may_issue.is_recorded_at(row) {
+            if state.trail_end.sequence < row.sequence {
+                state.trail_end = row;
+            }
+            return Ok(());
+        }
+        let loss = Loss {
+            common: None,
+            furthest: state.trail_end,
+            rewritten: true,
+            first_entry: 0,
+            last_entry: 0,
+            entries: 0,
+        };
+        Err(self.diverged(&mut state, Divergence::Ledger(loss)))
     }
 
     /// A new signature has its place among entries that the journal had before: it is another journal. Nothing is issued
@@ -115,7 +143,10 @@ impl Accord {
     pub(super) fn went_back(&self, position: JournalPosition) -> Failure {
         let mut state = self.state();
         let known = state.journal_end.unwrap_or(position);
-        let divergence = Divergence::JournalBehind { known, end: position.sequence };
+        self.diverged(&mut state, Divergence::JournalBehind { known, end: position.sequence })
+    }
+
+    fn diverged(&self, state: &mut State, divergence: Divergence) -> Failure {
         tracing::error!(issuer = %self.issuer, "ALARM: {divergence}; nothing is issued");
         state.verdict = Verdict::Diverged(divergence.clone());
         Failure::Halted(Halt::Diverged(divergence))
@@ -137,6 +168,10 @@ impl Accord {
     /// Writes what was found; returns the divergence that was announced before.
     pub(super) fn found(&self, verdict: Verdict, journal_end: Option<JournalPosition>) -> Option<Divergence> {
         let mut state = self.state();
+        if matches!(state.verdict, Verdict::Diverged(_)) && verdict == Verdict::Agreed {
+            // The ledger goes on from where it is now.
+            state.trail_end = AuditPosition::GENESIS;
+        }
         (state.journal_end, state.verdict) = (journal_end, verdict);
         state.announced.clone()
     }

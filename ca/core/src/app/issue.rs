@@ -138,6 +138,7 @@ impl Issue {
             Err(StoreError::Conflict(Conflict::Missing)) => return Err(IssueError::Closed),
             Err(error) => return Err(error.into()),
         };
+        self.accord.recorded(may_issue, receipt.audit_head)?;
         self.finish(linted.recorded(receipt), Some(may_issue), approved.actor).await
     }
 

@@ -143,11 +143,19 @@ impl fmt::Display for Divergence {
 #[derive(Clone, Copy, Debug)]
 pub struct MayIssue {
     journal_end: u64,
+    trail_end: u64,
 }
 
 impl MayIssue {
-    pub(crate) fn of_journal_with_end(end: Option<JournalPosition>) -> Self {
-        Self { journal_end: end.map_or(0, |end| end.sequence) }
+    /// `trail` and `journal` are where each ended when somebody last looked.
+    pub(crate) fn after(trail: AuditPosition, journal: Option<JournalPosition>) -> Self {
+        Self { journal_end: journal.map_or(0, |end| end.sequence), trail_end: trail.sequence }
+    }
+
+    /// Whether an intent that was recorded now may stand there: behind every row that this process saw before. A standby
+    /// that was behind when it was promoted shows in this.
+    pub(crate) fn is_recorded_at(self, row: AuditPosition) -> bool {
+        row.sequence > self.trail_end
     }
 
     /// Whether what is signed now may stand there: behind everything that the journal held.

@@ -254,6 +254,21 @@ async fn a_signature_from_a_journal_that_went_back_is_not_handed_out() {
     assert_eq!(run(&world).await, "journal-behind");
 }
 
+/// A standby that was behind is promoted while the authority runs: the first intent gives it away, and isn't signed.
+#[tokio::test]
+async fn an_intent_in_a_ledger_that_went_back_is_not_signed() {
+    let (world, backup, ..) = bank().await;
+    world.store.restore(&backup);
+    let signed = world.signer.certificates_signed();
+    let opened = world.opened(THIRD, 1_000_003, "a").await;
+    let token = world.maker.token(&Statement::of(1_000_003));
+    let error = world.certified(&opened, &token).await.expect_err("it went back");
+    assert!(format!("{error:?}").contains("Halted"), "{error:?}");
+    assert_eq!(world.signer.certificates_signed(), signed);
+    assert!(refusal(&world).await.is_some());
+    assert!(run(&world).await.starts_with("ledger-"));
+}
+
 /// A crash after any step of the walk, the step persisted or not: the next run ends where one without a fault ends.
 #[tokio::test]
 async fn a_walk_that_fails_half_way_is_made_good_by_the_next() {

@@ -72,7 +72,7 @@ impl Reconcile {
         if reason.is_empty() {
             return Err(AcceptError::NoReason);
         }
-        let report = self.run().await?;
+        let report = self.take_over().await?;
         let loss = match report.divergence {
             None => return Err(AcceptError::Agreed),
             Some(Divergence::Ledger(loss)) => loss,

@@ -119,8 +119,8 @@ impl Reconcile {
         Ok(report)
     }
 
-    /// Takes over what a journal holds whose signer never comes back: from a copy, to which nothing is told, and which
-    /// can't tell what was signed after it was made.
+    /// Takes over what a journal holds, and tells it nothing: a copy from a signer that never comes back, or the journal
+    /// of one whose node tells it everything. Open intents are left alone: a copy can't say what was signed after it was made.
     ///
     /// # Errors
     /// As [`run`](Self::run).

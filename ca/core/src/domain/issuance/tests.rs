@@ -74,7 +74,7 @@ impl Bench {
 }
 
 fn may_issue() -> MayIssue {
-    MayIssue::of_journal_with_end(None)
+    MayIssue::after(AuditPosition::GENESIS, None)
 }
 
 /// Rule 2, 有効期間, and what the certificate and its row say.
