@@ -131,7 +131,7 @@ impl Open {
             tracing::debug!(listener = service.name, %error, "a connection stays slow");
         }
         let connected = service.metrics.http.connected(service.name);
-        let serving = service.clone().serve(stream, address);
+        let serving = Box::pin(service.clone().serve(stream, address));
         let cut = self.cut.clone();
         self.tasks.spawn(async move {
             cut.run_until_cancelled_owned(serving).await;

@@ -32,7 +32,7 @@ pub(super) fn api(
     config: &Config,
     material: &Material,
     adapters: &Adapters,
-    policy: Arc<IssuancePolicy>,
+    policy: &Arc<IssuancePolicy>,
     passwords: Arc<Argon2Passwords>,
     detached: Detached,
 ) -> anyhow::Result<Api> {

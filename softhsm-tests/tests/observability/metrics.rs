@@ -87,7 +87,6 @@ fn a_working_bank_shows_in_its_metrics() {
         ("inro_signer_lane_seconds_count", &["what=\"certificate\""], 1.0),
         ("inro_signer_journal_seconds_count", &["what=\"certificate\""], 1.0),
         ("inro_signer_journal_sequence", &[], 1.0),
-        ("inro_reconciled_sequence", &[], 1.0),
         ("inro_ledger_readers", &[], 1.0),
         ("inro_ledger_queue_limit", &[], 1.0),
         ("inro_ledger_commits_total", &[], 5.0),
