@@ -128,3 +128,26 @@ impl Latency {
 pub(crate) fn count(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_the_mean_of_its_rounds_and_knows_which_way_is_better() {
+        let rounds = || vec![Round { ours: 1.0, baseline: 4.0 }, Round { ours: 3.0, baseline: 4.0 }];
+        let rate = Figure::of("rate", ("1/s", Better::Higher), rounds(), "theirs");
+        assert!((rate.ratio - 0.5).abs() < 1e-9 && rate.is_reached().is_none());
+        assert_eq!(rate.clone().reaching(0.5).is_reached(), Some(true));
+        assert_eq!(rate.reaching(0.6).is_reached(), Some(false));
+        let time = Figure::of("time", ("ms", Better::Lower), rounds(), "theirs");
+        assert_eq!(time.reaching(0.6).is_reached(), Some(true));
+    }
+
+    #[test]
+    fn percentiles_are_of_what_was_measured() {
+        let latency = Latency::of((1..=100).rev().map(Duration::from_millis).collect()).expect("some");
+        assert_eq!((latency.p50_ms, latency.p99_ms, latency.most_ms), (51.0, 100.0, 100.0));
+        assert!(Latency::of(Vec::new()).is_none());
+    }
+}

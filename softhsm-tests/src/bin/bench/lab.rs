@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use softhsm_tests::bank::{Bank, Options};
 
-use super::population::Population;
+use super::{ledger::Ledger, population::Population};
 
 /// The laboratory.
 pub(crate) struct Lab {
@@ -80,7 +80,7 @@ impl Lab {
             bank.trust(population.roots.clone())?;
             bank.hold_ceremony()?;
             bank.migrate()?;
-            population.register(&bank)?;
+            population.register(&Ledger::sqlite(&bank))?;
             bank.start_signer()?;
             bank.start_authority()?;
             let _ = self.bank.set(bank);

@@ -11,6 +11,7 @@ mod figure;
 mod issuance;
 mod issue;
 mod lab;
+mod ledger;
 mod load;
 mod machine;
 mod ocsp;
@@ -73,6 +74,11 @@ const BENCHES: &[Bench] = &[
         run: issue::offbox,
     },
     Bench { name: "issue_softhsm_p256", what: "certificates/s by a P-256 key on SoftHSM", run: issue::p256 },
+    Bench {
+        name: "issue_softhsm_p256_postgres",
+        what: "the same with the ledger on PostgreSQL",
+        run: issue::p256_postgres,
+    },
     Bench { name: "issue_softhsm_p384", what: "certificates/s by a P-384 key on SoftHSM", run: issue::p384 },
     Bench {
         name: "issue_softhsm_rsa3072",

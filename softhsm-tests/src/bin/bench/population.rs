@@ -4,15 +4,16 @@
 //! Users go into a ledger by SQL, a contract for every fifty: registering tens of thousands through the command line
 //! would take longer than everything that is measured. They have no audit rows; nothing that is measured looks at those.
 
-use std::{fmt::Write as _, process::Command, thread};
+use std::thread;
 
 use anyhow::{Context, Result};
 use argon2::{Argon2, PasswordHasher as _};
 use softhsm_tests::{
-    bank::{Bank, LOGIN_PASSWORD, SoftToken},
-    process::output_of,
+    bank::{LOGIN_PASSWORD, SoftToken},
     virtual_yubikey::{AttestationRoots, Firmware, Profile},
 };
+
+use super::ledger::Ledger;
 
 const FIRMWARE: Firmware = Firmware(5, 7, 2);
 const FIRST_SERIAL: u32 = 50_000_000;
@@ -61,54 +62,32 @@ impl Population {
     }
 
     /// Fills a ledger with a user for each token.
-    pub(crate) fn register(&self, bank: &Bank) -> Result<()> {
-        let mut sql = String::from("BEGIN;\n");
-        let contracts = self.tokens.len().div_ceil(SEATS);
-        for contract in 0..contracts {
-            writeln!(
-                sql,
-                "INSERT INTO contracts (number, name, general_users, registered_at) \
-                 VALUES ('{}', '性能試験', {SEATS}, 0);",
-                number(contract)
-            )?;
-        }
+    pub(crate) fn register(&self, ledger: &Ledger) -> Result<()> {
+        let (users, contracts) = (self.tokens.len(), self.tokens.len().div_ceil(SEATS));
+        let number = |of: &str| format!("'8' || {}", ledger.padded(of, 5));
+        let user = format!("'bench-' || {}", ledger.padded("value", 6));
+        let (contract_of_user, contract) = (number(&format!("value / {SEATS}")), number("value"));
         let hash = password_hash()?;
-        for (index, token) in self.tokens.iter().enumerate() {
-            let (user, contract, serial) =
-                (Self::user(index), number(index / SEATS), token.soft.profile.serial);
-            writeln!(
-                sql,
-                "INSERT INTO users (id, contract, role, display_name, state, device_kind, device_serial, \
-                 registered_at) VALUES ('{user}', '{contract}', 'general', '性能', 'active', 'yubikey-piv', \
-                 '{serial}', 0);"
-            )?;
-            writeln!(
-                sql,
-                "INSERT INTO passwords (user_id, kind, phc) VALUES ('{user}', 'login', '{hash}');"
-            )?;
-        }
-        sql.push_str("COMMIT;\n");
-        execute(bank, &sql).map(drop).context("registering users")
+        let sql = format!(
+            "BEGIN;
+             INSERT INTO contracts (number, name, general_users, registered_at)
+             SELECT {contract}, '性能試験', {SEATS}, 0 FROM generate_series(0, {}) AS value;
+             INSERT INTO users (id, contract, role, display_name, state, device_kind, device_serial, registered_at)
+             SELECT {user}, {contract_of_user}, 'general', '性能', 'active', 'yubikey-piv',
+                    CAST({FIRST_SERIAL} + value AS TEXT), 0 FROM generate_series(0, {last}) AS value;
+             INSERT INTO passwords (user_id, kind, phc)
+             SELECT {user}, 'login', '{hash}' FROM generate_series(0, {last}) AS value;
+             COMMIT;",
+            contracts - 1,
+            last = users - 1,
+        );
+        ledger.execute(&sql).map(drop).context("registering users")
     }
-}
-
-fn number(contract: usize) -> String {
-    format!("8{contract:05}")
 }
 
 fn password_hash() -> Result<String> {
     let hash = Argon2::default().hash_password(LOGIN_PASSWORD.as_bytes());
     hash.map(|hash| hash.to_string()).map_err(|error| anyhow::anyhow!("hashing a password: {error}"))
-}
-
-/// Runs SQL on a bank's ledger and returns what it prints.
-pub(crate) fn execute(bank: &Bank, sql: &str) -> Result<String> {
-    let mut command = Command::new("sqlite3");
-    command.arg("-bail").arg(bank.path("ca.sqlite3"));
-    let output = output_of(&mut command, sql.as_bytes())?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "sqlite3 ended with {}: {errors}", output.status);
-    String::from_utf8(output.stdout).context("reading what sqlite3 printed")
 }
 
 fn create(roots: &AttestationRoots, first: usize, count: usize) -> Result<Vec<Token>> {

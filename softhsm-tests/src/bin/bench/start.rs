@@ -21,7 +21,8 @@ use x509_cert::der::{Decode as _, Encode as _};
 use super::{
     Lab,
     figure::{Better, Figure, Latency, Round},
-    population::{Population, execute},
+    ledger::Ledger,
+    population::Population,
 };
 
 const ALLOWED: Duration = Duration::from_secs(2);
@@ -49,7 +50,7 @@ pub(crate) fn start(lab: &Lab) -> Result<Vec<Figure>> {
     bank.trust(population.roots.clone())?;
     bank.hold_ceremony()?;
     bank.migrate()?;
-    population.register(&bank)?;
+    population.register(&Ledger::sqlite(&bank))?;
     serve(&mut bank)?;
     let user = Population::user(0);
     let answer =
@@ -217,13 +218,13 @@ fn fill_ledger(bank: &Bank, template: &Template, positions: &[JournalPosition]) 
          .import '{}' positions\nBEGIN;\n{contracts}{users}{enrolments}{certificates}COMMIT;\nPRAGMA optimize;\n",
         list.display()
     );
-    execute(bank, &script).map(drop).context("filling the ledger")
+    Ledger::sqlite(bank).execute(&script).map(drop).context("filling the ledger")
 }
 
 /// A statement that copies the rows of `table` that `which` chooses, once for each position, with other values in some
 /// columns; those that the table doesn't have are passed over.
 fn copy(bank: &Bank, table: &str, which: &str, values: &[(&str, &str)]) -> Result<String> {
-    let columns = execute(bank, &format!("SELECT name FROM pragma_table_info('{table}');"))?;
+    let columns = Ledger::sqlite(bank).execute(&format!("SELECT name FROM pragma_table_info('{table}');"))?;
     let columns: Vec<&str> = columns.lines().collect();
     let value = |column: &str| match values.iter().find(|(name, _)| *name == column) {
         Some((_, value)) => (*value).to_owned(),
