@@ -8,12 +8,12 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# What a fresh Debian machine lacks. The TPM and PostgreSQL stacks come with the features that need them.
+# What a fresh Debian machine lacks. The TPM stack comes with the features that need it.
 PACKAGES := \
 	build-essential pkg-config openssl curl \
 	softhsm2 opensc opensc-pkcs11 libengine-pkcs11-openssl \
 	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool \
-	sqlite3
+	sqlite3 postgresql
 
 ifneq ($(shell id -u),0)
 SUDO := sudo
@@ -49,6 +49,7 @@ check: setup deny
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	ca/store-sqlite/prepare.sh --check
+	ca/store-postgres/prepare.sh --check
 
 deny:
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
@@ -74,3 +75,4 @@ endif
 # After a change to a query or a migration; `make check` says when it was forgotten.
 sqlx-prepare: setup
 	ca/store-sqlite/prepare.sh
+	ca/store-postgres/prepare.sh

@@ -2,6 +2,7 @@
 //!
 //! [`contract!`] makes a module with a test for each case. A case gets a store of its own with an empty ledger.
 
+pub mod rate;
 pub mod samples;
 #[expect(missing_docs, reason = "a case's name says what it holds a store to")]
 pub mod suite {

@@ -68,7 +68,7 @@ impl Default for Options {
             group: 64,
             queue: 1024,
             readers: 8,
-            acquire_timeout: Duration::from_secs(5),
+            acquire_timeout: Duration::from_secs(3),
             commit_timeout: Duration::from_secs(15),
         }
     }

@@ -33,7 +33,7 @@ impl Bank {
     }
 
     /// Another node of this bank after its ceremony, in a directory of its own: same ledger and keys, other ports, its own
-    /// signer with its own journal. `number` is part of its names.
+    /// signer with its own journal. Before either signer runs: each must know that it isn't the only one. `number` is part of its names.
     ///
     /// # Errors
     /// When a file can't be copied or a port not be had.
@@ -58,6 +58,9 @@ impl Bank {
             authority: None,
             directory,
         };
+        for shared in [self, &node] {
+            edit(&shared.path("signer.toml"), know_of_others)?;
+        }
         let signer = format!("customer-{number}");
         edit(&node.path("signer.toml"), |table| {
             table.insert("name".to_owned(), signer.clone().into());
@@ -89,6 +92,17 @@ impl Bank {
         }
         listen.insert("public_url".to_owned(), urls.public.into());
         listen.insert("client_url".to_owned(), urls.client.into());
+    }
+}
+
+/// The signers' OCSP keys answer for what each other's issuing keys signed.
+fn know_of_others(table: &mut toml::Table) {
+    if let Some(toml::Value::Array(keys)) = table.get_mut("key") {
+        for key in keys.iter_mut().filter_map(toml::Value::as_table_mut) {
+            if key.get("role").and_then(toml::Value::as_str) == Some("ocsp") {
+                key.insert("issued_elsewhere".to_owned(), true.into());
+            }
+        }
     }
 }
 

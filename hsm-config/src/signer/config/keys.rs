@@ -147,7 +147,7 @@ fn one(raw: raw::Key, folder: &Path, issuing: &[Key]) -> Result<Key, String> {
             };
             Ok(Key { id, certificate: der, role: Role::Issuing(key) })
         }
-        raw::Key::Ocsp { label, id, certificate, issuer, max_validity_minutes } => {
+        raw::Key::Ocsp { label, id, certificate, issuer, max_validity_minutes, issued_elsewhere } => {
             let in_key = |detail: String| format!("key {label:?}: {detail}");
             let id = parse_id(&id).map_err(in_key)?;
             let (certificate, der) = read_certificate(&folder.join(certificate)).map_err(in_key)?;
@@ -173,6 +173,7 @@ fn one(raw: raw::Key, folder: &Path, issuing: &[Key]) -> Result<Key, String> {
                 issuer: KeyLabel(issuer),
                 issuer_identity,
                 max_validity: SignedDuration::from_mins(max_validity_minutes.into()),
+                issued_elsewhere,
             };
             Ok(Key { id, certificate: der, role: Role::Ocsp(key) })
         }

@@ -65,6 +65,8 @@ pub(super) enum Key {
         issuer: String,
         #[serde(default = "ocsp_minutes")]
         max_validity_minutes: u32,
+        #[serde(default)]
+        issued_elsewhere: bool,
     },
 }
 

@@ -109,6 +109,7 @@ pub(crate) fn house() -> House {
         issuer: issuing.label.clone(),
         issuer_identity: issuer,
         max_validity: hours(1),
+        issued_elsewhere: false,
     };
     House { issuing, responder, customer: public_key() }
 }

@@ -70,6 +70,8 @@ pub struct ResponderKey {
     pub issuer_identity: Identity,
     /// From thisUpdate to nextUpdate, at most.
     pub max_validity: SignedDuration,
+    /// Other signers issue with that key, too, so what only their journals know may be good.
+    pub issued_elsewhere: bool,
 }
 
 /// What a certificate says of its key.

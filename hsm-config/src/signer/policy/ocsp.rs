@@ -25,6 +25,7 @@ const NONCE_OCTETS: std::ops::RangeInclusive<usize> = 1..=128;
 #[derive(Debug)]
 pub struct Parsed {
     answers: Vec<(Serial, Answer)>,
+    issued_elsewhere: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +52,7 @@ pub fn parse(tbs: &[u8], key: &ResponderKey, now: Timestamp) -> Result<Parsed, R
     }
     let answers =
         data.responses.iter().map(|response| answer(response, key, now)).collect::<Result<_, _>>()?;
-    Ok(Parsed { answers })
+    Ok(Parsed { answers, issued_elsewhere: key.issued_elsewhere })
 }
 
 /// Judges a parsed response against the past of the issuing key.
@@ -66,7 +67,7 @@ pub fn judge(response: &Parsed, past: Option<&KeyIndex>) -> Result<(), Refusal> 
             (Answer::Good | Answer::Unknown, Some(revoked)) => {
                 Some(format!("{serial} is revoked since {}", revoked.revoked_at))
             }
-            (Answer::Good, None) if !known => {
+            (Answer::Good, None) if !known && !response.issued_elsewhere => {
                 Some(format!("{serial} was never signed here, so it isn't good"))
             }
             (Answer::Revoked(at), Some(revoked)) if *at > revoked.revoked_at => {

@@ -53,6 +53,15 @@ fn ocsp_says_good_only_of_what_was_signed_and_is_not_revoked() {
     }
 }
 
+/// Several nodes issue with one key, each with its own journal.
+#[test]
+fn where_others_sign_with_the_key_only_what_is_revoked_here_is_never_good() {
+    let mut house = house();
+    house.responder.issued_elsewhere = true;
+    assert_eq!(judge_ocsp(&house, &house.response(99, good())), Ok(()));
+    assert_eq!(judge_ocsp(&house, &house.response(2, good())), Err(DeniesRevocation));
+}
+
 #[test]
 fn ocsp_responses_outside_the_profile_are_refused() {
     let house = house();
