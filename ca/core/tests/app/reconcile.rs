@@ -103,15 +103,15 @@ async fn refusal_of_new(world: &World) -> Option<Halt> {
 async fn r18_a_restored_ledger_issues_nothing_until_a_person_accepts_and_un_revokes_nothing() {
     let (world, kept, lost) = restored().await;
     let report = world.reconcile.run().await.expect("a walk");
-    let Some(Divergence::Ledger(loss)) = &report.divergence else { panic!("{report:?}") };
-    assert!(loss.entries >= 3 && loss.common.is_some(), "{loss:?}");
+    let Some(Divergence::Ledger(found)) = &report.divergence else { panic!("{report:?}") };
+    assert!(found.entries >= 3 && found.common.is_some(), "{found:?}");
     assert_eq!(report.orphans, std::slice::from_ref(&lost.serial));
     assert_eq!(report.restored, std::slice::from_ref(&kept.serial));
 
     assert!(
         world
             .reconcile
-            .restored_since(loss.common.map_or(0, |row| row.sequence))
+            .restored_since(found.common.map_or(0, |row| row.sequence))
             .await
             .is_ok_and(|r| r.len() == 1)
     );
