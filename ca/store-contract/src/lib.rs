@@ -6,6 +6,7 @@ pub mod rate;
 pub mod samples;
 #[expect(missing_docs, reason = "a case's name says what it holds a store to")]
 pub mod suite {
+    pub mod census;
     pub mod certificates;
     pub mod customers;
     pub mod enrolments;
@@ -37,6 +38,8 @@ macro_rules! contract {
                 the_furthest_journaled_certificate_is_known, a_lease_has_one_holder;
             parallel: one_idempotency_key_opens_one_enrolment, one_user_gets_one_intent,
                 losers_never_take_others_with_them, crl_numbers_are_given_once;
+            census: what_is_unfinished_is_counted, certificates_that_expire_soon_are_counted,
+                a_crl_says_what_it_is_without_its_entries, a_probe_writes_and_changes_nothing;
         }
     };
     (@cases $engine:ident, $fresh:path, $($module:ident: $($case:ident),+;)+) => {

@@ -14,6 +14,7 @@ use ca_core::{
         user::{Role, User, UserState},
     },
     ports::{
+        census::LedgerCensus,
         signer::JournalPosition,
         store::{
             AuditStore, CertificateStore, Conflict, CustomerStore, LeaseStore, LoginStore, RevocationStore,
@@ -33,6 +34,7 @@ pub trait Ledger:
     + SignerStore
     + LeaseStore
     + AuditStore
+    + LedgerCensus
     + Send
     + Sync
     + 'static
@@ -46,6 +48,7 @@ impl<T> Ledger for T where
         + SignerStore
         + LeaseStore
         + AuditStore
+        + LedgerCensus
         + Send
         + Sync
         + 'static
