@@ -1,5 +1,6 @@
 //! Two nodes, each with its own signer, on one PostgreSQL: R11 small, and its full size by `INRO_CLUSTER_CERTIFICATES`.
 
+mod moving;
 mod rig;
 
 use std::{
