@@ -63,12 +63,13 @@ fn a_postgresql_ledger_of_an_earlier_moment_is_accepted_by_a_person_and_un_revok
     postgres.stop().expect("stopped");
     fs::rename(postgres.data(), postgres.data().with_extension("broken")).expect("set aside");
     fs::rename(&base, postgres.data()).expect("put in place");
-    let mut settings = fs::read_to_string(postgres.data().join("postgresql.auto.conf")).expect("settings");
-    settings.push_str(&format!(
-        "restore_command = 'cp {}/%f %p'\nrecovery_target_time = '{moment}'\nrecovery_target_action = 'promote'\n",
+    let settings = postgres.data().join("postgresql.auto.conf");
+    let recovery = format!(
+        "{}restore_command = 'cp {}/%f %p'\nrecovery_target_time = '{moment}'\nrecovery_target_action = 'promote'\n",
+        fs::read_to_string(&settings).expect("settings"),
         archive.display()
-    ));
-    fs::write(postgres.data().join("postgresql.auto.conf"), settings).expect("settings");
+    );
+    fs::write(&settings, recovery).expect("settings");
     let signal = postgres.data().join("recovery.signal");
     fs::write(&signal, "").expect("the signal");
     run(Command::new("chown").arg("--reference").arg(postgres.data()).arg(&signal)).expect("owned");
