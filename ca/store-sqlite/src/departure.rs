@@ -37,9 +37,9 @@ impl Departure {
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         let options = schema::connect_options(path, PATIENCE);
         schema::check(path, &options).await?;
-        let refused = |error: sqlx::Error| match is_busy(&error) {
-            true => OpenError::InUse { path: path.to_owned() },
-            false => OpenError::Unreadable { path: path.to_owned(), source: error },
+        let refused = |source: sqlx::Error| {
+            let path = path.to_owned();
+            if is_busy(&source) { OpenError::InUse { path } } else { OpenError::Unreadable { path, source } }
         };
         // With WAL, whoever has a database open shares its lock as long as that lasts.
         let options = options.locking_mode(SqliteLockingMode::Exclusive);

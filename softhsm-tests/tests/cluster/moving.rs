@@ -21,7 +21,8 @@ fn a_bank_moves_to_postgresql_and_goes_on() {
     bank.register_user(&user).expect("a user");
     let token = SoftToken::new(&bank, Profile::new(token, Firmware(5, 7, 2))).expect("a token");
     let client = EnrolmentClient::new(&bank).expect("a client");
-    let certified = client.enroll(id, &token, "moving-idempotency-key").expect("an answer").expect("certified");
+    let certified =
+        client.enroll(id, &token, "moving-idempotency-key").expect("an answer").expect("certified");
     let browser = SoftBrowser::new(&bank, &token, &certified.certificate.0).expect("a browser");
     browser.login().expect("a login");
 

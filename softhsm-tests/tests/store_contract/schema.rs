@@ -148,10 +148,10 @@ async fn every_query_uses_an_index() {
         let nulls = vec!["NULL"; parameters].join(", ");
         let (name, arguments) =
             (queries.len(), if parameters == 0 { String::new() } else { format!("({nulls})") });
-        script.push_str(&format!(
+        script += &format!(
             "SET plan_cache_mode = force_generic_plan;\nPREPARE q{name} AS {query};\nSELECT '== {name}';\n\
              EXPLAIN (COSTS OFF) EXECUTE q{name}{arguments};\n"
-        ));
+        );
         queries.push(query);
     }
     assert!(queries.len() > 50, "only {} queries were found", queries.len());
