@@ -245,20 +245,10 @@ async fn a_user_suspended_before_the_intent_gets_nothing_and_is_told_at_the_repe
     let world = World::new().await;
     let opened = world.opened(GENERAL, SERIAL, "a").await;
     let token = world.maker.token(&Statement::of(SERIAL));
-    // Another world's customers still say that the user may act, as a read from before the suspension would.
-    let before = World::new().await;
-    let certify = CertifyEnrolment {
-        customers: before.store.clone(),
-        certificates: world.store.clone(),
-        audit: world.store.clone(),
-        clock: world.clock.clone(),
-        anchors: world.certify.anchors.clone(),
-        policy: world.certify.policy.clone(),
-        issue: world.certify.issue.clone(),
-        budget: Arc::default(),
-    };
+    let before = world.store.applicant(&user(GENERAL)).await.expect("the store").expect("a user");
     world.customers.set_state(clerk(), &user(GENERAL), UserState::Suspended).await.expect("suspended");
-    let error = certify.run(World::certify_with(&opened, &token)).await.expect_err("suspended");
+    world.store.read_applicant_as(before);
+    let error = world.certified(&opened, &token).await.expect_err("suspended");
     assert!(is_transient(&error), "{error:?}");
     let error = world.certified(&opened, &token).await.expect_err("suspended");
     assert!(matches!(error, CertifyError::Policy(Reason::UserSuspended)), "{error:?}");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{MemoryStore, State, conflict, is_living};
+use super::{MemoryStore, State, conflict, is_living, locked};
 use crate::{
     domain::{
         audit::AuditEvent,
@@ -196,6 +196,9 @@ impl CertificateStore for MemoryStore {
 
     async fn applicant(&self, user: &UserId) -> StoreResult<Option<Applicant>> {
         self.query("applicant", |state| {
+            if let Some(stale) = locked(&self.stale_applicant).take() {
+                return Some(stale);
+            }
             let own = &state.users.get(user)?.user;
             let newest_first = state.certificates.iter().rev().map(|row| &row.record);
             Some(Applicant {

@@ -23,6 +23,7 @@ use crate::{
         contract::Contract,
         enrolment::{AcquisitionCode, Enrolment},
         ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, SignerName, UserId},
+        policy::Applicant,
         revocation::Revocation,
         user::{PasswordHash, User},
     },
@@ -39,6 +40,7 @@ use crate::{
 pub struct MemoryStore {
     state: Mutex<State>,
     faults: Faults,
+    stale_applicant: Mutex<Option<Applicant>>,
 }
 
 /// A copy of a store.
@@ -94,6 +96,11 @@ impl MemoryStore {
     /// Orders faults, by the name of the port's method.
     pub fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// The next question about an applicant is answered with this, as a read from before the latest change would be.
+    pub fn read_applicant_as(&self, applicant: Applicant) {
+        *locked(&self.stale_applicant) = Some(applicant);
     }
 
     /// The whole audit trail.
