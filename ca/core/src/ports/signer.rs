@@ -16,6 +16,9 @@ use crate::domain::{
 #[async_trait]
 pub trait Signer: Send + Sync {
     /// The name of the signer that this node uses for an issuer: it goes into the ledger with each intent.
+    ///
+    /// # Errors
+    /// `Refused` when no signer is configured for the issuer.
     fn name(&self, issuer: &IssuerId) -> Result<SignerName, SignerError>;
 
     /// Signs a `TBSCertificate`. Repeating an intent with the same bytes returns the first signature.
