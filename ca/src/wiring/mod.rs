@@ -141,7 +141,8 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
     let pools = [("portal", adapters.passwords.clone()), ("enrolment", enrolment_passwords.clone())];
     let ops = Arc::new(observe::ops(adapters, readiness.clone(), detached.clone(), pools));
     let observe = observe::job(&config, adapters, readiness.clone(), validation.clone());
-    let api = Arc::new(api::api(&config, material, adapters, &policy, enrolment_passwords, detached.clone())?);
+    let api =
+        Arc::new(api::api(&config, material, adapters, &policy, enrolment_passwords, detached.clone())?);
     Ok(Server {
         document: openapi::json(&openapi::Servers::of(&config))?,
         machines: Arc::new(machine::api(&config, adapters, admit, &issuers, &api)),

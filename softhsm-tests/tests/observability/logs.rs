@@ -48,7 +48,7 @@ fn enrol(house: &House, secrets: &mut Secrets) -> (SoftToken, Vec<u8>) {
     secrets.add(&code);
     let token = SoftToken::new(&house.bank, Profile::new(42_000_721, Firmware(5, 7, 2))).expect("a token");
     let mut open = softhsm_tests::bank::EnrolmentClient::opening("logged-01", &token);
-    open.password = WRONG_PASSWORD.to_owned();
+    WRONG_PASSWORD.clone_into(&mut open.password);
     open.acquisition_code = Some(code.clone());
     let refused: Answer<_> = house.client.open_with(&open, "logged-01-wrong-attempt").expect("an answer");
     let refused = refused.err().expect("a wrong password");
@@ -56,7 +56,7 @@ fn enrol(house: &House, secrets: &mut Secrets) -> (SoftToken, Vec<u8>) {
         refused.instance.as_deref().and_then(|urn| urn.rsplit(':').next()),
         refused.support_id.as_deref()
     );
-    open.password = LOGIN_PASSWORD.to_owned();
+    LOGIN_PASSWORD.clone_into(&mut open.password);
     let key = "logged-01-enrolment-key";
     let opened = house.client.open_with(&open, key).expect("an answer").expect("opened");
     secrets.add(&opened.bearer);

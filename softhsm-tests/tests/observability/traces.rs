@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
-use softhsm_tests::bank::LOGIN_PASSWORD;
+use reqwest::Method;
+use softhsm_tests::bank::{LOGIN_PASSWORD, MachineClient, NewMachine, Options};
 
 use crate::{
     collector::{Collector, texts},
@@ -11,12 +12,14 @@ use crate::{
     restart, section, stop,
 };
 
+const MACHINE: NewMachine = NewMachine::trusted("terminals");
 const CERTIFY: &str = "POST /api/v1/enrolments/{id}/certificate";
 /// A stranger's trace, with the flag that asks for sampling.
 const STRANGERS: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 fn traced(name: &str, sample: f64) -> (House, Collector) {
-    let (mut house, collector) = (House::open(name), Collector::start());
+    let options = Options { machines: vec![MACHINE], ..Options::default() };
+    let (mut house, collector) = (House::with(name, &options), Collector::start());
     let url = collector.url();
     restart(&mut house, &[("OTEL_BSP_SCHEDULE_DELAY", "100")], |table| {
         let telemetry = section(table, "telemetry");
@@ -104,12 +107,21 @@ fn an_enrolment_is_followed_from_the_socket_to_the_lane() {
 }
 
 #[test]
-fn a_stranger_can_not_have_a_request_sampled() {
+fn a_machine_can_have_a_request_sampled_and_a_stranger_can_not() {
     let (mut house, collector) = traced("traces-none", 0.0);
     for _ in 0..5 {
         visit(&house);
     }
+    let machine = MachineClient::new(&house.bank, MACHINE.name).expect("a machine");
+    for (flags, parent) in [("01", "b7ad6b7169203331"), ("00", "b7ad6b7169203332")] {
+        let traceparent = format!("00-0af7651916cd43dd8448eb211c80319c-{parent}-{flags}");
+        let request = machine.request(Method::GET, "/machine/v1/nowhere").header("traceparent", traceparent);
+        request.send().expect("a refusal");
+    }
     // The end sends everything that is left.
     stop(&mut house);
-    assert!(collector.spans().is_empty(), "{:?}", collector.spans());
+    let spans = collector.spans();
+    let parents: Vec<_> = spans.iter().map(|span| hex::encode(&span.parent_span_id)).collect();
+    assert_eq!(parents, ["b7ad6b7169203331"], "only the machine's sampled request: {spans:?}");
+    assert_eq!(hex::encode(&spans[0].trace_id), "0af7651916cd43dd8448eb211c80319c");
 }
