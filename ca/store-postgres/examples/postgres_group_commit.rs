@@ -1,7 +1,7 @@
 //! Certificates a second through the store (intent, evidence, certificate and both audit rows, durable), in an empty
 //! database. Prints one JSON object.
 //!
-//! `cargo run --release -p store-postgres --example group_commit -- URL [CERTIFICATES] [IN_FLIGHT] [GROUP]`
+//! `cargo run --release -p store-postgres --example postgres_group_commit -- URL [CERTIFICATES] [IN_FLIGHT] [GROUP]`
 
 use std::{io::Write, sync::Arc};
 
