@@ -1,6 +1,10 @@
 //! The contract of the store ports as tests, for the model in memory and for every engine alike.
 //!
 //! [`contract!`] makes a module with a test for each case. A case gets a store of its own with an empty ledger.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "every function here is part of a test: it panics where the test fails"
+)]
 
 pub mod rate;
 pub mod samples;

@@ -220,6 +220,9 @@ pub async fn customers(store: &impl Ledger, general: u32) {
 }
 
 /// Opens enrolment `n` and records its intent.
+///
+/// # Errors
+/// The store's.
 pub async fn intend(store: &impl Ledger, n: u32) -> StoreResult<()> {
     store.open_enrolment(&enrolment(n), None, event("enrolment.opened")).await?;
     store.record_intent(&record(n), &evidence("accepted"), event("certificate.intended")).await?;
@@ -227,6 +230,9 @@ pub async fn intend(store: &impl Ledger, n: u32) -> StoreResult<()> {
 }
 
 /// Records certificate `n` as issued.
+///
+/// # Errors
+/// The store's.
 pub async fn complete(store: &impl Ledger, n: u32) -> StoreResult<()> {
     store
         .record_issued(&issuer(), &serial(n), &der(n), position(n), at(10), event("certificate.issued"))

@@ -14,6 +14,10 @@ use crate::samples::{
     Ledger, at, customers, event, issue, issuer, position, refused, signer, verified_actions,
 };
 
+/// Introduces a signer.
+///
+/// # Errors
+/// The store's.
 pub async fn introduce(store: &impl Ledger, name: &SignerName, journal: u128) -> StoreResult<SignerRecord> {
     store.introduce_signer(&issuer(), name, Uuid::from_u128(journal), event("signer.introduced")).await
 }
