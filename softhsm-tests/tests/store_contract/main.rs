@@ -13,6 +13,7 @@ use store_sqlite::SqliteStore;
 
 use rig::Database;
 
+#[expect(clippy::unused_async, reason = "the suite awaits every engine's")]
 async fn memory() -> (MemoryStore, ()) {
     (MemoryStore::default(), ())
 }

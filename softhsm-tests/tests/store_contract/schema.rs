@@ -1,6 +1,8 @@
 //! Opening, upgrading and refusing databases, with programs of several versions side by side; what the schema refuses by
 //! itself; and that queries use indexes.
 
+use std::fmt::Write as _;
+
 use ca_core::{
     domain::revocation::RevocationReason,
     ports::store::{AuditStore, CertificateStore, CustomerStore, RevocationStore},
@@ -148,10 +150,12 @@ async fn every_query_uses_an_index() {
         let nulls = vec!["NULL"; parameters].join(", ");
         let (name, arguments) =
             (queries.len(), if parameters == 0 { String::new() } else { format!("({nulls})") });
-        script += &format!(
+        writeln!(
+            script,
             "SET plan_cache_mode = force_generic_plan;\nPREPARE q{name} AS {query};\nSELECT '== {name}';\n\
-             EXPLAIN (COSTS OFF) EXECUTE q{name}{arguments};\n"
-        );
+             EXPLAIN (COSTS OFF) EXECUTE q{name}{arguments};"
+        )
+        .expect("written");
         queries.push(query);
     }
     assert!(queries.len() > 50, "only {} queries were found", queries.len());
