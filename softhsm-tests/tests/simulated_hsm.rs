@@ -47,15 +47,14 @@ impl Device {
         run(&mut command).expect("pkcs11-tool")
     }
 
-    /// A process that makes `count` signatures with `threads` and then waits.
-    fn sign(&self, threads: u16, count: u32) -> Process {
+    /// A process of this name that makes `count` signatures with `threads` and then waits.
+    fn sign(&self, name: &str, threads: u16, count: u32) -> Process {
         let mut command = Command::new(binaries::find("raw-signatures").expect("built"));
         command.arg("--module").arg(self.hsm.module()).arg("--pin-file").arg(self.scratch.join("pin"));
         command.args(["--key", "01", "--threads", &threads.to_string(), "--count", &count.to_string()]);
         command.envs(self.hsm.environment().iter().cloned());
         let mut process =
-            Process::spawn_with("signatures", &mut command, Stdio::piped(), self.scratch.path())
-                .expect("started");
+            Process::spawn_with(name, &mut command, Stdio::piped(), self.scratch.path()).expect("started");
         process.wait_for_log("\"seconds\"", DEADLINE).expect("it signs");
         process
     }
@@ -79,7 +78,7 @@ fn what_it_signs_verifies() {
 #[test]
 fn sixteen_lanes_hold_sixteen_signatures() {
     let device = Device::new(NETWORK);
-    let mut process = device.sign(24, 400);
+    let mut process = device.sign("first", 24, 400);
     let status = device.hsm.status().expect("status");
     assert_eq!(status.process, process.id());
     assert_eq!(status.settings, NETWORK);
@@ -100,7 +99,7 @@ fn sixteen_lanes_hold_sixteen_signatures() {
     process.kill().expect("killed");
 
     // The next process finds it as it was left.
-    let _process = device.sign(8, 40);
+    let _process = device.sign("second", 8, 40);
     let status = device.hsm.status().expect("status");
     assert_eq!((status.settings, status.signatures.done), (faster, 40));
     assert!(status.signatures.most_in_progress <= 2, "{status:?}");

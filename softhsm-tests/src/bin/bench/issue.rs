@@ -91,7 +91,7 @@ fn issue(lab: &Lab, issue: &Issue) -> Result<Vec<Figure>> {
         let baseline = key.signatures_per_second(threads, lab.seconds())?;
         let before = Cpu::used(&processes);
         let turn = load.run(clocked, length)?;
-        ensure!(turn.done > 0, "nothing was issued");
+        ensure!(turn.done > 0, "no token is left to issue to: give more with --tokens, or fewer --seconds");
         done += turn.done;
         let parts = Cpu::used(&processes).since(&before, count(turn.done));
         Ok((Round { ours: turn.rate, baseline }, turn.took, parts))

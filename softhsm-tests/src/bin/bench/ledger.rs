@@ -15,7 +15,7 @@ pub(crate) enum Ledger {
     /// The bank's own file.
     Sqlite(PathBuf),
     /// A database of a cluster that ends with this.
-    Postgres(Postgres, String),
+    Postgres(Box<Postgres>, String),
 }
 
 impl Ledger {
@@ -29,7 +29,7 @@ impl Ledger {
         let cluster = Postgres::start(postgres::Options { fsync: true })?;
         let database = cluster.create_database()?;
         bank.use_postgres(&cluster.url(&database))?;
-        Ok(Self::Postgres(cluster, database))
+        Ok(Self::Postgres(Box::new(cluster), database))
     }
 
     /// The engine's name.
