@@ -5,7 +5,7 @@ use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt, path::Path};
 use anyhow::{Context, Result};
 
 use super::{Bank, CONFIRMATION_PASSWORD, LOGIN_PASSWORD, Options, desk::TOKEN_PIN, machine};
-use crate::{soft_pki::SoftAuthority, softhsm::SoftHsm};
+use crate::{soft_pki::SoftAuthority, softhsm::SoftHsm, virtual_yubikey::AttestationRoots};
 
 pub(super) fn write(bank: &Bank, options: &Options, root: &SoftHsm, online: &SoftHsm) -> Result<()> {
     secrets(bank)?;
@@ -17,6 +17,18 @@ pub(super) fn write(bank: &Bank, options: &Options, root: &SoftHsm, online: &Sof
     let machines = machine::write(bank, &options.machines)?;
     let authority = fill(include_str!("templates/inro.toml"), &values) + &machines;
     put(&bank.path("inro.toml"), &adjusted(&authority, options)?)
+}
+
+impl Bank {
+    /// Takes these makers' roots in the place of its own, before anything runs: banks that trust the same roots take the
+    /// same tokens.
+    ///
+    /// # Errors
+    /// When they can't be written.
+    pub fn trust(&mut self, roots: AttestationRoots) -> Result<()> {
+        self.attestation = roots;
+        attestation_roots(self)
+    }
 }
 
 fn put(path: &Path, text: &str) -> Result<()> {
