@@ -3,7 +3,6 @@
 
 use std::io::IsTerminal;
 
-use clap::ValueEnum;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
@@ -14,20 +13,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::telemetry;
-
-/// The crates whose lines and spans are ours.
-pub(crate) const OURS: [&str; 7] =
-    ["ca", "ca_core", "ca_wire", "ca_x509", "signer_protocol", "store_postgres", "store_sqlite"];
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people.
-    Text,
-    /// A JSON object a line.
-    Json,
-}
+use crate::{
+    config::LogFormat,
+    telemetry::{self, OURS},
+};
 
 /// Starts logging, and tracing if there is somebody to trace for; `INRO_LOG` holds tracing's filter directives.
 pub(crate) fn start(format: Option<LogFormat>, level: tracing::Level, traces: Option<&SdkTracerProvider>) {

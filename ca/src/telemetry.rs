@@ -22,7 +22,11 @@ use tracing::{Span, Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 
-use crate::{config, logging::OURS};
+use crate::config;
+
+/// The crates whose lines and spans are ours.
+pub(crate) const OURS: [&str; 7] =
+    ["ca", "ca_core", "ca_wire", "ca_x509", "signer_protocol", "store_postgres", "store_sqlite"];
 
 /// The collector must take a batch within this time.
 const EXPORT: Duration = Duration::from_secs(5);

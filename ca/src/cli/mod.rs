@@ -24,9 +24,8 @@ use clap::{Parser, Subcommand};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::{
-    config::Config,
-    logging::{self, LogFormat},
-    telemetry,
+    config::{Config, LogFormat},
+    logging, telemetry,
 };
 use exit::CliError;
 use output::Output;

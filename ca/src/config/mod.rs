@@ -30,7 +30,7 @@ pub(crate) use machine::Machine;
 pub(crate) use node::{Database, Node, Postgres};
 pub(crate) use policy::Policy;
 pub(crate) use shutdown::Shutdown;
-pub(crate) use telemetry::{Log, Telemetry};
+pub(crate) use telemetry::{Log, LogFormat, Telemetry};
 pub(crate) use trust::Trust;
 pub(crate) use validation::Validation;
 

@@ -1,9 +1,9 @@
 //! `[log]` and `[telemetry]`: log lines on standard error, traces to a collector.
 
+use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::{ConfigError, ConfigResult, listen::origin};
-use crate::logging::LogFormat;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -16,6 +16,15 @@ impl Default for RawLog {
     fn default() -> Self {
         Self { level: "info".to_owned(), format: "auto".to_owned() }
     }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
 }
 
 /// The log.

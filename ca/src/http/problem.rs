@@ -7,7 +7,6 @@ use axum::{
 };
 use ca_core::{
     app::{
-        accord::Halt,
         certificate_status::StatusError,
         enrol::{
             certify::CertifyError,
@@ -18,7 +17,7 @@ use ca_core::{
         failure::Failure,
         machines::AdmitError,
     },
-    domain::{machine::MachineRefusal, policy::Reason},
+    domain::{anchor::Halt, machine::MachineRefusal, policy::Reason},
 };
 use ca_wire::problem::{Code, Problem};
 use jiff::Timestamp;

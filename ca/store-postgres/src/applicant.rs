@@ -1,13 +1,13 @@
-//! A user as policy judges one: one statement, and one more when there are certificates.
+//! A user as policy judges one, but for the certificates, which few have yet.
 
 use ca_core::domain::{certificate::CertificateRecord, ids::UserId, policy::Applicant};
 use sqlx::PgPool;
 
-use crate::{certificate, customer::ContractRow, failure::Failure, rows::UserRow};
+use crate::{customer::ContractRow, failure::Failure, rows::UserRow};
 
-pub(crate) async fn find(pool: &PgPool, user: &UserId) -> Result<Option<Applicant>, Failure> {
+pub(crate) async fn find(pool: &PgPool, user: &UserId) -> Result<Option<ApplicantRow>, Failure> {
     let id = user.as_str();
-    let row = sqlx::query_as!(
+    Ok(sqlx::query_as!(
         ApplicantRow,
         r#"SELECT u.id, u.contract, u.role, u.display_name, u.email, u.state, u.device_kind, u.device_serial,
                   u.locked_at, u.registered_at, k.name AS contract_name, k.general_users,
@@ -21,18 +21,12 @@ pub(crate) async fn find(pool: &PgPool, user: &UserId) -> Result<Option<Applican
         id
     )
     .fetch_optional(pool)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let certificates = match row.certificates {
-        0 => Vec::new(),
-        _ => certificate::of_user(pool, user).await?,
-    };
-    row.of(certificates).map(Some)
+    .await?)
 }
 
 /// A user with contract, and the two numbers that policy asks for.
 #[derive(Debug)]
-struct ApplicantRow {
+pub(crate) struct ApplicantRow {
     id: String,
     contract: String,
     role: String,
@@ -51,8 +45,13 @@ struct ApplicantRow {
 }
 
 impl ApplicantRow {
+    /// Whether there are certificates to read.
+    pub(crate) fn has_certificates(&self) -> bool {
+        self.certificates > 0
+    }
+
     /// `certificates` are the user's, when there are any.
-    fn of(self, certificates: Vec<CertificateRecord>) -> Result<Applicant, Failure> {
+    pub(crate) fn of(self, certificates: Vec<CertificateRecord>) -> Result<Applicant, Failure> {
         let contract = ContractRow {
             number: self.contract.clone(),
             name: self.contract_name,

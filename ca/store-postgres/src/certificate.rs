@@ -194,7 +194,10 @@ impl CertificateStore for PostgresStore {
     }
 
     async fn applicant(&self, user: &UserId) -> StoreResult<Option<Applicant>> {
-        Ok(applicant::find(self.readers(), user).await?)
+        let Some(row) = applicant::find(self.readers(), user).await? else { return Ok(None) };
+        let certificates =
+            if row.has_certificates() { of_user(self.readers(), user).await? } else { Vec::new() };
+        Ok(Some(row.of(certificates)?))
     }
 
     async fn certificates(

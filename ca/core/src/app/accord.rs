@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::failure::Failure;
 use crate::domain::{
-    anchor::{Divergence, Loss, MayIssue, Walk},
+    anchor::{Divergence, Halt, Loss, MayIssue, Walk},
     audit::AuditPosition,
     ids::IssuerId,
     receipt::JournalPosition,
@@ -43,17 +43,6 @@ pub enum Verdict {
     /// They agree.
     Agreed,
     /// They don't.
-    Diverged(Divergence),
-}
-
-/// Why nothing is issued.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Halt {
-    /// It isn't known yet whether ledger and journal agree.
-    #[error("ledger and journal haven't been held against each other yet")]
-    Unexamined,
-    /// They don't, and a person has to decide.
-    #[error("{0}")]
     Diverged(Divergence),
 }
 

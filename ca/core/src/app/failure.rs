@@ -1,7 +1,9 @@
 //! What went wrong outside a use case's own rules: every use case's error carries it as its last variant.
 
-use super::accord::Halt;
-use crate::ports::{password::PasswordsBusy, signer::SignerError, store::StoreError};
+use crate::{
+    domain::anchor::Halt,
+    ports::{password::PasswordsBusy, signer::SignerError, store::StoreError},
+};
 
 /// Something below failed; nobody was refused anything.
 #[derive(Debug, thiserror::Error)]

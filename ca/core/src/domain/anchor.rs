@@ -68,6 +68,17 @@ pub enum Divergence {
     },
 }
 
+/// Why nothing is issued.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// It isn't known yet whether ledger and journal agree.
+    #[error("ledger and journal haven't been held against each other yet")]
+    Unexamined,
+    /// They don't, and a person has to decide.
+    #[error("{0}")]
+    Diverged(Divergence),
+}
+
 /// What the ledger lost, as far as the journal tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {

@@ -3,14 +3,14 @@
 
 use ca_core::{
     app::{
-        accord::{Halt, Verdict},
+        accord::Verdict,
         failure::Failure,
         issue::IssueError,
         reconcile::accept::AcceptError,
         retire_signer::{RetireError, RetireSigner},
     },
     domain::{
-        anchor::Divergence,
+        anchor::{Divergence, Halt},
         certificate::{CertificateRecord, CertificateState},
         ocsp::LedgerStatus,
         revocation::RevocationReason,
