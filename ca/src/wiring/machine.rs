@@ -10,7 +10,7 @@ use ca_core::{
     domain::profile::Issuer,
 };
 
-use super::adapters::Adapters;
+use super::{adapters::Adapters, issuers::customer_material};
 use crate::{
     config::Config,
     http::{
@@ -23,8 +23,6 @@ use crate::{
     },
     material::Material,
 };
-
-use super::issuers::customer_material;
 
 /// Who comes to the client-certificate listener.
 pub(super) fn clients(config: &Config, material: &Material) -> anyhow::Result<Clients> {

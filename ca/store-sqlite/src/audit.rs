@@ -36,11 +36,8 @@ struct JsonRow<'a> {
 impl Trail {
     /// Starts at the head inside the transaction.
     pub(crate) async fn read(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
-        let head = head(connection).await.map_err(|failure| match failure {
-            Failure::Sql(error) => error,
-            // Nothing may be chained onto a head that can't be read.
-            other => sqlx::Error::Decode(format!("{other:?}").into()),
-        })?;
+        // Nothing may be chained onto a head that can't be read.
+        let head = head(connection).await.map_err(Failure::into_sql)?;
         Ok(Self { head, rows: Vec::new() })
     }
 

@@ -16,14 +16,14 @@ use crate::{
     failure::Failure,
     heap::{Heap, Slice},
     outcome::Written,
-    rows::{EnrolmentRow, json, time},
+    rows::{json, time},
 };
 
 /// Enrolments with the serial number of their certificate; `$rest` is the WHERE clause.
 macro_rules! select_enrolments {
     ($rest:tt, $($argument:expr),*) => {
         sqlx::query_as!(
-            EnrolmentRow,
+            $crate::rows::EnrolmentRow,
             r#"SELECT e.id, e.idempotency_key, e.user_id, e.device_kind, e.device_serial, e.binding, e.challenge,
                       e.bearer_sha256, e.expires_at, e.opened_at, e.refused_code, e.refused_detail,
                       c.serial AS "serial?"
@@ -33,6 +33,7 @@ macro_rules! select_enrolments {
         )
     };
 }
+pub(crate) use select_enrolments;
 
 pub(crate) async fn by_id(
     executor: impl SqliteExecutor<'_>,

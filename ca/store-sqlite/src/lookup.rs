@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     certificate,
     customer::ContractRow,
+    enrolment::select_enrolments,
     failure::{BatchFailed, Closed, Failure},
     rows::{EnrolmentRow, UserRow, json},
 };
@@ -115,17 +116,9 @@ async fn find_enrolments(
     asked: &[Asked<EnrolmentId, Enrolment>],
 ) -> Result<HashMap<EnrolmentId, EnrolmentRow>, sqlx::Error> {
     let ids = json(asked.iter().map(|asked| hex::encode(asked.key.0.as_bytes())))?;
-    let rows = sqlx::query_as!(
-        EnrolmentRow,
-        r#"SELECT e.id, e.idempotency_key, e.user_id, e.device_kind, e.device_serial, e.binding, e.challenge,
-                  e.bearer_sha256, e.expires_at, e.opened_at, e.refused_code, e.refused_detail,
-                  c.serial AS "serial?"
-           FROM enrolments e LEFT JOIN certificates c ON c.intent = e.id
-           WHERE e.id IN (SELECT unhex(value) FROM json_each($1))"#,
-        ids
-    )
-    .fetch_all(pool)
-    .await?;
+    let rows = select_enrolments!("WHERE e.id IN (SELECT unhex(value) FROM json_each($1))", ids)
+        .fetch_all(pool)
+        .await?;
     let keyed = |row: EnrolmentRow| Some((EnrolmentId(uuid::Uuid::from_slice(&row.id).ok()?), row));
     Ok(rows.into_iter().filter_map(keyed).collect())
 }
