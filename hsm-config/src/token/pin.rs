@@ -1,5 +1,7 @@
 //! A token's PIN: read from a file that only its owner can read, never shown, wiped from memory.
 
+mod source;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
+
+pub use source::{PinKeys, PinKind, PinMistake, PinSource, PinSourceError};
 
 /// No PIN is longer; what is longer isn't a PIN file.
 const MAX_BYTES: u64 = 255;
@@ -78,6 +82,16 @@ impl Pin {
     /// # Errors
     /// [`PinError`] when the file is missing, is readable or writable by group or others, or holds no PIN.
     pub fn from_file(path: &Path) -> Result<Self, PinError> {
+        Self::from_file_open_to(path, 0o077)
+    }
+
+    /// Reads a credential of the service manager's, which keeps others away by access lists on a file system of its own;
+    /// what the group's bits say there is the list's mask.
+    pub(crate) fn from_credential(path: &Path) -> Result<Self, PinError> {
+        Self::from_file_open_to(path, 0o007)
+    }
+
+    fn from_file_open_to(path: &Path, forbidden: u32) -> Result<Self, PinError> {
         let fault = |fault| PinError { path: path.to_owned(), fault, cause: None };
         let unreadable =
             |cause| PinError { path: path.to_owned(), fault: PinFault::Unreadable, cause: Some(cause) };
@@ -91,7 +105,7 @@ impl Pin {
         if !metadata.is_file() {
             return Err(fault(PinFault::NotAFile));
         }
-        if mode & 0o077 != 0 {
+        if mode & forbidden != 0 {
             return Err(fault(PinFault::TooOpen { mode }));
         }
         if metadata.len() > MAX_BYTES {
@@ -109,6 +123,16 @@ impl Pin {
             return Err(fault(PinFault::NotOneLine));
         }
         Ok(Self(SecretString::from(line)))
+    }
+
+    /// None of ours: the token asks for it itself, at a PIN pad or by operators' cards (`C_Login` without a PIN).
+    pub fn at_the_token() -> Self {
+        Self(SecretString::default())
+    }
+
+    /// Whether the token asks for it itself. No token takes an empty PIN, so none is ever sent.
+    pub fn is_at_the_token(&self) -> bool {
+        self.0.expose_secret().is_empty()
     }
 
     /// Another copy, for a second worker. Not `Clone`, so that no copy is made by the way.

@@ -1,0 +1,105 @@
+//! The one moment in which a token's PIN is changed: from the PIN of the generation in force, or from the one it had
+//! before there was custody, to the next generation's.
+//!
+//! The order makes it safe to die at any point: the next generation is written and proven, then that the change begins is
+//! written down, then the token changes its PIN, then the next generation is in force. Whoever finds a change begun
+//! tries the new PIN first, which costs one try at most, and the login that follows sets the token's counter back.
+
+use std::time::Duration;
+
+use super::{
+    error::CustodyError,
+    people::People,
+    plan::PinLengths,
+    set::{Set, Which},
+};
+use crate::{
+    ceremony::chain,
+    token::{ModuleAccess, Pin, TokenSelection},
+    worker::{
+        handle::{CallError, Launch, Worker},
+        protocol::{Answer, Command, Setup},
+    },
+};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Where the token's present PIN comes from.
+#[derive(Debug)]
+pub enum Present {
+    /// From the custodians of the generation in force.
+    Custody,
+    /// Known: before there was custody.
+    Known(Pin),
+}
+
+/// Changes the token's PIN to the next generation's, and puts that in force. A change that was interrupted is finished.
+/// Returns the next generation's shares as they were opened, for a signer that needs them.
+///
+/// # Errors
+/// [`CustodyError::Unproven`] before every custodian has opened theirs; [`CustodyError::Unchanged`] when the token has
+/// its present PIN still; [`CustodyError::Unclear`] when a repetition must find out.
+pub async fn switch(
+    set: &mut Set,
+    present: Present,
+    people: &mut (dyn People + Send),
+) -> Result<Vec<super::Share>, CustodyError> {
+    set.must_be_proven()?;
+    let shares = set.gather(Which::Next, people)?;
+    let new = super::set::assemble(set.document(), set.generation(Which::Next)?, &shares)?;
+    let old = match present {
+        Present::Known(pin) => pin,
+        Present::Custody => set.assemble(Which::Current, people)?,
+    };
+    let document = set.document();
+    let access = document.access().map_err(CustodyError::Unchanged)?;
+    let worker = module_only(&access).await.map_err(CustodyError::Unchanged)?;
+    let command = Command::ChangePin {
+        token: document.token.clone(),
+        kind: document.pin,
+        old,
+        new,
+        resuming: document.switching,
+    };
+    let resuming = document.switching;
+    set.set_switching(true)?;
+    let changed = worker.call(command, LIMIT).await;
+    worker.stop().await;
+    match changed {
+        Ok(Answer::Done) => {
+            set.put_in_force()?;
+            Ok(shares)
+        }
+        // The worker says so when the token has surely kept the old one.
+        Err(CallError::Command(error)) if error.code == UNCHANGED && !resuming => {
+            set.set_switching(false)?;
+            Err(CustodyError::Unchanged(error.detail))
+        }
+        Err(error) => Err(CustodyError::Unclear(chain(&error))),
+        Ok(_) => Err(CustodyError::Unclear("the worker gave another answer".to_owned())),
+    }
+}
+
+/// The code of an error after which the token surely has the PIN it had.
+pub(crate) const UNCHANGED: &str = "PIN_UNCHANGED";
+
+/// What a token takes as a PIN.
+///
+/// # Errors
+/// In words, when the module doesn't show it.
+pub async fn lengths(access: &ModuleAccess, token: &TokenSelection) -> Result<PinLengths, String> {
+    let worker = module_only(access).await?;
+    let answer = worker.call(Command::Tokens, LIMIT).await;
+    worker.stop().await;
+    let Ok(Answer::Tokens(tokens)) = answer else {
+        return Err("the module doesn't list its tokens".to_owned());
+    };
+    let found = tokens.iter().find(|description| description.initialised && token.matches(description));
+    let found = found.ok_or_else(|| format!("the module shows no {token}"))?;
+    Ok(PinLengths { min: found.min_pin_length, max: found.max_pin_length })
+}
+
+async fn module_only(access: &ModuleAccess) -> Result<Worker, String> {
+    let setup = Setup { module: access.module.clone(), login: None };
+    Worker::start(&Launch::this_program(access.clone()), setup, LIMIT).await.map_err(|error| chain(&error))
+}
