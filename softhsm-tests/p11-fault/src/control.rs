@@ -3,48 +3,44 @@
 //! | request | does |
 //! | --- | --- |
 //! | `{"command":"status"}` | nothing |
-//! | `{"command":"set","settings":{"latency_us":8000,"lanes":16}}` | replaces all settings |
-//! | `{"command":"reset"}` | sets the counters to zero |
+//! | `{"command":"set","settings":{"latency_us":8000,"lanes":16}}` | replaces how fast the device is |
+//! | `{"command":"token","token":{"present":false,"max_sessions":4}}` | replaces how it treats who uses it ([`Conduct`](crate::settings::Conduct)) |
+//! | `{"command":"fault","fault":{"function":"C_Sign","action":{"return":"CKR_DEVICE_ERROR"},"times":1}}` | has something go wrong, after the faults that are pending ([`Fault`](crate::faults::Fault)) |
+//! | `{"command":"clear"}` | ends all faults; what hangs goes on |
+//! | `{"command":"log_out"}` | logs the user out behind everybody's back |
+//! | `{"command":"end_sessions"}` | ends all sessions, and with them the login |
+//! | `{"command":"reset"}` | sets the counters to zero, except for the logins |
 //!
-//! The reply is the status afterwards, `{"process":…,"settings":{…},"calls":{"C_Sign":…},"signatures":{…}}`, or
-//! `{"error":"…"}`.
+//! The reply is the [`Status`](crate::device::Status) afterwards, or `{"error":"…"}`. All but the first and the last
+//! three outlive the process.
 
 use std::{
     fs,
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
-    sync::Once,
     thread,
 };
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{device::Device, settings::Settings};
+use crate::{device::Device, settings::Loss, state::Change};
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 enum Request {
     Status {},
-    Set { settings: Settings },
+    LogOut {},
+    EndSessions {},
     Reset {},
 }
 
-/// Opens the socket, once in this process; one that a dead process left is replaced.
+/// Opens the socket; one that a dead process left is replaced.
 ///
 /// # Errors
 /// When it can't be opened.
-pub(crate) fn start(device: &'static Device) -> io::Result<()> {
-    static STARTED: Once = Once::new();
-    let mut outcome = Ok(());
-    if let Some(path) = device.control() {
-        STARTED.call_once(|| outcome = listen(device, path));
-    }
-    outcome
-}
-
-fn listen(device: &'static Device, path: &Path) -> io::Result<()> {
+pub(crate) fn listen(device: &'static Device, path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -69,12 +65,33 @@ fn serve(device: &Device, peer: &UnixStream) -> io::Result<()> {
 }
 
 fn answer(device: &Device, line: &str) -> Result<Value, String> {
-    match serde_json::from_str(line).map_err(|error| error.to_string())? {
-        Request::Status {} => {}
-        Request::Set { settings } => device.set(settings).map_err(|error| error.to_string())?,
-        Request::Reset {} => device.reset(),
+    match read(line)? {
+        Either::Change(change) => device.change(change)?,
+        Either::Request(Request::Status {}) => {}
+        Either::Request(Request::LogOut {}) => device.lose(Loss::Login),
+        Either::Request(Request::EndSessions {}) => device.lose(Loss::Sessions),
+        Either::Request(Request::Reset {}) => device.reset(),
     }
     serde_json::to_value(device.status()).map_err(|error| error.to_string())
+}
+
+#[derive(Debug)]
+enum Either {
+    Change(Change),
+    Request(Request),
+}
+
+/// What a change is not may be a request; the error is that of the one which it looks like.
+fn read(line: &str) -> Result<Either, String> {
+    let change = match serde_json::from_str(line) {
+        Ok(change) => return Ok(Either::Change(change)),
+        Err(error) => error.to_string(),
+    };
+    match serde_json::from_str(line) {
+        Ok(request) => Ok(Either::Request(request)),
+        Err(_) if !change.contains("unknown variant") => Err(change),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -83,12 +100,18 @@ mod tests {
 
     #[test]
     fn requests_are_read_as_documented() {
-        let read = |text| serde_json::from_str::<Request>(text);
-        assert!(matches!(read(r#"{"command":"status"}"#), Ok(Request::Status {})));
-        assert!(matches!(read(r#"{"command":"reset"}"#), Ok(Request::Reset {})));
+        assert!(matches!(read(r#"{"command":"status"}"#), Ok(Either::Request(Request::Status {}))));
+        assert!(matches!(read(r#"{"command":"log_out"}"#), Ok(Either::Request(Request::LogOut {}))));
+        assert!(matches!(read(r#"{"command":"clear"}"#), Ok(Either::Change(Change::Clear {}))));
         let set = read(r#"{"command":"set","settings":{"latency_us":8000,"lanes":16}}"#).expect("read");
-        let Request::Set { settings } = set else { panic!("{set:?}") };
+        let Either::Change(Change::Set { settings }) = set else { panic!("{set:?}") };
         assert_eq!(settings.latency_us, 8000);
+        let fault = read(
+            r#"{"command":"fault","fault":{"function":"C_Sign","action":{"return":"CKR_DEVICE_ERROR"}}}"#,
+        );
+        assert!(matches!(fault, Ok(Either::Change(Change::Fault { .. }))), "{fault:?}");
         assert!(read(r#"{"command":"status","of":1}"#).is_err() && read(r#"{"command":"halt"}"#).is_err());
+        let misspelt = read(r#"{"command":"token","token":{"presnt":true}}"#).expect_err("misspelt");
+        assert!(misspelt.contains("presnt"), "{misspelt}");
     }
 }

@@ -5,30 +5,41 @@ use std::{
     env,
     io::Write as _,
     path::PathBuf,
-    ptr,
     sync::{
-        OnceLock, PoisonError, RwLock,
+        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
-use cryptoki_sys::{CK_FUNCTION_LIST, CK_RV, CKR_GENERAL_ERROR, CKR_OK, Pkcs11};
+use cryptoki_sys::{CK_RV, CKR_DEVICE_REMOVED, CKR_GENERAL_ERROR, CKR_TOKEN_NOT_PRESENT};
 use serde::Serialize;
 
 use crate::{
+    control,
+    faults::{Action, Faults, Struck},
+    functions::Function,
     lanes::{Lanes, Load},
-    settings::Settings,
-    table::Function,
+    real::Real,
+    sessions::{Counts, Sessions},
+    settings::{Conduct, Loss, Settings},
+    state::{Change, State, Store},
 };
 
 /// The one device of this process.
 pub(crate) struct Device {
-    real: CK_FUNCTION_LIST,
-    _library: Pkcs11,
-    control: Option<PathBuf>,
-    settings: RwLock<Settings>,
+    real: Real,
+    store: Store,
+    state: Mutex<State>,
+    /// How often all faults were cleared: what hangs since before goes on.
+    clearances: Mutex<u64>,
+    cleared: Condvar,
     lanes: Lanes,
+    sessions: Mutex<Sessions>,
     calls: [AtomicU64; Function::COUNT],
+    began: Instant,
+    /// Milliseconds since then, of the last call.
+    last_call: AtomicU64,
 }
 
 /// How the device is, and what was asked of it.
@@ -36,91 +47,253 @@ pub(crate) struct Device {
 pub(crate) struct Status {
     process: u32,
     settings: Settings,
+    token: Conduct,
+    /// Those that are still to come.
+    faults: Faults,
     /// Calls of each function that was called.
     calls: BTreeMap<&'static str, u64>,
+    /// Calls of `C_Login` in all processes that had the module loaded.
+    logins: u64,
+    sessions: Counts,
     signatures: Load,
+    signatures_by_key: BTreeMap<String, u64>,
 }
 
 impl Device {
     /// The device; `None`, with a line on standard error, when the environment doesn't describe a usable one.
     pub(crate) fn get() -> Option<&'static Self> {
         static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
-        let device = DEVICE.get_or_init(|| {
+        static LISTENING: OnceLock<bool> = OnceLock::new();
+        let tell = |reason: &str| {
             // Nobody is left to tell when standard error is closed.
-            Self::load().map_err(|reason| writeln!(std::io::stderr(), "p11-fault: {reason}")).ok()
-        });
-        device.as_ref()
+            let _ = writeln!(std::io::stderr(), "p11-fault: {reason}");
+        };
+        let device = DEVICE.get_or_init(|| Self::load().map_err(|reason| tell(&reason)).ok()).as_ref()?;
+        let listening = LISTENING.get_or_init(|| device.listen().map_err(|reason| tell(&reason)).is_ok());
+        listening.then_some(device)
     }
 
     fn load() -> Result<Self, String> {
-        let path = env::var_os("P11_FAULT_MODULE").ok_or("P11_FAULT_MODULE names no module")?;
-        let control = env::var_os("P11_FAULT_CONTROL").map(PathBuf::from);
-        let settings = Settings::load(control.as_deref())?;
-        let failed = |reason: &str| format!("{}: {reason}", path.display());
-        #[expect(unsafe_code, reason = "loading a library runs foreign code")]
-        // SAFETY: the test that names the module vouches for it, as with any PKCS#11 module.
-        let library = unsafe { Pkcs11::new(&path) }.map_err(|error| failed(&error.to_string()))?;
-        let mut list = ptr::null_mut();
-        let get = *library.C_GetFunctionList.as_ref().map_err(|error| failed(&error.to_string()))?;
-        #[expect(unsafe_code, reason = "PKCS#11 is a C interface")]
-        // SAFETY: the function wants a place for a pointer, and on success has put there that of a list which lives
-        // as long as the library, whose first 69 fields every version of PKCS#11 2 and 3 has.
-        let real = unsafe {
-            match get(&raw mut list) {
-                CKR_OK if !list.is_null() => *list,
-                code => return Err(failed(&format!("C_GetFunctionList returned {code:#x}"))),
-            }
-        };
-        let lanes = Lanes::default();
-        lanes.limit(settings.lanes);
-        let calls = [const { AtomicU64::new(0) }; Function::COUNT];
-        Ok(Self { real, _library: library, control, settings: RwLock::new(settings), lanes, calls })
+        let path = env::var_os("P11_FAULT_MODULE").map(PathBuf::from);
+        let path = path.ok_or("P11_FAULT_MODULE names no module")?;
+        Ok(Self {
+            real: Real::load(&path)?,
+            store: Store::beside(env::var_os("P11_FAULT_CONTROL").map(PathBuf::from).as_deref()),
+            state: Mutex::default(),
+            clearances: Mutex::default(),
+            cleared: Condvar::new(),
+            lanes: Lanes::default(),
+            sessions: Mutex::default(),
+            calls: [const { AtomicU64::new(0) }; Function::COUNT],
+            began: Instant::now(),
+            last_call: AtomicU64::new(0),
+        })
     }
 
-    /// Where the control socket is to be.
-    pub(crate) fn control(&self) -> Option<&PathBuf> {
-        self.control.as_ref()
+    /// Opens the control socket and takes up the state, as one: a change either reaches the socket or is found.
+    fn listen(&'static self) -> Result<(), String> {
+        let _lock = self.store.lock().map_err(|error| format!("the state's lock: {error}"))?;
+        if let Some(control) = self.store.control() {
+            control::listen(self, control).map_err(|error| format!("{}: {error}", control.display()))?;
+        }
+        let state = self.store.load()?;
+        self.lanes.limit(state.settings.lanes);
+        *self.state() = state;
+        Ok(())
     }
 
-    /// One call of one function, on its way to the real module. Every call comes through here.
-    pub(crate) fn pass(function: Function, forward: impl FnOnce(&CK_FUNCTION_LIST) -> CK_RV) -> CK_RV {
+    /// The real module.
+    pub(crate) fn real(&self) -> &Real {
+        &self.real
+    }
+
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One call of one function: counted, and then done by `work`, unless something is wrong with the device. What is
+    /// to go wrong with the work itself is handed to it. Every call that asks something of the device comes through
+    /// here.
+    pub(crate) fn pass(function: Function, work: impl FnOnce(&Self, Option<&Action>) -> CK_RV) -> CK_RV {
         let Some(device) = Self::get() else { return CKR_GENERAL_ERROR };
-        device.calls[function as usize].fetch_add(1, Ordering::Relaxed);
-        forward(&device.real)
+        device.count(function);
+        device.notice_idleness();
+        if let Some(code) = device.absence(function) {
+            return code;
+        }
+        let Some(struck) = device.strike(function) else { return work(device, None) };
+        let (before, after) = if struck.done { (Some(work), None) } else { (None, Some(work)) };
+        let done = before.map(|work| work(device, None));
+        match struck.action {
+            Action::Return(code) => return code.0,
+            Action::Hang(limit) => device.hang(limit.map(Duration::from_millis)),
+            Action::Segfault => die_of_a_signal(),
+            Action::Abort => std::process::abort(),
+            Action::CorruptSignature | Action::OtherKey(_) => {
+                return after.map_or(CKR_GENERAL_ERROR, |work| work(device, Some(&struck.action)));
+            }
+        }
+        after.map(|work| work(device, None)).or(done).unwrap_or(CKR_GENERAL_ERROR)
+    }
+
+    pub(crate) fn count(&self, function: Function) {
+        self.calls[function as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Work that the device itself has to do, in one of its lanes.
-    pub(crate) fn occupy(work: impl FnOnce() -> CK_RV) -> CK_RV {
-        let Some(device) = Self::get() else { return CKR_GENERAL_ERROR };
-        let latency = device.settings.read().unwrap_or_else(PoisonError::into_inner).latency();
-        device.lanes.occupy(latency, work)
+    pub(crate) fn occupy(&self, work: impl FnOnce() -> CK_RV) -> CK_RV {
+        let latency = self.state().settings.latency();
+        self.lanes.occupy(latency, work)
+    }
+
+    fn strike(&self, function: Function) -> Option<Struck> {
+        let mut state = self.state();
+        if !state.faults.concern(function) {
+            return None;
+        }
+        let struck = state.faults.strike(function, rand::random::<f64>)?;
+        // Before it strikes: the process may not live to keep it.
+        self.keep(&state);
+        Some(struck)
+    }
+
+    /// What a call of this function gets when the token isn't there.
+    fn absence(&self, function: Function) -> Option<CK_RV> {
+        use Function as F;
+        if self.state().token.present {
+            return None;
+        }
+        match function {
+            F::C_Initialize
+            | F::C_Finalize
+            | F::C_GetInfo
+            | F::C_GetFunctionList
+            | F::C_GetSlotList
+            | F::C_GetSlotInfo
+            | F::C_CloseSession
+            | F::C_CloseAllSessions
+            | F::C_WaitForSlotEvent => None,
+            F::C_GetTokenInfo
+            | F::C_GetMechanismList
+            | F::C_GetMechanismInfo
+            | F::C_InitToken
+            | F::C_OpenSession => Some(CKR_TOKEN_NOT_PRESENT),
+            _ => Some(CKR_DEVICE_REMOVED),
+        }
+    }
+
+    fn notice_idleness(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last = self.last_call.swap(now, Ordering::Relaxed);
+        let idle = self.state().token.idle;
+        if let Some(idle) = idle.filter(|idle| now.saturating_sub(last) > idle.after_ms) {
+            self.lose(idle.loses);
+        }
+    }
+
+    /// Does to the real token what nobody asked for.
+    #[expect(unsafe_code, reason = "PKCS#11 is a C interface")]
+    pub(crate) fn lose(&self, what: Loss) {
+        let mut sessions = self.sessions();
+        for (slot, session) in sessions.one_of_each_slot() {
+            // SAFETY: handles only. What the module says to it is of no interest: its users will notice.
+            unsafe {
+                match what {
+                    Loss::Login => self.real.C_Logout(session),
+                    Loss::Sessions => self.real.C_CloseAllSessions(slot),
+                };
+            }
+        }
+        if what == Loss::Sessions {
+            sessions.none_left();
+        }
+    }
+
+    /// Holds a call until the time is over or all faults are cleared.
+    fn hang(&self, limit: Option<Duration>) {
+        let clearances = self.clearances.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *clearances;
+        let still = |now: &mut u64| *now == before;
+        // What is waited for is the wait itself.
+        match limit {
+            Some(limit) => drop(self.cleared.wait_timeout_while(clearances, limit, still)),
+            None => drop(self.cleared.wait_while(clearances, still)),
+        }
     }
 
     /// How it is, and what was asked of it.
     pub(crate) fn status(&self) -> Status {
         let calls = Function::ALL.iter().zip(&self.calls);
         let calls = calls.map(|(function, count)| (function.name(), count.load(Ordering::Relaxed)));
+        let State { settings, token, faults, logins } = self.state().clone();
+        let sessions = self.sessions();
         Status {
             process: std::process::id(),
-            settings: self.settings.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            settings,
+            token,
+            faults,
             calls: calls.filter(|&(_, count)| count > 0).collect(),
+            logins,
+            sessions: sessions.counts(),
             signatures: self.lanes.load(),
+            signatures_by_key: sessions.signatures(),
         }
     }
 
-    /// Behaves like this from now on, and in the next process that loads the module.
-    pub(crate) fn set(&self, settings: Settings) -> std::io::Result<()> {
-        if let Some(control) = &self.control {
-            settings.keep(control)?;
+    /// Changes how it is, also for the next process that loads the module.
+    pub(crate) fn change(&self, change: Change) -> Result<(), String> {
+        let releases = matches!(change, Change::Clear {});
+        let mut state = self.state();
+        let before = state.clone();
+        state.change(change)?;
+        self.store.keep(&state).map_err(|error| error.to_string())?;
+        if state.settings.lanes != before.settings.lanes {
+            self.lanes.limit(state.settings.lanes);
         }
-        self.lanes.limit(settings.lanes);
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        let removed = before.token.present && !state.token.present;
+        drop(state);
+        if releases {
+            *self.clearances.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            self.cleared.notify_all();
+        }
+        if removed {
+            self.lose(Loss::Sessions);
+        }
         Ok(())
     }
 
-    /// Counts from zero again.
+    /// Counts a login, for all processes.
+    pub(crate) fn count_login(&self) {
+        let mut state = self.state();
+        state.logins += 1;
+        self.keep(&state);
+    }
+
+    fn keep(&self, state: &State) {
+        if let Err(error) = self.store.keep(state) {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "p11-fault: the state can't be kept: {error}");
+        }
+    }
+
+    /// Counts from zero again, except for the logins.
     pub(crate) fn reset(&self) {
         self.calls.iter().for_each(|count| count.store(0, Ordering::Relaxed));
         self.lanes.reset();
+        self.sessions().reset();
+    }
+}
+
+/// As a module does that writes to where nothing is.
+#[expect(unsafe_code, reason = "the C library's signals")]
+fn die_of_a_signal() {
+    // SAFETY: no memory is concerned. Rust's own handler would take the signal for nothing and go on.
+    unsafe {
+        libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+        libc::raise(libc::SIGSEGV);
     }
 }

@@ -1,15 +1,10 @@
-//! What the simulated device is like at the moment.
+//! What the simulated device is like when nothing is wrong with it.
 
-use std::{
-    env, fs, io,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{num::NonZeroUsize, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// How the device behaves. What isn't given is as the real module does it.
+/// How fast the device is. What isn't given is as the real module does it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
@@ -20,37 +15,48 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// What was last set over the control socket; else what the environment says.
-    pub(crate) fn load(control: Option<&Path>) -> Result<Self, String> {
-        if let Some(kept) = control.map(kept)
-            && kept.exists()
-        {
-            let text = fs::read_to_string(&kept).map_err(|error| format!("{}: {error}", kept.display()))?;
-            return serde_json::from_str(&text).map_err(|error| format!("{}: {error}", kept.display()));
-        }
-        match env::var("P11_FAULT_SETTINGS") {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| format!("P11_FAULT_SETTINGS: {error}")),
-            Err(_) => Ok(Self::default()),
-        }
-    }
-
-    /// Keeps them for the next process that loads the module.
-    pub(crate) fn keep(&self, control: &Path) -> io::Result<()> {
-        let new = control.with_extension("settings.new");
-        fs::write(&new, serde_json::to_vec(self)?)?;
-        fs::rename(new, kept(control))
-    }
-
     /// How long a signature takes at least.
     pub(crate) fn latency(&self) -> Duration {
         Duration::from_micros(self.latency_us)
     }
 }
 
-fn kept(control: &Path) -> PathBuf {
-    let mut name = control.as_os_str().to_owned();
-    name.push(".settings");
-    name.into()
+/// How the device treats who uses it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Conduct {
+    /// Whether the token is in its slot. When it is taken out, all its sessions end for good.
+    pub(crate) present: bool,
+    /// Sessions that may be open at once; further ones are `CKR_SESSION_COUNT`.
+    pub(crate) max_sessions: Option<usize>,
+    /// What happens when nobody has called for a while.
+    pub(crate) idle: Option<Idle>,
+    /// The user's PIN, which is typed at the device: `C_Login` must give none.
+    pub(crate) protected_path: Option<String>,
+}
+
+/// What is lost when nobody has called for so many milliseconds; it is noticed at the next call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Idle {
+    pub(crate) after_ms: u64,
+    pub(crate) loses: Loss,
+}
+
+/// What a device may forget behind its users' back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Loss {
+    /// The user is logged out; the sessions stay.
+    Login,
+    /// All sessions end, and with them the login.
+    Sessions,
+}
+
+impl Default for Conduct {
+    fn default() -> Self {
+        Self { present: true, max_sessions: None, idle: None, protected_path: None }
+    }
 }
 
 #[cfg(test)]
@@ -64,5 +70,11 @@ mod tests {
         assert_eq!((settings.latency(), settings.lanes), (Duration::from_millis(8), NonZeroUsize::new(16)));
         assert_eq!(read("{}").expect("all by default"), Settings::default());
         assert!(read(r#"{"latency": 8}"#).is_err() && read(r#"{"lanes": 0}"#).is_err());
+
+        let read = |text| serde_json::from_str::<Conduct>(text);
+        assert!(read("{}").expect("all by default").present);
+        let conduct = read(r#"{"idle": {"after_ms": 45000, "loses": "login"}}"#).expect("as documented");
+        assert_eq!(conduct.idle, Some(Idle { after_ms: 45_000, loses: Loss::Login }));
+        assert!(read(r#"{"idle": {"after_ms": 45000, "loses": "keys"}}"#).is_err());
     }
 }
