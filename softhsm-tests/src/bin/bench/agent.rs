@@ -12,7 +12,7 @@ use super::{
     population::Population,
 };
 
-/// The users after those of `enrol_full`: half of them with the agent, half without.
+/// The users that enrol: half of them with the agent, half without.
 const FIRST: usize = 100;
 const ENROLMENTS: usize = 4;
 /// What the agent may add.

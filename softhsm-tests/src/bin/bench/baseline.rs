@@ -4,11 +4,13 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::Deserialize;
 use softhsm_tests::{
     bank::Bank,
@@ -18,6 +20,8 @@ use softhsm_tests::{
     simulated_hsm::SimulatedHsm,
     softhsm,
 };
+
+use super::figure::count;
 
 /// nginx with one worker a core, serving one file.
 pub(crate) struct Nginx {
@@ -109,14 +113,27 @@ impl RawKey {
     }
 }
 
-/// How long one argon2id hash takes alone, with the configuration's cost.
-pub(crate) fn argon2id() -> Result<Duration> {
-    let parameters = Params::new(19_456, 2, 1, None).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters);
+/// Milliseconds for an argon2id hash with the configuration's cost: the time for `hashes` by so many threads, each in
+/// memory that it keeps, divided by their number.
+pub(crate) fn argon2id(threads: usize, hashes: usize) -> Result<f64> {
+    let next = AtomicUsize::new(0);
     let began = Instant::now();
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..threads).map(|_| scope.spawn(|| hash_until(&next, hashes))).collect();
+        lanes.into_iter().try_for_each(|lane| lane.join().expect("a thread panicked"))
+    })?;
+    Ok(began.elapsed().as_secs_f64() * 1e3 / count(hashes))
+}
+
+fn hash_until(next: &AtomicUsize, hashes: usize) -> Result<()> {
+    let parameters = Params::new(19_456, 2, 1, None).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut memory = vec![Block::new(); parameters.block_count()];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters);
     let mut hash = [0; 32];
-    argon2
-        .hash_password_into(b"kiri-no-hana-2026", b"sixteen octets..", &mut hash)
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
-    Ok(began.elapsed())
+    while next.fetch_add(1, Ordering::Relaxed) < hashes {
+        argon2
+            .hash_password_into_with_memory(b"kiri-no-hana-2026", b"sixteen octets..", &mut hash, &mut memory)
+            .map_err(|error| anyhow::anyhow!("{error}"))?;
+    }
+    Ok(())
 }

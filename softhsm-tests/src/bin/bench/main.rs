@@ -122,7 +122,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     if let Some(unknown) = arguments.benches.iter().find(|name| BENCHES.iter().all(|b| b.name != **name)) {
         bail!("there is no bench {unknown:?}: see --list");
     }
-    let lab = Lab::new(&arguments.directory, arguments.seconds, (arguments.tokens, arguments.certificates))?;
+    // Daemons that are started in it change their own working directory.
+    let directory = std::path::absolute(&arguments.directory).context("finding the directory")?;
+    let lab = Lab::new(&directory, arguments.seconds, (arguments.tokens, arguments.certificates))?;
     let machine = Machine::describe();
     let (mut figures, mut failed) = (Vec::new(), Vec::new());
     let wanted = |bench: &&Bench| {
