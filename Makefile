@@ -13,13 +13,14 @@ PACKAGES := \
 	build-essential pkg-config openssl curl \
 	softhsm2 opensc opensc-pkcs11 libengine-pkcs11-openssl \
 	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool \
-	sqlite3 postgresql
+	sqlite3 postgresql \
+	clang libssl-dev
 
 ifneq ($(shell id -u),0)
 SUDO := sudo
 endif
 
-.PHONY: help setup build test check deny demo bench soak sqlx-prepare
+.PHONY: help setup build kryoptic test check deny demo bench soak sqlx-prepare
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -40,8 +41,12 @@ setup:
 build: setup
 	cargo build --locked --workspace
 
+# The second token that tests run on, in a workspace of its own.
+kryoptic: setup
+	cargo build --locked --manifest-path softhsm-tests/kryoptic/Cargo.toml --target-dir target/kryoptic
+
 # All targets at once: with the tests' features everything is built once, and no program is built again under a test.
-test: setup
+test: setup kryoptic
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --no-fail-fast
 
@@ -54,6 +59,7 @@ check: setup deny
 deny:
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
 	cargo deny --locked check bans licenses sources
+	cargo deny --locked --manifest-path softhsm-tests/kryoptic/Cargo.toml check bans licenses sources
 
 demo: build
 	@target/debug/demo $(if $(ONCE),--once)

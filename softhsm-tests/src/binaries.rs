@@ -17,6 +17,12 @@ pub enum BinaryError {
     /// Nothing there.
     #[error("{} does not exist: run `cargo build --workspace` first", .0.display())]
     Missing(PathBuf),
+    /// The second token isn't there.
+    #[error("{} does not exist: run `make kryoptic` first", .0.display())]
+    NoKryoptic(PathBuf),
+    /// A source of it changed after the build.
+    #[error("{} is older than its sources: run `make kryoptic` first", .0.display())]
+    StaleKryoptic(PathBuf),
     /// A source changed after the build.
     #[error("{} is older than {}: run `cargo build --workspace` first", program.display(), source_file.display())]
     Stale {
@@ -46,6 +52,23 @@ pub fn find(name: &str) -> Result<PathBuf, BinaryError> {
 pub fn find_library(name: &str) -> Result<PathBuf, BinaryError> {
     let directory = directory()?;
     fresh(directory.join(format!("lib{name}.so")), &directory.join(format!("lib{name}.d")))
+}
+
+/// The module `kryoptic_pkcs11`, which is built apart: below the target directory, in `kryoptic`.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_kryoptic() -> Result<PathBuf, BinaryError> {
+    let directory = directory()?.parent().unwrap_or(Path::new(".")).join("kryoptic/debug");
+    let (module, dep_info) =
+        (directory.join("libkryoptic_pkcs11.so"), directory.join("libkryoptic_pkcs11.d"));
+    if !module.exists() {
+        return Err(BinaryError::NoKryoptic(module));
+    }
+    fresh(module, &dep_info).map_err(|error| match error {
+        BinaryError::Stale { program, .. } => BinaryError::StaleKryoptic(program),
+        other => other,
+    })
 }
 
 /// Tests live in `deps`, examples in `examples`, programs directly in the profile's directory.

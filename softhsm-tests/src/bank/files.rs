@@ -5,9 +5,9 @@ use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt, path::Path};
 use anyhow::{Context, Result};
 
 use super::{Bank, CONFIRMATION_PASSWORD, LOGIN_PASSWORD, Options, desk::TOKEN_PIN, machine};
-use crate::{soft_pki::SoftAuthority, softhsm::SoftHsm, virtual_yubikey::AttestationRoots};
+use crate::{hsm::Hsm, soft_pki::SoftAuthority, virtual_yubikey::AttestationRoots};
 
-pub(super) fn write(bank: &Bank, options: &Options, root: &SoftHsm, online: &SoftHsm) -> Result<()> {
+pub(super) fn write(bank: &Bank, options: &Options, root: &Hsm, online: &Hsm) -> Result<()> {
     secrets(bank)?;
     server_certificate(bank)?;
     attestation_roots(bank)?;
@@ -83,13 +83,14 @@ fn adjusted(text: &str, options: &Options) -> Result<String> {
 }
 
 /// The templates' placeholders and what stands for them.
-fn values(bank: &Bank, options: &Options, root: &SoftHsm, online: &SoftHsm) -> Vec<(&'static str, String)> {
+fn values(bank: &Bank, options: &Options, root: &Hsm, online: &Hsm) -> Vec<(&'static str, String)> {
     let urls = bank.urls();
     let port = |url: &str| url.rsplit(':').next().unwrap_or_default().to_owned();
     vec![
         ("module", online.module().display().to_string()),
-        ("root_conf", root.configuration().display().to_string()),
-        ("online_conf", online.configuration().display().to_string()),
+        ("root_environment", root.environment_toml()),
+        ("online_environment", online.environment_toml()),
+        ("vendor", options.token.vendor().to_owned()),
         ("root_algorithm", options.root_algorithm.to_owned()),
         ("issuing_algorithm", options.issuing_algorithm.to_owned()),
         ("uid", rustix::process::getuid().as_raw().to_string()),

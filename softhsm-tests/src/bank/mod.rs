@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! DIRECTORY/ceremony.toml  ceremony/   the specification, and what the ceremony left
-//!           hsm/{root,online}/         SoftHSM tokens, each with a configuration of its own
+//!           hsm/{root,online}/         tokens, each with a configuration of its own
 //!           signer.toml  signer/       socket, journal, PIN latch
 //!           inro.toml  ca.sqlite3      the authority and its ledger
 //!           tls/  attestation/  secrets/  logs/
@@ -14,6 +14,7 @@ mod files;
 mod machine;
 mod network;
 mod node;
+mod orders;
 mod portal;
 mod soft_browser;
 mod soft_token;
@@ -30,15 +31,16 @@ use serde_json::Value;
 
 use crate::{
     binaries,
+    hsm::{Hsm, Kind},
     ports::PortLease,
     process::{Environment, Process, output_of, run},
-    softhsm::SoftHsm,
     virtual_yubikey::AttestationRoots,
 };
 
 pub use desk::{Desk, Enrolment, TOKEN_PIN};
 pub use machine::{MachineClient, NewMachine};
 pub use network::{Urls, fetch};
+pub use orders::{AUDIT_HEAD, Orders};
 pub use portal::{Portal, hidden};
 pub use soft_browser::SoftBrowser;
 pub use soft_token::{Answer, EnrolmentClient, SoftToken, named};
@@ -53,6 +55,8 @@ pub struct Options {
     pub root_algorithm: &'static str,
     /// The same for the issuing CAs and their OCSP responders.
     pub issuing_algorithm: &'static str,
+    /// What the keys are on.
+    pub token: Kind,
     /// Adjusts `inro.toml` before anything runs.
     pub adjust: Option<fn(&mut toml::Table)>,
     /// The bank's own systems; strangers' certificates are listened to only where there are any.
@@ -61,7 +65,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { root_algorithm: "p384", issuing_algorithm: "p256", adjust: None, machines: Vec::new() }
+        Self { root_algorithm: "p384", issuing_algorithm: "p256", token: Kind::SoftHsm, adjust: None, machines: Vec::new() }
     }
 }
 
@@ -117,8 +121,8 @@ impl Bank {
         }
         let ports = PortLease::consecutive(4)?;
         let attestation = AttestationRoots::create().context("making attestation roots")?;
-        let (root, online) =
-            (SoftHsm::new(&directory.join("hsm/root"))?, SoftHsm::new(&directory.join("hsm/online"))?);
+        let store = |name: &str| Hsm::new(options.token, &directory.join(name));
+        let (root, online) = (store("hsm/root")?, store("hsm/online")?);
         let bank = Self {
             directory,
             ports,
