@@ -332,6 +332,7 @@ fn crls(spec: &Spec, mistakes: &mut Mistakes) {
 /// Checks what the specification needs from this machine: modules and PIN files. Changes nothing.
 pub fn machine(spec: &Spec) -> Vec<Mistake> {
     let mut mistakes = Mistakes::default();
+    vendors(spec, &mut mistakes);
     for token in &spec.tokens {
         modules(token, &mut mistakes);
         let so_pin_file =
@@ -344,6 +345,34 @@ pub fn machine(spec: &Spec) -> Vec<Mistake> {
         }
     }
     mistakes.0
+}
+
+/// What the vendors' profiles say against the specification: a ceremony should not find it out from the token.
+fn vendors(spec: &Spec, mistakes: &mut Mistakes) {
+    for token in &spec.tokens {
+        let vendor = &token.access.vendor;
+        if let (Some(_), Some(with)) = (&token.initialise, &vendor.token.initialise_with)
+            && !vendor.token.initialise
+        {
+            let problem = format!("can't be initialised through PKCS#11, {} has other ways", vendor.product);
+            let remedy = format!("initialise it ({with}), remove so_pin_file and set initialise = false");
+            mistakes.add(format!("token.{}", token.name), problem, remedy);
+        }
+        for key in spec.keys.iter().filter(|key| key.token == token.name) {
+            let place = |what: &str| format!("key.{}.{what}", key.name);
+            if !vendor.keys.algorithms.contains(&key.algorithm) {
+                let known: Vec<String> = vendor.keys.algorithms.iter().map(ToString::to_string).collect();
+                let problem = format!("is {}, which {} doesn't make", key.algorithm, vendor.product);
+                mistakes.add(place("algorithm"), problem, format!("choose among {}", known.join(", ")));
+            }
+            let octets = key.id.as_bytes().len();
+            if octets > vendor.keys.longest_id {
+                let problem = format!("has {octets} bytes, more than {} keeps", vendor.product);
+                let remedy = format!("choose an ID of at most {} bytes", vendor.keys.longest_id);
+                mistakes.add(place("id"), problem, remedy);
+            }
+        }
+    }
 }
 
 /// Checks the modules alone, for a rehearsal.

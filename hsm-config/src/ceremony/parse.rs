@@ -13,6 +13,7 @@ use super::spec::{
     CertificateSpec, CrlSpec, Initialise, KeySpec, Lifetime, Person, Profile, Spec, Subject, TokenSpec,
 };
 use crate::token::{KeyAlgorithm, KeyId, ModuleAccess};
+use crate::vendor::Profile as Vendor;
 
 /// Reads and checks a specification. PIN files that are not absolute paths are looked for beside it, in `folder`.
 ///
@@ -97,6 +98,14 @@ fn token(section: &mut Section<'_>, folder: &Path) -> TokenSpec {
     let module = PathBuf::from(section.text("module", "the absolute path of the PKCS#11 library"));
     let environment: BTreeMap<String, String> = section.variables("environment").into_iter().collect();
     let label = section.text("label", "the token's label, at most 32 bytes");
+    let vendor = section.optional_text("vendor", "the vendor profile's name, see `inro-hsm vendors list`");
+    let mut access = ModuleAccess::new(module, environment);
+    match Vendor::choose(vendor.as_deref(), &access.module) {
+        Ok(vendor) => access.vendor = vendor,
+        Err(error) => {
+            section.mistakes.add(section.key("vendor"), "is no profile", error.to_string());
+        }
+    }
     let pin_file = section.text("pin_file", "the file that holds the user's PIN");
     let so_pin_file = section.optional_text("so_pin_file", "the file that holds the security officer's PIN");
     let slot = section.number("slot", "the number of the slot to initialise");
@@ -125,7 +134,7 @@ fn token(section: &mut Section<'_>, folder: &Path) -> TokenSpec {
     };
     TokenSpec {
         name,
-        access: ModuleAccess { module, environment },
+        access,
         label,
         initialise,
         pin_file: folder.join(pin_file),

@@ -11,6 +11,7 @@ use super::lint;
 use super::mistake::Mistakes;
 use super::spec::{Initialise, Spec};
 use super::tokens::Pins;
+use crate::token::ModuleAccess;
 
 /// Throw-away tokens. Dropping it removes them.
 pub(super) struct Stage {
@@ -30,7 +31,7 @@ impl Stage {
         let mut mistakes = Mistakes::default();
         for token in &mut spec.tokens {
             if let Some(stand_in) = stand_in {
-                stand_in.clone_into(&mut token.access.module);
+                token.access = ModuleAccess::new(stand_in.to_owned(), token.access.environment.clone());
             }
             if !token.access.is_softhsm() {
                 mistakes.add(

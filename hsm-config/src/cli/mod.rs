@@ -1,14 +1,20 @@
 //! The command line of `inro-hsm`. Logs go to standard error; standard output carries results only.
 
+mod bench;
 mod ceremony;
+mod custody;
+mod doctor;
 mod journal;
 mod journal_copy;
+mod keys;
 mod latch;
 mod signer;
+mod vendors;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -26,12 +32,22 @@ struct Arguments {
 enum Command {
     /// Make an authority's keys and first certificates by a reviewed specification.
     Ceremony(ceremony::Arguments),
+    /// A PIN that nobody knows, and that several custodians open together.
+    Custody(custody::Arguments),
     /// Serve keys to the authority on a Unix socket.
     Signer(signer::Arguments),
     /// Check or show a signer's journal.
     Journal(journal::Arguments),
     /// Look at, or clear, the latch that a refused PIN sets.
     Latch(latch::Arguments),
+    /// Look at a module, its token and its keys, and say what is wrong and what to do about it.
+    Doctor(doctor::Arguments),
+    /// Measure how many signatures a second a token makes, and how many arrive through the signer.
+    Bench(bench::Arguments),
+    /// List a token's keys with certificates, expiry and use.
+    Keys(keys::Arguments),
+    /// Look at vendor profiles, or check your own.
+    Vendors(vendors::Arguments),
     /// Holds a PKCS#11 module for a signer or a ceremony, which starts it; not for people.
     #[command(hide = true)]
     Worker,
@@ -43,11 +59,25 @@ pub fn run() -> ExitCode {
     start_log(matches!(arguments.command, Command::Worker));
     match arguments.command {
         Command::Ceremony(arguments) => ceremony::run(&arguments),
+        Command::Custody(arguments) => custody::run(arguments),
         Command::Signer(arguments) => outcome(signer::run(&arguments)),
         Command::Journal(arguments) => outcome(journal::run(arguments)),
         Command::Latch(arguments) => outcome(latch::run(arguments)),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Bench(arguments) => outcome(bench::run(&arguments)),
+        Command::Keys(arguments) => outcome(keys::run(&arguments)),
+        Command::Vendors(arguments) => outcome(vendors::run(arguments)),
         Command::Worker => outcome(process::run().map_err(Into::into)),
     }
+}
+
+/// For commands that drive workers.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the program has no threads")
 }
 
 /// 0, or 1 with the error and its causes on standard error.

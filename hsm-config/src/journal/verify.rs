@@ -1,11 +1,11 @@
 //! The offline check: the chain and every entry, read by nothing but the file. Takes no lock, so that it also runs
 //! beside a live signer, whose last append may then look like an incomplete end.
 
-use std::{fs::File, path::Path};
+use std::{collections::HashMap, fs::File, path::Path};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use signer_protocol::message::{Entry, EntryBody, JournalPosition};
+use signer_protocol::message::{Entry, EntryBody, JournalPosition, KeyLabel};
 
 use super::{OpenError, frame, open, record};
 
@@ -41,6 +41,10 @@ pub struct Report {
 pub struct KeyReport {
     /// The key's label.
     pub key: String,
+    /// Certificates signed.
+    pub certificates: u64,
+    /// CRLs signed.
+    pub crls: u64,
     /// Last `cRLNumber`.
     pub last_crl_number: Option<u64>,
     /// Revocations recorded.
@@ -57,11 +61,18 @@ pub fn verify(path: &Path) -> Result<Report, OpenError> {
     let file = File::open(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
     let (mut certificates, mut crls, mut revocations, mut ocsp_responses) = (0, 0, 0, 0);
     let mut first_at = None;
+    let mut signed: HashMap<KeyLabel, (u64, u64)> = HashMap::new();
     let scanned = open::scan(&file, path, |record| {
         first_at.get_or_insert(record.at);
         match &record.body {
-            EntryBody::Certificate { .. } => certificates += 1,
-            EntryBody::Crl { .. } => crls += 1,
+            EntryBody::Certificate { key, .. } => {
+                certificates += 1;
+                signed.entry(key.clone()).or_default().0 += 1;
+            }
+            EntryBody::Crl { key, .. } => {
+                crls += 1;
+                signed.entry(key.clone()).or_default().1 += 1;
+            }
             EntryBody::Revocation { .. } => revocations += 1,
             EntryBody::OcspCount { count, .. } => ocsp_responses += count,
             EntryBody::ClockAccepted { .. } | EntryBody::CrlDigest { .. } => {}
@@ -70,8 +81,11 @@ pub fn verify(path: &Path) -> Result<Report, OpenError> {
     let index = scanned.index;
     let mut keys: Vec<KeyReport> = index
         .keys()
-        .map(|(label, key)| KeyReport {
+        .map(|(label, key)| (label, key, signed.get(label).copied().unwrap_or_default()))
+        .map(|(label, key, (certificates, crls))| KeyReport {
             key: label.0.clone(),
+            certificates,
+            crls,
             last_crl_number: key.crl().map(|crl| crl.number),
             revocations: key.revocation_count() as u64,
             ocsp_responses: key.ocsp_responses(),

@@ -1,0 +1,77 @@
+//! `inro-hsm keys`: a token's keys with certificates, expiry, attributes and use.
+
+use std::io::{self, Write};
+
+use clap::Args;
+
+use super::doctor::Target;
+use crate::keys::{self, Inventory};
+use crate::signer::config;
+
+/// Lists a token's keys with their certificates, expiry, attributes and use counts from the journal.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    target: Target,
+    /// Prints the inventory as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the token can't be opened, or token or journal can't be read.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let journal = match arguments.target.config() {
+        Some(path) => Some(config::load(path)?.journal),
+        None => None,
+    };
+    if journal.as_ref().is_some_and(|journal| journal.exists()) {
+        writeln!(io::stderr().lock(), "reading the journal for use counts")?;
+    }
+    let mut inventories = Vec::new();
+    for subject in arguments.target.subjects()? {
+        inventories.push(super::runtime()?.block_on(keys::inventory(&subject, journal.clone()))?);
+    }
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{:#}", serde_json::to_value(&inventories)?)?;
+        return Ok(());
+    }
+    for inventory in &inventories {
+        print(&mut out, inventory)?;
+    }
+    Ok(())
+}
+
+fn print(out: &mut impl Write, inventory: &Inventory) -> io::Result<()> {
+    let token = &inventory.token;
+    writeln!(out, "token {:?}: {} {}, serial {}", token.label, token.manufacturer, token.model, token.serial)?;
+    for key in &inventory.keys {
+        let name = key.configured_as.as_deref().unwrap_or("not configured");
+        let kind = key.key_type.as_deref().unwrap_or("absent");
+        writeln!(out, "  {:<8} {kind:<8} {:?}, {name}", key.id, key.label)?;
+        if let Some(certificate) = &key.certificate {
+            writeln!(
+                out,
+                "           certificate {}, ends {} ({} days)",
+                certificate.subject, certificate.not_after, certificate.days_left
+            )?;
+        }
+        if let Some(uses) = &key.uses {
+            writeln!(
+                out,
+                "           {} certificates, {} CRLs, {} revocations, {} OCSP responses",
+                uses.certificates, uses.crls, uses.revocations, uses.ocsp_responses
+            )?;
+        }
+        for remark in &key.remarks {
+            writeln!(out, "           ! {remark}")?;
+        }
+    }
+    for stray in &inventory.others {
+        writeln!(out, "  {:<8} {:?}: {}", stray.id, stray.label, stray.remark)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! The inventory of a token's keys.
+
+use serde_json::Value;
+use softhsm_tests::hsm::Kind;
+
+use crate::rig::{DEADLINE, Rig, inro_hsm};
+
+fn key<'a>(inventory: &'a Value, id: &str) -> &'a Value {
+    let keys = inventory[0]["keys"].as_array().expect("keys");
+    keys.iter().find(|key| key["id"] == id).unwrap_or_else(|| panic!("no key {id}: {inventory:#}"))
+}
+
+fn remarks(key: &Value) -> Vec<&str> {
+    key["remarks"].as_array().expect("remarks").iter().map(|remark| remark.as_str().expect("text")).collect()
+}
+
+fn on(kind: Kind) {
+    let mut rig = Rig::prepare(kind);
+    rig.tool(&["--keypairgen", "--key-type", "EC:prime256v1", "--id", "77", "--label", "spare", "--extractable"]);
+    rig.bank.start_signer().expect("the signer");
+    let ended = rig.bank.signer.as_mut().expect("runs").terminate(DEADLINE).expect("ended");
+    assert!(ended.success(), "{ended}");
+    let listed = inro_hsm(&["keys", "--json", "--config", &rig.config()], &[]).expect(0).json();
+    assert_eq!(listed[0]["token"]["label"], "inro-online");
+    let issuing = key(&listed, "11");
+    assert_eq!((&issuing["label"], &issuing["configured_as"]), (&"customer-issuing".into(), &"customer-issuing".into()));
+    assert_eq!(issuing["attributes"]["never_extractable"], true);
+    assert!(issuing["certificate"]["subject"].as_str().expect("a name").contains("Example Customer CA"), "{issuing:#}");
+    assert!(issuing["certificate"]["days_left"].as_i64().expect("days") > 3_600, "{issuing:#}");
+    assert!(remarks(issuing).is_empty(), "{issuing:#}");
+    assert_eq!(issuing["public_key_sha256"].as_str().expect("a hash").len(), 64);
+    // Made in the ceremony for another signer.
+    assert!(remarks(key(&listed, "12")).contains(&"no certificate is known for it"), "{listed:#}");
+    let spare = key(&listed, "77");
+    assert!(remarks(spare).contains(&"CKA_EXTRACTABLE is true"), "{spare:#}");
+
+    rig.edit("id = \"21\"", "id = \"99\"");
+    let listed = inro_hsm(&["keys", "--json", "--config", &rig.config()], &[]).expect(0).json();
+    assert!(remarks(key(&listed, "99"))[0].contains("there is no such private key"), "{listed:#}");
+    let people = inro_hsm(&["keys", "--config", &rig.config()], &[]).expect(0);
+    for told in ["Example Customer CA", "! CKA_EXTRACTABLE is true", "customer-issuing"] {
+        assert!(people.stdout.contains(told), "{told}: {}", people.stdout);
+    }
+}
+
+#[test]
+fn softhsms_keys_are_listed_with_what_is_odd_about_them() {
+    on(Kind::SoftHsm);
+}
+
+#[test]
+fn kryoptics_keys_are_listed_with_what_is_odd_about_them() {
+    on(Kind::Kryoptic);
+}
+
+/// A bank that issued, revoked and answered.
+#[test]
+fn uses_are_counted_from_the_journal() {
+    let mut rig = Rig::prepare(Kind::SoftHsm);
+    rig.bank.migrate().expect("a ledger");
+    rig.bank.start_signer().expect("the signer");
+    // The authority publishes its first CRL as soon as it runs.
+    rig.bank.start_authority().expect("the authority");
+    let listed = inro_hsm(&["keys", "--json", "--config", &rig.config()], &[]).expect(0).json();
+    let journal = rig.bank.journal().expect("the journal");
+    let uses = &key(&listed, "11")["uses"];
+    assert_eq!(uses["crls"].as_u64().expect("a number"), journal["crls"].as_u64().expect("a number"));
+    assert!(uses["crls"].as_u64().expect("a number") >= 1, "{uses:#}");
+}
