@@ -84,7 +84,7 @@ pub struct StretchError;
 ///
 /// # Errors
 /// [`WeakPassphrase`].
-pub fn judge(passphrase: &SecretString) -> Result<(), WeakPassphrase> {
+pub(super) fn judge(passphrase: &SecretString) -> Result<(), WeakPassphrase> {
     let text = passphrase.expose_secret();
     if text.chars().count() < SHORTEST {
         return Err(WeakPassphrase::Short);
