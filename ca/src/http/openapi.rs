@@ -219,6 +219,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_api_that_refuses_with_problems_says_when_to_come_again() {
+        let document = value();
+        let paths = document["paths"].as_object().expect("paths").values();
+        let operations = paths.flat_map(|item| ["get", "post"].iter().filter_map(|method| item.get(method)));
+        let apis = ["enrolment", "registration", "status"];
+        let of_apis = operations.filter(|operation| apis.iter().any(|tag| operation["tags"][0] == *tag));
+        for operation in of_apis {
+            let busy = &operation["responses"]["503"];
+            let problem = &busy["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(problem, "#/components/schemas/Problem", "{operation}");
+            assert_eq!(busy["headers"]["Retry-After"]["schema"]["type"], "integer", "{operation}");
+        }
+    }
+
     /// Routers and document come from the same tables; a route beside them would be in no document.
     #[test]
     fn no_api_has_a_route_beside_its_table() {

@@ -20,7 +20,9 @@ use ca_core::{
 use ca_wire::{problem::Code, version::AgentVersions};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{detached::Detached, enrolment::Forms, problem::Refused, support::SupportId};
+use super::{
+    detached::Detached, documented::Refusals, enrolment::Forms, problem::Refused, support::SupportId,
+};
 use crate::metrics::Metrics;
 
 /// What the API needs.
@@ -58,7 +60,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     path = "/api/v1/agent",
     tag = "enrolment",
     operation_id = "agentVersions",
-    responses((status = 200, description = "Versions", body = AgentVersions))
+    responses((status = 200, description = "Versions", body = AgentVersions), Refusals)
 )]
 async fn agent(State(api): State<Arc<Api>>) -> Response {
     Json(AgentVersions {
