@@ -29,6 +29,7 @@ mkdir "$work/cache" "$work/tmp"
 touch src/lib.rs
 INRO_STORE_POSTGRES_URL="postgres://inro@localhost/inro?host=$work" SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$work/cache" \
     SQLX_TMP="$work/tmp" cargo check --quiet --lib -p store-postgres
+ls "$work"/cache/query-*.json >/dev/null 2>&1 || { echo "no query was checked, for another cargo was faster: again" >&2; exit 1; }
 if [ "${1:-}" = --check ]; then
     diff -r .sqlx "$work/cache" || { echo "ca/store-postgres/.sqlx is stale: run ca/store-postgres/prepare.sh" >&2; exit 1; }
 else

@@ -1,8 +1,12 @@
 //! `inro-ca doctor`: looks at everything that serving needs and says what is wrong, with the remedy. `serve` refuses to
 //! start on the same findings.
 
-use anyhow::{Context, anyhow};
-use ca_core::ports::signer::{Signer, SignerError};
+use anyhow::{Context, anyhow, bail};
+use ca_core::{
+    domain::ocsp::Responder,
+    ports::signer::{Signer, SignerError},
+};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{
@@ -12,9 +16,13 @@ use super::{
 };
 use crate::{
     config::{self, Config},
+    jobs::MACHINE_ALARM,
     material::{self, IssuerMaterial, Material},
-    wiring::Adapters,
+    wiring::{self, Adapters},
 };
+
+/// A responder's certificate that ends so soon wasn't renewed when it should have been.
+const RESPONDER_SOON: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Serialize)]
 struct Finding {
@@ -73,6 +81,14 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
     let adapters = Adapters::open(config).await;
     findings.push(Finding::of("database and its schema", &adapters));
     let (Ok(material), Ok(adapters)) = (&material, &adapters) else { return findings };
+    let now = adapters.now();
+    for (machine, _) in &material.machines {
+        let lasts = lasts(machine.registered.not_after, now, MACHINE_ALARM);
+        let remedy = "have its authority issue a new one, and name it under certificate";
+        let lasts = lasts.with_context(|| format!("machine.{}.certificate: {remedy}", machine.id));
+        findings.push(Finding::of(format!("certificate of the machine {}", machine.id), &lasts));
+    }
+    findings.extend(responders(config, adapters).await);
     for (issuer, files) in config.issuers.iter().zip(&material.issuers) {
         let what =
             format!("keys of the signer {:?} against the certificates of {}", issuer.signer, issuer.id);
@@ -82,6 +98,29 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
         findings.push(Finding::of(format!("the signer {:?} signs", issuer.signer), &signs));
     }
     findings
+}
+
+/// The certificates that OCSP is answered with: each should have been renewed long before its end.
+async fn responders(config: &Config, adapters: &Adapters) -> Vec<Finding> {
+    let what = "OCSP responders' certificates";
+    let in_use = wiring::responders_in_use(config, adapters).await;
+    let Ok(in_use) = &in_use else { return vec![Finding::of(what, &in_use)] };
+    let of = |(issuer, responder): (&config::Issuer, &Responder)| {
+        let remedy = "the job that renews it fails: see the log, and `inro-ca responder renew`";
+        let lasts = lasts(responder.not_after(), adapters.now(), RESPONDER_SOON).context(remedy);
+        Finding::of(format!("OCSP responder's certificate of {}", issuer.id), &lasts)
+    };
+    config.issuers.iter().zip(in_use).map(of).collect()
+}
+
+/// Whether a certificate is good for some time still.
+fn lasts(not_after: Timestamp, now: Timestamp, at_least: SignedDuration) -> anyhow::Result<()> {
+    let left = not_after.duration_since(now);
+    match left.as_hours() / 24 {
+        _ if left.is_negative() => bail!("it expired at {not_after}"),
+        days if left < at_least => bail!("it expires in {days} days, at {not_after}"),
+        _ => Ok(()),
+    }
 }
 
 /// Proves that each issuer's signer has the keys of the configured certificates.

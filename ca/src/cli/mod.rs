@@ -12,6 +12,7 @@ mod migrate_store;
 mod openapi;
 mod output;
 mod reconcile;
+mod responder;
 mod secret;
 mod serve;
 mod signer;
@@ -97,6 +98,9 @@ enum Command {
     /// Ledger and journals held against each other.
     #[command(subcommand)]
     Reconcile(reconcile::Command),
+    /// The certificates of the OCSP responders.
+    #[command(subcommand)]
+    Responder(responder::Command),
     /// The signers that the ledger knows.
     #[command(subcommand)]
     Signer(signer::Command),
@@ -134,6 +138,7 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
             Command::Certificate(command) => certificate::run(command, &config, output).await,
             Command::Audit(command) => audit::run(command, &config, output).await,
             Command::Reconcile(command) => reconcile::run(command, &config, output).await,
+            Command::Responder(command) => responder::run(command, &config, output).await,
             Command::Signer(command) => signer::run(command, &config, output).await,
             Command::Backup(backup) => backup.run(&config, output).await,
         }

@@ -23,7 +23,8 @@ use crate::{
         clients::Clients,
         connection::{Listener, Service},
         ending::Ending,
-        gate, layers, machine, openapi, ops, portal, tls, validation,
+        gate::Gate,
+        layers, machine, openapi, ops, portal, tls, validation,
     },
     material::{self, Material},
     wiring::{self, Adapters, Server},
@@ -47,7 +48,7 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let max_connections = config.listen.max_connections;
     let ending = Ending::new(config.shutdown);
     let node = config.node.name.clone();
-    let server = wiring::server(config, &material, &adapters).map_err(CliError::configuration)?;
+    let server = wiring::server(config, &material, &adapters).await.map_err(CliError::configuration)?;
     end_on_signal(&ending, &server)?;
     tracing::info!(
         %node,
@@ -130,13 +131,14 @@ fn end_on_signal(ending: &Ending, server: &Server) -> Result<(), CliError> {
 
 async fn serve(server: Server, listeners: Listeners, max_connections: usize, ending: Ending) {
     let (metrics, store, rng) = (server.metrics.clone(), server.store.clone(), server.rng.clone());
-    let held = |router| gate::until_caught_up(router, server.accords.clone());
-    let public = held(layers::private(
-        portal::public_router(server.top)
-            .merge(api::router(server.api))
-            .merge(openapi::router(server.document)),
-    ));
-    let client = held(layers::private(portal::router(server.portal).merge(machine::router(server.machines))));
+    let gate = Gate::new(server.accords.clone(), server.api.clock.clone());
+    let public = layers::private(
+        gate.before(portal::public_router(server.top))
+            .merge(gate.before_api(api::router(server.api).merge(openapi::router(server.document)))),
+    );
+    let client = layers::private(
+        gate.before(portal::router(server.portal)).merge(gate.before_api(machine::router(server.machines))),
+    );
     let clients = listeners.clients;
     let listener = |name,
                     (socket, _): (TcpListener, SocketAddr),
@@ -156,7 +158,7 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
             "validation",
             listeners.validation,
             None,
-            held(validation::router(server.validation)),
+            gate.before(validation::router(server.validation)),
             BODY_LIMIT,
             &ending,
         ),

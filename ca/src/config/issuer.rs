@@ -38,7 +38,7 @@ struct RawPolicies {
 }
 
 /// An issuing CA.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Issuer {
     /// Its name in paths, audit rows and the ledger.
     pub(crate) id: IssuerId,
@@ -54,7 +54,7 @@ pub(crate) struct Issuer {
     pub(crate) issuing_key: String,
     /// The signer's label of the OCSP responder's key.
     pub(crate) ocsp_key: String,
-    /// The OCSP responder's certificate, PEM; read again when the file changes.
+    /// The OCSP responder's certificate of the ceremony, PEM; read again when the file changes, and renewed in the ledger.
     pub(crate) ocsp_certificate: PathBuf,
     /// The CRL of the key ceremony, PEM or DER.
     pub(crate) first_crl: Option<PathBuf>,

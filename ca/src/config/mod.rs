@@ -194,6 +194,16 @@ mod tests {
             ("client = \"127.0.0.1:8444\"", "client = \"127.0.0.1:8443\"", "listen.client"),
             ("crl_interval = \"6h\"", "crl_interval = \"25h\"", "validation.crl_interval"),
             ("crl_validity = \"7d\"", "crl_validity = \"8d\"", "validation.crl_validity"),
+            (
+                "# responder_validity = \"30d\"",
+                "responder_validity = \"1d\"",
+                "validation.responder_validity",
+            ),
+            (
+                "# responder_renew_before = \"10d\"",
+                "responder_renew_before = \"16d\"",
+                "validation.responder_renew_before",
+            ),
             ("crl_interval = \"6h\"", "crl_interval = \"soon\"", "validation.crl_interval"),
             (
                 "base_url = \"http://pki.bank.example\"",

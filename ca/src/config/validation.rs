@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
+use ca_core::domain::responder::ResponderPolicy;
 use ca_x509::publication::is_publishable;
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 use super::{ConfigError, ConfigResult, listen::origin, value};
@@ -19,6 +21,10 @@ pub(super) struct Raw {
     crl_interval: String,
     #[serde(default = "seven_days")]
     crl_validity: String,
+    #[serde(default = "thirty_days")]
+    responder_validity: String,
+    #[serde(default = "ten_days")]
+    responder_renew_before: String,
 }
 
 fn six_hours() -> String {
@@ -26,6 +32,12 @@ fn six_hours() -> String {
 }
 fn seven_days() -> String {
     "7d".to_owned()
+}
+fn thirty_days() -> String {
+    "30d".to_owned()
+}
+fn ten_days() -> String {
+    "10d".to_owned()
 }
 
 /// CRL and OCSP.
@@ -39,6 +51,8 @@ pub(crate) struct Validation {
     pub(crate) crl_interval: Duration,
     /// nextUpdate − thisUpdate.
     pub(crate) crl_validity: Duration,
+    /// How long a renewed certificate of an OCSP responder is valid, and when it is renewed.
+    pub(crate) responder: ResponderPolicy,
 }
 
 impl Raw {
@@ -64,11 +78,28 @@ impl Raw {
                 "make it at least twice crl_interval",
             ));
         }
+        let responder = responder(&self.responder_validity, &self.responder_renew_before)?;
         Ok(Validation {
             base_url,
             root_crl: value::path("validation.root_crl", &self.root_crl, base)?,
             crl_interval,
             crl_validity,
+            responder,
         })
     }
+}
+
+fn responder(validity: &str, renew_before: &str) -> ConfigResult<ResponderPolicy> {
+    const KEY: &str = "validation.responder_renew_before";
+    let bounds = value::days(2)..=value::days(398);
+    let validity = value::duration("validation.responder_validity", validity, bounds)?;
+    let renew_before = value::duration(KEY, renew_before, value::days(1)..=value::days(199))?;
+    let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+    ResponderPolicy::new(signed(validity), signed(renew_before)).ok_or_else(|| {
+        ConfigError::value(
+            KEY,
+            "a responder's certificate would be renewed again and again",
+            "make it at most half of responder_validity",
+        )
+    })
 }

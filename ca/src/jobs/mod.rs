@@ -5,13 +5,18 @@ mod lease;
 mod observe;
 mod publish_crl;
 mod reconcile;
+mod renew_responder;
+mod responders;
 mod sweep_sessions;
 mod watch_files;
 
 use std::{sync::Arc, time::Duration};
 
 use ca_core::{
-    app::{accord::Accords, publish_crl::PublishCrl, reconcile::Reconcile, session::CheckSession},
+    app::{
+        accord::Accords, publish_crl::PublishCrl, reconcile::Reconcile, renew_responder::RenewResponder,
+        session::CheckSession,
+    },
     ports::{clock::Clock, store::RevocationStore},
 };
 use tokio::{
@@ -25,7 +30,8 @@ use crate::{http::validation::Validation, metrics::Metrics};
 
 pub(crate) use lease::Leader;
 pub(crate) use observe::Observe;
-pub(crate) use watch_files::Files;
+pub(crate) use responders::Responders;
+pub(crate) use watch_files::{Files, MACHINE_ALARM};
 
 /// Everything that the jobs need.
 pub(crate) struct Jobs {
@@ -35,6 +41,9 @@ pub(crate) struct Jobs {
     pub(crate) leaders: Vec<Leader>,
     /// The CRLs of the key ceremony, for each issuer.
     pub(crate) first_crls: Vec<Option<Vec<u8>>>,
+    /// One for each issuer, with which node renews.
+    pub(crate) renew: Vec<(Arc<RenewResponder>, Leader)>,
+    pub(crate) responders: Arc<Responders>,
     /// One for each issuer.
     pub(crate) reconcile: Vec<Reconcile>,
     pub(crate) sessions: Arc<CheckSession>,
@@ -74,8 +83,25 @@ impl Jobs {
                 leader.resign().await;
             });
         }
+        let renewed = Arc::<Notify>::default();
+        for (position, (renew, leader)) in self.renew.into_iter().enumerate() {
+            let leader = Arc::new(leader);
+            let job = renew_responder::Job {
+                renew,
+                leader: leader.clone(),
+                responders: self.responders.clone(),
+                position,
+                metrics: self.metrics.clone(),
+                renewed: renewed.clone(),
+            };
+            let job = Box::pin(until(stop.clone(), after(is_caught_up.clone(), job.run())));
+            tasks.spawn(async move {
+                job.await;
+                leader.resign().await;
+            });
+        }
         tasks.spawn(until(stop.clone(), sweep_sessions::run(self.sessions, self.metrics.clone())));
-        let watch = watch_files::run(self.files, self.validation, self.clock, self.metrics);
+        let watch = watch_files::run(self.files, self.validation, self.clock, self.metrics, renewed);
         tasks.spawn(until(stop.clone(), watch));
         tasks.spawn(until(stop.clone(), self.observe.clone().refresh()));
         tasks.spawn(until(stop.clone(), self.observe.verify_audit()));

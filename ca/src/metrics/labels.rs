@@ -51,6 +51,22 @@ pub(crate) struct IssuerLabels {
     pub(crate) issuer: String,
 }
 
+/// A registered machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct MachineLabels {
+    /// The name that the configuration gives it.
+    pub(crate) machine: String,
+}
+
+/// One of the tokens behind an issuer's signer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct TokenLabels {
+    /// The issuer's ID.
+    pub(crate) issuer: String,
+    /// The name that the signer's configuration gives it.
+    pub(crate) token: String,
+}
+
 /// What an issuer's signer is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct SigningLabels {

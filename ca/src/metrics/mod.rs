@@ -31,8 +31,12 @@ pub(crate) use node::PasswordLoad;
 pub(crate) use signer::{Failed, SignerLoad, Signing, SigningTime};
 
 use self::{
-    http::HttpMetrics, labels::OutcomeLabels, ledger::LedgerMetrics, node::NodeMetrics,
-    process::ProcessMetrics, signer::SignerMetrics,
+    http::HttpMetrics,
+    labels::{MachineLabels, OutcomeLabels},
+    ledger::LedgerMetrics,
+    node::NodeMetrics,
+    process::ProcessMetrics,
+    signer::SignerMetrics,
 };
 
 /// A gauge for each issuer.
@@ -62,6 +66,7 @@ pub(crate) struct Metrics {
     pub(crate) ocsp_responder_not_after: IssuerGauges,
     /// notAfter of the issuing certificate, seconds since 1970.
     pub(crate) issuer_not_after: IssuerGauges,
+    machine_not_after: Family<MachineLabels, Gauge<f64, AtomicU64>>,
 }
 
 impl Default for Metrics {
@@ -85,6 +90,8 @@ impl Default for Metrics {
             register.metric("ocsp_responder_not_after_timestamp_seconds", responder);
         let issuer = "notAfter of the issuing certificate, seconds since 1970";
         let issuer_not_after = register.metric("issuer_not_after_timestamp_seconds", issuer);
+        let machine = "notAfter of a registered machine's certificate, seconds since 1970";
+        let machine_not_after = register.metric("machine_not_after_timestamp_seconds", machine);
         #[cfg(test)]
         let names = register.names;
         Self {
@@ -101,6 +108,7 @@ impl Default for Metrics {
             crl_entries,
             ocsp_responder_not_after,
             issuer_not_after,
+            machine_not_after,
         }
     }
 }
@@ -120,6 +128,12 @@ impl Metrics {
         let labels = issuer(of);
         self.crl_next_update.get_or_create(&labels).set(instant(crl.next_update));
         self.crl_entries.get_or_create(&labels).set(approximate(crl.entries));
+    }
+
+    /// Shows until when a registered machine's certificate is valid.
+    pub(crate) fn machine(&self, name: &str, not_after: jiff::Timestamp) {
+        let labels = MachineLabels { machine: name.to_owned() };
+        self.machine_not_after.get_or_create(&labels).set(instant(not_after));
     }
 
     /// Counts a decision or a job's run.

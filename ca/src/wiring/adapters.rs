@@ -7,6 +7,8 @@ use ca_core::{
     ports::{census::LedgerCensus, clock::Clock, rng::Rng, signer::Signer},
 };
 
+use jiff::Timestamp;
+
 use super::ledger::{self, Ledger};
 use crate::{
     adapters::{clock::SystemClock, passwords::Argon2Passwords, rng::SystemRng, signer::Signers},
@@ -42,6 +44,11 @@ impl Adapters {
             accords: Accords::new(config.issuers.iter().map(|issuer| issuer.id.clone())),
             metrics,
         })
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(super) fn signer(&self) -> Arc<dyn Signer> {

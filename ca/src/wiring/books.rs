@@ -52,6 +52,7 @@ impl Books {
     pub(crate) fn retire(&self, issuer: &IssuerId) -> RetireSigner {
         RetireSigner {
             certificates: self.adapters.store.clone(),
+            responders: self.adapters.store.clone(),
             revocations: self.adapters.store.clone(),
             signers: self.adapters.store.clone(),
             clock: self.adapters.clock.clone(),
@@ -73,6 +74,7 @@ impl Books {
         let identity = (signer.name.clone(), signer.journal);
         Ok(Reconcile {
             certificates: self.adapters.store.clone(),
+            responders: self.adapters.store.clone(),
             revocations: self.adapters.store.clone(),
             signers: self.adapters.store.clone(),
             audit: self.adapters.store.clone(),

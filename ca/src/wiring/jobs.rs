@@ -9,17 +9,14 @@ use ca_core::{
         publish_crl::PublishCrl,
         reconcile::{Reconcile, ReconcileTerms},
     },
-    domain::{crl::CrlPolicy, profile::Issuer},
+    domain::{crl::CrlPolicy, ocsp::Responder, profile::Issuer},
 };
 use jiff::SignedDuration;
 
-use super::{
-    adapters::Adapters,
-    validation::{OcspFactory, ocsp_certificates},
-};
+use super::{adapters::Adapters, validation::OcspFactory};
 use crate::{
     config::{self, Config},
-    jobs::{Files, Leader},
+    jobs::{Files, Leader, Responders},
     material::Material,
 };
 
@@ -61,6 +58,7 @@ pub(super) fn reconcile(adapters: &Adapters, issuers: &[Arc<Issuer>]) -> Vec<Rec
     let reconcile = |issuer: &Arc<Issuer>| Reconcile {
         accord: accord(issuer).unwrap_or_else(|| Arc::new(Accord::new(issuer.id().clone()))),
         certificates: adapters.store.clone(),
+        responders: adapters.store.clone(),
         revocations: adapters.store.clone(),
         signers: adapters.store.clone(),
         audit: adapters.store.clone(),
@@ -78,16 +76,23 @@ pub(super) fn files(
     material: &Material,
     adapters: &Adapters,
     issuers: Vec<Arc<Issuer>>,
+    responders: (Arc<Responders>, Vec<Responder>),
 ) -> Files {
     let factory = OcspFactory::new(adapters, &issuers);
+    let (responders, in_use) = responders;
     let root = material.issuers.first().and_then(|issuer| issuer.chain.last()).cloned();
     Files {
-        issuers: config.issuers,
         authorities: issuers,
         root: root.unwrap_or_default(),
         root_crl_path: config.validation.root_crl,
         root_crl: material.root_crl.clone(),
-        ocsp_certificates: ocsp_certificates(material),
-        rebuild: Box::new(move |certificates| factory.build(certificates)),
+        responders,
+        in_use,
+        rebuild: Box::new(move |responders| factory.build(responders)),
+        machines: material
+            .machines
+            .iter()
+            .map(|(machine, _)| (machine.id.clone(), machine.registered.not_after))
+            .collect(),
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use ca_core::ports::{
     census::LedgerCensus,
+    responders::ResponderStore,
     store::{
         AuditStore, CertificateStore, CustomerStore, LeaseStore, LoginStore, RevocationStore, SignerStore,
     },
@@ -23,6 +24,7 @@ pub(crate) trait Ledger:
     CustomerStore
     + LoginStore
     + CertificateStore
+    + ResponderStore
     + RevocationStore
     + SignerStore
     + LeaseStore

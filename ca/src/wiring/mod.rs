@@ -10,6 +10,7 @@ mod machine;
 mod moving;
 mod observe;
 mod portal;
+mod responders;
 mod validation;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) use books::{Books, books};
 use ledger::Ledger;
 pub(crate) use ledger::{check_address, migrate};
 pub(crate) use moving::{Route, move_ledger};
+pub(crate) use responders::{Renewals, renewals, responders_in_use};
 
 use crate::{
     adapters::passwords::Argon2Passwords,
@@ -102,7 +104,11 @@ pub(crate) fn clients(config: &Config, material: &Material) -> anyhow::Result<Cl
 ///
 /// # Errors
 /// When they don't fit together; the message names the key.
-pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -> anyhow::Result<Server> {
+pub(crate) async fn server(
+    config: Config,
+    material: &Material,
+    adapters: &Adapters,
+) -> anyhow::Result<Server> {
     let (metrics, detached) = (adapters.metrics.clone(), Detached::default());
     // Its own: a flood of strangers' passwords there must not keep customers out of the portal.
     let enrolment_passwords = Arc::new(Argon2Passwords::new(&config.passwords)?);
@@ -118,8 +124,10 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
     });
     let issuers = issuers::issuers(&config, material)?;
     let admit = Arc::new(machine::admit(adapters));
+    let responders = Arc::new(responders::responders(&config, adapters, &issuers)?);
+    let in_use = responders::in_use(&responders).await;
     let validation =
-        Arc::new(validation::validation(&config, material, adapters, metrics.clone(), &issuers)?);
+        Arc::new(validation::validation(&config, material, adapters, metrics.clone(), &issuers, &in_use)?);
     let portal = Arc::new(Portal {
         login: Arc::new(portal::log_in(&config, adapters)),
         session: sessions.clone(),
@@ -162,6 +170,8 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
             publish: jobs::publish_crl(&config, adapters, &issuers)?,
             leaders: jobs::leaders(&config, adapters),
             first_crls: crate::material::first_crls(&config)?,
+            renew: responders::led(&config, adapters, &issuers, &in_use)?,
+            responders: responders.clone(),
             reconcile: jobs::reconcile(adapters, &issuers),
             sessions,
             validation: validation.clone(),
@@ -170,7 +180,7 @@ pub(crate) fn server(config: Config, material: &Material, adapters: &Adapters) -
             metrics: metrics.clone(),
             revoked,
             accords: adapters.accords.clone(),
-            files: jobs::files(config, material, adapters, issuers),
+            files: jobs::files(config, material, adapters, issuers, (responders, in_use)),
         },
         validation,
         accords: adapters.accords.clone(),

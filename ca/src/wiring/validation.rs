@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use ca_core::{
     app::answer_ocsp::AnswerOcsp,
     domain::{ocsp::Responder, profile::Issuer},
@@ -23,6 +22,7 @@ pub(super) fn validation(
     adapters: &Adapters,
     metrics: Arc<Metrics>,
     issuers: &[Arc<Issuer>],
+    responders: &[Responder],
 ) -> anyhow::Result<Validation> {
     let mut certificates: std::collections::HashMap<String, bytes::Bytes> = config
         .issuers
@@ -33,7 +33,7 @@ pub(super) fn validation(
     if let Some(root) = material.issuers.first().and_then(|issuer| issuer.chain.last()) {
         certificates.insert("root".to_owned(), root.clone().into());
     }
-    let answer = OcspFactory::new(adapters, issuers).build(&ocsp_certificates(material))?;
+    let answer = OcspFactory::new(adapters, issuers).build(responders);
     Ok(Validation {
         ocsp: ocsp::Responder::new(answer, adapters.clock.clone()),
         crls: Crls::new(
@@ -65,18 +65,11 @@ impl OcspFactory {
         }
     }
 
-    pub(super) fn build(&self, certificates: &[Vec<u8>]) -> anyhow::Result<AnswerOcsp> {
-        let mut responders = Vec::new();
-        for (issuer, certificate) in self.issuers.iter().zip(certificates) {
-            let responder = Responder::from_certificate(certificate, issuer)
-                .with_context(|| format!("issuer.{}.ocsp_certificate can't be a responder's", issuer.id()))?;
-            responders.push((Issuer::clone(issuer), responder));
-        }
+    /// `responders` has one for each issuer.
+    pub(super) fn build(&self, responders: &[Responder]) -> AnswerOcsp {
+        let issuers = self.issuers.iter().map(|issuer| Issuer::clone(issuer));
+        let responders = issuers.zip(responders.iter().cloned()).collect();
         let (store, signer) = (self.store.clone(), self.signer.clone());
-        Ok(AnswerOcsp::new(store.clone(), store, signer, self.clock.clone(), responders))
+        AnswerOcsp::new(store.clone(), store, signer, self.clock.clone(), responders)
     }
-}
-
-pub(super) fn ocsp_certificates(material: &Material) -> Vec<Vec<u8>> {
-    material.issuers.iter().map(|issuer| issuer.ocsp_certificate.clone()).collect()
 }

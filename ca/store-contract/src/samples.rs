@@ -15,6 +15,7 @@ use ca_core::{
     },
     ports::{
         census::LedgerCensus,
+        responders::ResponderStore,
         signer::JournalPosition,
         store::{
             AuditStore, CertificateStore, Conflict, CustomerStore, LeaseStore, LoginStore, RevocationStore,
@@ -30,6 +31,7 @@ pub trait Ledger:
     CustomerStore
     + LoginStore
     + CertificateStore
+    + ResponderStore
     + RevocationStore
     + SignerStore
     + LeaseStore
@@ -44,6 +46,7 @@ impl<T> Ledger for T where
     T: CustomerStore
         + LoginStore
         + CertificateStore
+        + ResponderStore
         + RevocationStore
         + SignerStore
         + LeaseStore

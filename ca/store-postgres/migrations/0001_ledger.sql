@@ -203,6 +203,42 @@ CREATE INDEX orphans_of_issuer ON orphans (issuer, journal_sequence);
 CREATE TRIGGER orphans_are_kept BEFORE DELETE ON orphans
     FOR EACH ROW EXECUTE FUNCTION refuse('an orphan is never deleted');
 
+-- Certificates of OCSP responders that were renewed here, from the intent on. They belong to no user.
+CREATE TABLE responders (
+    intent BYTEA NOT NULL PRIMARY KEY CHECK (length(intent) = 16),
+    issuer TEXT COLLATE "C" NOT NULL,
+    signer TEXT COLLATE "C" NOT NULL,
+    serial BYTEA NOT NULL CHECK (length(serial) BETWEEN 1 AND 20),
+    public_key_sha256 BYTEA NOT NULL CHECK (length(public_key_sha256) = 32),
+    not_before BIGINT NOT NULL,
+    not_after BIGINT NOT NULL,
+    abandoned_at BIGINT,
+    issued_at BIGINT,
+    journal_sequence BIGINT CHECK (journal_sequence > 0),
+    journal_hash BYTEA CHECK (length(journal_hash) = 32),
+    tbs BYTEA NOT NULL,
+    der BYTEA,
+    UNIQUE (issuer, serial),
+    CHECK (not_before < not_after),
+    CHECK ((der IS NULL) = (issued_at IS NULL)),
+    CHECK ((der IS NULL) = (journal_sequence IS NULL)),
+    CHECK ((der IS NULL) = (journal_hash IS NULL)),
+    CHECK (abandoned_at IS NULL OR der IS NULL)
+);
+
+CREATE INDEX responders_of_key ON responders (issuer, public_key_sha256, not_after);
+CREATE INDEX responders_of_signer ON responders (issuer, signer);
+
+CREATE TRIGGER responders_are_kept BEFORE DELETE ON responders
+    FOR EACH ROW EXECUTE FUNCTION refuse('a certificate is never deleted');
+CREATE TRIGGER responder_intents_stand BEFORE UPDATE OF
+    intent, issuer, signer, serial, public_key_sha256, not_before, not_after, tbs ON responders
+    FOR EACH ROW EXECUTE FUNCTION refuse('an intent is never changed');
+CREATE TRIGGER issued_responders_stand BEFORE UPDATE OF issued_at, journal_sequence, journal_hash, der ON responders
+    FOR EACH ROW WHEN (OLD.der IS NOT NULL) EXECUTE FUNCTION refuse('an issued certificate is never changed');
+CREATE TRIGGER abandoned_responders_stand BEFORE UPDATE OF abandoned_at ON responders
+    FOR EACH ROW WHEN (OLD.abandoned_at IS NOT NULL) EXECUTE FUNCTION refuse('an abandoned intent stays abandoned');
+
 -- Of certificates and orphans alike, and of what only a signer's journal still knows. Narrow: this is what a CRL of a
 -- million is read from.
 CREATE TABLE revocations (
@@ -354,6 +390,8 @@ CREATE TRIGGER certificates_are_not_emptied BEFORE TRUNCATE ON certificates
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('a certificate is never deleted');
 CREATE TRIGGER orphans_are_not_emptied BEFORE TRUNCATE ON orphans
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('an orphan is never deleted');
+CREATE TRIGGER responders_are_not_emptied BEFORE TRUNCATE ON responders
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a certificate is never deleted');
 CREATE TRIGGER revocations_are_not_emptied BEFORE TRUNCATE ON revocations
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('nothing un-revokes');
 CREATE TRIGGER signers_are_not_emptied BEFORE TRUNCATE ON signers

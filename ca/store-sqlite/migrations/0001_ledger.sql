@@ -198,6 +198,44 @@ CREATE INDEX orphans_of_issuer ON orphans (issuer, journal_sequence);
 CREATE TRIGGER orphans_are_kept BEFORE DELETE ON orphans
 BEGIN SELECT RAISE(ABORT, 'an orphan is never deleted'); END;
 
+-- Certificates of OCSP responders that were renewed here, from the intent on. They belong to no user.
+CREATE TABLE responders (
+    intent BLOB NOT NULL PRIMARY KEY CHECK (length(intent) = 16),
+    issuer TEXT NOT NULL,
+    signer TEXT NOT NULL,
+    serial BLOB NOT NULL CHECK (length(serial) BETWEEN 1 AND 20),
+    public_key_sha256 BLOB NOT NULL CHECK (length(public_key_sha256) = 32),
+    not_before INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    abandoned_at INTEGER,
+    issued_at INTEGER,
+    journal_sequence INTEGER CHECK (journal_sequence > 0),
+    journal_hash BLOB CHECK (length(journal_hash) = 32),
+    tbs BLOB NOT NULL,
+    der BLOB,
+    UNIQUE (issuer, serial),
+    CHECK (not_before < not_after),
+    CHECK ((der IS NULL) = (issued_at IS NULL)),
+    CHECK ((der IS NULL) = (journal_sequence IS NULL)),
+    CHECK ((der IS NULL) = (journal_hash IS NULL)),
+    CHECK (abandoned_at IS NULL OR der IS NULL)
+) STRICT;
+
+CREATE INDEX responders_of_key ON responders (issuer, public_key_sha256, not_after);
+CREATE INDEX responders_of_signer ON responders (issuer, signer);
+
+CREATE TRIGGER responders_are_kept BEFORE DELETE ON responders
+BEGIN SELECT RAISE(ABORT, 'a certificate is never deleted'); END;
+CREATE TRIGGER responder_intents_stand BEFORE UPDATE OF
+    intent, issuer, signer, serial, public_key_sha256, not_before, not_after, tbs ON responders
+BEGIN SELECT RAISE(ABORT, 'an intent is never changed'); END;
+CREATE TRIGGER issued_responders_stand BEFORE UPDATE OF issued_at, journal_sequence, journal_hash, der
+    ON responders WHEN OLD.der IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'an issued certificate is never changed'); END;
+CREATE TRIGGER abandoned_responders_stand BEFORE UPDATE OF abandoned_at ON responders
+    WHEN OLD.abandoned_at IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'an abandoned intent stays abandoned'); END;
+
 -- Of certificates and orphans alike, and of what only a signer's journal still knows. In the order of the CRL, and
 -- narrow: this is what a CRL of a million is read from.
 CREATE TABLE revocations (

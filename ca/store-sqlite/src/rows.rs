@@ -9,6 +9,7 @@ use ca_core::{
             ContractNumber, EnrolmentId, IdempotencyKey, InvalidId, IssuerId, SerialNumber, SignerName,
             TokenSerial, UserId,
         },
+        responder::ResponderRecord,
         revocation::{Revocation, RevocationReason},
         user::{Role, User, UserState},
     },
@@ -184,24 +185,33 @@ pub(crate) struct CertificateRow {
     pub(crate) revoked_reason: Option<i64>,
 }
 
-impl CertificateRow {
-    fn state(&mut self) -> Parsed<CertificateState> {
+/// What the columns say of a certificate's state.
+struct StateColumns {
+    abandoned_at: Option<i64>,
+    issued_at: Option<i64>,
+    confirmed_at: Option<i64>,
+    der: Option<Vec<u8>>,
+    revoked_at: Option<i64>,
+    revoked_reason: Option<i64>,
+}
+
+impl StateColumns {
+    fn state(self, what: &str, serial: &[u8]) -> Parsed<CertificateState> {
         if self.abandoned_at.is_some() {
             // Also when an orphan by the same number was revoked.
             return Ok(CertificateState::Abandoned);
         }
-        let der = self.der.take();
-        match (self.revoked_at, self.revoked_reason, der, self.issued_at) {
+        match (self.revoked_at, self.revoked_reason, self.der, self.issued_at) {
             (Some(at), Some(code), der, _) => {
                 Ok(CertificateState::Revoked { der, at: time("revocations.at", at)?, reason: reason(code)? })
             }
             (None, None, Some(der), Some(at)) => Ok(CertificateState::Issued {
                 der,
-                at: time("certificates.issued_at", at)?,
-                confirmed_at: optional_time("certificates.confirmed_at", self.confirmed_at)?,
+                at: time("issued_at", at)?,
+                confirmed_at: optional_time("confirmed_at", self.confirmed_at)?,
             }),
             (None, None, None, None) => Ok(CertificateState::Intended),
-            _ => Err(corrupt("the state of certificate", &self.serial)),
+            _ => Err(corrupt(what, serial)),
         }
     }
 }
@@ -209,8 +219,16 @@ impl CertificateRow {
 impl TryFrom<CertificateRow> for CertificateRecord {
     type Error = Failure;
 
-    fn try_from(mut row: CertificateRow) -> Parsed<Self> {
-        let state = row.state()?;
+    fn try_from(row: CertificateRow) -> Parsed<Self> {
+        let columns = StateColumns {
+            abandoned_at: row.abandoned_at,
+            issued_at: row.issued_at,
+            confirmed_at: row.confirmed_at,
+            der: row.der,
+            revoked_at: row.revoked_at,
+            revoked_reason: row.revoked_reason,
+        };
+        let state = columns.state("the state of certificate", &row.serial)?;
         Ok(Self {
             intent: enrolment_id("certificates.intent", &row.intent)?,
             issuer: id("certificates.issuer", &row.issuer, IssuerId::parse)?,
@@ -252,6 +270,51 @@ impl RevocationRow {
             at: time("revocations.at", self.at)?,
             reason: reason(self.reason)?,
             not_after: time("revocations.not_after", self.not_after)?,
+        })
+    }
+}
+
+/// A row of `responders` with its revocation.
+#[derive(Debug)]
+pub(crate) struct ResponderRow {
+    pub(crate) intent: Vec<u8>,
+    pub(crate) issuer: String,
+    pub(crate) signer: String,
+    pub(crate) serial: Vec<u8>,
+    pub(crate) public_key_sha256: Vec<u8>,
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
+    pub(crate) abandoned_at: Option<i64>,
+    pub(crate) issued_at: Option<i64>,
+    pub(crate) tbs: Vec<u8>,
+    pub(crate) der: Option<Vec<u8>>,
+    pub(crate) revoked_at: Option<i64>,
+    pub(crate) revoked_reason: Option<i64>,
+}
+
+impl TryFrom<ResponderRow> for ResponderRecord {
+    type Error = Failure;
+
+    fn try_from(row: ResponderRow) -> Parsed<Self> {
+        let columns = StateColumns {
+            abandoned_at: row.abandoned_at,
+            issued_at: row.issued_at,
+            confirmed_at: None,
+            der: row.der,
+            revoked_at: row.revoked_at,
+            revoked_reason: row.revoked_reason,
+        };
+        let state = columns.state("the state of the responder's certificate", &row.serial)?;
+        Ok(Self {
+            intent: enrolment_id("responders.intent", &row.intent)?,
+            issuer: id("responders.issuer", &row.issuer, IssuerId::parse)?,
+            signer: id("responders.signer", &row.signer, SignerName::parse)?,
+            serial: serial("responders.serial", &row.serial)?,
+            public_key_sha256: digest("responders.public_key_sha256", &row.public_key_sha256)?,
+            not_before: time("responders.not_before", row.not_before)?,
+            not_after: time("responders.not_after", row.not_after)?,
+            tbs: row.tbs,
+            state,
         })
     }
 }

@@ -10,6 +10,7 @@ use ca_core::{
         user::{PasswordHash, PasswordKind},
     },
     ports::{
+        responders::ResponderStore,
         store::{
             AuditStore, CertificateStore, CustomerStore, LoginStore, Orphan, PublishedCrl, RevocationStore,
             Session, SignerStore,
@@ -18,9 +19,12 @@ use ca_core::{
     },
     testing::clock::ManualClock,
 };
-use store_contract::samples::{
-    Ledger, at, complete, customers, der, digest, enrolment, event, evidence, intend, intent_id, issue,
-    issuer, position, serial, signer, user_id, verified_actions,
+use store_contract::{
+    samples::{
+        Ledger, at, complete, customers, der, digest, enrolment, event, evidence, intend, intent_id, issue,
+        issuer, position, serial, signer, user_id, verified_actions,
+    },
+    suite::responders::renewal,
 };
 use store_postgres::{Arrival, PostgresStore};
 use store_sqlite::{Departure, OpenError, Options, SqliteStore};
@@ -70,6 +74,12 @@ async fn fill(store: &impl Ledger) {
         position: position(90),
     };
     store.record_orphan(&orphan, event("orphan.found")).await.expect("kept");
+    let renewal = renewal(80);
+    store.record_responder_intent(&renewal, event("responder.intended")).await.expect("an intent");
+    store
+        .record_responder(renewal.intent, &der(80), position(80), at(80), event("responder.issued"))
+        .await
+        .expect("issued");
     store
         .revoke(&issuer(), &serial(3), RevocationReason::Superseded, at(5), event("revoked"))
         .await

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     failure::{Failure, carries_failure},
@@ -15,13 +15,14 @@ use super::{
 use crate::{
     domain::{
         anchor::Divergence,
-        audit::Actor,
+        audit::{Actor, AuditEvent},
         certificate::CertificateRecord,
         ids::{IssuerId, SerialNumber, SignerName},
         revocation::RevocationReason,
     },
     ports::{
         clock::Clock,
+        responders::ResponderStore,
         store::{
             CertificateStore, Conflict, RevocationStore, RevokeOutcome, SignerRecord, SignerStore, StoreError,
         },
@@ -37,6 +38,8 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 pub struct RetireSigner {
     /// Open intents.
     pub certificates: Arc<dyn CertificateStore>,
+    /// Open renewals of OCSP responders' certificates.
+    pub responders: Arc<dyn ResponderStore>,
     /// What is revoked.
     pub revocations: Arc<dyn RevocationStore>,
     /// The signers.
@@ -112,17 +115,18 @@ impl RetireSigner {
             }
         }
         let now = self.clock.now();
+        let why = format!("the signer {name} is retired, and may have signed it");
+        let row = |serial: &SerialNumber| {
+            let row = event(now, by.clone(), "certificate.revoked", serial).with("issuer", &self.issuer);
+            row.with("reason", REASON.as_str()).with("why", &why)
+        };
         for intent in self.open_intents(name).await? {
-            let row = event(now, by.clone(), "certificate.revoked", &intent.serial)
-                .with("issuer", &self.issuer)
-                .with("user", &intent.user)
-                .with("reason", REASON.as_str())
-                .with("why", format_args!("the signer {name} is retired, and may have signed it"));
-            let at = whole_second(now);
-            let outcome = self.revocations.revoke(&self.issuer, &intent.serial, REASON, at, row).await?;
-            if matches!(outcome, RevokeOutcome::Revoked(_)) {
-                retired.revoked.push(intent.serial);
-            }
+            let row = row(&intent.serial).with("user", &intent.user);
+            self.revoke(intent.serial, row, now, &mut retired).await?;
+        }
+        for intent in self.responders.open_responder_intents(&self.issuer, name).await? {
+            let row = row(&intent.serial);
+            self.revoke(intent.serial, row, now, &mut retired).await?;
         }
         let row = event(now, by, "signer.retired", name)
             .with("issuer", &self.issuer)
@@ -133,6 +137,20 @@ impl RetireSigner {
             Err(StoreError::Conflict(Conflict::Missing)) => Err(RetireError::Already(name.clone())),
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn revoke(
+        &self,
+        serial: SerialNumber,
+        row: AuditEvent,
+        now: Timestamp,
+        retired: &mut Retired,
+    ) -> Result<(), Failure> {
+        let outcome = self.revocations.revoke(&self.issuer, &serial, REASON, whole_second(now), row).await?;
+        if matches!(outcome, RevokeOutcome::Revoked(_)) {
+            retired.revoked.push(serial);
+        }
+        Ok(())
     }
 
     async fn open_intents(&self, name: &SignerName) -> Result<Vec<CertificateRecord>, Failure> {

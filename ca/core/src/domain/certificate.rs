@@ -67,13 +67,20 @@ pub enum CertificateState {
     Abandoned,
 }
 
+impl CertificateState {
+    /// The certificate's DER, when it was issued.
+    pub fn der(&self) -> Option<&[u8]> {
+        match self {
+            Self::Issued { der, .. } => Some(der),
+            Self::Revoked { der, .. } => der.as_deref(),
+            Self::Intended | Self::Abandoned => None,
+        }
+    }
+}
+
 impl CertificateRecord {
     /// The certificate's DER, when it was issued.
     pub fn der(&self) -> Option<&[u8]> {
-        match &self.state {
-            CertificateState::Issued { der, .. } => Some(der),
-            CertificateState::Revoked { der, .. } => der.as_deref(),
-            CertificateState::Intended | CertificateState::Abandoned => None,
-        }
+        self.state.der()
     }
 }

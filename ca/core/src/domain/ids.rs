@@ -91,7 +91,7 @@ text_id! {
 }
 
 /// One enrolment, from the challenge to the confirmation. It is also the intent's name at the signer: one enrolment
-/// leads to at most one certificate.
+/// leads to at most one certificate. (A responder's renewal is named by one as well, without an enrolment.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EnrolmentId(pub Uuid);
 

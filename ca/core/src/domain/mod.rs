@@ -25,6 +25,7 @@ pub mod ocsp;
 pub mod policy;
 pub mod profile;
 pub mod receipt;
+pub mod responder;
 pub mod revocation;
 pub mod serial;
 pub mod standing;

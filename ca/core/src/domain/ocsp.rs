@@ -14,7 +14,7 @@ use ca_x509::{
 use const_oid::db::{rfc5280::ID_KP_OCSP_SIGNING, rfc6960::ID_PKIX_OCSP_NONCE};
 use der::{Decode, Encode, asn1::Null};
 use jiff::{SignedDuration, Timestamp};
-use x509_cert::{Certificate, ext::pkix::ExtendedKeyUsage};
+use x509_cert::{Certificate, ext::pkix::ExtendedKeyUsage, name::Name, spki::SubjectPublicKeyInfoOwned};
 
 use super::{crl, der_bounds, ids::SerialNumber, profile::Issuer, revocation::Revocation};
 
@@ -145,7 +145,7 @@ pub enum ResponderError {
 }
 
 /// A delegated responder of one issuer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Responder {
     certificate: Certificate,
     algorithm: SignatureAlgorithm,
@@ -176,9 +176,34 @@ impl Responder {
         Ok(Self { algorithm: SignatureAlgorithm::for_key(kind), certificate, not_before, not_after })
     }
 
+    /// From when its certificate is valid.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
     /// Until when its certificate is valid: it must be replaced before.
     pub fn not_after(&self) -> Timestamp {
         self.not_after
+    }
+
+    /// Whether its answers can be accepted now.
+    pub fn is_valid_at(&self, now: Timestamp) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        self.certificate.tbs_certificate().subject()
+    }
+
+    /// Its key.
+    pub fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
+        self.certificate.tbs_certificate().subject_public_key_info()
+    }
+
+    /// Its certificate's serial number; `None` when that has a form of its own.
+    pub fn serial(&self) -> Option<SerialNumber> {
+        SerialNumber::from_bytes(self.certificate.tbs_certificate().serial_number().as_bytes()).ok()
     }
 }
 
@@ -231,7 +256,7 @@ pub fn answer(
         return Err(AnswerError::Count { statuses: statuses.len(), entries: query.entries.len() });
     }
     let Responder { not_before, not_after, .. } = *responder;
-    if !(not_before..=not_after).contains(&now) {
+    if !responder.is_valid_at(now) {
         return Err(AnswerError::ResponderNotValid { not_before, not_after });
     }
     // Beyond the responder's own life nobody could accept the answer.
@@ -260,7 +285,7 @@ fn response_data(
     let nonce = query.nonce.as_deref().map(nonce_extension).transpose()?;
     ResponseData {
         version: Version::V1,
-        responder_id: ResponderId::by_key(responder.certificate.tbs_certificate().subject_public_key_info())?,
+        responder_id: ResponderId::by_key(responder.public_key())?,
         produced_at: time::to_generalized(now)?,
         responses,
         response_extensions: nonce.map(|nonce| vec![nonce]),
@@ -300,8 +325,8 @@ impl Answer {
     /// # Errors
     /// [`AnswerError::Signature`] when it isn't the responder's.
     pub fn signed(&self, signature: &[u8], responder: &Responder) -> Result<Vec<u8>, AnswerError> {
-        let key = responder.certificate.tbs_certificate().subject_public_key_info();
-        verify(key, responder.algorithm, &self.data, signature).map_err(AnswerError::Signature)?;
+        verify(responder.public_key(), responder.algorithm, &self.data, signature)
+            .map_err(AnswerError::Signature)?;
         OcspResponse::successful(&self.data, responder.algorithm, signature, &responder.certificate)
             .and_then(|response| response.to_der())
             .map_err(AnswerError::Encoding)

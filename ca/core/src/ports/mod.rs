@@ -6,6 +6,7 @@
 pub mod census;
 pub mod clock;
 pub mod password;
+pub mod responders;
 pub mod rng;
 pub mod signer;
 pub mod store;

@@ -194,6 +194,25 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "responders",
+        key: 1,
+        columns: &[
+            ("intent", Octets),
+            ("issuer", Text),
+            ("signer", Text),
+            ("serial", Octets),
+            ("public_key_sha256", Octets),
+            ("not_before", Integer),
+            ("not_after", Integer),
+            ("abandoned_at", Integer),
+            ("issued_at", Integer),
+            ("journal_sequence", Integer),
+            ("journal_hash", Octets),
+            ("tbs", Octets),
+            ("der", Octets),
+        ],
+    },
+    Table {
         name: "revocations",
         key: 2,
         columns: &[

@@ -10,5 +10,6 @@ mod open;
 mod pki;
 mod publish;
 mod reconcile;
+mod responder;
 mod revoke;
 mod world;

@@ -59,11 +59,7 @@ impl Authority {
         let certificate = params.self_signed(&issuing_key).expect("a certificate");
         let issuer = Issuer::from_certificate(issuer_id(), certificate.der()).expect("an issuer");
 
-        let mut delegated = self::params("Test OCSP");
-        delegated.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
-        let signer = rcgen::Issuer::from_params(&params, &issuing_key);
-        let delegated = delegated.signed_by(&responder_key, &signer).expect("a responder certificate");
-        let responder = Responder::from_certificate(delegated.der(), &issuer).expect("a responder");
+        let responder = delegated(&issuer, &issuing_key, &responder_key, (2040, 1, 1));
 
         let publication = Publication {
             crl_base_url: "http://pki.example/crl/customer".to_owned(),
@@ -74,6 +70,26 @@ impl Authority {
         let profile = Profile::new(issuer.clone(), POLICIES, publication).expect("a profile");
         Self { issuer, profile, responder, issuing_key, responder_key }
     }
+
+    /// The same responder with a certificate that ends on this day.
+    pub(crate) fn responder_until(&self, year: i32, month: u8, day: u8) -> Responder {
+        delegated(&self.issuer, &self.issuing_key, &self.responder_key, (year, month, day))
+    }
+}
+
+fn delegated(
+    issuer: &Issuer,
+    issuing_key: &KeyPair,
+    key: &KeyPair,
+    (year, month, day): (i32, u8, u8),
+) -> Responder {
+    let mut delegated = params("Test OCSP");
+    delegated.not_after = date_time_ymd(year, month, day);
+    delegated.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
+    let authority = ca_params("Test Issuing CA");
+    let signer = rcgen::Issuer::from_params(&authority, issuing_key);
+    let certificate = delegated.signed_by(key, &signer).expect("a responder certificate");
+    Responder::from_certificate(certificate.der(), issuer).expect("a responder")
 }
 
 fn policies() -> CustomExtension {

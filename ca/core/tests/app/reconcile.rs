@@ -315,6 +315,7 @@ async fn a_signer_is_told_every_revocation_before_anybody_is_answered() {
 fn retiring(world: &World) -> RetireSigner {
     RetireSigner {
         certificates: world.store.clone(),
+        responders: world.store.clone(),
         revocations: world.store.clone(),
         signers: world.store.clone(),
         clock: world.clock.clone(),

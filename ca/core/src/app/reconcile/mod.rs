@@ -9,6 +9,7 @@
 
 pub mod accept;
 pub mod look;
+mod responders;
 mod settle;
 mod walk;
 
@@ -31,6 +32,7 @@ use crate::{
     },
     ports::{
         clock::Clock,
+        responders::ResponderStore,
         signer::Signer,
         store::{AuditStore, CertificateStore, RevocationStore, SignerStore},
     },
@@ -59,6 +61,8 @@ pub struct Reconcile {
     pub certificates: Arc<dyn CertificateStore>,
     /// What is revoked.
     pub revocations: Arc<dyn RevocationStore>,
+    /// The certificates of OCSP responders.
+    pub responders: Arc<dyn ResponderStore>,
     /// How far journals and ledger agree.
     pub signers: Arc<dyn SignerStore>,
     /// The trail, and alarms.
@@ -114,6 +118,7 @@ impl Reconcile {
         self.accord.caught_up();
         if is_whole {
             self.settle_open_intents(&mut report).await?;
+            self.settle_open_renewals(&mut report).await?;
         }
         report.divergence = divergence;
         Ok(report)

@@ -28,7 +28,7 @@ use crate::{
 /// Whether a journal entry is seen on the walk, once, or for an intent that is still open, at every run: only the
 /// first writes an alarm into the trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sight {
+pub(super) enum Sight {
     First,
     Again,
 }
@@ -106,7 +106,7 @@ impl Reconcile {
                 }
                 CertificateState::Abandoned => self.keep_orphan(journaled, sight, report).await,
             },
-            None => self.keep_orphan(journaled, sight, report).await,
+            None => self.settle_renewal(journaled, sight, report).await,
         }
     }
 
@@ -138,7 +138,7 @@ impl Reconcile {
         }
     }
 
-    async fn keep_orphan(
+    pub(super) async fn keep_orphan(
         &self,
         journaled: Journaled,
         sight: Sight,
@@ -180,7 +180,7 @@ impl Reconcile {
         }
     }
 
-    async fn alarm(
+    pub(super) async fn alarm(
         &self,
         journaled: &Journaled,
         action: &'static str,

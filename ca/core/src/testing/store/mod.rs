@@ -7,6 +7,7 @@ mod customers;
 mod enrolments;
 mod leases;
 mod login;
+mod responders;
 mod revocations;
 mod signers;
 
@@ -24,6 +25,7 @@ use crate::{
         enrolment::{AcquisitionCode, Enrolment},
         ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, SignerName, UserId},
         policy::Applicant,
+        responder::ResponderRecord,
         revocation::Revocation,
         user::{PasswordHash, User},
     },
@@ -57,6 +59,7 @@ struct State {
     evidence: HashMap<EnrolmentId, StoredEvidence>,
     certificates: Vec<CertificateRow>,
     orphans: Vec<Orphan>,
+    responders: Vec<ResponderRow>,
     revocations: BTreeMap<(IssuerId, SerialNumber), RevocationRow>,
     crls: HashMap<IssuerId, CrlRow>,
     signers: BTreeMap<(IssuerId, SignerName), SignerRecord>,
@@ -77,6 +80,12 @@ struct UserRow {
 #[derive(Clone, Debug)]
 struct CertificateRow {
     record: CertificateRecord,
+    position: Option<JournalPosition>,
+}
+
+#[derive(Clone, Debug)]
+struct ResponderRow {
+    record: ResponderRecord,
     position: Option<JournalPosition>,
 }
 

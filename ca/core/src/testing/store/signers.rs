@@ -75,9 +75,14 @@ impl SignerStore for MemoryStore {
         name: &SignerName,
     ) -> StoreResult<Option<JournalPosition>> {
         self.query("last_journaled", |state| {
-            let rows = state.certificates.iter();
-            let of_signer = rows.filter(|row| row.record.issuer == *issuer && row.record.signer == *name);
-            of_signer.filter_map(|row| row.position).max_by_key(|position| position.sequence)
+            let certificates = state.certificates.iter();
+            let of_signer =
+                certificates.filter(|row| row.record.issuer == *issuer && row.record.signer == *name);
+            let responders = state.responders.iter();
+            let of_responders =
+                responders.filter(|row| row.record.issuer == *issuer && row.record.signer == *name);
+            let positions = of_signer.map(|row| row.position).chain(of_responders.map(|row| row.position));
+            positions.flatten().max_by_key(|position| position.sequence)
         })
     }
 
