@@ -10,7 +10,7 @@ use ca_x509::verify::verify;
 use der::Decode;
 use hsm_config::token::{KeyAlgorithm, KeyId, ModuleAccess, Pin, TokenSelection};
 use hsm_config::worker::handle::{CallError, Launch, StartError, Worker};
-use hsm_config::worker::protocol::{Answer, Command, ErrorClass, Login, Setup, SetupFailureClass};
+use hsm_config::worker::protocol::{Answer, Command, ErrorClass, Leaving, Login, Setup, SetupFailureClass};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -40,10 +40,7 @@ impl Store {
 
     async fn start(&self, login: Option<Login>) -> Result<Worker, StartError> {
         let conf = self.dir.path().join("softhsm2.conf").display().to_string();
-        let access = ModuleAccess {
-            module: PathBuf::from(MODULE),
-            environment: BTreeMap::from([("SOFTHSM2_CONF".to_owned(), conf)]),
-        };
+        let access = ModuleAccess::new(PathBuf::from(MODULE), BTreeMap::from([("SOFTHSM2_CONF".to_owned(), conf)]));
         let launch = Launch { program: env!("CARGO_BIN_EXE_inro-hsm").into(), access };
         Worker::start(&launch, Setup { module: PathBuf::from(MODULE), login }, LIMIT).await
     }
@@ -68,7 +65,7 @@ fn id(text: &str) -> KeyId {
 }
 
 async fn generate(worker: &Worker, key: &str, algorithm: KeyAlgorithm) -> SubjectPublicKeyInfoOwned {
-    let command = Command::GenerateKeyPair { key: id(key), label: format!("key {key}"), algorithm };
+    let command = Command::GenerateKeyPair { key: id(key), label: format!("key {key}"), algorithm, leaving: Leaving::Never };
     let answer = worker.call(command, LIMIT).await.expect("generated");
     let Answer::PublicKey(spki) = answer else { panic!("{answer:?}") };
     assert_eq!(worker.public_key(&id(key), LIMIT).await.expect("read back"), spki);
@@ -103,7 +100,7 @@ async fn every_kind_of_key_signs_what_its_public_key_verifies_and_stays_on_the_t
         "P-384 key, P-256 mechanism"
     );
     let taken =
-        Command::GenerateKeyPair { key: id("a1"), label: "other".into(), algorithm: KeyAlgorithm::P256 };
+        Command::GenerateKeyPair { key: id("a1"), label: "other".into(), algorithm: KeyAlgorithm::P256, leaving: Leaving::Never };
     let error = worker.call(taken, LIMIT).await.expect_err("the ID is taken");
     assert!(matches!(error, CallError::Command(e) if e.code == "KEY_EXISTS"));
     worker.call(Command::DestroyKey { key: id("a1") }, LIMIT).await.expect("destroyed");
@@ -136,7 +133,7 @@ async fn many_calls_share_the_lanes_and_a_full_queue_says_so() {
     let rsa = |n: u16| {
         let key = format!("c{n:03x}");
         narrow.call(
-            Command::GenerateKeyPair { key: id(&key), label: key, algorithm: KeyAlgorithm::Rsa3072 },
+            Command::GenerateKeyPair { key: id(&key), label: key, algorithm: KeyAlgorithm::Rsa3072, leaving: Leaving::Never },
             LIMIT,
         )
     };
@@ -158,7 +155,7 @@ async fn setup_failures_are_told_apart() {
     assert_eq!(class(store.start(Some(login("0000", 1, 1))).await), SetupFailureClass::PinIncorrect);
     let absent = Login { token: TokenSelection::Label("nobody".into()), ..login("4711", 1, 1) };
     assert_eq!(class(store.start(Some(absent)).await), SetupFailureClass::TokenAbsent);
-    let access = ModuleAccess { module: "/etc/hostname".into(), environment: BTreeMap::new() };
+    let access = ModuleAccess::new("/etc/hostname".into(), BTreeMap::new());
     let launch = Launch { program: env!("CARGO_BIN_EXE_inro-hsm").into(), access };
     let setup = Setup { module: "/etc/hostname".into(), login: None };
     assert_eq!(class(Worker::start(&launch, setup, LIMIT).await), SetupFailureClass::ModuleLoad);
@@ -169,7 +166,7 @@ async fn a_killed_worker_fails_what_is_in_flight_and_everything_after() {
     let store = Store::new().await;
     let worker = store.log_in(1, 8).await;
     let command =
-        || Command::GenerateKeyPair { key: id("d1"), label: "d1".into(), algorithm: KeyAlgorithm::Rsa4096 };
+        || Command::GenerateKeyPair { key: id("d1"), label: "d1".into(), algorithm: KeyAlgorithm::Rsa4096, leaving: Leaving::Never };
     let caller = worker.clone();
     let pending = tokio::spawn(async move { caller.call(command(), LIMIT).await });
     while worker.in_flight() == 0 {
@@ -188,7 +185,7 @@ async fn a_missed_deadline_costs_the_worker_its_life() {
     let store = Store::new().await;
     let worker = store.log_in(1, 8).await;
     let command =
-        Command::GenerateKeyPair { key: id("e1"), label: "e1".into(), algorithm: KeyAlgorithm::Rsa4096 };
+        Command::GenerateKeyPair { key: id("e1"), label: "e1".into(), algorithm: KeyAlgorithm::Rsa4096, leaving: Leaving::Never };
     let error = worker.call(command, Duration::from_millis(1)).await.expect_err("too slow");
     assert!(matches!(error, CallError::Timeout(_)));
     assert_eq!(error.class(), ErrorClass::Restart);
@@ -197,7 +194,7 @@ async fn a_missed_deadline_costs_the_worker_its_life() {
 
 #[tokio::test]
 async fn a_program_that_is_no_worker_is_noticed() {
-    let access = ModuleAccess { module: MODULE.into(), environment: BTreeMap::new() };
+    let access = ModuleAccess::new(MODULE.into(), BTreeMap::new());
     for program in ["/bin/false", "/bin/echo"] {
         let launch = Launch { program: program.into(), access: access.clone() };
         let result = Worker::start(&launch, Setup { module: MODULE.into(), login: None }, LIMIT).await;

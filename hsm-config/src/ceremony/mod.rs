@@ -1,37 +1,54 @@
-//! Key ceremonies: from one reviewable specification to tokens, keys, certificates, first CRLs and a transcript.
+//! Key ceremonies: from one reviewable specification to tokens, keys, certificates, CRLs and a transcript that can be
+//! checked for as long as the certificates are kept.
 //!
+//! ```text
+//! specification → lint → plan      what would be done, against the tokens as they are
+//!                      → rehearse  all of it, on throw-away tokens
+//!                      → run       → transcript, signed by keys and people → verify
+//!                          interrupted → run --resume | rollback
+//! ```
 //! A ceremony never overwrites: a token label, key or file that exists stops it before anything is changed. It drives
-//! tokens through worker processes only, one per token, each with the token's own environment.
+//! tokens through worker processes only, one per token, each with the token's own environment. Each task is noted in a log
+//! before it begins and after it is done ([`record`]), in a folder beside the output that becomes the output at the end.
 
+pub mod attestation;
 mod check;
 mod error;
-mod issue;
+mod facts;
+pub mod fingerprint;
 mod lint;
-mod mistake;
 mod output;
-mod parse;
+pub mod plan;
 mod profile;
+pub mod record;
 mod rehearsal;
-mod section;
 pub mod spec;
-mod tokens;
-pub mod transcript;
+mod work;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
+use der::pem::{self, LineEnding};
 use jiff::Timestamp;
 
 pub use error::{CeremonyError, Fault};
 pub use lint::machine;
-pub use mistake::Mistake;
-pub use parse::parse;
+pub use record::verify::verify;
+pub use spec::mistake::Mistake;
+pub use spec::parse::parse;
+pub use work::Leader;
 
-use issue::Issuer;
+use crate::custody::People;
 use output::Artefact;
+use record::event::{Event, FileRecord, Header, PersonRecord, SignerRecord, Task};
+use record::log::{Log, OpenError};
+use record::transcript::{Progress, Transcript};
+use record::{JSON, LOG, TEXT};
 use spec::Spec;
-use tokens::{Pins, Tokens};
-use transcript::{FileRecord, Kind, Step, Transcript};
+use work::pins::Pins;
+use work::tokens::{Obstacle, Tokens};
+use work::{Finished, Work};
 
 /// A specification as read from its file.
 #[derive(Clone, Debug)]
@@ -51,47 +68,110 @@ pub struct Outcome {
     pub transcript: Transcript,
     /// SHA-256 of the transcript's files, to be read out and noted by those present.
     pub transcript_files: Vec<FileRecord>,
+    /// Whose signatures under the transcript are still to come, from elsewhere.
+    pub awaited: Vec<SignerRecord>,
 }
 
-/// Told of each step, in words for people.
-pub type Tell<'a> = dyn FnMut(&str) + 'a;
+/// How [`run`] begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// From the beginning; an interrupted ceremony stands in the way.
+    Afresh,
+    /// Where it was interrupted.
+    Resuming,
+}
 
 /// Reads and checks a specification.
 ///
 /// # Errors
 /// [`CeremonyError::Unreadable`], or [`CeremonyError::Mistakes`] with all of them.
 pub fn load(path: &Path) -> Result<Loaded, CeremonyError> {
-    let text = std::fs::read_to_string(path)
+    let text = fs::read_to_string(path)
         .map_err(|cause| CeremonyError::Unreadable { path: path.to_owned(), cause })?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let spec = parse(&text, folder).map_err(CeremonyError::Mistakes)?;
     Ok(Loaded { spec, text })
 }
 
-/// Holds the ceremony and puts its files into `out`, which must be absent or empty.
+/// Looks at the tokens and tells what would be done, and what stands in the way of it. Changes nothing.
 ///
 /// # Errors
-/// [`CeremonyError`]; which of them left something changed is said there.
-pub async fn run(loaded: &Loaded, out: &Path, tell: &mut Tell<'_>) -> Result<Outcome, CeremonyError> {
+/// [`CeremonyError`].
+pub async fn plan(
+    loaded: &Loaded,
+    out: &Path,
+    leader: &mut dyn Leader,
+    people: &mut dyn People,
+) -> Result<plan::Plan, CeremonyError> {
     let mistakes = machine(&loaded.spec);
     if !mistakes.is_empty() {
         return Err(CeremonyError::Mistakes(mistakes));
     }
+    let log = unfinished(out).join(LOG);
+    let progress = if log.exists() { Progress::of(&open(&log)?.chain.entries) } else { Progress::default() };
+    let pins = Pins::gather(&loaded.spec, people)?;
+    let (mut tokens, obstacles) = look(&loaded.spec, &pins, &progress, leader).await?;
+    tokens.close().await;
+    let mut plan = plan::Plan::new(&loaded.spec, &progress, &obstacles);
+    plan.in_the_way.extend(output::obstacle(out));
+    Ok(plan)
+}
+
+/// Holds the ceremony and puts its files into `out`, which must be absent or empty.
+///
+/// # Errors
+/// [`CeremonyError`]; which of them left something changed is said there.
+pub async fn run(
+    loaded: &Loaded,
+    out: &Path,
+    start: Start,
+    leader: &mut dyn Leader,
+    people: &mut dyn People,
+) -> Result<Outcome, CeremonyError> {
+    let spec = &loaded.spec;
+    let mistakes = machine(spec);
+    if !mistakes.is_empty() {
+        return Err(CeremonyError::Mistakes(mistakes));
+    }
+    let folder = unfinished(out);
+    if let Some(outcome) = published(out, &folder) {
+        return Ok(outcome);
+    }
     if let Some(obstacle) = output::obstacle(out) {
         return Err(CeremonyError::Refused(vec![obstacle]));
     }
-    let pins = Pins::from_files(&loaded.spec).map_err(CeremonyError::Mistakes)?;
-    let mut ceremony = Ceremony::new(&loaded.spec, &loaded.text, Kind::Ceremony, tell);
-    let mut tokens = Tokens::inspect(&loaded.spec, &pins, ceremony.tell).await?;
-    match ceremony.perform(&mut tokens, &pins).await.and_then(|artefacts| ceremony.publish(out, artefacts)) {
-        Ok(outcome) => Ok(outcome),
-        Err(cause) if ceremony.changed => Err(ceremony.abandon(out, cause)),
-        Err(cause) => Err(CeremonyError::Failed(Box::new(cause))),
+    if is_blank(&folder) {
+        remove(&folder);
+    }
+    let log = match start {
+        Start::Resuming => Some(interrupted(loaded, &folder)?),
+        Start::Afresh if folder.exists() => return Err(CeremonyError::Refused(vec![in_the_way(&folder)])),
+        Start::Afresh => None,
+    };
+    let progress = log.as_ref().map_or_else(Progress::default, |log| Progress::of(&log.chain.entries));
+    let pins = Pins::gather(spec, people)?;
+    let (mut tokens, obstacles) = look(spec, &pins, &progress, leader).await?;
+    if !obstacles.is_empty() {
+        tokens.close().await;
+        return Err(CeremonyError::Refused(obstacles.into_iter().map(|obstacle| obstacle.text).collect()));
+    }
+    let log = match log {
+        Some(log) => log,
+        None => create(&folder)?,
+    };
+    let mut work = Work { spec, pins: &pins, rehearsal: false, log, progress, tokens, leader };
+    match hold(&mut work, loaded, start).await {
+        Ok(finished) => publish(out, &folder, finished, &mut work).await,
+        Err(cause) => {
+            work.tokens.close().await;
+            Err(stopped(&work, folder, cause))
+        }
     }
 }
 
 /// Does everything that [`run`] does on throw-away software tokens with PINs of their own, and leaves only
-/// `rehearsal.json` and `rehearsal.txt` in `out`. Modules other than SoftHSM's need `stand_in`, a SoftHSM library.
+/// `rehearsal.json` and `rehearsal.txt` in `out`. Keys and certificates that exist have stand-ins. Modules other than
+/// SoftHSM's need `stand_in`, a SoftHSM library.
 ///
 /// # Errors
 /// [`CeremonyError`]; nothing but temporary files was changed.
@@ -99,132 +179,239 @@ pub async fn rehearse(
     loaded: &Loaded,
     out: &Path,
     stand_in: Option<&Path>,
-    tell: &mut Tell<'_>,
+    leader: &mut dyn Leader,
 ) -> Result<Outcome, CeremonyError> {
-    let stage = rehearsal::Stage::new(&loaded.spec, stand_in)?;
-    let mut ceremony = Ceremony::new(&stage.spec, &loaded.text, Kind::Rehearsal, tell);
-    let mut tokens = Tokens::inspect(&stage.spec, &stage.pins, ceremony.tell).await?;
-    let result = ceremony.perform(&mut tokens, &stage.pins).await;
-    result
-        .and_then(|artefacts| ceremony.keep_transcript(out, &artefacts))
-        .map_err(|e| CeremonyError::Failed(Box::new(e)))
-}
-
-/// A ceremony in progress.
-struct Ceremony<'a, 't> {
-    spec: &'a Spec,
-    spec_text: &'a str,
-    transcript: Transcript,
-    changed: bool,
-    tell: &'a mut Tell<'t>,
-}
-
-impl<'a, 't> Ceremony<'a, 't> {
-    fn new(spec: &'a Spec, spec_text: &'a str, kind: Kind, tell: &'a mut Tell<'t>) -> Self {
-        let transcript = Transcript {
-            format: 1,
-            kind,
-            ceremony: spec.name.clone(),
-            program: concat!("inro-hsm ", env!("CARGO_PKG_VERSION")).to_owned(),
-            started: now(),
-            finished: None,
-            spec_sha256: sha256(spec_text.as_bytes()),
-            present: spec.present.clone(),
-            tokens: Vec::new(),
-            keys: Vec::new(),
-            certificates: Vec::new(),
-            crls: Vec::new(),
-            steps: Vec::new(),
-            files: Vec::new(),
-            failure: None,
-        };
-        Self { spec, spec_text, transcript, changed: false, tell }
-    }
-
-    /// Records a step that was done.
-    fn step(&mut self, what: String) {
-        (self.tell)(&what);
-        self.transcript.steps.push(Step { at: now(), what });
-    }
-
-    /// Initialises tokens, makes keys, signs everything and checks it. Ctrl-C ends it between two steps of a token.
-    async fn perform(&mut self, tokens: &mut Tokens, pins: &Pins) -> Result<Vec<Artefact>, Fault> {
-        let everything = async {
-            tokens.open(self, pins).await?;
-            let keys = tokens.make_keys(self).await?;
-            let mut issuer = Issuer::new(keys);
-            issuer.certificates(self, tokens).await?;
-            issuer.crls(self, tokens).await?;
-            Ok(issuer.artefacts())
-        };
-        let result = tokio::select! {
-            result = everything => result,
-            _ = tokio::signal::ctrl_c() => Err(Fault::Interrupted),
-        };
+    let stage = rehearsal::Stage::new(&loaded.spec, stand_in, leader).await?;
+    let failed = |cause| CeremonyError::Failed(Box::new(cause));
+    let progress = Progress::default();
+    let (mut tokens, obstacles) = look(&stage.spec, &stage.pins, &progress, leader).await?;
+    if !obstacles.is_empty() {
         tokens.close().await;
-        let mut artefacts = result?;
-        artefacts.push(Artefact::public("ceremony.toml", self.spec_text.as_bytes().to_vec()));
-        for Artefact { name, content, .. } in &artefacts {
-            self.transcript.files.push(FileRecord { name: name.clone(), sha256: sha256(content) });
+        return Err(CeremonyError::Refused(obstacles.into_iter().map(|obstacle| obstacle.text).collect()));
+    }
+    let log = create(&stage.folder())?;
+    let (spec, pins) = (&stage.spec, &stage.pins);
+    let mut work = Work { spec, pins, rehearsal: true, log, progress, tokens, leader };
+    let finished = hold(&mut work, loaded, Start::Afresh).await;
+    work.tokens.close().await;
+    let finished = finished.map_err(failed)?;
+    let kept: Vec<Artefact> = finished.artefacts.iter().filter_map(rehearsed).collect();
+    output::replace(out, &kept).map_err(failed)?;
+    work.leader.tell("all throw-away tokens are thrown away");
+    let transcript_files =
+        kept.iter().map(|file| FileRecord { name: file.name.clone(), sha256: sha256(&file.content) });
+    Ok(Outcome {
+        folder: out.to_owned(),
+        transcript: finished.transcript,
+        transcript_files: transcript_files.collect(),
+        awaited: Vec::new(),
+    })
+}
+
+/// Takes an interrupted ceremony back: destroys the keys and empties the tokens that it made, and keeps the transcript of
+/// that in a folder beside `out`.
+///
+/// # Errors
+/// [`CeremonyError`].
+pub async fn roll_back(
+    loaded: &Loaded,
+    out: &Path,
+    leader: &mut dyn Leader,
+    people: &mut dyn People,
+) -> Result<Outcome, CeremonyError> {
+    let spec = &loaded.spec;
+    let folder = unfinished(out);
+    let log = interrupted(loaded, &folder)?;
+    let progress = Progress::of(&log.chain.entries);
+    let begun = progress.begun.iter().map(|begun| &begun.task);
+    let destroyed = begun.chain(&progress.done).any(|task| matches!(task, Task::DestroyKey(_)));
+    if destroyed || progress.finished.is_some() {
+        let why =
+            if destroyed { "a key was destroyed, which nothing brings back" } else { "everything is done" };
+        let obstacle = format!("{why}: go on with `inro-hsm ceremony run --resume`");
+        return Err(CeremonyError::Refused(vec![obstacle]));
+    }
+    let pins = Pins::gather(spec, people)?;
+    let failed = |cause| CeremonyError::NotRolledBack(Box::new(cause));
+    let tokens = Tokens::for_rollback(spec, &pins, &progress, leader).await.map_err(failed)?;
+    let mut work = Work { spec, pins: &pins, rehearsal: false, log, progress, tokens, leader };
+    let result = if work.progress.rolled_back { Ok(()) } else { work.roll_back().await };
+    work.tokens.close().await;
+    result.map_err(failed)?;
+    let transcript = Transcript::of(&work.log.chain).ok_or_else(|| failed(Fault::Interrupted))?;
+    let (_, files) = work.transcript_artefacts(&transcript).map_err(failed)?;
+    let stamp = transcript.started.strftime("%Y%m%dT%H%M%SZ");
+    let kept = beside(out, &format!(".rolled-back-{stamp}"));
+    if output::obstacle(&kept).is_none() {
+        output::publish(&kept, &files).map_err(failed)?;
+    }
+    remove(&folder);
+    let transcript_files = files
+        .iter()
+        .map(|file| FileRecord { name: file.name.clone(), sha256: sha256(&file.content) })
+        .collect();
+    Ok(Outcome { folder: kept, transcript, transcript_files, awaited: Vec::new() })
+}
+
+/// Everything between the first look and the files.
+async fn hold(work: &mut Work<'_, '_>, loaded: &Loaded, start: Start) -> Result<Finished, Fault> {
+    match start {
+        Start::Afresh => {
+            let header = header(loaded, work.rehearsal);
+            work.note(format!("began: {}", header.ceremony), Event::Began(Box::new(header)))?;
         }
-        Ok(artefacts)
+        Start::Resuming => work.note("goes on after an interruption".to_owned(), Event::Resumed)?,
     }
+    work.perform().await?;
+    work.finish(&loaded.text).await
+}
 
-    fn publish(&mut self, out: &Path, mut artefacts: Vec<Artefact>) -> Result<Outcome, Fault> {
-        self.step(format!("everything is signed and checked; writing {}", out.display()));
-        let transcripts = self.transcripts("transcript")?;
-        let outcome = self.outcome(out, &transcripts);
-        artefacts.extend(transcripts);
-        output::publish(out, &artefacts)?;
-        Ok(outcome)
+fn header(loaded: &Loaded, rehearsal: bool) -> Header {
+    let Loaded { spec, text } = loaded;
+    let present = spec.present.iter().map(|person| PersonRecord {
+        name: person.name.clone(),
+        role: person.role.clone(),
+        certificate_sha256: person.signs.as_ref().map(|signs| sha256(&signs.certificate.der)),
+    });
+    let record = |input: &spec::Input| FileRecord { name: input.name(), sha256: sha256(&input.der) };
+    Header {
+        format: 2,
+        rehearsal,
+        purpose: spec.kind,
+        ceremony: spec.name.clone(),
+        program: concat!("inro-hsm ", env!("CARGO_PKG_VERSION")).to_owned(),
+        spec_sha256: sha256(text.as_bytes()),
+        present: present.collect(),
+        inputs: spec.inputs().into_iter().map(record).collect(),
     }
+}
 
-    /// Keeps nothing of a rehearsal but its transcript.
-    fn keep_transcript(&mut self, out: &Path, artefacts: &[Artefact]) -> Result<Outcome, Fault> {
-        let count = artefacts.len();
-        self.step(format!("rehearsed to the end; {count} files and all tokens are thrown away"));
-        let transcripts = self.transcripts("rehearsal")?;
-        output::replace(out, &transcripts)?;
-        Ok(self.outcome(out, &transcripts))
-    }
+async fn look(
+    spec: &Spec,
+    pins: &Pins,
+    progress: &Progress,
+    leader: &mut dyn Leader,
+) -> Result<(Tokens, Vec<Obstacle>), CeremonyError> {
+    let looked = Tokens::inspect(spec, pins, progress, leader).await;
+    looked.map_err(|cause| CeremonyError::Failed(Box::new(cause)))
+}
 
-    /// Records what was done before it failed.
-    fn abandon(&mut self, out: &Path, cause: Fault) -> CeremonyError {
-        self.transcript.kind = Kind::Incomplete;
-        self.transcript.failure = Some(chain(&cause));
-        let stamp = self.transcript.started.strftime("%Y%m%dT%H%M%SZ");
-        let mut folder = out.as_os_str().to_owned();
-        folder.push(format!(".incomplete-{stamp}"));
-        let folder = PathBuf::from(folder);
-        let kept =
-            self.transcripts("transcript").and_then(|transcripts| output::publish(&folder, &transcripts));
-        if let Err(error) = kept {
-            tracing::error!("the transcript of what was done can't be kept: {}", chain(&error));
-        }
-        CeremonyError::HalfWay { transcript: folder, cause: Box::new(cause) }
+async fn publish(
+    out: &Path,
+    folder: &Path,
+    finished: Finished,
+    work: &mut Work<'_, '_>,
+) -> Result<Outcome, CeremonyError> {
+    work.tokens.close().await;
+    let Finished { artefacts, transcript, transcript_files, awaited } = finished;
+    work.leader.tell(&format!("everything is signed and checked; writing {}", out.display()));
+    if let Err(cause) = output::publish(out, &artefacts) {
+        return Err(CeremonyError::HalfWay { folder: folder.to_owned(), cause: Box::new(cause) });
     }
+    remove(folder);
+    Ok(Outcome { folder: out.to_owned(), transcript, transcript_files, awaited })
+}
 
-    fn transcripts(&mut self, stem: &str) -> Result<Vec<Artefact>, Fault> {
-        self.transcript.finished = Some(now());
-        let json = self
-            .transcript
-            .to_json()
-            .map_err(|e| Fault::Encoding { what: stem.into(), cause: e.to_string() })?;
-        let text = self.transcript.to_text(&sha256(&json)).into_bytes();
-        Ok(vec![
-            Artefact::internal(format!("{stem}.json"), json),
-            Artefact::internal(format!("{stem}.txt"), text),
-        ])
-    }
+/// What a ceremony left that was interrupted after the very last step: its log is in the output already.
+fn published(out: &Path, folder: &Path) -> Option<Outcome> {
+    let own = fs::read(folder.join(LOG)).ok()?;
+    let log = fs::read(out.join(LOG)).ok().filter(|log| *log == own)?;
+    let transcript = Transcript::of(&record::log::Chain::parse(&log).ok()?)?;
+    let hash = |name: &str| {
+        let content = fs::read(out.join(name)).ok()?;
+        Some(FileRecord { name: name.to_owned(), sha256: sha256(&content) })
+    };
+    let transcript_files = [JSON, TEXT, LOG].into_iter().filter_map(hash).collect();
+    let absent = |signer: &&SignerRecord| !out.join(&signer.file).exists();
+    let awaited = transcript.signers.iter().filter(absent).cloned().collect();
+    remove(folder);
+    Some(Outcome { folder: out.to_owned(), transcript, transcript_files, awaited })
+}
 
-    fn outcome(&self, folder: &Path, transcripts: &[Artefact]) -> Outcome {
-        let record = |file: &Artefact| FileRecord { name: file.name.clone(), sha256: sha256(&file.content) };
-        Outcome {
-            folder: folder.to_owned(),
-            transcript: self.transcript.clone(),
-            transcript_files: transcripts.iter().map(record).collect(),
-        }
+/// Whether a log's folder is there, and nothing was noted in it yet.
+fn is_blank(folder: &Path) -> bool {
+    folder.exists() && !fs::read(folder.join(LOG)).is_ok_and(|log| log.contains(&b'\n'))
+}
+
+/// A ceremony that changed nothing leaves nothing; any other can be resumed or taken back.
+fn stopped(work: &Work<'_, '_>, folder: PathBuf, cause: Fault) -> CeremonyError {
+    let cause = Box::new(cause);
+    let changes =
+        |event: &Event| matches!(event, Event::Begun { task, .. } if !matches!(task, Task::FindKey(_)));
+    if work.log.chain.entries.iter().any(|entry| changes(&entry.event)) {
+        CeremonyError::HalfWay { folder, cause }
+    } else {
+        remove(&folder);
+        CeremonyError::Failed(cause)
     }
+}
+
+/// The log of an interrupted ceremony, if it is one of this very specification.
+fn interrupted(loaded: &Loaded, folder: &Path) -> Result<Log, CeremonyError> {
+    let path = folder.join(LOG);
+    if !path.exists() {
+        let obstacle = format!("there is no interrupted ceremony in {}", folder.display());
+        return Err(CeremonyError::Refused(vec![obstacle]));
+    }
+    let log = open(&path)?;
+    let Some(Event::Began(began)) = log.chain.entries.first().map(|entry| &entry.event) else {
+        return Err(CeremonyError::Refused(vec![format!("{} has no beginning", path.display())]));
+    };
+    let now = header(loaded, false);
+    if began.spec_sha256 == now.spec_sha256 && began.inputs == now.inputs {
+        return Ok(log);
+    }
+    let obstacle = format!(
+        "the interrupted ceremony in {} was of another specification, or of other files: give those it began with",
+        folder.display()
+    );
+    Err(CeremonyError::Refused(vec![obstacle]))
+}
+
+fn open(path: &Path) -> Result<Log, CeremonyError> {
+    Log::open(path).map_err(|cause| CeremonyError::Log { path: path.to_owned(), cause })
+}
+
+fn create(folder: &Path) -> Result<Log, CeremonyError> {
+    let path = folder.join(LOG);
+    let fault = |cause: OpenError| CeremonyError::Log { path: path.clone(), cause };
+    output::private(folder).map_err(|e| fault(e.into()))?;
+    Log::create(&path).map_err(fault)
+}
+
+fn in_the_way(folder: &Path) -> String {
+    format!(
+        "an interrupted ceremony is in {}: go on with --resume, or take it back with `inro-hsm ceremony rollback`",
+        folder.display()
+    )
+}
+
+/// Where a ceremony's log is until it is finished.
+fn unfinished(out: &Path) -> PathBuf {
+    beside(out, ".unfinished")
+}
+
+fn beside(out: &Path, suffix: &str) -> PathBuf {
+    let mut folder = out.as_os_str().to_owned();
+    folder.push(suffix);
+    PathBuf::from(folder)
+}
+
+/// Removes a log that is in the output by now, or of a ceremony that changed nothing.
+fn remove(folder: &Path) {
+    if let Err(error) = fs::remove_dir_all(folder) {
+        tracing::warn!("{} can't be removed: {error}", folder.display());
+    }
+}
+
+/// What a rehearsal keeps, under names of its own.
+fn rehearsed(artefact: &Artefact) -> Option<Artefact> {
+    let name = match artefact.name.as_str() {
+        JSON => "rehearsal.json",
+        TEXT => "rehearsal.txt",
+        _ => return None,
+    };
+    Some(Artefact::internal(name, artefact.content.clone()))
 }
 
 /// This second.
@@ -236,6 +423,11 @@ fn now() -> Timestamp {
 /// SHA-256 in hexadecimal.
 fn sha256(data: &[u8]) -> String {
     hex::encode(digest::digest(&digest::SHA256, data))
+}
+
+fn to_pem(label: &'static str, der: &[u8]) -> String {
+    // Fails on lengths that nothing here ever has.
+    pem::encode_string(label, LineEnding::LF, der).unwrap_or_default()
 }
 
 /// An error and all its causes in one line.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::Fault;
@@ -39,6 +39,14 @@ pub(super) fn obstacle(folder: &Path) -> Option<String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => Some(format!("the output folder {} can't be used: {error}", folder.display())),
     }
+}
+
+/// Makes a folder for its owner alone, which must not exist; its parents may have to be made.
+pub(super) fn private(folder: &Path) -> io::Result<()> {
+    let parent = parent(folder);
+    fs::create_dir_all(&parent)?;
+    fs::DirBuilder::new().mode(0o700).create(folder)?;
+    File::open(&parent)?.sync_all()
 }
 
 /// Makes `folder` with all artefacts in it, durable and in one instant.

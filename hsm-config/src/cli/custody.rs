@@ -146,7 +146,7 @@ struct SetArguments {
 }
 
 #[derive(Debug, Args)]
-struct DeskArguments {
+pub(super) struct DeskArguments {
     /// Who opens a share; repeat for several, in their order. Asked for at the terminal by default.
     #[arg(long, value_name = "NAME")]
     custodian: Vec<String>,
@@ -159,7 +159,7 @@ struct DeskArguments {
 }
 
 impl DeskArguments {
-    fn desk(&self) -> Desk {
+    pub(super) fn desk(&self) -> Desk {
         Desk {
             passphrase_files: self.passphrase_file.iter().cloned().collect::<BTreeMap<_, _>>(),
             pin_files: self.pin_file.iter().cloned().collect(),

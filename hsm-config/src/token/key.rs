@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ca_x509::SignatureAlgorithm;
 use serde::{Deserialize, Serialize};
 
 /// `CKA_ID` of a key pair: 1 to 32 bytes, written in lower-case hexadecimal.
@@ -118,4 +119,16 @@ pub enum SignatureMechanism {
     EcdsaP384Sha384,
     /// sha256WithRSAEncryption.
     RsaPkcs1Sha256,
+}
+
+impl From<SignatureAlgorithm> for SignatureMechanism {
+    fn from(algorithm: SignatureAlgorithm) -> Self {
+        match algorithm {
+            SignatureAlgorithm::EcdsaSha384 => Self::EcdsaP384Sha384,
+            SignatureAlgorithm::EcdsaSha256 | SignatureAlgorithm::EcdsaSha512 => Self::EcdsaP256Sha256,
+            SignatureAlgorithm::RsaSha256 | SignatureAlgorithm::RsaSha384 | SignatureAlgorithm::RsaSha512 => {
+                Self::RsaPkcs1Sha256
+            }
+        }
+    }
 }

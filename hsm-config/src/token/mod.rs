@@ -5,11 +5,14 @@ pub mod pin;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use key::{KeyAlgorithm, KeyId, SignatureMechanism};
-pub use pin::{Pin, PinError, PinFault};
+pub use pin::{Pin, PinError, PinFault, PinKeys, PinKind, PinMistake, PinSource, PinSourceError};
+
+use crate::vendor::Profile;
 
 /// Names one token among those that a module shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +22,16 @@ pub enum TokenSelection {
     Label(String),
     /// By the serial number that the token reports, trailing spaces removed.
     Serial(String),
+}
+
+impl TokenSelection {
+    /// Whether a token is the one that is meant.
+    pub fn matches(&self, token: &TokenDescription) -> bool {
+        match self {
+            Self::Label(label) => token.label == *label,
+            Self::Serial(serial) => token.serial == *serial,
+        }
+    }
 }
 
 impl std::fmt::Display for TokenSelection {
@@ -38,12 +51,20 @@ pub struct ModuleAccess {
     /// Variables that the module reads, such as `SOFTHSM2_CONF`. A worker inherits no others, except those that
     /// [`crate::worker::handle`] lists.
     pub environment: BTreeMap<String, String>,
+    /// What is known about it.
+    pub vendor: Arc<Profile>,
 }
 
 impl ModuleAccess {
-    /// Whether the module is SoftHSM, by its file's name.
+    /// A module whose vendor is told by its file's name, among the profiles that are built in.
+    pub fn new(module: PathBuf, environment: BTreeMap<String, String>) -> Self {
+        let vendor = Profile::built_in_of(&module).unwrap_or_else(Profile::unknown);
+        Self { module, environment, vendor: Arc::new(vendor) }
+    }
+
+    /// Whether the module is SoftHSM.
     pub fn is_softhsm(&self) -> bool {
-        self.module.file_name().is_some_and(|name| name.to_string_lossy().contains("softhsm"))
+        self.vendor.name == "softhsm2"
     }
 
     /// Every mistake in this part of a configuration, as problem and remedy; empty when there is none.
@@ -57,12 +78,19 @@ impl ModuleAccess {
             let problem = format!("module {module} is not on this machine");
             mistakes.push((problem, "install the vendor's PKCS#11 library or correct the path"));
         }
-        if self.is_softhsm()
-            && let Some(path) = self.environment.get("SOFTHSM2_CONF")
-            && !Path::new(path).is_file()
-        {
-            let problem = format!("environment variable SOFTHSM2_CONF names {path}, which is no file");
-            mistakes.push((problem, "write SoftHSM's configuration there or correct the path"));
+        for name in &self.vendor.environment.required {
+            if !self.environment.contains_key(name) {
+                let problem = format!("environment variable {name} is missing, which {} needs", self.vendor.product);
+                mistakes.push((problem, "set it in the token's environment; a worker inherits none of ours"));
+            }
+        }
+        for name in &self.vendor.environment.files {
+            if let Some(path) = self.environment.get(name)
+                && !Path::new(path).is_file()
+            {
+                let problem = format!("environment variable {name} names {path}, which is no file");
+                mistakes.push((problem, "write the module's configuration there or correct the path"));
+            }
         }
         for (name, value) in &self.environment {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
@@ -73,6 +101,9 @@ impl ModuleAccess {
         mistakes
     }
 }
+
+/// The label of a token that a ceremony initialised and took back: it holds nothing, and counts as uninitialised.
+pub const VOID_LABEL: &str = "inro-void";
 
 /// What a token says about itself (`C_GetTokenInfo`), trailing blanks removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,4 +124,15 @@ pub struct TokenDescription {
     pub firmware: String,
     /// Its hardware version, `major.minor`.
     pub hardware: String,
+    /// The shortest PIN that it takes, in octets.
+    pub min_pin_length: u64,
+    /// The longest; 0 where it doesn't tell.
+    pub max_pin_length: u64,
+}
+
+impl TokenDescription {
+    /// Whether it is initialised under [`VOID_LABEL`].
+    pub fn is_void(&self) -> bool {
+        self.initialised && self.label == VOID_LABEL
+    }
 }

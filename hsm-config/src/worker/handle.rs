@@ -22,6 +22,7 @@ use super::protocol::{
     Answer, Command, CommandError, ErrorClass, FromWorker, KeyAttributes, Setup, SetupFailure, ToWorker,
 };
 use crate::token::{KeyId, ModuleAccess, SignatureMechanism, TokenDescription};
+use crate::vendor::Behaviour;
 
 /// Variables that a worker inherits; all others come from the configuration.
 pub const INHERITED: [&str; 7] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE"];
@@ -115,7 +116,8 @@ struct Shared {
     /// `None` once the worker is gone.
     pending: Mutex<Option<HashMap<u64, ReplyTo>>>,
     kill: Notify,
-    killed_because: Mutex<Option<String>>,
+    retire: Notify,
+    ended_because: Mutex<Option<String>>,
     gone: watch::Sender<Option<String>>,
 }
 
@@ -145,7 +147,7 @@ impl Worker {
         };
         let mut stdout = BufReader::with_capacity(64 * 1024, stdout);
         let first = timeout(limit, async {
-            send_setup(&mut stdin, setup).await?;
+            send_setup(&mut stdin, setup, launch.access.vendor.behaviour()).await?;
             match read_frame(&mut stdout).await {
                 Ok(Some(FromWorker::LoginNext)) => {}
                 other => return other.map(Ok),
@@ -186,10 +188,11 @@ impl Worker {
             next: AtomicU64::new(1),
             pending: Mutex::new(Some(HashMap::new())),
             kill: Notify::new(),
-            killed_because: Mutex::new(None),
+            retire: Notify::new(),
+            ended_because: Mutex::new(None),
             gone: watch::Sender::new(None),
         });
-        tokio::spawn(write_frames(outbox, stdin));
+        tokio::spawn(write_frames(outbox, stdin, Arc::clone(&shared)));
         tokio::spawn(supervise(child, stdout, Arc::clone(&shared)));
         Ok(Self { shared, frames })
     }
@@ -300,8 +303,15 @@ impl Worker {
 
     /// Kills the process. Every call in flight ends as [`CallError::Gone`].
     pub fn kill(&self, because: &str) {
-        lock(&self.shared.killed_because).get_or_insert_with(|| because.to_owned());
+        lock(&self.shared.ended_because).get_or_insert_with(|| because.to_owned());
         self.shared.kill.notify_one();
+    }
+
+    /// Gives it nothing more to do. What is in flight may still be answered, for a moment; then it ends the module's use
+    /// in order, so that no session stays open at the device, or is killed.
+    pub fn retire(&self, because: &str) {
+        lock(&self.shared.ended_because).get_or_insert_with(|| because.to_owned());
+        self.shared.retire.notify_one();
     }
 
     /// Waits until the process has ended and says why.
@@ -321,7 +331,7 @@ impl Worker {
     }
 
     fn gone_error(&self) -> CallError {
-        let reason = self.shared.gone.borrow().clone().or_else(|| lock(&self.shared.killed_because).clone());
+        let reason = self.shared.gone.borrow().clone().or_else(|| lock(&self.shared.ended_because).clone());
         CallError::Gone(reason.unwrap_or_else(|| "it is ending".to_owned()))
     }
 }
@@ -339,6 +349,8 @@ fn unexpected(answer: &Answer) -> CallError {
         Answer::Attributes(_) => "attributes",
         Answer::Tokens(_) => "tokens",
         Answer::Mechanisms(_) => "mechanisms",
+        Answer::Seen(_) => "something seen",
+        Answer::Wrapped(_) => "a wrapped key",
     };
     CallError::Gone(format!("it answered {kind} to another question"))
 }
@@ -357,10 +369,14 @@ fn spawn(launch: &Launch) -> std::io::Result<Child> {
     process.spawn()
 }
 
-async fn send_setup(stdin: &mut ChildStdin, setup: Setup) -> std::io::Result<()> {
+async fn send_setup(
+    stdin: &mut ChildStdin,
+    setup: Setup,
+    behaviour: Behaviour,
+) -> std::io::Result<()> {
     // Large enough not to move while the PIN is written into it; wiped afterwards.
     let mut frame = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    frame::encode(&ToWorker::Setup(setup), &mut frame)?;
+    frame::encode(&ToWorker::Setup(setup, behaviour), &mut frame)?;
     stdin.write_all(&frame).await
 }
 
@@ -376,9 +392,15 @@ async fn read_frame(stdout: &mut BufReader<ChildStdout>) -> std::io::Result<Opti
     frame::decode(&body).map(Some)
 }
 
-async fn write_frames(mut outbox: mpsc::UnboundedReceiver<Vec<u8>>, mut stdin: ChildStdin) {
+/// Ends, and closes the pipe, when the last handle is dropped or the worker is retired.
+async fn write_frames(mut outbox: mpsc::UnboundedReceiver<Vec<u8>>, mut stdin: ChildStdin, shared: Arc<Shared>) {
     let mut batch = Vec::new();
-    while let Some(first) = outbox.recv().await {
+    loop {
+        let first = tokio::select! {
+            first = outbox.recv() => first,
+            () = shared.retire.notified() => None,
+        };
+        let Some(first) = first else { return };
         batch.clear();
         batch.extend_from_slice(&first);
         while batch.len() < 256 * 1024 {
@@ -397,13 +419,15 @@ async fn supervise(mut child: Child, mut stdout: BufReader<ChildStdout>, shared:
         ended = read_replies(&mut stdout, &shared) => ended,
         () = shared.kill.notified() => {
             let _ = child.start_kill();
-            lock(&shared.killed_because).clone()
+            // Nobody need wait until the system is done with it.
+            lock(&shared.pending).take();
+            None
         }
     };
     let status = reap(&mut child).await;
-    let reason = ended.unwrap_or(status);
+    let because = lock(&shared.ended_because).clone();
     // Callers first learn the reason, then that they are not answered.
-    shared.gone.send_replace(Some(reason));
+    shared.gone.send_replace(Some(ended.or(because).unwrap_or(status)));
     lock(&shared.pending).take();
 }
 
@@ -430,7 +454,8 @@ async fn reap(child: &mut Child) -> String {
         Ok(Ok(status)) => format!("it ended with {status}"),
         Ok(Err(error)) => format!("its end can't be told: {error}"),
         Err(_) => {
-            let _ = child.kill().await;
+            // Not waited for: a process that hangs in a driver doesn't end even so.
+            let _ = child.start_kill();
             "it closed its pipe without ending, and was killed".to_owned()
         }
     }

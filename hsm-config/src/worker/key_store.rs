@@ -6,12 +6,12 @@ use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use der::Encode;
 
-use super::protocol::{CommandError, ErrorClass, KeyAttributes};
+use super::protocol::{CommandError, ErrorClass, KeyAttributes, Leaving};
 use super::public_key;
 use crate::token::{KeyAlgorithm, KeyId};
 
 /// Public exponent 65537.
-const F4: [u8; 3] = [1, 0, 1];
+pub(super) const F4: [u8; 3] = [1, 0, 1];
 
 /// The one object of this class and ID.
 pub(super) fn find(session: &Session, class: ObjectClass, key: &KeyId) -> Result<ObjectHandle, CommandError> {
@@ -42,31 +42,54 @@ pub(super) fn public(session: &Session, key: &KeyId) -> Result<Vec<u8>, CommandE
     public_key::read(session, object)
 }
 
-/// Makes a key pair that can sign, and nothing else, and can't leave the token.
-pub(super) fn generate(
-    session: &Session,
-    key: &KeyId,
-    label: &str,
-    algorithm: KeyAlgorithm,
-) -> Result<Vec<u8>, CommandError> {
+/// Refuses an ID or label that is in use.
+pub(super) fn unused(session: &Session, key: &KeyId, label: &str) -> Result<(), CommandError> {
     for taken in [Attribute::Id(key.as_bytes().to_vec()), Attribute::Label(label.as_bytes().to_vec())] {
         if !session.find_objects(&[taken, Attribute::Token(true)])?.is_empty() {
             let detail = format!("the token already holds an object with ID {key} or label {label:?}");
             return Err(CommandError::own(ErrorClass::Fail, "KEY_EXISTS", detail));
         }
     }
-    let named = |mut template: Vec<Attribute>| {
-        template.push(Attribute::Token(true));
-        template.push(Attribute::Id(key.as_bytes().to_vec()));
-        template.push(Attribute::Label(label.as_bytes().to_vec()));
-        template
-    };
-    let mut public = vec![
-        Attribute::Private(false),
-        Attribute::Verify(true),
-        Attribute::Encrypt(false),
-        Attribute::Wrap(false),
-    ];
+    Ok(())
+}
+
+/// What makes an object one of the token's, found by ID and label.
+pub(super) fn kept(key: &KeyId, label: &str) -> [Attribute; 3] {
+    [
+        Attribute::Token(true),
+        Attribute::Id(key.as_bytes().to_vec()),
+        Attribute::Label(label.as_bytes().to_vec()),
+    ]
+}
+
+/// What a private key may do, and whether it may leave.
+pub(super) fn signs_only(leaving: Leaving) -> [Attribute; 7] {
+    [
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(leaving == Leaving::Wrapped),
+        Attribute::Sign(true),
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
+        Attribute::Derive(false),
+    ]
+}
+
+/// What a public key may do.
+pub(super) fn verifies_only() -> [Attribute; 4] {
+    [Attribute::Private(false), Attribute::Verify(true), Attribute::Encrypt(false), Attribute::Wrap(false)]
+}
+
+/// Makes a key pair that can sign, and nothing else.
+pub(super) fn generate(
+    session: &Session,
+    key: &KeyId,
+    label: &str,
+    algorithm: KeyAlgorithm,
+    leaving: Leaving,
+) -> Result<Vec<u8>, CommandError> {
+    unused(session, key, label)?;
+    let mut public = [verifies_only().as_slice(), &kept(key, label)].concat();
     let mechanism = match algorithm {
         KeyAlgorithm::P256 | KeyAlgorithm::P384 => {
             let curve = if algorithm == KeyAlgorithm::P256 { SECP_256_R_1 } else { SECP_384_R_1 };
@@ -83,16 +106,8 @@ pub(super) fn generate(
             Mechanism::RsaPkcsKeyPairGen
         }
     };
-    let private = vec![
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Sign(true),
-        Attribute::Decrypt(false),
-        Attribute::Unwrap(false),
-        Attribute::Derive(false),
-    ];
-    let (public, _) = session.generate_key_pair(&mechanism, &named(public), &named(private))?;
+    let private = [signs_only(leaving).as_slice(), &kept(key, label)].concat();
+    let (public, _) = session.generate_key_pair(&mechanism, &public, &private)?;
     public_key::read(session, public)
 }
 
@@ -116,6 +131,7 @@ pub(super) fn attributes(session: &Session, key: &KeyId) -> Result<KeyAttributes
         T::Decrypt,
         T::Unwrap,
         T::Derive,
+        T::WrapWithTrusted,
     ] {
         let found = match session.get_attributes(object, &[wanted]) {
             Ok(found) => found,
@@ -139,6 +155,7 @@ pub(super) fn attributes(session: &Session, key: &KeyId) -> Result<KeyAttributes
                 Attribute::Decrypt(value) => read.decrypt = Some(value),
                 Attribute::Unwrap(value) => read.unwrap = Some(value),
                 Attribute::Derive(value) => read.derive = Some(value),
+                Attribute::WrapWithTrusted(value) => read.wrap_with_trusted = Some(value),
                 _ => {}
             }
         }

@@ -18,9 +18,12 @@ use der::{Any, Encode, Sequence};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use super::key_store;
+use super::look;
 use super::module::{Module, OpenToken};
 use super::protocol::{Answer, Command, CommandError, ErrorClass};
+use super::transfer::{self, Transport};
 use crate::token::{KeyId, SignatureMechanism};
+use crate::vendor::HashPlace;
 
 /// One thread's view of module and token.
 pub(super) struct Lane {
@@ -28,6 +31,7 @@ pub(super) struct Lane {
     token: Option<Arc<OpenToken>>,
     session: Option<Session>,
     private_keys: HashMap<KeyId, ObjectHandle>,
+    transport: Option<Transport>,
 }
 
 /// `DigestInfo` (RFC 8017, 9.2).
@@ -38,9 +42,10 @@ struct DigestInfo<'a> {
 }
 
 impl Lane {
-    /// A lane that opens its session when it needs one. Without a token it serves the module's commands only.
-    pub(super) fn new(module: Module, token: Option<Arc<OpenToken>>) -> Self {
-        Self { module, token, session: None, private_keys: HashMap::new() }
+    /// A lane that opens its session when it needs one and wasn't given any. Without a token it serves the module's
+    /// commands only.
+    pub(super) fn new(module: Module, token: Option<Arc<OpenToken>>, session: Option<Session>) -> Self {
+        Self { module, token, session, private_keys: HashMap::new(), transport: None }
     }
 
     /// Does what is asked.
@@ -61,19 +66,46 @@ impl Lane {
             Command::Attributes { key } => {
                 key_store::attributes(self.session()?, &key).map(Answer::Attributes)
             }
-            Command::GenerateKeyPair { key, label, algorithm } => {
+            Command::GenerateKeyPair { key, label, algorithm, leaving } => {
                 let session = self.token()?.writing_session()?;
-                key_store::generate(&session, &key, &label, algorithm).map(Answer::PublicKey)
+                key_store::generate(&session, &key, &label, algorithm, leaving).map(Answer::PublicKey)
+            }
+            Command::MakeTransportKey => {
+                let (transport, public) = Transport::make(self.token()?.writing_session()?)?;
+                self.transport = Some(transport);
+                Ok(Answer::PublicKey(public))
+            }
+            Command::Wrap { key, transport } => {
+                let session = self.token()?.writing_session()?;
+                transfer::wrap(&session, &key, &transport).map(Answer::Wrapped)
+            }
+            Command::Unwrap { key, label, public_key, wrapped } => {
+                let transport = self.transport.take().ok_or_else(|| {
+                    let detail = "this worker has made no transport key, or has used it";
+                    CommandError::own(ErrorClass::Fail, "NO_TRANSPORT_KEY", detail)
+                })?;
+                transport.unwrap(&key, &label, &public_key, &wrapped).map(|()| Answer::Done)
             }
             Command::DestroyKey { key } => {
                 let session = self.token()?.writing_session()?;
                 self.private_keys.remove(&key);
                 key_store::destroy(&session, &key).map(|()| Answer::Done)
             }
+            Command::Look(look) => {
+                let (module, session) = (self.module.clone(), self.token.is_some().then(|| self.session()));
+                look::look(&module, session.transpose()?, look).map(Answer::Seen)
+            }
             Command::Tokens => Ok(Answer::Tokens(self.module.tokens()?)),
             Command::Mechanisms { slot } => Ok(Answer::Mechanisms(self.module.mechanisms(slot)?)),
+            Command::ChangePin { token, kind, old, new, resuming } => {
+                self.module.change_pin(&token, kind, &old, &new, resuming).map(|()| Answer::Done)
+            }
             Command::InitToken { slot, label, so_pin, pin } => {
                 let token = self.module.initialise(slot, &label, &so_pin, &pin)?;
+                Ok(Answer::Tokens(vec![token]))
+            }
+            Command::InitTokenAgain { old_label, label, so_pin, pin } => {
+                let token = self.module.initialise_again(&old_label, &label, &so_pin, &pin)?;
                 Ok(Answer::Tokens(vec![token]))
             }
         }
@@ -97,6 +129,7 @@ impl Lane {
     fn reset(&mut self) {
         self.session = None;
         self.private_keys.clear();
+        self.transport = None;
     }
 
     fn private_key(&mut self, key: &KeyId) -> Result<ObjectHandle, CommandError> {
@@ -152,8 +185,8 @@ enum Failed {
     Other(CommandError),
 }
 
-/// The PKCS#11 mechanism and its input. Hashing here is preferred: every token signs digests, few hash, and a large
-/// CRL need not travel to the token.
+/// The PKCS#11 mechanism and its input. Hashing here is usual: every token signs digests, few hash, and a large CRL
+/// need not travel to the token.
 fn input<'a>(
     token: &OpenToken,
     mechanism: SignatureMechanism,
@@ -165,7 +198,9 @@ fn input<'a>(
         S::EcdsaP384Sha384 => (MechanismType::ECDSA, MechanismType::ECDSA_SHA384),
         S::RsaPkcs1Sha256 => (MechanismType::RSA_PKCS, MechanismType::SHA256_RSA_PKCS),
     };
-    if token.mechanisms.contains(&of_digest) {
+    let has = |mechanism| token.mechanisms.contains(mechanism);
+    // Where the token can do both, the vendor's profile chooses.
+    if has(&of_digest) && (token.behaviour.hash == HashPlace::Here || !has(&of_message)) {
         let (pkcs11, input) = match mechanism {
             S::EcdsaP256Sha256 => (Mechanism::Ecdsa, digest::digest(&SHA256, message).as_ref().to_vec()),
             S::EcdsaP384Sha384 => (Mechanism::Ecdsa, digest::digest(&SHA384, message).as_ref().to_vec()),
@@ -173,7 +208,7 @@ fn input<'a>(
         };
         return Ok((pkcs11, input.into()));
     }
-    if token.mechanisms.contains(&of_message) {
+    if has(&of_message) {
         let pkcs11 = match mechanism {
             S::EcdsaP256Sha256 => Mechanism::EcdsaSha256,
             S::EcdsaP384Sha384 => Mechanism::EcdsaSha384,

@@ -10,32 +10,42 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 
 use super::error::ckr_name;
+use super::pin::given;
 use super::protocol::{CommandError, ErrorClass, SetupFailure, SetupFailureClass};
-use crate::token::{Pin, TokenDescription, TokenSelection};
+use crate::token::{Pin, TokenDescription, TokenSelection, VOID_LABEL};
+use crate::vendor::{Behaviour, Threads};
 
 /// A loaded and initialised module.
 #[derive(Clone)]
 pub(super) struct Module {
-    pkcs11: Pkcs11,
+    pub(super) pkcs11: Pkcs11,
+    behaviour: Behaviour,
 }
 
 /// A token that was logged in to, without the session that keeps the login alive.
 pub(super) struct OpenToken {
     pkcs11: Pkcs11,
     slot: Slot,
+    /// How its vendor wants it.
+    pub(super) behaviour: Behaviour,
     /// What it can do.
     pub(super) mechanisms: Vec<MechanismType>,
 }
 
 impl Module {
-    /// Loads and initialises a module, telling it that threads will call it: without that, SoftHSM crashes.
-    pub(super) fn load(path: &Path) -> Result<Self, SetupFailure> {
+    /// Loads and initialises a module, telling it that threads will call it, unless its profile says otherwise: without
+    /// that, SoftHSM crashes.
+    pub(super) fn load(path: &Path, behaviour: Behaviour) -> Result<Self, SetupFailure> {
         let failed = |e: &Error| {
             failure(SetupFailureClass::ModuleLoad, format!("module {}: {}", path.display(), describe(e)))
         };
         let pkcs11 = Pkcs11::new(path).map_err(|e| failed(&e))?;
-        pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).map_err(|e| failed(&e))?;
-        Ok(Self { pkcs11 })
+        let flags = match behaviour.threads {
+            Threads::Os => CInitializeFlags::OS_LOCKING_OK,
+            Threads::Single => CInitializeFlags::empty(),
+        };
+        pkcs11.initialize(CInitializeArgs::new(flags)).map_err(|e| failed(&e))?;
+        Ok(Self { pkcs11, behaviour })
     }
 
     /// Ends the use of the module.
@@ -77,20 +87,22 @@ impl Module {
                 format!("{selection}: one more wrong PIN would lock it, so no program tries; log in by hand");
             return Err(failure(SetupFailureClass::PinLocked, detail));
         }
-        let session = self.pkcs11.open_ro_session(slot).map_err(|e| token_failure(selection, &e))?;
+        let session =
+            open_session(&self.pkcs11, slot, self.behaviour).map_err(|e| token_failure(selection, &e))?;
+        let pin = given(&info, selection, pin)?;
         permit().map_err(|error| {
             failure(SetupFailureClass::Other, format!("{selection}: not logged in to: {error}"))
         })?;
-        match session.login(UserType::User, Some(pin.as_secret())) {
+        match session.login(UserType::User, pin) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
             Err(error) => return Err(login_failure(selection, &error)),
         }
         let mechanisms = self.pkcs11.get_mechanism_list(slot).map_err(|e| token_failure(selection, &e))?;
-        let token = OpenToken { pkcs11: self.pkcs11.clone(), slot, mechanisms };
+        let token = OpenToken { pkcs11: self.pkcs11.clone(), slot, behaviour: self.behaviour, mechanisms };
         Ok((token, session, description(slot, &info)))
     }
 
-    fn find(&self, selection: &TokenSelection) -> Result<(Slot, TokenInfo), SetupFailure> {
+    pub(super) fn find(&self, selection: &TokenSelection) -> Result<(Slot, TokenInfo), SetupFailure> {
         let slots = self.pkcs11.get_slots_with_token().map_err(|e| token_failure(selection, &e))?;
         let mut found = slots.into_iter().filter_map(|slot| {
             // A token that doesn't answer isn't the one; if it should be, it is reported as absent.
@@ -113,7 +125,7 @@ impl Module {
         }
     }
 
-    /// Initialises an uninitialised token and sets the user's PIN.
+    /// Initialises an uninitialised or void token and sets the user's PIN.
     pub(super) fn initialise(
         &self,
         slot: Option<u64>,
@@ -126,23 +138,56 @@ impl Module {
             let detail = format!("a token with label {label:?} exists in slot {}", token.slot);
             return Err(CommandError::own(ErrorClass::Fail, "TOKEN_EXISTS", detail));
         }
+        let wanted = |token: &&TokenDescription| slot.is_none_or(|slot| token.slot == slot);
         let free = tokens
             .iter()
-            .find(|token| slot.map_or(!token.initialised, |slot| token.slot == slot))
+            .filter(wanted)
+            .find(|token| !token.initialised)
+            .or_else(|| tokens.iter().filter(wanted).find(|token| slot.is_some() || token.is_void()))
             .ok_or_else(|| {
                 CommandError::own(ErrorClass::Fail, "TOKEN_ABSENT", "there is no uninitialised token to take")
             })?;
-        if free.initialised {
+        if free.initialised && !free.is_void() {
             let detail =
                 format!("the token in slot {} is initialised already, as {:?}", free.slot, free.label);
             return Err(CommandError::own(ErrorClass::Fail, "TOKEN_EXISTS", detail));
         }
-        self.pkcs11.init_token(Slot::try_from(free.slot)?, so_pin.as_secret(), label)?;
-        // The token may have moved to another slot.
-        let selection = TokenSelection::Label(label.to_owned());
-        let (slot, _) = self.find(&selection).map_err(|e| {
-            CommandError::own(ErrorClass::Restart, "TOKEN_ABSENT", format!("after C_InitToken: {e}"))
-        })?;
+        self.initialise_slot(Slot::try_from(free.slot)?, label, so_pin, pin)
+    }
+
+    /// Initialises the token with this label once more, which destroys everything on it.
+    pub(super) fn initialise_again(
+        &self,
+        old_label: &str,
+        label: &str,
+        so_pin: &Pin,
+        pin: &Pin,
+    ) -> Result<TokenDescription, CommandError> {
+        let absent = |e: SetupFailure| CommandError::own(ErrorClass::Fail, "TOKEN_ABSENT", e.to_string());
+        let (slot, _) = self.find(&TokenSelection::Label(old_label.to_owned())).map_err(absent)?;
+        self.initialise_slot(slot, label, so_pin, pin)
+    }
+
+    fn initialise_slot(
+        &self,
+        slot: Slot,
+        label: &str,
+        so_pin: &Pin,
+        pin: &Pin,
+    ) -> Result<TokenDescription, CommandError> {
+        let serial = self.pkcs11.get_token_info(slot)?.serial_number().to_owned();
+        self.pkcs11.init_token(slot, so_pin.as_secret(), label)?;
+        // The token may have moved to another slot, where its label finds it, unless it is one of several void ones,
+        // which keep their serial number and slot.
+        let moved = self.find(&TokenSelection::Label(label.to_owned()));
+        let slot = match (moved, label == VOID_LABEL) {
+            (Ok((slot, _)), _) => slot,
+            (Err(_), true) if self.pkcs11.get_token_info(slot)?.serial_number() == serial => slot,
+            (Err(e), _) => {
+                let detail = format!("after C_InitToken: {e}");
+                return Err(CommandError::own(ErrorClass::Restart, "TOKEN_ABSENT", detail));
+            }
+        };
         let session = self.pkcs11.open_rw_session(slot)?;
         session.login(UserType::So, Some(so_pin.as_secret()))?;
         session.init_pin(pin.as_secret())?;
@@ -154,13 +199,18 @@ impl Module {
 impl OpenToken {
     /// A session for signing and looking.
     pub(super) fn session(&self) -> Result<Session, Error> {
-        self.pkcs11.open_ro_session(self.slot)
+        open_session(&self.pkcs11, self.slot, self.behaviour)
     }
 
     /// A session for making and destroying keys.
     pub(super) fn writing_session(&self) -> Result<Session, Error> {
         self.pkcs11.open_rw_session(self.slot)
     }
+}
+
+/// A session that is not for writing; some vendors have none but those that are.
+fn open_session(pkcs11: &Pkcs11, slot: Slot, behaviour: Behaviour) -> Result<Session, Error> {
+    if behaviour.read_only { pkcs11.open_ro_session(slot) } else { pkcs11.open_rw_session(slot) }
 }
 
 fn description(slot: Slot, info: &TokenInfo) -> TokenDescription {
@@ -174,6 +224,8 @@ fn description(slot: Slot, info: &TokenInfo) -> TokenDescription {
         serial: text(info.serial_number()),
         firmware: info.firmware_version().to_string(),
         hardware: info.hardware_version().to_string(),
+        min_pin_length: u64::try_from(info.min_pin_length()).unwrap_or(0),
+        max_pin_length: u64::try_from(info.max_pin_length()).unwrap_or(0),
     }
 }
 

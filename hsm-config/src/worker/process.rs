@@ -11,12 +11,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use cryptoki::session::Session;
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
 use super::frame;
 use super::lane::Lane;
 use super::module::{Module, OpenToken};
 use super::protocol::{Command, CommandError, ErrorClass, FromWorker, Setup, SetupFailure, ToWorker};
+use crate::token::TokenDescription;
+use crate::vendor::{Behaviour, Threads};
 
 /// How long lanes may take to finish what they do when the parent has closed the pipe.
 const GRACE: Duration = Duration::from_secs(2);
@@ -39,11 +42,12 @@ pub fn run() -> io::Result<()> {
     let Some(first) = frame::read::<ToWorker>(&mut from_parent)? else {
         return Ok(());
     };
-    let ToWorker::Setup(setup) = first else {
+    let ToWorker::Setup(setup, behaviour) = first else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a request before the setup"));
     };
     let (lanes, queue) =
         setup.login.as_ref().map_or((1, 1), |login| (login.lanes.max(1), login.queue.max(1)));
+    let lanes = if behaviour.threads == Threads::Single { 1 } else { lanes };
     let permit = || {
         frame::write(&FromWorker::LoginNext, &mut to_parent)?;
         match frame::read::<ToWorker>(&mut from_parent)? {
@@ -51,7 +55,7 @@ pub fn run() -> io::Result<()> {
             _ => Err(io::Error::other("the parent doesn't permit it")),
         }
     };
-    match open(&setup, permit) {
+    match open(&setup, behaviour, permit) {
         Err(failure) => frame::write(&FromWorker::SetupFailed(failure), &mut to_parent),
         Ok((module, opened)) => {
             // The PIN isn't needed again.
@@ -61,7 +65,10 @@ pub fn run() -> io::Result<()> {
                 Some((token, guard, description)) => (Some(Arc::new(token)), Some(guard), Some(description)),
             };
             frame::write(&FromWorker::Ready(description), &mut to_parent)?;
-            let result = serve(&mut from_parent, to_parent, &module, token.as_ref(), lanes, queue);
+            // The login lasts as long as a session is open. Of several lanes the first keeps it. A single lane drops its
+            // session after an error and goes on, so the login has another.
+            let (guard, first) = if lanes > 1 { (None, guard) } else { (guard, None) };
+            let result = serve(&mut from_parent, to_parent, &module, (token.as_ref(), first), lanes, queue);
             drop(guard);
             module.finalize();
             result
@@ -69,13 +76,14 @@ pub fn run() -> io::Result<()> {
     }
 }
 
-type Opened = (OpenToken, cryptoki::session::Session, crate::token::TokenDescription);
+type Opened = (OpenToken, Session, TokenDescription);
 
 fn open(
     setup: &Setup,
+    behaviour: Behaviour,
     permit: impl FnOnce() -> io::Result<()>,
 ) -> Result<(Module, Option<Opened>), SetupFailure> {
-    let module = Module::load(&setup.module)?;
+    let module = Module::load(&setup.module, behaviour)?;
     let opened = match &setup.login {
         None => None,
         Some(login) => Some(module.open(&login.token, &login.pin, permit)?),
@@ -87,7 +95,7 @@ fn serve(
     from_parent: &mut BufReader<File>,
     to_parent: File,
     module: &Module,
-    token: Option<&Arc<OpenToken>>,
+    (token, mut first): (Option<&Arc<OpenToken>>, Option<Session>),
     lanes: u16,
     queue: u16,
 ) -> io::Result<()> {
@@ -96,7 +104,7 @@ fn serve(
     let inbox = Arc::new(Mutex::new(inbox));
     let lanes: Vec<JoinHandle<()>> = (0..lanes)
         .map(|number| {
-            let mut lane = Lane::new(module.clone(), token.cloned());
+            let mut lane = Lane::new(module.clone(), token.cloned(), first.take());
             let (inbox, replies) = (Arc::clone(&inbox), Arc::clone(&replies));
             thread::Builder::new()
                 .name(format!("lane-{number}"))
@@ -125,7 +133,7 @@ fn read_commands(
         let (number, command) = match frame::read::<ToWorker>(from_parent)? {
             None => return Ok(()),
             Some(ToWorker::Request { number, command }) => (number, command),
-            Some(ToWorker::Setup(_) | ToWorker::LogIn) => {
+            Some(ToWorker::Setup(..) | ToWorker::LogIn) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a second setup"));
             }
         };

@@ -8,13 +8,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::token::{KeyAlgorithm, KeyId, Pin, SignatureMechanism, TokenDescription, TokenSelection};
+use super::look::{Look, Seen};
+use crate::token::{KeyAlgorithm, KeyId, Pin, PinKind, SignatureMechanism, TokenDescription, TokenSelection};
+use crate::vendor::Behaviour;
 
 /// From parent to worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// The first message, and only the first.
-    Setup(Setup),
+    /// The first message, and only the first: what to open, and how this vendor wants it.
+    Setup(Setup, Behaviour),
     /// The answer to [`FromWorker::LoginNext`]: the parent has noted that a login begins.
     LogIn,
     /// Any number afterwards.
@@ -44,7 +46,7 @@ pub struct Login {
     /// The user's PIN. It crosses the pipe once.
     #[serde(with = "pin")]
     pub pin: Pin,
-    /// Threads, each with a session of its own; at least 1.
+    /// Threads, each with a session of its own; at least 1. With one, another session keeps the login.
     pub lanes: u16,
     /// Commands that may wait for a lane before further ones are refused as [`ErrorClass::Busy`]; at least 1.
     pub queue: u16,
@@ -122,7 +124,7 @@ pub enum Command {
         /// The key.
         key: KeyId,
     },
-    /// Make a key pair that can't leave the token. Refused when the ID or label is in use. Answer:
+    /// Make a key pair that signs and does nothing else. Refused when the ID or label is in use. Answer:
     /// [`Answer::PublicKey`].
     GenerateKeyPair {
         /// Its `CKA_ID`.
@@ -131,12 +133,40 @@ pub enum Command {
         label: String,
         /// Its kind.
         algorithm: KeyAlgorithm,
+        /// Whether it can ever leave the token.
+        leaving: Leaving,
+    },
+    /// Make an RSA key pair that unwraps and lives as long as this worker's lane. Only for workers with one lane.
+    /// Answer: [`Answer::PublicKey`].
+    MakeTransportKey,
+    /// Wrap a private key for another token. Answer: [`Answer::Wrapped`].
+    Wrap {
+        /// The key, made as [`Leaving::Wrapped`].
+        key: KeyId,
+        /// The other token's transport key, DER `SubjectPublicKeyInfo`.
+        #[serde(with = "serde_bytes")]
+        transport: Vec<u8>,
+    },
+    /// Unwrap a private key with the transport key that this worker made. Refused when the ID or label is in use.
+    /// Answer: [`Answer::Done`].
+    Unwrap {
+        /// Its `CKA_ID`.
+        key: KeyId,
+        /// Its `CKA_LABEL`.
+        label: String,
+        /// Its public half, DER `SubjectPublicKeyInfo`.
+        #[serde(with = "serde_bytes")]
+        public_key: Vec<u8>,
+        /// The key.
+        wrapped: WrappedKey,
     },
     /// Destroy a key pair. Answer: [`Answer::Done`].
     DestroyKey {
         /// The key.
         key: KeyId,
     },
+    /// Look at something, for `inro-hsm doctor` and `keys`. Answer: [`Answer::Seen`].
+    Look(Look),
     /// All tokens of the module. Answer: [`Answer::Tokens`].
     Tokens,
     /// The mechanisms of the token in a slot, in the token's order. Answer: [`Answer::Mechanisms`].
@@ -144,7 +174,8 @@ pub enum Command {
         /// The slot.
         slot: u64,
     },
-    /// Initialise an uninitialised token and set the user's PIN. Answer: [`Answer::Tokens`] with this token.
+    /// Initialise an uninitialised token (or a [void](crate::token::VOID_LABEL) one) and set the user's PIN. Answer:
+    /// [`Answer::Tokens`] with this token.
     InitToken {
         /// Where; `None` takes the first uninitialised token.
         slot: Option<u64>,
@@ -157,6 +188,70 @@ pub enum Command {
         #[serde(with = "pin")]
         pin: Pin,
     },
+    /// Change a token's PIN (`C_SetPIN`) and log in with the new one to see that it has it. Answer: [`Answer::Done`].
+    ChangePin {
+        /// The token.
+        token: TokenSelection,
+        /// Which of its PINs.
+        kind: PinKind,
+        /// The PIN that it has.
+        #[serde(with = "pin")]
+        old: Pin,
+        /// The PIN that it gets.
+        #[serde(with = "pin")]
+        new: Pin,
+        /// An earlier change may have been done already: the new PIN is tried first, which may cost a try.
+        resuming: bool,
+    },
+    /// Initialise a token once more, under another label or the same, which destroys everything on it. It takes the
+    /// security officer's PIN that it has. Answer: [`Answer::Tokens`] with this token.
+    InitTokenAgain {
+        /// The label it has.
+        old_label: String,
+        /// The label it gets.
+        label: String,
+        /// The security officer's PIN.
+        #[serde(with = "pin")]
+        so_pin: Pin,
+        /// The user's PIN.
+        #[serde(with = "pin")]
+        pin: Pin,
+    },
+}
+
+/// Whether a private key can ever leave its token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leaving {
+    /// It can't: `CKA_EXTRACTABLE` false from the beginning.
+    #[default]
+    Never,
+    /// Encrypted under another key of a token (`C_WrapKey`), by whoever has the user's PIN: `CKA_EXTRACTABLE` true.
+    /// It is still sensitive: no call shows it in plain.
+    Wrapped,
+}
+
+/// A private key on its way from token to token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrappedKey {
+    /// PKCS #8 under `CKM_AES_KEY_WRAP_PAD` (RFC 5649).
+    #[serde(with = "serde_bytes")]
+    pub key: Vec<u8>,
+    /// That AES-256 key under the transport key, `CKM_RSA_PKCS_OAEP` with empty label.
+    #[serde(with = "serde_bytes")]
+    pub secret: Vec<u8>,
+    /// OAEP's hash, also of its mask generation.
+    pub hash: OaepHash,
+}
+
+/// The hash within OAEP. Nothing about OAEP rests on collisions being hard to find; some tokens know only SHA-1 there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OaepHash {
+    /// SHA-256.
+    Sha256,
+    /// SHA-1.
+    Sha1,
 }
 
 /// What a command yields.
@@ -174,6 +269,10 @@ pub enum Answer {
     Tokens(Vec<TokenDescription>),
     /// Mechanisms by their standard name, such as `CKM_ECDSA`.
     Mechanisms(Vec<String>),
+    /// What was looked at.
+    Seen(Seen),
+    /// A wrapped key.
+    Wrapped(WrappedKey),
 }
 
 /// The attributes of a private key; `None` where the token has no answer.
@@ -205,6 +304,9 @@ pub struct KeyAttributes {
     pub unwrap: Option<bool>,
     /// `CKA_DERIVE`.
     pub derive: Option<bool>,
+    /// `CKA_WRAP_WITH_TRUSTED`: wrapped only under keys that the security officer trusts.
+    #[serde(default)]
+    pub wrap_with_trusted: Option<bool>,
 }
 
 /// Why a command failed.
@@ -214,7 +316,7 @@ pub struct CommandError {
     /// What to do about it.
     pub class: ErrorClass,
     /// The PKCS#11 name, such as `CKR_DEVICE_ERROR`, or a name of the worker's own: `QUEUE_FULL`, `KEY_NOT_FOUND`,
-    /// `KEY_EXISTS`, `KEY_AMBIGUOUS`, `TOKEN_EXISTS`, `TOKEN_ABSENT`, `KEY_UNSUPPORTED`, `NOT_LOGGED_IN`.
+    /// `KEY_EXISTS`, `KEY_AMBIGUOUS`, `TOKEN_EXISTS`, `TOKEN_ABSENT`, `KEY_UNSUPPORTED`, `NOT_LOGGED_IN`, `PIN_UNCHANGED`.
     pub code: String,
     /// The particulars.
     pub detail: String,

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use super::super::profile;
-use super::super::spec::{Lifetime, Subject};
+use super::super::spec::{Issued, Lifetime, Subject, SubjectKey};
 use super::*;
 use ca_x509::certificate::CertificateTemplate;
 use ca_x509::crl::CrlTemplate;
@@ -39,30 +39,29 @@ impl SoftKey {
     }
 }
 
-fn spec(profile: Profile) -> CertificateSpec {
-    let text = |text: &str| text.to_owned();
-    CertificateSpec {
-        name: text("x"),
-        profile,
-        key: text("x"),
-        issuer: text("x"),
-        subject: Subject {
-            country: text("JP"),
-            organization: text("Bank"),
+fn spec(profile: Profile) -> Issued {
+    Issued {
+        subject_key: SubjectKey::OnToken("x".to_owned()),
+        issuer: "x".to_owned(),
+        subject: Some(Subject {
+            country: "JP".to_owned(),
+            organization: "Bank".to_owned(),
             organizational_unit: None,
+            user_id: None,
             common_name: format!("{profile:?}"),
-        },
-        lifetime: Lifetime::Days(1),
-        path_length: match profile {
-            Profile::Root => Some(1),
-            Profile::OcspResponder => None,
-            Profile::Issuing | Profile::StaffIssuing => Some(0),
-        },
+        }),
+        lifetime: Some(Lifetime::Days(1)),
         policies: Vec::new(),
         crl_url: None,
         ca_issuers_url: None,
         ocsp_url: None,
+        renews: None,
+        attestation: None,
     }
+}
+
+fn name(profile: Profile) -> x509_cert::name::Name {
+    profile::name(spec(profile).subject.as_ref().expect("a subject")).expect("a name")
 }
 
 /// A root and an issuing authority as they should be, the latter not signed yet.
@@ -79,15 +78,17 @@ impl Pair {
         let begin = Timestamp::from_second(1_800_000_000).expect("a time");
         let template = |profile, key: &SoftKey| CertificateTemplate {
             serial: vec![1],
-            issuer: profile::name(&spec(Profile::Root).subject).expect("a name"),
-            subject: profile::name(&spec(profile).subject).expect("a name"),
+            issuer: name(Profile::Root),
+            subject: name(profile),
             not_before: begin,
             not_after: begin + SignedDuration::from_hours(24),
             public_key: key.public(),
             extensions: profile::extensions(
+                profile,
                 &spec(profile),
                 &key.public(),
                 key::identifier(&root_key.public()).expect("an identifier"),
+                None,
             )
             .expect("extensions"),
             algorithm: SignatureAlgorithm::EcdsaSha256,
@@ -100,7 +101,7 @@ impl Pair {
     /// Signs the issuing authority's certificate with `signer` and looks at it.
     fn verdict_by(&self, signer: &SoftKey) -> Result<(), String> {
         let der = signer.sign(&self.issuing.to_tbs_der().expect("TBS"));
-        certificate(&spec(Profile::Issuing), &der, &self.root, &self.issuing_key.public())
+        certificate(Profile::Issuing, &der, &self.root, &self.issuing_key.public())
     }
 
     fn fault(&self) -> String {
@@ -116,7 +117,7 @@ impl Pair {
 #[test]
 fn a_right_pair_passes() {
     let pair = Pair::new();
-    assert_eq!(certificate(&spec(Profile::Root), &pair.root, &pair.root, &pair.root_key.public()), Ok(()));
+    assert_eq!(certificate(Profile::Root, &pair.root, &pair.root, &pair.root_key.public()), Ok(()));
     assert_eq!(pair.verdict_by(&pair.root_key), Ok(()));
 }
 
@@ -126,7 +127,7 @@ fn a_signature_by_another_key_or_a_corrupt_one_is_found() {
     assert!(pair.verdict_by(&SoftKey::new()).expect_err("another key").contains("signature is wrong"));
     let mut der = pair.root_key.sign(&pair.issuing.to_tbs_der().expect("TBS"));
     *der.last_mut().expect("a byte") ^= 1;
-    let verdict = certificate(&spec(Profile::Issuing), &der, &pair.root, &pair.issuing_key.public());
+    let verdict = certificate(Profile::Issuing, &der, &pair.root, &pair.issuing_key.public());
     assert!(verdict.is_err(), "a flipped bit");
 }
 
@@ -172,7 +173,8 @@ fn a_crl_with_the_wrong_identifier_number_or_signature_is_found() {
         algorithm: SignatureAlgorithm::EcdsaSha256,
     };
     let verdict = |template: &CrlTemplate, key: &SoftKey| {
-        crl(&key.sign(&template.to_tbs_der().expect("TBS")), &pair.root)
+        let expected = CrlExpected { number: 1, entries: 0 };
+        crl(&key.sign(&template.to_tbs_der().expect("TBS")), &pair.root, expected)
     };
     assert_eq!(verdict(&template, &pair.root_key), Ok(()));
     assert!(verdict(&template, &pair.issuing_key).is_err(), "another key");
@@ -201,7 +203,8 @@ fn protected() -> KeyAttributes {
 
 #[test]
 fn a_key_is_refused_for_each_attribute_that_is_wrong_or_untold() {
-    assert_eq!(protection(&protected()), Ok(()));
+    let made = Provenance::Made(Leaving::Never);
+    assert_eq!(protection(&protected(), made), Ok(()));
     let spoiled: [fn(&mut KeyAttributes); 7] = [
         |a| a.sensitive = Some(false),
         |a| a.extractable = Some(true),
@@ -214,6 +217,28 @@ fn a_key_is_refused_for_each_attribute_that_is_wrong_or_untold() {
     for spoil in spoiled {
         let mut attributes = protected();
         spoil(&mut attributes);
-        assert!(protection(&attributes).is_err(), "{attributes:?}");
+        assert!(protection(&attributes, made).is_err(), "{attributes:?}");
     }
+    let wrapped = Provenance::Made(Leaving::Wrapped);
+    assert!(protection(&protected(), wrapped).is_err(), "a key that was to be wrapped and can't be");
+    let mut leaves = protected();
+    (leaves.extractable, leaves.never_extractable) = (Some(true), Some(false));
+    assert_eq!(protection(&leaves, wrapped), Ok(()));
+    assert!(protection(&leaves, made).is_err(), "it leaves");
+    (leaves.local, leaves.always_sensitive) = (Some(false), Some(false));
+    assert_eq!(protection(&leaves, Provenance::Copied), Ok(()));
+}
+
+#[test]
+fn what_a_keys_attributes_mean_is_said_of_each_mode() {
+    let never = protected();
+    assert!(whereabouts(&never).contains("can never leave"));
+    let leaves = KeyAttributes { extractable: Some(true), never_extractable: Some(false), ..never.clone() };
+    assert!(
+        whereabouts(&leaves).contains("was made on this token") && whereabouts(&leaves).contains("C_WrapKey")
+    );
+    let copied = KeyAttributes { local: Some(false), ..leaves };
+    assert!(whereabouts(&copied).contains("came to this token encrypted"));
+    let untold = KeyAttributes { never_extractable: None, ..never };
+    assert!(whereabouts(&untold).contains("doesn't say"));
 }

@@ -23,10 +23,10 @@ impl fmt::Display for Mistake {
 
 /// The mistakes found so far.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes(pub(super) Vec<Mistake>);
+pub(in super::super) struct Mistakes(pub(in super::super) Vec<Mistake>);
 
 impl Mistakes {
-    pub(super) fn add(
+    pub(in super::super) fn add(
         &mut self,
         key: impl Into<String>,
         problem: impl Into<String>,

@@ -1,0 +1,100 @@
+//! The stage of a rehearsal: the same specification on software tokens that vanish, with PINs made up for them, and
+//! stand-ins for keys and certificates that exist.
+
+mod stand_in;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::error::CeremonyError;
+use super::lint;
+use super::spec::Spec;
+use super::spec::mistake::Mistakes;
+use super::work::Leader;
+use super::work::pins::Pins;
+use crate::token::ModuleAccess;
+
+/// Throw-away tokens. Dropping it removes them.
+pub(super) struct Stage {
+    /// The specification, pointing to the throw-away tokens and stand-ins.
+    pub(super) spec: Spec,
+    /// Their PINs.
+    pub(super) pins: Pins,
+    store: TempDir,
+}
+
+impl Stage {
+    /// Builds the stage. The real PIN files are not touched, so a rehearsal can be held elsewhere.
+    pub(super) async fn new(
+        spec: &Spec,
+        stand_in: Option<&Path>,
+        leader: &mut dyn Leader,
+    ) -> Result<Self, CeremonyError> {
+        let mut spec = spec.clone();
+        let store = TempDir::with_prefix("inro-rehearsal-").map_err(|e| refused(&e))?;
+        tokens(&mut spec, stand_in, store.path())?;
+        let pins = Pins::made_up(&spec).map_err(|_| {
+            CeremonyError::Refused(vec!["the system has no randomness for throw-away PINs".into()])
+        })?;
+        stand_in::prepare(&mut spec, &pins, leader)
+            .await
+            .map_err(|cause| CeremonyError::Failed(Box::new(cause)))?;
+        Ok(Self { spec, pins, store })
+    }
+
+    /// Where its log is.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.store.path().join("log")
+    }
+}
+
+/// Leads every token to a throw-away one. Tokens that share a store share one here as well.
+fn tokens(spec: &mut Spec, stand_in: Option<&Path>, store: &Path) -> Result<(), CeremonyError> {
+    let mut configurations: BTreeMap<String, String> = BTreeMap::new();
+    let mut mistakes = Mistakes::default();
+    for token in &mut spec.tokens {
+        let environment = token.access.environment.clone();
+        if let Some(stand_in) = stand_in {
+            token.access = ModuleAccess::new(stand_in.to_owned(), environment.clone());
+        }
+        if !token.access.is_softhsm() {
+            mistakes.add(
+                format!("token.{}.module", token.name),
+                format!("is {}, which has no throw-away tokens", token.access.module.display()),
+                "rehearse with --stand-in and the path of libsofthsm2.so",
+            );
+        }
+        let number = configurations.len();
+        let original = format!("{environment:?}");
+        let configuration = match configurations.get(&original) {
+            Some(configuration) => configuration.clone(),
+            None => software_store(store, number).map_err(|e| refused(&e))?,
+        };
+        configurations.insert(original, configuration.clone());
+        token.access.environment = BTreeMap::from([("SOFTHSM2_CONF".to_owned(), configuration)]);
+        if let Some(initialise) = &mut token.initialise {
+            initialise.slot = None;
+        }
+        lint::modules(token, &mut mistakes);
+    }
+    if mistakes.0.is_empty() { Ok(()) } else { Err(CeremonyError::Mistakes(mistakes.0)) }
+}
+
+fn software_store(folder: &Path, number: usize) -> std::io::Result<String> {
+    let tokens = folder.join(format!("tokens-{number}"));
+    fs::create_dir(&tokens)?;
+    let configuration = folder.join(format!("softhsm2-{number}.conf"));
+    let text = format!(
+        "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
+        tokens.display()
+    );
+    fs::write(&configuration, text)?;
+    Ok(configuration.display().to_string())
+}
+
+fn refused(error: &std::io::Error) -> CeremonyError {
+    CeremonyError::Refused(vec![format!("no room for throw-away tokens: {error}")])
+}
