@@ -1,14 +1,14 @@
 //! argon2id off the async threads: a bounded number at a time, a bounded queue before it.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
 use anyhow::Context;
 use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher, PasswordVerifier},
+    Params,
+    password_hash::{PasswordHasher, PasswordVerifier, phc},
 };
 use async_trait::async_trait;
 use ca_core::{
@@ -16,8 +16,9 @@ use ca_core::{
     ports::password::{Passwords, PasswordsBusy},
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
+use super::argon2id::{InMemory, Memory};
 use crate::{config, metrics::PasswordLoad};
 
 /// Longer passwords are refused before they cost anything.
@@ -36,7 +37,9 @@ pub(crate) struct Argon2Passwords {
 }
 
 struct Inner {
-    argon2: Argon2<'static>,
+    params: Params,
+    /// As many as hashes were computed at the same time so far.
+    memories: Mutex<Vec<Memory>>,
     /// Verified against when there is no hash, so that time tells nothing.
     decoy: PasswordHash,
 }
@@ -50,10 +53,9 @@ impl Argon2Passwords {
         let params = Params::new(config.memory_kib, config.iterations, config.parallelism, None)
             .map_err(|error| anyhow::anyhow!("{error}"))
             .context("passwords: argon2 doesn't take these parameters; choose others")?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let decoy = hash(&argon2, b"a password that nobody has")?;
+        let decoy = hash(&InMemory::new(&params, &mut Memory::default()), b"a password that nobody has")?;
         Ok(Self {
-            inner: Arc::new(Inner { argon2, decoy }),
+            inner: Arc::new(Inner { params, memories: Mutex::default(), decoy }),
             admitted: Arc::new(Semaphore::new(config.at_a_time + config.queue)),
             computing: Arc::new(Semaphore::new(config.at_a_time)),
             at_a_time: config.at_a_time,
@@ -77,7 +79,7 @@ impl Argon2Passwords {
 
     async fn compute<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner) -> T + Send + 'static,
+        work: impl FnOnce(&Inner, &InMemory<'_>) -> T + Send + 'static,
     ) -> Result<T, PasswordsBusy> {
         let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| {
             self.refused.fetch_add(1, Ordering::Relaxed);
@@ -85,18 +87,40 @@ impl Argon2Passwords {
         })?;
         let computing = self.computing.clone().acquire_owned().await.map_err(|_| PasswordsBusy)?;
         let inner = self.inner.clone();
-        let computed = tokio::task::spawn_blocking(move || {
+        let (reply, computed) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
             // The permits go when the work is done, also when nobody waits for it any more.
             let _permits = (admitted, computing);
-            work(&inner)
+            let mut memory = inner.take();
+            let _ = reply.send(work(&inner, &InMemory::new(&inner.params, &mut memory)));
+            inner.give(memory);
         });
         computed.await.map_err(|_| PasswordsBusy)
     }
 }
 
-fn hash(argon2: &Argon2<'_>, password: &[u8]) -> anyhow::Result<PasswordHash> {
+impl Inner {
+    fn take(&self) -> Memory {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Wipes and keeps it, unless a hash with other parameters has blown it up.
+    fn give(&self, mut memory: Memory) {
+        if !memory.is_larger_than(&self.params) {
+            memory.wipe();
+            self.memories.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        }
+    }
+}
+
+fn hash(argon2: &InMemory<'_>, password: &[u8]) -> anyhow::Result<PasswordHash> {
     let phc = argon2.hash_password(password).map_err(|error| anyhow::anyhow!("argon2: {error}"))?;
     Ok(PasswordHash::from_phc(phc.to_string()))
+}
+
+fn is_right(argon2: &InMemory<'_>, password: &[u8], hash: &PasswordHash) -> bool {
+    let hash = phc::PasswordHash::new(hash.expose_phc());
+    hash.is_ok_and(|hash| argon2.verify_password(password, &hash).is_ok())
 }
 
 #[async_trait]
@@ -105,7 +129,7 @@ impl Passwords for Argon2Passwords {
         if password.expose_secret().len() > LONGEST {
             return Err(PasswordsBusy);
         }
-        let hashed = self.compute(move |inner| hash(&inner.argon2, password.expose_secret().as_bytes()));
+        let hashed = self.compute(move |_, argon2| hash(argon2, password.expose_secret().as_bytes()));
         hashed.await?.map_err(|error| {
             tracing::error!(%error, "a password couldn't be hashed");
             PasswordsBusy
@@ -120,12 +144,11 @@ impl Passwords for Argon2Passwords {
         if password.expose_secret().len() > LONGEST {
             return Ok(false);
         }
-        self.compute(move |inner| {
+        self.compute(move |inner, argon2| {
             let known = hash.is_some();
             let hash = hash.as_ref().unwrap_or(&inner.decoy);
-            let matched =
-                inner.argon2.verify_password(password.expose_secret().as_bytes(), hash.expose_phc());
-            known && matched.is_ok()
+            let matched = is_right(argon2, password.expose_secret().as_bytes(), hash);
+            known && matched
         })
         .await
     }

@@ -38,18 +38,25 @@ impl Watch {
 
     fn span(&self, id: SupportId, route: &str, request: &Request) -> Span {
         let method = crate::metrics::method(request.method());
-        let span = tracing::info_span!(
-            "request",
-            support_id = %id,
-            listener = self.listener,
-            method,
-            route,
-            trace_id = Empty,
-            otel.name = format_args!("{method} {route}"),
-            otel.kind = "server",
-            otel.status_code = Empty,
-            http.response.status_code = Empty,
-        );
+        macro_rules! span {
+            ($level:ident) => {
+                tracing::span!(
+                    tracing::Level::$level,
+                    "request",
+                    support_id = %id,
+                    listener = self.listener,
+                    method,
+                    route,
+                    trace_id = Empty,
+                    otel.name = format_args!("{method} {route}"),
+                    otel.kind = "server",
+                    otel.status_code = Empty,
+                    http.response.status_code = Empty,
+                )
+            };
+        }
+        // Where nothing is logged and nothing traced, no span is made.
+        let span = if self.is_busy() { span!(DEBUG) } else { span!(INFO) };
         telemetry::follow(&span, request.headers(), trust(request));
         if let Some(trace) = telemetry::trace_id(&span) {
             span.record("trace_id", trace);
@@ -83,10 +90,13 @@ pub(super) async fn request(State(watch): State<Arc<Watch>>, mut request: Reques
     let milliseconds = under_way.answered(status.as_u16()).as_secs_f64() * 1e3;
     let status = status.as_u16();
     let _entered = span.enter();
-    if watch.is_busy() && status < 500 {
+    if !watch.is_busy() {
+        tracing::info!(status, milliseconds, "answered");
+    } else if status < 500 {
         tracing::debug!(status, milliseconds, "answered");
     } else {
-        tracing::info!(status, milliseconds, "answered");
+        let listener = watch.listener;
+        tracing::info!(support_id = %id, listener, route, status, milliseconds, "answered");
     }
     if let Ok(value) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);

@@ -17,23 +17,31 @@ use tokio::{
 pub(super) struct Progress<S> {
     stream: S,
     patience: Duration,
+    moved: Instant,
+    /// Set anew only when it is over: something moves far more often than that.
     deadline: Pin<Box<Sleep>>,
 }
 
 impl<S> Progress<S> {
     /// Fails when nothing moves for `patience`.
     pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, deadline: Box::pin(sleep(patience)) }
+        Self { stream, patience, moved: Instant::now(), deadline: Box::pin(sleep(patience)) }
     }
 
     fn judge<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            let next = Instant::now() + self.patience;
-            self.deadline.as_mut().reset(next);
+            self.moved = Instant::now();
             return result;
         }
-        ready!(self.deadline.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing moved for too long")))
+        loop {
+            ready!(self.deadline.as_mut().poll(cx));
+            let due = self.moved + self.patience;
+            if due <= Instant::now() {
+                let stalled = io::Error::new(io::ErrorKind::TimedOut, "nothing moved for too long");
+                return Poll::Ready(Err(stalled));
+            }
+            self.deadline.as_mut().reset(due);
+        }
     }
 }
 
@@ -73,5 +81,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_may_stand_still_for_so_long_since_it_moved_last() {
+        let (mut here, there) = duplex(64);
+        let patience = Duration::from_millis(50);
+        let mut there = Progress::new(there, patience);
+        // The deadline of a stream that moved meanwhile is over.
+        there.deadline = Box::pin(sleep(Duration::ZERO));
+        here.write_all(b"x").await.expect("room");
+        let began = Instant::now();
+        assert_eq!(there.read_u8().await.expect("it moved"), b'x');
+        let error = there.read_u8().await.expect_err("nothing came");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= patience);
     }
 }

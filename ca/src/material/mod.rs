@@ -4,7 +4,7 @@
 mod machines;
 mod trust;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, bail};
 use ca_core::domain::{
@@ -215,7 +215,7 @@ pub(crate) fn public_key(certificate: &[u8]) -> anyhow::Result<Vec<u8>> {
 pub(crate) struct Material {
     /// In the order of the configuration.
     pub(crate) issuers: Vec<IssuerMaterial>,
-    pub(crate) anchors: Anchors,
+    pub(crate) anchors: Arc<Anchors>,
     pub(crate) hours: IssuingHours,
     pub(crate) root_crl: Vec<u8>,
     pub(crate) machines: Vec<Registered>,
@@ -243,7 +243,7 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<Material> {
     let root = issuers.first().and_then(|issuer| issuer.chain.last()).context("issuer: there is none")?;
     Ok(Material {
         root_crl: root_crl(&config.validation.root_crl, root)?,
-        anchors: trust::anchors(&config.trust)?,
+        anchors: Arc::new(trust::anchors(&config.trust)?),
         hours: issuing_hours(&config.hours)?,
         machines: machines::machines(config, &customer(config, &issuers)?.certificate)?,
         issuers,

@@ -76,7 +76,7 @@ pub(super) fn api(
         certificates: adapters.store.clone(),
         audit: adapters.store.clone(),
         clock: adapters.clock.clone(),
-        anchors: Arc::new(material.anchors.clone()),
+        anchors: material.anchors.clone(),
         policy: policy.clone(),
         issue: Arc::new(issue),
         budget: budget.clone(),

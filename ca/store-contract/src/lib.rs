@@ -36,7 +36,7 @@ macro_rules! contract {
             certificates: a_certificate_goes_from_intent_to_confirmed, an_intent_needs_a_free_user_key_and_token,
                 issuing_is_idempotent_for_the_same_bytes, an_abandoned_intent_frees_everything, lists_are_in_order,
                 orphans_are_kept_once_in_the_journals_order;
-            revocations: nothing_unrevokes, an_orphan_can_be_revoked, each_journal_is_told_in_order_of_entry,
+            revocations: nothing_unrevokes, the_head_rises_with_each_revocation_at_once, an_orphan_can_be_revoked, each_journal_is_told_in_order_of_entry,
                 a_revocation_comes_back_from_a_journal, a_crl_holds_what_has_not_expired, crl_numbers_rise;
             signers: a_signer_keeps_its_journal, reconciliation_goes_forward_only,
                 the_furthest_journaled_certificate_is_known, a_lease_has_one_holder;

@@ -15,6 +15,7 @@ mod crl;
 mod customer;
 mod enrolment;
 mod failure;
+mod head;
 mod intent;
 mod issued;
 mod lease;
@@ -43,6 +44,7 @@ pub use server::{InvalidServer, Server};
 use crate::{
     failure::Failure,
     outcome::{BoxFuture, Written},
+    head::Head,
     server::Use,
     writer::Writer,
 };
@@ -84,6 +86,7 @@ pub struct PostgresStore {
     task: Mutex<Option<JoinHandle<()>>>,
     readers: PgPool,
 }
+    head: Head,
 
 impl PostgresStore {
     /// Opens a database that [`migrate`] filled or brought up to date.
@@ -110,7 +113,7 @@ impl PostgresStore {
             .connect_with(server.options().clone())
             .await
             .map_err(unusable)?;
-        Ok(Self { writer, task: Mutex::new(Some(task)), readers })
+        Ok(Self { writer, task: Mutex::new(Some(task)), readers, head: Head::default() })
     }
 
     /// Commits what is queued and closes the database. Later calls are refused as unavailable.

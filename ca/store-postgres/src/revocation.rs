@@ -31,15 +31,22 @@ impl RevocationStore for PostgresStore {
         audit: AuditEvent,
     ) -> StoreResult<RevokeOutcome> {
         let (issuer, serial) = (issuer.clone(), serial.clone());
-        self.write(Some(audit), move |tx| {
-            Box::pin(async move { revoke(tx, &issuer, &serial, reason, at).await })
-        })
-        .await
+        let outcome = self
+            .write(Some(audit), move |tx| {
+                Box::pin(async move { revoke(tx, &issuer, &serial, reason, at).await })
+            })
+            .await;
+        // Whatever became of it: an outcome may be unknown.
+        self.head.forget();
+        outcome
     }
 
     async fn restore_revocation(&self, revocation: &Revocation, audit: AuditEvent) -> StoreResult<bool> {
         let revocation = revocation.clone();
-        self.write(Some(audit), move |tx| Box::pin(async move { restore(tx, &revocation).await })).await
+        let restored =
+            self.write(Some(audit), move |tx| Box::pin(async move { restore(tx, &revocation).await })).await;
+        self.head.forget();
+        restored
     }
 
     async fn unjournaled_revocations(
@@ -75,7 +82,15 @@ impl RevocationStore for PostgresStore {
     }
 
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus> {
-        Ok(status(self.readers(), issuer, serial).await?)
+        let (status, number) = status(self.readers(), issuer, serial).await?;
+        if let Some(number) = number {
+            self.head.saw(number);
+        }
+        Ok(status)
+    }
+
+    async fn revocation_head(&self) -> StoreResult<u64> {
+        Ok(self.head.get(head(self.readers())).await?)
     }
 
     async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64> {
@@ -202,26 +217,35 @@ async fn unjournaled(
     Ok(Unjournaled { revocations: rows.into_iter().map(numbered).collect::<Result<_, Failure>>()?, audit })
 }
 
-/// One statement, so that the answer is of one moment.
+/// The number of the latest revocation, of whatever issuer.
+async fn head(pool: &PgPool) -> Result<u64, Failure> {
+    let number = sqlx::query_scalar!(r#"SELECT coalesce(max(number), 0) AS "number!" FROM revocations"#).fetch_one(pool).await?;
+    unsigned("revocations.number", number)
+}
+
+/// One statement, so that the answer is of one moment. With the revocation's number, if it is revoked.
 async fn status(
     executor: impl PgExecutor<'_>,
     issuer: &IssuerId,
     serial: &SerialNumber,
-) -> Result<LedgerStatus, Failure> {
+) -> Result<(LedgerStatus, Option<u64>), Failure> {
     let (name, number) = (issuer.as_str(), serial.as_bytes());
     let row = sqlx::query!(
         r#"SELECT EXISTS (SELECT 1 FROM certificates
                           WHERE issuer = $1 AND serial = $2 AND issued_at IS NOT NULL AND NOT revoked) AS "good!",
-                  r.at AS "at?", r.reason AS "reason?", r.not_after AS "not_after?"
+                  r.number AS "number?", r.at AS "at?", r.reason AS "reason?", r.not_after AS "not_after?"
            FROM (SELECT 1) AS one LEFT JOIN revocations r ON r.issuer = $1 AND r.serial = $2"#,
         name,
         number
     )
     .fetch_one(executor)
     .await?;
-    if let (Some(at), Some(reason), Some(not_after)) = (row.at, row.reason, row.not_after) {
-        let row = RevocationRow { number: 0, serial: number.to_vec(), at, reason, not_after };
-        return Ok(LedgerStatus::Revoked(row.of(issuer)?));
+    if let (Some(numbered), Some(at), Some(reason), Some(not_after)) =
+        (row.number, row.at, row.reason, row.not_after)
+    {
+        let row = RevocationRow { number: numbered, serial: number.to_vec(), at, reason, not_after };
+        let numbered = unsigned("revocations.number", numbered)?;
+        return Ok((LedgerStatus::Revoked(row.of(issuer)?), Some(numbered)));
     }
-    Ok(if row.good { LedgerStatus::Good } else { LedgerStatus::Unknown })
+    Ok((if row.good { LedgerStatus::Good } else { LedgerStatus::Unknown }, None))
 }

@@ -41,6 +41,12 @@ impl Trail {
         Ok(Self { head, rows: Vec::new() })
     }
 
+    /// Starts at a head that was the last one a moment ago. Should it not be any more, the rows are refused: the trail has
+    /// no gaps, and no number twice.
+    pub(crate) fn behind(head: AuditPosition) -> Self {
+        Self { head, rows: Vec::new() }
+    }
+
     /// Adds the row of a fact that was written.
     pub(crate) fn append(&mut self, event: &AuditEvent) {
         let row = AuditRow::following(self.head, event);

@@ -52,6 +52,27 @@ pub(crate) trait Bulk: Sized + Send + Sync + 'static {
         connection: &'a mut SqliteConnection,
     ) -> BoxFuture<'a, Result<Written<Self::Seen>, Failure>>;
 
+    /// Applies all of `asked` and keeps the outcomes. A failure leaves the transaction fit for nothing but rolling back.
+    fn apply_straight<'a>(
+        connection: &'a mut SqliteConnection,
+        asked: &'a mut [Asked<Self>],
+        trail: &'a mut Trail,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            if asked.is_empty() {
+                return Ok(());
+            }
+            let written = {
+                let facts: Vec<&Self> = asked.iter().map(|asked| &asked.fact).collect();
+                Self::write_all(connection, &facts).await?
+            };
+            for (asked, written) in asked.iter_mut().zip(written) {
+                conclude(connection, asked, written, trail).await?;
+            }
+            Ok(())
+        })
+    }
+
     /// Applies all of `asked` and keeps the outcomes. When a constraint refuses the statement as a whole, which is a
     /// defect of one of the facts, each is applied by itself, so that only that one fails.
     fn apply_all<'a>(

@@ -14,6 +14,7 @@ mod customer;
 mod departure;
 mod enrolment;
 mod failure;
+mod head;
 mod heap;
 mod intent;
 mod issued;
@@ -45,6 +46,7 @@ pub use schema::{Migrated, OpenError, migrate};
 use crate::{
     failure::Failure,
     lookup::Lookups,
+    head::Head,
     outcome::{BoxFuture, Written},
     writer::Writer,
 };
@@ -76,6 +78,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     lookups: Lookups,
 }
+    head: Head,
 
 impl SqliteStore {
     /// Opens a database that [`migrate`] created or brought up to date. Never creates one.
@@ -96,7 +99,7 @@ impl SqliteStore {
             .await
             .map_err(unreadable)?;
         let lookups = Lookups::start(readers.clone());
-        Ok(Self { writer, task: Mutex::new(Some(task)), readers, lookups })
+        Ok(Self { writer, task: Mutex::new(Some(task)), readers, lookups, head: Head::default() })
     }
 
     /// Commits what is queued and closes the database. Later calls are refused as unavailable.
@@ -127,9 +130,14 @@ impl SqliteStore {
     }
 }
 
-/// Settings of the writing connection alone: a WAL of at most 16 MiB between checkpoints, truncated after a burst.
+/// Settings of the writing connection alone: a WAL of at most 16 MiB between checkpoints, truncated after a burst; 32 MiB
+/// of pages in memory, so that the indexes' inner pages stay there.
 fn writing(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options.pragma("wal_autocheckpoint", "4000").pragma("journal_size_limit", "67108864")
+    options
+        .pragma("wal_autocheckpoint", "4000")
+        .pragma("journal_size_limit", "67108864")
+        .pragma("cache_size", "-32768")
+        .pragma("temp_store", "MEMORY")
 }
 
 #[cfg(test)]
@@ -178,6 +186,7 @@ mod tests {
             lookups: Lookups::start(readers.clone()),
             readers,
         };
+            head: Head::default(),
 
         let mut written = 0;
         let refused = loop {

@@ -4,6 +4,9 @@
 //! of its batch with it; the audit rows of a batch are chained onto the head as it stands inside the transaction,
 //! because the operator's command line writes too. The writer doesn't wait for a batch to fill: under load batches
 //! form by themselves while the one before is being synced.
+//!
+//! A batch of hot facts alone is first written straight: without savepoints, and behind the head that the writer's own
+//! last commit left, which the trail's trigger proves. When that is refused it is rolled back and written with care.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -117,8 +120,9 @@ impl Writer {
         let connection = SqliteConnection::connect_with(&options).await?;
         let (sender, receiver) = mpsc::channel(queue);
         let done = Arc::<Done>::default();
+        let writing = Writing { connection, head: None };
         let task =
-            WriterTask { options, connection: Some(connection), queue: receiver, group, done: done.clone() };
+            WriterTask { options, writing: Some(writing), queue: receiver, group, done: done.clone() };
         Ok((Self { queue: Mutex::new(Some(sender)), done }, tokio::spawn(task.run())))
     }
 
@@ -179,10 +183,17 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// The connection that writes.
+struct Writing {
+    connection: SqliteConnection,
+    /// Of the audit chain, as its last commit left it.
+    head: Option<AuditPosition>,
+}
+
 struct WriterTask {
     options: SqliteConnectOptions,
     /// `None` after a failed batch, until the next one.
-    connection: Option<SqliteConnection>,
+    writing: Option<Writing>,
     queue: mpsc::Receiver<Fact>,
     group: usize,
     done: Arc<Done>,
@@ -208,7 +219,7 @@ impl WriterTask {
             let committed = committed.map(|audit_head| Commit { audit_head, began });
             batch.answer(&committed);
         }
-        if let Some(connection) = self.connection.take()
+        if let Some(Writing { connection, .. }) = self.writing.take()
             && let Err(error) = connection.close().await
         {
             tracing::warn!(error = &error as &dyn std::error::Error, "the database wasn't closed cleanly");
@@ -218,14 +229,16 @@ impl WriterTask {
     /// Commits the batch. After a failure the connection is dropped, whatever state it is in, and the next batch
     /// starts with a fresh one.
     async fn commit(&mut self, batch: &mut Batch) -> Result<AuditPosition, sqlx::Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => SqliteConnection::connect_with(&self.options).await?,
+        let mut writing = match self.writing.take() {
+            Some(writing) => writing,
+            None => {
+                Writing { connection: SqliteConnection::connect_with(&self.options).await?, head: None }
+            }
         };
-        let head = batch.commit(&mut connection).await;
-        if head.is_ok() {
-            self.connection = Some(connection);
-        } else if let Err(error) = connection.close_hard().await {
+        let head = batch.commit(&mut writing.connection, writing.head).await;
+        if let Ok(head) = head {
+            self.writing = Some(Writing { head: Some(head), ..writing });
+        } else if let Err(error) = writing.connection.close_hard().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the failed connection didn't close");
         }
         head
@@ -253,7 +266,18 @@ impl Batch {
         batch
     }
 
-    async fn commit(&mut self, connection: &mut SqliteConnection) -> Result<AuditPosition, sqlx::Error> {
+    /// Commits everything; `last` is the head of the audit chain that the same connection's last commit left.
+    async fn commit(
+        &mut self,
+        connection: &mut SqliteConnection,
+        last: Option<AuditPosition>,
+    ) -> Result<AuditPosition, sqlx::Error> {
+        if let Some(last) = last
+            && self.others.is_empty()
+            && let Some(head) = self.commit_straight(connection, last).await?
+        {
+            return Ok(head);
+        }
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let mut trail = Trail::read(&mut transaction).await?;
         for fact in &mut self.others {
@@ -264,6 +288,36 @@ impl Batch {
         let head = trail.write(&mut transaction).await?;
         transaction.commit().await?;
         Ok(head)
+    }
+
+    /// `None` when it was refused and nothing is written: one of the facts is defective, or somebody else wrote meanwhile.
+    async fn commit_straight(
+        &mut self,
+        connection: &mut SqliteConnection,
+        last: AuditPosition,
+    ) -> Result<Option<AuditPosition>, sqlx::Error> {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        match self.apply_straight(&mut transaction, Trail::behind(last)).await {
+            Ok(head) => {
+                transaction.commit().await?;
+                Ok(Some(head))
+            }
+            Err(failure) => {
+                failure.isolate()?;
+                transaction.rollback().await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn apply_straight(
+        &mut self,
+        transaction: &mut SqliteConnection,
+        mut trail: Trail,
+    ) -> Result<AuditPosition, Failure> {
+        NewIntent::apply_straight(transaction, &mut self.intents, &mut trail).await?;
+        NewIssued::apply_straight(transaction, &mut self.issued, &mut trail).await?;
+        Ok(trail.write(transaction).await?)
     }
 
     fn answer(self, committed: &Result<Commit, BatchFailed>) {

@@ -1,12 +1,14 @@
-//! OCSP: a request's octets in, a response's octets out. The ledger is asked every time, so that a revocation shows at
-//! once; only the signature is spared, where the same question has the same answer and carries no nonce.
+//! OCSP: a request's octets in, a response's octets out. Where the same question has the same answer and carries no nonce,
+//! the signature is spared, and while nothing at all was revoked the look into the ledger too: an answer is kept with the
+//! head of the revocations that it was true at, and the head is asked for each time.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
 
 use super::{
     audit_budget::AuditBudget,
@@ -48,9 +50,10 @@ pub struct AnswerOcsp {
 
 struct Cached {
     statuses: Vec<LedgerStatus>,
+    /// The head of the revocations before these statuses were read.
+    head: u64,
     response: Vec<u8>,
-    this_update: Timestamp,
-    next_update: Timestamp,
+    lasts: Lasting,
 }
 
 /// A response to be sent.
@@ -58,8 +61,19 @@ struct Cached {
 pub struct OcspReply {
     /// The `OCSPResponse`, DER.
     pub der: Vec<u8>,
-    /// The validity of what it says; `None` for a response that says nothing, or only to the one who asked.
-    pub cacheable: Option<(Timestamp, Timestamp)>,
+    /// `None` for a response that says nothing, or only to the one who asked.
+    pub cacheable: Option<Lasting>,
+}
+
+/// What HTTP caches want to know of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lasting {
+    /// Since when what it says is known.
+    pub this_update: Timestamp,
+    /// Until when it may be believed.
+    pub next_update: Timestamp,
+    /// SHA-256 of the response.
+    pub sha256: [u8; 32],
 }
 
 impl AnswerOcsp {
@@ -84,6 +98,9 @@ impl AnswerOcsp {
 
     /// Answers. There is always something to send.
     pub async fn run(&self, request: &[u8]) -> OcspReply {
+        if let Some(reply) = self.ready(request).await {
+            return reply;
+        }
         let query = match Query::parse(request) {
             Ok(query) => query,
             Err(error) => {
@@ -113,6 +130,18 @@ impl AnswerOcsp {
         }
     }
 
+    /// The answer that was given before, if nothing was revoked since.
+    async fn ready(&self, request: &[u8]) -> Option<OcspReply> {
+        if request.len() > MAX_CACHED_REQUEST || !self.cache().contains_key(request) {
+            return None;
+        }
+        let head = self.revocations.revocation_head().await.ok()?;
+        let now = self.clock.now();
+        let cache = self.cache();
+        let cached = cache.get(request).filter(|cached| cached.head == head && cached.is_fresh(now));
+        cached.map(Cached::reply)
+    }
+
     async fn answer(
         &self,
         request: &[u8],
@@ -120,22 +149,30 @@ impl AnswerOcsp {
         issuer: &Issuer,
         responder: &Responder,
     ) -> Result<OcspReply, Failure> {
+        let may_cache = query.nonce().is_none() && request.len() <= MAX_CACHED_REQUEST;
+        // Before the statuses: what is revoked between the two is taken for something new.
+        let head = if may_cache { Some(self.revocations.revocation_head().await?) } else { None };
         let statuses = self.statuses(query, issuer).await?;
         let now = self.clock.now();
-        let may_cache = query.nonce().is_none() && request.len() <= MAX_CACHED_REQUEST;
-        if may_cache && let Some(reply) = self.cached(request, &statuses, now) {
+        if let Some(head) = head
+            && let Some(reply) = self.still_true(request, &statuses, head, now)
+        {
             return Ok(reply);
         }
         let answer = ocsp::answer(query, &statuses, responder, now).map_err(Failure::defect)?;
         let signature = self.signer.sign_ocsp(issuer.id(), answer.data().to_vec()).await?;
         let response = answer.signed(&signature, responder).map_err(Failure::defect)?;
-        let (this_update, next_update) = (answer.this_update(), answer.next_update());
-        if may_cache && !statuses.contains(&LedgerStatus::Unknown) {
-            let cached = Cached { statuses, response: response.clone(), this_update, next_update };
-            self.keep(request, cached, now);
+        let lasts = Lasting {
+            this_update: answer.this_update(),
+            next_update: answer.next_update(),
+            sha256: Sha256::digest(&response).into(),
+        };
+        if let Some(head) = head
+            && !statuses.contains(&LedgerStatus::Unknown)
+        {
+            self.keep(request, Cached { statuses, head, response: response.clone(), lasts }, now);
         }
-        let cacheable = query.nonce().is_none().then_some((this_update, next_update));
-        Ok(OcspReply { der: response, cacheable })
+        Ok(OcspReply { der: response, cacheable: query.nonce().is_none().then_some(lasts) })
     }
 
     async fn statuses(&self, query: &Query, issuer: &Issuer) -> Result<Vec<LedgerStatus>, Failure> {
@@ -146,22 +183,35 @@ impl AnswerOcsp {
         Ok(statuses)
     }
 
-    fn cached(&self, request: &[u8], statuses: &[LedgerStatus], now: Timestamp) -> Option<OcspReply> {
-        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let cached =
-            cache.get(request).filter(|cached| cached.statuses == statuses && cached.is_fresh(now))?;
-        let cacheable = Some((cached.this_update, cached.next_update));
-        Some(OcspReply { der: cached.response.clone(), cacheable })
+    /// The answer that was given before, if the ledger says today what it said then.
+    fn still_true(
+        &self,
+        request: &[u8],
+        statuses: &[LedgerStatus],
+        head: u64,
+        now: Timestamp,
+    ) -> Option<OcspReply> {
+        let mut cache = self.cache();
+        let cached = cache.get_mut(request)?;
+        if cached.statuses != statuses || !cached.is_fresh(now) {
+            return None;
+        }
+        cached.head = head;
+        Some(cached.reply())
     }
 
     fn keep(&self, request: &[u8], cached: Cached, now: Timestamp) {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache();
         if cache.len() >= MAX_CACHED {
             cache.retain(|_, cached| cached.is_fresh(now));
         }
         if cache.len() < MAX_CACHED {
             cache.insert(request.to_vec(), cached);
         }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Cached>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn refuse(&self, kind: &'static str, status: ErrorStatus) -> OcspReply {
@@ -178,6 +228,11 @@ impl AnswerOcsp {
 
 impl Cached {
     fn is_fresh(&self, now: Timestamp) -> bool {
-        now >= self.this_update && now.duration_since(self.this_update) < REUSE && now < self.next_update
+        let Lasting { this_update, next_update, .. } = self.lasts;
+        now >= this_update && now.duration_since(this_update) < REUSE && now < next_update
+    }
+
+    fn reply(&self) -> OcspReply {
+        OcspReply { der: self.response.clone(), cacheable: Some(self.lasts) }
     }
 }

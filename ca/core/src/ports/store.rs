@@ -1,6 +1,8 @@
 //! The ledger. Texts are what the domain's types let through and what ca-core writes itself: they hold no NUL, which
 //! PostgreSQL can't keep.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -321,6 +323,9 @@ pub struct StoredEvidence {
     pub judged_at: Timestamp,
 }
 
+/// How long other processes' revocations may take to show in [`RevocationStore::revocation_head`].
+pub const HEAD_LAG: Duration = Duration::from_millis(100);
+
 /// Revocations, CRLs and what relying parties are told.
 #[async_trait]
 pub trait RevocationStore: Send + Sync {
@@ -351,6 +356,10 @@ pub trait RevocationStore: Send + Sync {
     async fn revoked(&self, issuer: &IssuerId, from: Timestamp) -> StoreResult<Vec<Revocation>>;
     /// What OCSP needs to know.
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus>;
+    /// A number that is another one after each revocation, of whatever issuer: while it stays the same, so does every
+    /// [`status`](Self::status) but `Unknown`. It is cheap to ask for again and again. It is never behind what this
+    /// store acknowledged or said of a status, and behind what other processes committed by [`HEAD_LAG`] at the most.
+    async fn revocation_head(&self) -> StoreResult<u64>;
 
     /// Takes the next CRL number; numbers rise strictly and are never given twice.
     async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64>;

@@ -21,7 +21,7 @@ use crate::{
     world::{GENERAL, World},
 };
 
-fn question(authority: &Authority, serial: &SerialNumber, nonce: Option<&[u8]>) -> Vec<u8> {
+pub(crate) fn question(authority: &Authority, serial: &SerialNumber, nonce: Option<&[u8]>) -> Vec<u8> {
     let issuer = &authority.issuer;
     let name = issuer.name().to_der().expect("a name");
     let hash = |bytes: &[u8]| OctetString::new(Sha256::digest(bytes).as_slice()).expect("octets");
@@ -87,6 +87,29 @@ async fn good_turns_into_revoked_at_once_also_in_the_cache() {
         assert!(matches!(status, Some(CertStatus::Revoked(_))), "{status:?}");
     }
     assert_eq!(world.signer.ocsp_signed(), 4);
+}
+
+/// An answer is looked up in the ledger again when anything was revoked, and signed again only if it was this one.
+#[tokio::test]
+async fn while_nothing_is_revoked_the_ledger_is_not_asked_for_a_status_that_was_told() {
+    let world = World::new().await;
+    world.register("hokkai-02", ca_core::domain::user::Role::General, Some(1_000_002)).await;
+    let (mine, other) =
+        (world.enrol(GENERAL, 1_000_001).await, world.enrol("hokkai-02", 1_000_002).await);
+    let is_good = |(_, status): (ResponseStatus, Option<CertStatus>)| matches!(status, Some(CertStatus::Good(_)));
+    assert!(is_good(ask(&world, &mine, None).await) && is_good(ask(&world, &other, None).await));
+
+    world.store.faults().order("status", Fault::Before);
+    assert!(is_good(ask(&world, &mine, None).await), "it would have failed");
+    world.revoke_user("hokkai-02", RevocationReason::KeyCompromise).await;
+    assert_eq!(ask(&world, &mine, None).await.0, ResponseStatus::TryLater, "it was asked, and failed");
+    assert!(is_good(ask(&world, &mine, None).await));
+    assert_eq!(world.signer.ocsp_signed(), 2, "what is still true isn't signed again");
+    assert!(matches!(ask(&world, &other, None).await.1, Some(CertStatus::Revoked(_))));
+
+    world.store.faults().order("revocation_head", Fault::Before);
+    world.store.faults().order("status", Fault::Before);
+    assert_eq!(ask(&world, &other, None).await.0, ResponseStatus::TryLater, "nothing is told of a ledger out of reach");
 }
 
 #[tokio::test]

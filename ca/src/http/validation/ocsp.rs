@@ -14,7 +14,6 @@ use ca_core::{
     domain::ocsp::MAX_REQUEST_BYTES,
     ports::clock::Clock,
 };
-use sha2::{Digest, Sha256};
 
 use super::{Validation, cacheable, unless_known};
 use crate::http::layers::plain;
@@ -67,14 +66,14 @@ pub(crate) async fn get(State(state): State<Arc<Validation>>, uri: Uri, headers:
         }
     };
     let reply = state.ocsp.answer(&request).await;
-    let Some((this_update, next_update)) = reply.cacheable else {
+    let Some(lasts) = reply.cacheable else {
         return uncached(&state, reply);
     };
     state.metrics.outcome("ocsp", "answered");
-    let etag = hex::encode(&Sha256::digest(&reply.der)[..16]);
+    let etag = hex::encode(&lasts.sha256[..16]);
     let now = state.ocsp.clock.now();
     let kind = "application/ocsp-response";
-    unless_known(&headers, cacheable(kind, reply.der, &etag, this_update, next_update, now))
+    unless_known(&headers, cacheable(kind, reply.der, &etag, lasts.this_update, lasts.next_update, now))
 }
 
 /// A GET without a request, which is refused.

@@ -58,6 +58,22 @@ pub async fn nothing_unrevokes(store: impl Ledger) {
     assert_eq!(revoke(&store, 3, 7).await, RevokeOutcome::Unknown, "there is nothing to revoke");
 }
 
+pub async fn the_head_rises_with_each_revocation_at_once(store: impl Ledger) {
+    let head = async || store.revocation_head().await.expect("a query");
+    customers(&store, 3).await;
+    issue(&store, 1).await;
+    issue(&store, 2).await;
+    let empty = head().await;
+    assert_eq!(head().await, empty, "nothing was revoked");
+    revoke(&store, 1, 5).await;
+    let first = head().await;
+    assert!(first > empty);
+    revoke(&store, 1, 6).await;
+    assert_eq!(head().await, first, "it was revoked already");
+    assert!(store.restore_revocation(&revocation(2, 7), event("restored")).await.expect("entered"));
+    assert!(head().await > first);
+}
+
 pub async fn an_orphan_can_be_revoked(store: impl Ledger) {
     let orphan = Orphan {
         issuer: issuer(),

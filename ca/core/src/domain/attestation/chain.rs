@@ -22,6 +22,8 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoOwned,
 };
 
+use super::memory::Memory;
+
 /// Certificates in a chain at the most, leaf and root included.
 pub const MAX_CHAIN: usize = 6;
 /// A device certificate has at most so many octets; genuine ones have under 1,200.
@@ -257,9 +259,10 @@ struct Candidate {
 }
 
 /// The configured certificates of device makers, read and checked.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Anchors {
     candidates: Vec<Candidate>,
+    memory: Memory,
 }
 
 impl Anchors {
@@ -285,7 +288,7 @@ impl Anchors {
         if !has(|candidate| candidate.purpose == Purpose::PivIssuer) {
             return Err(AnchorError::None("issuer of PIV attestation certificates"));
         }
-        Ok(Self { candidates })
+        Ok(Self { candidates, memory: Memory::default() })
     }
 
     /// Follows `certificate` (a CA certificate, the first above the leaf) to a root, over configured intermediates and
@@ -296,17 +299,77 @@ impl Anchors {
     pub(super) fn path_above(
         &self,
         certificate: &DeviceCertificate,
-        offered: &[DeviceCertificate],
+        offered: Vec<DeviceCertificate>,
         now: Timestamp,
     ) -> Result<Path, ChainError> {
-        let link = |certificate: &DeviceCertificate| Candidate {
-            certificate: certificate.clone(),
+        let link = |certificate| Candidate {
+            certificate,
             trust: Trust::Intermediate,
             purpose: Purpose::Link,
         };
-        let offered: Vec<Candidate> = offered.iter().map(link).collect();
+        let offered: Vec<Candidate> = offered.into_iter().map(link).collect();
         let pool: Vec<&Candidate> = self.candidates.iter().chain(&offered).collect();
-        climb(&pool, certificate, &mut Vec::new(), now)
+        let mut way = Vec::new();
+        let path = self.climb(&pool, certificate, &mut way, now)?;
+        let mut below = certificate;
+        for above in way.into_iter().map(|index| &pool[index].certificate) {
+            self.memory.learn(&below.der, &above.der);
+            below = above;
+        }
+        Ok(path)
+    }
+
+    /// Climbs from `below`, to which the certificates in `used` led, to a root; on success they are the whole way.
+    fn climb(
+        &self,
+        pool: &[&Candidate],
+        below: &DeviceCertificate,
+        used: &mut Vec<usize>,
+        now: Timestamp,
+    ) -> Result<Path, ChainError> {
+        // The leaf, and the certificate that the climb started from, are below the used ones.
+        if used.len() + 2 >= MAX_CHAIN {
+            return Err(ChainError::TooLong);
+        }
+        let mut furthest = ChainError::UnknownIssuer;
+        for (index, candidate) in pool.iter().enumerate() {
+            if used.contains(&index) || candidate.certificate.tbs.subject() != below.tbs.issuer() {
+                continue;
+            }
+            let attempt = self.step(candidate, below, used.len(), now).and_then(|()| {
+                used.push(index);
+                if candidate.trust == Trust::Root {
+                    return Ok(Path { length: used.len(), root_sha256: candidate.certificate.sha256() });
+                }
+                self.climb(pool, &candidate.certificate, used, now).inspect_err(|_| {
+                    used.pop();
+                })
+            });
+            match attempt {
+                Ok(path) => return Ok(path),
+                Err(error) if error.progress() >= furthest.progress() => furthest = error,
+                Err(_) => {}
+            }
+        }
+        Err(furthest)
+    }
+
+    /// Whether `candidate` may have issued `below`, which is the `depth`-th certificate above the leaf, counted from 0.
+    fn step(
+        &self,
+        candidate: &Candidate,
+        below: &DeviceCertificate,
+        depth: usize,
+        now: Timestamp,
+    ) -> Result<(), ChainError> {
+        if !self.memory.knows(&below.der, &candidate.certificate.der) {
+            below.is_signed_by(&candidate.certificate)?;
+        }
+        if depth == 0 && candidate.purpose != Purpose::PivIssuer {
+            return Err(ChainError::Purpose);
+        }
+        candidate.certificate.check_ca(depth + 1)?;
+        candidate.certificate.check_time_and_criticals(now, &CA_CRITICALS)
     }
 }
 
@@ -317,55 +380,6 @@ pub(super) struct Path {
     pub(super) length: usize,
     /// SHA-256 of the root's certificate.
     pub(super) root_sha256: [u8; 32],
-}
-
-fn climb(
-    pool: &[&Candidate],
-    below: &DeviceCertificate,
-    used: &mut Vec<usize>,
-    now: Timestamp,
-) -> Result<Path, ChainError> {
-    // The leaf, and the certificate that the climb started from, are below the used ones.
-    if used.len() + 2 >= MAX_CHAIN {
-        return Err(ChainError::TooLong);
-    }
-    let mut furthest = ChainError::UnknownIssuer;
-    for (index, candidate) in pool.iter().enumerate() {
-        if used.contains(&index) || candidate.certificate.tbs.subject() != below.tbs.issuer() {
-            continue;
-        }
-        let attempt = step(candidate, below, used.len(), now).and_then(|()| {
-            used.push(index);
-            let path = if candidate.trust == Trust::Root {
-                Ok(Path { length: used.len(), root_sha256: candidate.certificate.sha256() })
-            } else {
-                climb(pool, &candidate.certificate, used, now)
-            };
-            used.pop();
-            path
-        });
-        match attempt {
-            Ok(path) => return Ok(path),
-            Err(error) if error.progress() >= furthest.progress() => furthest = error,
-            Err(_) => {}
-        }
-    }
-    Err(furthest)
-}
-
-/// Whether `candidate` may have issued `below`, which is the `depth`-th certificate above the leaf, counted from 0.
-fn step(
-    candidate: &Candidate,
-    below: &DeviceCertificate,
-    depth: usize,
-    now: Timestamp,
-) -> Result<(), ChainError> {
-    below.is_signed_by(&candidate.certificate)?;
-    if depth == 0 && candidate.purpose != Purpose::PivIssuer {
-        return Err(ChainError::Purpose);
-    }
-    candidate.certificate.check_ca(depth + 1)?;
-    candidate.certificate.check_time_and_criticals(now, &CA_CRITICALS)
 }
 
 fn candidate(anchor: &Anchor) -> Result<Candidate, String> {

@@ -5,6 +5,7 @@
 
 pub mod chain;
 mod fields;
+mod memory;
 mod proof;
 #[cfg(test)]
 mod tests;

@@ -454,3 +454,31 @@ proptest::proptest! {
         proptest::prop_assert!(examine(&evidence, &maker.trusted(), now()).is_err());
     }
 }
+
+/// What was verified once isn't verified again; everything else is judged each time, and nothing near it is believed.
+#[test]
+fn a_way_to_the_root_is_remembered_for_the_same_certificates_only() {
+    let (maker, imitation) = (Maker::new(), Maker::new());
+    let (anchors, evidence) = (maker.trusted(), maker.evidence());
+    let code = |evidence: &YubiKeyEvidence, moment| {
+        examine(evidence, &anchors, moment).map_or_else(|refusal| refusal.code(), |_| "ok")
+    };
+    assert_eq!(code(&imitation.evidence(), now()), "evidence-chain-signature", "and isn't remembered");
+    for _ in 0..2 {
+        assert_eq!(code(&evidence, now()), "ok");
+    }
+    assert_eq!(code(&evidence, at("2050-01-01T00:00:00Z")), "evidence-chain-not-valid-now");
+    assert_eq!(code(&imitation.evidence(), now()), "evidence-chain-signature");
+    let mut forged = evidence.clone();
+    *forged.f9.last_mut().expect("a signature") ^= 1;
+    assert_eq!(code(&forged, now()), "evidence-chain-signature");
+
+    let mut narrower = maker.anchors();
+    narrower[2].purpose = Purpose::Link;
+    narrower[1].purpose = Purpose::PivIssuer;
+    let narrower = Anchors::new(&narrower).expect("anchors");
+    for _ in 0..2 {
+        let refusal = examine(&evidence, &narrower, now()).expect_err("not for PIV");
+        assert_eq!(refusal.code(), "evidence-chain-purpose");
+    }
+}

@@ -148,7 +148,7 @@ pub fn examine(evidence: &YubiKeyEvidence, anchors: &Anchors, now: Timestamp) ->
     if slot.tbs().issuer() != f9.tbs().subject() || slot.is_signed_by(&f9).is_err() {
         return Err(Refusal::SlotNotSignedByF9);
     }
-    let root_sha256 = check_f9(&f9, &offered, anchors, now).map_err(Refusal::Untrusted)?;
+    let root_sha256 = check_f9(&f9, offered, anchors, now).map_err(Refusal::Untrusted)?;
     slot.check_time_and_criticals(now, &[]).map_err(Refusal::Untrusted)?;
     statement(&slot, &f9, root_sha256)
 }
@@ -164,7 +164,7 @@ fn read(der: &[u8], which: &'static str) -> Result<DeviceCertificate, Refusal> {
 /// by a genuine device too, and its key does what the customer wants.
 fn check_f9(
     f9: &DeviceCertificate,
-    offered: &[DeviceCertificate],
+    offered: Vec<DeviceCertificate>,
     anchors: &Anchors,
     now: Timestamp,
 ) -> Result<[u8; 32], ChainError> {

@@ -98,6 +98,10 @@ impl RevocationStore for MemoryStore {
         })
     }
 
+    async fn revocation_head(&self) -> StoreResult<u64> {
+        self.query("revocation_head", |state| state.revocation_head())
+    }
+
     async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64> {
         self.commit("next_crl_number", |state| {
             let row = state.crls.entry(issuer.clone()).or_default();
@@ -142,7 +146,7 @@ impl RevocationStore for MemoryStore {
 }
 
 impl State {
-    /// notAfter of whatever can be revoked under this number: a certificate, an intent, an orphan.
+    /// notAfter of whatever can be revoked under this number: a certificate, an intent, an orphan, a responder's certificate.
     fn revocable_until(&self, issuer: &IssuerId, serial: &SerialNumber) -> Option<Timestamp> {
         let certificate = self.certificate(issuer, serial).map(|row| &row.record);
         let orphan = self.orphans.iter().find(|o| o.issuer == *issuer && o.serial == *serial);
@@ -150,6 +154,7 @@ impl State {
             .filter(|record| record.state != CertificateState::Abandoned)
             .map(|record| record.not_after)
             .or(orphan.map(|orphan| orphan.not_after))
+            .or(self.responder_revocable_until(issuer, serial))
     }
 
     fn enter_revocation(&mut self, revocation: &Revocation) {
@@ -161,8 +166,13 @@ impl State {
             row.record.state =
                 CertificateState::Revoked { der, at: revocation.at, reason: revocation.reason };
         }
-        let number = self.revocations.values().map(|row| row.number).max().unwrap_or_default() + 1;
+        self.revoke_responder(revocation);
+        let number = self.revocation_head() + 1;
         self.revocations.insert((issuer, serial), RevocationRow { number, revocation: revocation.clone() });
+    }
+
+    fn revocation_head(&self) -> u64 {
+        self.revocations.values().map(|row| row.number).max().unwrap_or_default()
     }
 
     fn listed(&self, issuer: &IssuerId, from: Timestamp) -> impl Iterator<Item = &Revocation> {
