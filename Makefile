@@ -14,6 +14,7 @@ PACKAGES := \
 	softhsm2 opensc opensc-pkcs11 libengine-pkcs11-openssl \
 	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool \
 	sqlite3 postgresql \
+	systemd sudo \
 	clang libssl-dev
 
 ifneq ($(shell id -u),0)

@@ -58,6 +58,10 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
         ops = %listeners.ops.1,
         "serving"
     );
+    // Where one started this.
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "the service manager can't be told");
+    }
     serve(server, listeners, max_connections, ending).await;
     tracing::info!("ended");
     Ok(())
