@@ -1,24 +1,37 @@
 //! An HSM at the other end of a network, simulated: SoftHSM tokens behind the module `p11-fault`, which adds latency and
-//! a limit to what goes on at once.
+//! a limit to what goes on at once, and has things go wrong on command.
+
+mod fault;
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    time::Duration,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{bank::Bank, binaries, process::Environment, softhsm};
+use crate::{
+    bank::Bank,
+    binaries,
+    process::{Environment, run},
+    softhsm::{self, SoftHsm},
+};
+
+pub use fault::{Conduct, Fault, Idle, Loss};
 
 const CONTROL: &str = "P11_FAULT_CONTROL";
+/// A process that loads the module is at its control socket before that.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How the HSM behaves.
+/// How fast the HSM is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Microseconds that a signature takes.
@@ -27,17 +40,39 @@ pub struct Settings {
     pub lanes: Option<u16>,
 }
 
+impl Settings {
+    /// As fast as SoftHSM.
+    pub const AT_ONCE: Self = Self { latency_us: 0, lanes: None };
+}
+
 /// What the HSM was asked.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Status {
     /// The process that has the module loaded.
     pub process: u32,
-    /// How it behaves.
+    /// How fast it is.
     pub settings: Settings,
+    /// The faults that are still to come.
+    pub faults: Vec<Value>,
     /// Calls of each PKCS#11 function that was called.
     pub calls: BTreeMap<String, u64>,
+    /// Calls of `C_Login` in all processes that ever had the module loaded.
+    pub logins: u64,
+    /// The process's sessions.
+    pub sessions: Sessions,
     /// Its signatures.
     pub signatures: Signatures,
+    /// The same by the key's `CKA_ID`.
+    pub signatures_by_key: BTreeMap<String, u64>,
+}
+
+/// Sessions of one process.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Sessions {
+    /// Now open.
+    pub open: u32,
+    /// The most that were open at once.
+    pub most: u32,
 }
 
 /// Signatures in the HSM's lanes.
@@ -67,7 +102,11 @@ impl SimulatedHsm {
     /// # Errors
     /// When the module isn't built.
     pub fn new(directory: &Path, behind: Environment, settings: Settings) -> Result<Self> {
-        let control = directory.join("p11-fault");
+        Self::named("p11-fault", directory, behind, settings)
+    }
+
+    fn named(name: &str, directory: &Path, behind: Environment, settings: Settings) -> Result<Self> {
+        let control = directory.join(name);
         let mut environment = behind;
         let settings = serde_json::to_string(&settings).context("writing the settings")?;
         environment.extend([
@@ -85,18 +124,48 @@ impl SimulatedHsm {
     /// When the signer's configuration can't be rewritten.
     pub fn in_front_of(bank: &Bank, settings: Settings, lanes: u16) -> Result<Self> {
         let hsm = Self::new(&bank.path("signer"), bank.signer_environment().clone(), settings)?;
-        let file = bank.path("signer.toml");
-        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        let mut configuration: toml::Table = toml::from_str(&text).context("reading signer.toml")?;
-        let token = configuration.get_mut("token").and_then(toml::Value::as_table_mut);
-        let token = token.context("signer.toml has no [token]")?;
-        token.insert("module".to_owned(), hsm.module.display().to_string().into());
-        token.insert("lanes".to_owned(), i64::from(lanes).into());
-        let environment = hsm.environment.iter().map(|(name, value)| (name.clone(), value.clone().into()));
-        token.insert("environment".to_owned(), toml::Value::Table(environment.collect()));
-        fs::write(&file, toml::to_string(&configuration).context("composing signer.toml")?)
-            .with_context(|| format!("writing {}", file.display()))?;
+        bank.reconfigure_signer(|table| {
+            let token = table.get_mut("token").and_then(toml::Value::as_table_mut);
+            let token = token.context("signer.toml has no [token]")?;
+            hsm.take_place(token, lanes);
+            Ok(())
+        })?;
         Ok(hsm)
+    }
+
+    /// Two HSMs, `hsm-1` and `hsm-2`, between a bank's signer and two copies of its online token: to be called after the
+    /// ceremony, before the signer is started.
+    ///
+    /// # Errors
+    /// When the token can't be copied or the signer's configuration not be rewritten.
+    pub fn two_in_front_of(bank: &Bank, settings: Settings, lanes: u16) -> Result<[Self; 2]> {
+        run(Command::new("cp").arg("-a").arg(bank.path("hsm/online")).arg(bank.path("hsm/second")))?;
+        let second = SoftHsm::new(&bank.path("hsm/second"))?.environment();
+        let directory = bank.path("signer");
+        let hsms = [
+            Self::named("hsm-1", &directory, bank.signer_environment().clone(), settings)?,
+            Self::named("hsm-2", &directory, second, settings)?,
+        ];
+        bank.reconfigure_signer(|table| {
+            let token = table.get("token").and_then(toml::Value::as_table).cloned();
+            let token = token.context("signer.toml has no [token]")?;
+            let tokens = hsms.iter().zip(["hsm-1", "hsm-2"]).map(|(hsm, name)| {
+                let mut token = token.clone();
+                token.insert("name".to_owned(), name.into());
+                hsm.take_place(&mut token, lanes);
+                toml::Value::Table(token)
+            });
+            table.insert("token".to_owned(), toml::Value::Array(tokens.collect()));
+            Ok(())
+        })?;
+        Ok(hsms)
+    }
+
+    fn take_place(&self, token: &mut toml::Table, lanes: u16) {
+        token.insert("module".to_owned(), self.module.display().to_string().into());
+        token.insert("lanes".to_owned(), i64::from(lanes).into());
+        let environment = self.environment.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+        token.insert("environment".to_owned(), toml::Value::Table(environment.collect()));
     }
 
     /// The PKCS#11 module to load.
@@ -114,41 +183,142 @@ impl SimulatedHsm {
         self.environment.iter().filter(|(name, _)| name != CONTROL).cloned().collect()
     }
 
-    /// How it is, once a process has loaded it.
+    /// How it is, once a process has loaded it; a process that is just being replaced is waited for.
     ///
     /// # Errors
-    /// When none has.
+    /// When there is none for long.
     pub fn status(&self) -> Result<Status> {
-        self.command(&json!({ "command": "status" }))
+        self.request("status")
     }
 
-    /// Makes it behave so from now on, also for the next process that loads it.
+    /// Calls of `C_Login` so far in all processes, also while none has the module loaded.
     ///
     /// # Errors
-    /// When no process has loaded it, or it refuses.
-    pub fn set(&self, settings: Settings) -> Result<Status> {
-        self.command(&json!({ "command": "set", "settings": settings }))
+    /// When none ever had.
+    pub fn logins(&self) -> Result<u64> {
+        let kept = fs::read(self.beside(".state")).context("reading what the simulated HSM keeps")?;
+        let kept: Value = serde_json::from_slice(&kept).context("reading what the simulated HSM keeps")?;
+        kept["logins"].as_u64().context("the simulated HSM keeps no number of logins")
     }
 
-    /// Has it count from zero again.
+    /// Has it count from zero again, except for the logins.
     ///
     /// # Errors
     /// When no process has loaded it.
     pub fn reset(&self) -> Result<Status> {
-        self.command(&json!({ "command": "reset" }))
+        self.request("reset")
     }
 
-    fn command(&self, command: &Value) -> Result<Status> {
-        let shown = || format!("asking the simulated HSM at {}", self.control.display());
-        let mut socket = UnixStream::connect(&self.control).with_context(shown)?;
-        socket.set_read_timeout(Some(Duration::from_secs(30))).with_context(shown)?;
-        writeln!(socket, "{command}").with_context(shown)?;
-        let mut reply = String::new();
-        BufReader::new(socket).read_line(&mut reply).with_context(shown)?;
-        let reply: Value = serde_json::from_str(&reply).with_context(shown)?;
+    /// Logs the user out behind everybody's back.
+    ///
+    /// # Errors
+    /// When no process has loaded it.
+    pub fn log_out(&self) -> Result<Status> {
+        self.request("log_out")
+    }
+
+    /// Ends all sessions, and with them the login, behind everybody's back.
+    ///
+    /// # Errors
+    /// When no process has loaded it.
+    pub fn end_sessions(&self) -> Result<Status> {
+        self.request("end_sessions")
+    }
+
+    /// Makes it as fast as this from now on, also for the next process that loads it.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub fn set(&self, settings: Settings) -> Result<()> {
+        self.change(&json!({ "command": "set", "settings": settings }))
+    }
+
+    /// Changes how it treats who uses it, likewise.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub fn conduct(&self, token: &Conduct) -> Result<()> {
+        self.change(&json!({ "command": "token", "token": token }))
+    }
+
+    /// Has something go wrong, likewise.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub fn fault(&self, fault: &Fault) -> Result<()> {
+        self.change(&json!({ "command": "fault", "fault": fault }))
+    }
+
+    /// Ends all faults; what hangs goes on.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub fn clear(&self) -> Result<()> {
+        self.change(&json!({ "command": "clear" }))
+    }
+
+    fn request(&self, command: &str) -> Result<Status> {
+        let began = Instant::now();
+        loop {
+            match self.ask(&json!({ "command": command }))? {
+                Some(reply) => return serde_json::from_value(reply).context("reading the HSM's status"),
+                None if began.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
+                None => bail!("no process has the simulated HSM at {} loaded", self.control.display()),
+            }
+        }
+    }
+
+    /// Tells the process that has the module loaded, or leaves it for the next one that will.
+    fn change(&self, change: &Value) -> Result<()> {
+        let shown = || format!("telling the simulated HSM at {}", self.control.display());
+        // Held while a process opens its socket and takes up what was left.
+        let lock = File::options().create(true).append(true).open(self.beside(".lock")).with_context(shown)?;
+        lock.lock().with_context(shown)?;
+        if self.ask(change)?.is_none() {
+            let pending = File::options().create(true).append(true).open(self.beside(".pending"));
+            writeln!(pending.with_context(shown)?, "{change}").with_context(shown)?;
+        }
+        Ok(())
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        format!("{}{ending}", self.control.display()).into()
+    }
+
+    /// `None` when there is nobody to ask.
+    fn ask(&self, command: &Value) -> Result<Option<Value>> {
+        let asking = || {
+            let mut socket = UnixStream::connect(&self.control)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            writeln!(socket, "{command}")?;
+            let mut reply = String::new();
+            BufReader::new(socket).read_line(&mut reply)?;
+            Ok::<_, std::io::Error>(reply)
+        };
+        // Not there, no longer there, or ended while it was asked.
+        let Ok(reply) = asking() else { return Ok(None) };
+        if reply.is_empty() {
+            return Ok(None);
+        }
+        let reply: Value = serde_json::from_str(&reply).context("reading the simulated HSM's reply")?;
         if let Some(error) = reply.get("error") {
             bail!("the simulated HSM refuses {command}: {error}");
         }
-        serde_json::from_value(reply).with_context(shown)
+        Ok(Some(reply))
+    }
+}
+
+impl Bank {
+    /// Changes `signer.toml` before the signer is started.
+    ///
+    /// # Errors
+    /// When it can't be read, changed or written.
+    pub fn reconfigure_signer(&self, change: impl FnOnce(&mut toml::Table) -> Result<()>) -> Result<()> {
+        let file = self.path("signer.toml");
+        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let mut table: toml::Table = toml::from_str(&text).context("reading signer.toml")?;
+        change(&mut table)?;
+        let text = toml::to_string(&table).context("composing signer.toml")?;
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
     }
 }

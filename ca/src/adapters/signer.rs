@@ -20,7 +20,7 @@ use ca_core::{
 use der::Decode;
 use signer_protocol::{
     client::{Client, ClientError},
-    message::{self, Entry, EntryBody, KeyLabel, RevocationEntry, Signed, Timing},
+    message::{self, Entry, EntryBody, KeyLabel, RevocationEntry, Signed, Timing, TokenState},
 };
 
 use tokio::time::Instant;
@@ -264,13 +264,17 @@ impl Signer for Signers {
             }
         };
         self.metrics.signer.load(issuer.as_str(), &load(&status));
+        for token in &status.tokens {
+            self.metrics.signer.token(issuer.as_str(), &token.name, token.state == TokenState::Ready);
+        }
         let trouble = |label: &KeyLabel| match status.keys.iter().find(|(other, _)| other == label) {
             Some((_, None)) => None,
             Some((_, Some(trouble))) => Some(format!("the key {:?}: {trouble}", label.0)),
             None => Some(format!("the signer has no key {:?}", label.0)),
         };
         let trouble = trouble(&one.issuing).or_else(|| trouble(&one.ocsp));
-        self.metrics.signer.health(issuer.as_str(), trouble.is_none(), false);
+        let locked_out = status.tokens.iter().any(|token| token.state == TokenState::LockedOut);
+        self.metrics.signer.health(issuer.as_str(), trouble.is_none(), locked_out);
         match trouble {
             None => Ok(()),
             Some(trouble) => Err(SignerError::Unavailable(trouble)),

@@ -1,12 +1,15 @@
 //! The signers, as this node meets them.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
 
 use super::{
     Histograms, IssuerGauges, Register, approximate, issuer,
-    labels::{IssuerLabels, SigningFailureLabels, SigningLabels},
+    labels::{IssuerLabels, SigningFailureLabels, SigningLabels, TokenLabels},
 };
 
 /// From a software token's signature to a request's deadline.
@@ -93,6 +96,7 @@ pub(crate) struct SignerMetrics {
     lanes_busy: IssuerGauges,
     queued: IssuerGauges,
     restarts: Family<IssuerLabels, Counter>,
+    token_ready: Family<TokenLabels, Gauge<f64, AtomicU64>>,
     journal_sequence: IssuerGauges,
     reconciled_sequence: IssuerGauges,
     reconcile_lag: IssuerGauges,
@@ -114,6 +118,8 @@ impl SignerMetrics {
             lanes_busy: register.metric("signer_lanes_busy", "Lanes that were signing at the last look"),
             queued: register.metric("signer_queue", "Requests that waited for a lane at the last look"),
             restarts: register.metric("signer_worker_restarts", "Workers that the signer restarted"),
+            token_ready: register
+                .metric("signer_token_ready", "1 when every key signed on the token just now"),
             journal_sequence: register
                 .metric("signer_journal_sequence", "Number of the last entry of the signer's journal"),
             reconciled_sequence: register
@@ -148,6 +154,12 @@ impl SignerMetrics {
         self.queued.get_or_create(&labels).set(load.queued.into());
         self.restarts.get_or_create(&labels).inner().store(load.worker_restarts, Ordering::Relaxed);
         self.journal_sequence.get_or_create(&labels).set(approximate(load.journal_sequence));
+    }
+
+    /// Shows whether one of its tokens signs.
+    pub(crate) fn token(&self, of: &str, token: &str, ready: bool) {
+        let labels = TokenLabels { issuer: of.to_owned(), token: token.to_owned() };
+        self.token_ready.get_or_create(&labels).set(f64::from(u8::from(ready)));
     }
 
     /// Shows how far its journal and the ledger agree.

@@ -17,7 +17,7 @@ use crate::{
     codec,
     message::{
         AuditPosition, Entry, JournalHead, JournalPosition, KeyLabel, Refusal, RefusalCode, ReplyBody,
-        Request, RequestBody, RevocationEntry, Signed, Status,
+        Request, RequestBody, RevocationEntry, Signed, Status, Timing,
     },
 };
 
@@ -211,6 +211,17 @@ impl Client {
             other => Err(other),
         })?;
         Ok(certificates.into_iter().map(|(label, der)| (label, ByteBuf::into_vec(der))).collect())
+    }
+
+    /// Has a key prove itself once; nothing is journaled or counted.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn prove(&self, key: &KeyLabel) -> Result<Timing, ClientError> {
+        expect(self.ask(RequestBody::Prove { key: key.clone() }).await?, |reply| match reply {
+            ReplyBody::Proven(timing) => Ok(timing),
+            other => Err(other),
+        })
     }
 
     /// The signer's health, proven by signing with every key.

@@ -83,6 +83,11 @@ pub enum RequestBody {
         /// At the most so many.
         limit: u32,
     },
+    /// Have a key prove itself once, by a signature that nobody gets: it is neither journaled nor counted.
+    Prove {
+        /// The key.
+        key: KeyLabel,
+    },
     /// The journal's identity and end.
     Journal,
     /// The certificates of the keys, as configured: `(label, DER)`.
@@ -132,6 +137,8 @@ pub enum ReplyBody {
     Recorded(Option<Box<Entry>>),
     /// To `Entries`.
     Entries(Vec<Entry>),
+    /// To `Prove`: the key signed, which took so long.
+    Proven(Timing),
     /// To `Journal`.
     Journal(JournalHead),
     /// To `Certificates`.
@@ -335,7 +342,7 @@ pub enum RefusalCode {
 /// How the signer is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
-    /// True when the journal is sound and each key just made a signature that verified.
+    /// True when the journal is sound and each key just made a signature that verified, on one token at least.
     pub healthy: bool,
     /// Per key: the label and what went wrong, if anything did.
     pub keys: Vec<(KeyLabel, Option<String>)>,
@@ -351,4 +358,34 @@ pub struct Status {
     pub queued: u32,
     /// How often a worker was restarted since the signer started.
     pub worker_restarts: u64,
+    /// The tokens, each with all the keys, in order of configuration.
+    #[serde(default)]
+    pub tokens: Vec<TokenStatus>,
+}
+
+/// How one token behind the signer is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenStatus {
+    /// The name that the signer's configuration gives it.
+    pub name: String,
+    /// Whether it signs.
+    pub state: TokenState,
+    /// What is wrong, if anything is.
+    pub trouble: Option<String>,
+    /// How often its worker was restarted since the signer started.
+    pub worker_restarts: u64,
+}
+
+/// Whether a token signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenState {
+    /// Each key just made a signature on it that verified.
+    Ready,
+    /// Its worker is being started.
+    Starting,
+    /// It can't be used now; it is tried again and again.
+    Down,
+    /// Its PIN is latched until an operator clears the latch.
+    LockedOut,
 }

@@ -30,8 +30,13 @@ pub struct Refused {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     token: String,
+    #[serde(default)]
     inode: u64,
+    #[serde(default)]
     changed: (i64, i64),
+    /// Which PIN, where it was in no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    named: Option<String>,
 }
 
 impl Attempt {
@@ -41,7 +46,14 @@ impl Attempt {
     /// When the file isn't there.
     pub fn of(token: String, pin_file: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(pin_file)?;
-        Ok(Self { token, inode: metadata.ino(), changed: (metadata.ctime(), metadata.ctime_nsec()) })
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Ok(Self { token, inode: metadata.ino(), changed, named: None })
+    }
+
+    /// A login to `token` with a PIN that is in no file, and known by a name: which custody set and generation it is of,
+    /// or that the token asks for it itself.
+    pub fn named(token: String, name: String) -> Self {
+        Self { token, inode: 0, changed: (0, 0), named: Some(name) }
     }
 }
 
@@ -148,6 +160,14 @@ impl Latch {
         file.write_all(&serde_json::to_vec_pretty(refused)?)?;
         file.sync_all()?;
         self.sync_folder()
+    }
+
+    /// Whether the token has accepted the PIN of this very file before, so that giving it again costs no try.
+    ///
+    /// # Errors
+    /// When that can't be read.
+    pub fn has_accepted(&self, attempt: &Attempt) -> io::Result<bool> {
+        Ok(self.logins()?.is_ok_and(|logins| logins.accepted.as_ref() == Some(attempt)))
     }
 
     /// Notes, durably, that a login begins. The token may only see the PIN afterwards.

@@ -1,25 +1,31 @@
-//! Startup and shutdown. In order: configuration, journal, token (latch first), every key proven, then the socket. A
-//! token that can't be used yet doesn't keep the signer down: it says so to every caller and goes on trying.
+//! Startup and shutdown. In order: configuration, journal, tokens (latch first), every key proven, then the socket. A
+//! token that can't be used yet doesn't keep the signer down: it says so, to every caller when there is no other, and goes
+//! on trying.
 
 use std::{io, sync::Arc, time::Duration};
 
 use rustix::process::Signal;
+use sd_notify::NotifyState;
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     clock,
-    config::Config,
-    latch::Latch,
-    server::Server,
+    config::{Config, Role},
+    places::Use,
+    server::{self, Server},
     service::Service,
-    token::{State, Token, TokenKey},
+    token::TokenKey,
+    tokens::{Overall, Tokens},
 };
-use crate::journal::{Journal, OpenError};
+use crate::{
+    custody::{self, socket},
+    journal::{Journal, OpenError},
+};
 
 /// How often counts of OCSP responses go into the journal.
 const SEAL_EVERY: Duration = Duration::from_mins(1);
@@ -41,6 +47,9 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
+    /// A core file could hold a PIN.
+    #[error("core files can't be forbidden")]
+    Dumps(#[source] io::Error),
     /// The runtime or its signals.
     #[error("the signer can't run")]
     Runtime(#[source] io::Error),
@@ -51,6 +60,8 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`], before the first request was taken.
 pub fn run(config: Config) -> Result<(), RunError> {
+    // A PIN goes through this process's memory, or stays in it.
+    custody::forbid_dumps().map_err(RunError::Dumps)?;
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
     let outcome = runtime.block_on(serve(config));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -70,27 +81,28 @@ async fn serve(config: Config) -> Result<(), RunError> {
         head = hex::encode(journal.index().head()),
         "journal opened"
     );
-    let token = Token::new(config.token.clone(), token_keys(&config), Latch::new(config.latch.clone()));
-    let mut states = token.states();
+    let keys = token_keys(&config);
+    let stop = CancellationToken::new();
+    let custodians = custodians(&config, &stop)?;
+    let tokens = Tokens::new(config.tokens, keys);
     let mut stopped = false;
-    // A first verdict on the token, whatever it is; a stop may come while a module hangs.
+    // A first verdict on the tokens, whatever it is; a stop may come while a module hangs.
     tokio::select! {
-        _ = states.wait_for(|state| !matches!(state, State::Starting)) => {}
+        () = tokens.settled() => {}
         _ = terminate.recv() => stopped = true,
         _ = interrupt.recv() => stopped = true,
     }
     if stopped {
-        token.stop().await;
+        tokens.stop().await;
         return Ok(());
     }
     let service =
-        Arc::new(Service::new(config.name.clone(), config.keys, journal, token.clone(), clock::now));
-    let stop = CancellationToken::new();
+        Arc::new(Service::new(config.name.clone(), config.keys, journal, tokens.clone(), clock::now));
     let path = config.socket.path.clone();
     let server = Server::bind(config.socket, Arc::clone(&service), stop.clone())
         .map_err(|source| RunError::Socket { path: path.clone(), source })?;
     let serving = tokio::spawn(server.run(DRAIN));
-    let telling = tokio::spawn(tell_readiness(config.name, path, token.states()));
+    let telling = tokio::spawn(tell_readiness(config.name, path, tokens.clone()));
     let sealing = tokio::spawn(seal(Arc::clone(&service)));
     tokio::select! {
         _ = terminate.recv() => {}
@@ -99,12 +111,26 @@ async fn serve(config: Config) -> Result<(), RunError> {
     tracing::info!("stopping: finishing what was begun");
     stop.cancel();
     let _ = serving.await;
+    if let Some(custodians) = custodians {
+        let _ = custodians.await;
+    }
     telling.abort();
     sealing.abort();
     service.seal_counters().await;
-    token.stop().await;
+    tokens.stop().await;
     tracing::info!("signer stopped");
     Ok(())
+}
+
+/// Opens the socket on which custodians give their shares, where a PIN is theirs. It is there before any token is tried.
+fn custodians(config: &Config, stop: &CancellationToken) -> Result<Option<JoinHandle<()>>, RunError> {
+    let Some(settings) = &config.custody else { return Ok(None) };
+    let vaults = config.tokens.iter().filter_map(|token| token.supply.vault().cloned()).collect();
+    let listener = server::listen(&settings.path, settings.mode)
+        .map_err(|source| RunError::Socket { path: settings.path.clone(), source })?;
+    tracing::info!(socket = %settings.path.display(), "custodians give their shares here");
+    let serving = socket::serve(listener, settings.allowed_uids.clone(), vaults, stop.clone());
+    Ok(Some(tokio::spawn(serving)))
 }
 
 fn token_keys(config: &Config) -> Vec<TokenKey> {
@@ -117,22 +143,51 @@ fn token_keys(config: &Config) -> Vec<TokenKey> {
             public_key: key.identity().public_key.clone(),
             public_key_der: key.identity().public_key_der.clone(),
             algorithm: key.identity().algorithm,
+            used_for: match key.role {
+                Role::Issuing(_) => Use::Issuing,
+                Role::Ocsp(_) => Use::Ocsp,
+            },
         })
         .collect()
 }
 
 /// Says in the log whenever the signer becomes ready or isn't.
-async fn tell_readiness(name: String, socket: std::path::PathBuf, mut states: watch::Receiver<State>) {
+async fn tell_readiness(name: String, socket: std::path::PathBuf, tokens: Tokens) {
+    let mut changes = tokens.changes();
+    let mut told = None;
     loop {
-        match &*states.borrow_and_update() {
-            State::Ready(_) => tracing::info!(signer = name, socket = %socket.display(), "signer ready"),
-            State::Starting => tracing::info!(signer = name, "signer not ready: the worker is being started"),
-            State::Down(reason) => tracing::warn!(signer = name, reason, "signer not ready"),
-            State::LockedOut(remedy) => tracing::warn!(signer = name, remedy, "signer locked out"),
+        let overall = tokens.overall();
+        if told.as_ref() != Some(&overall) {
+            announce(&match &overall {
+                Overall::Ready => {
+                    tracing::info!(signer = name, socket = %socket.display(), "signer ready");
+                    "signer ready".to_owned()
+                }
+                Overall::Starting => {
+                    tracing::info!(signer = name, "signer not ready: the worker is being started");
+                    "signer not ready: the worker is being started".to_owned()
+                }
+                Overall::Down(reason) => {
+                    tracing::warn!(signer = name, reason, "signer not ready");
+                    format!("signer not ready: {reason}")
+                }
+                Overall::LockedOut(remedy) => {
+                    tracing::warn!(signer = name, remedy, "signer locked out");
+                    format!("signer locked out: {remedy}")
+                }
+            });
+            told = Some(overall);
         }
-        if states.changed().await.is_err() {
+        if changes.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Tells the service manager, where one started this, that the socket is open and what the verdict on the tokens is.
+fn announce(verdict: &str) {
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(verdict)]) {
+        tracing::warn!(%error, "the service manager can't be told");
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     fs, io,
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::Path,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -23,7 +24,7 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf, UCred},
     },
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -39,6 +40,9 @@ const WRITE_TIME: Duration = Duration::from_secs(10);
 const HELLO_TIME: Duration = Duration::from_secs(10);
 /// No request occupies the signer longer, whatever its deadline says.
 const LONGEST: Duration = Duration::from_mins(1);
+/// An answer has this part of a request's deadline, at most [`LONGEST_WAY`], to reach a caller that still waits.
+const WAY: u32 = 20;
+const LONGEST_WAY: Duration = Duration::from_millis(500);
 /// Frames with CRLs in memory at once, over all connections.
 const LARGE_FRAMES: usize = 2;
 /// Replies that wait to be written on one connection.
@@ -65,13 +69,7 @@ impl Server {
         service: Arc<Service>,
         stopping: CancellationToken,
     ) -> io::Result<Self> {
-        remove_stale(&socket.path)?;
-        // Nobody can connect before the mode is the configured one.
-        let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-        let listener = UnixListener::bind(&socket.path);
-        rustix::process::umask(before);
-        let listener = listener?;
-        fs::set_permissions(&socket.path, fs::Permissions::from_mode(socket.mode))?;
+        let listener = listen(&socket.path, socket.mode)?;
         Ok(Self {
             file: identity(&socket.path)?,
             listener,
@@ -142,6 +140,18 @@ impl Server {
             drop(permit);
         });
     }
+}
+
+/// Binds a socket with this mode. A file that a killed signer left is replaced; one that answers is not.
+pub(super) fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    remove_stale(path)?;
+    // Nobody can connect before the mode is the configured one.
+    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    rustix::process::umask(before);
+    let listener = listener?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    Ok(listener)
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
@@ -271,8 +281,20 @@ impl Connection {
         self.tasks.spawn(async move {
             let Request { number, deadline_ms, body } = request;
             let what = describe(&body);
-            let end = Instant::now() + Duration::from_millis(deadline_ms.into()).min(LONGEST);
-            let (reply, held) = service.answer(body, end).await;
+            let (asked, limit) = (Instant::now(), Duration::from_millis(deadline_ms.into()).min(LONGEST));
+            let way = (limit / WAY).min(LONGEST_WAY);
+            // What waits inside gives up first and knows why.
+            let mut answer = pin!(service.answer(body, asked + limit - 2 * way));
+            let (reply, held) = tokio::select! {
+                answered = &mut answer => answered,
+                () = sleep_until(asked + limit - way) => {
+                    let reason = format!("no answer within {:?}; ask again with the same content", limit - way);
+                    send(&replies, number, ReplyBody::Unavailable { reason }, Held::default()).await;
+                    // What was begun is finished and journaled all the same: asking again then finds it.
+                    drop(answer.await);
+                    return drop(permits);
+                }
+            };
             if let ReplyBody::Refused(refusal) = &reply {
                 tracing::warn!(uid, pid, request = what, code = ?refusal.code, detail = refusal.detail, "refused");
             }
@@ -294,6 +316,7 @@ fn describe(body: &RequestBody) -> String {
         }
         RequestBody::Recorded { intent } => format!("Recorded {intent}"),
         RequestBody::Entries { after, limit } => format!("Entries after {after}, {limit} at most"),
+        RequestBody::Prove { key } => format!("Prove {:?}", key.0),
         RequestBody::Journal => "Journal".to_owned(),
         RequestBody::Certificates => "Certificates".to_owned(),
         RequestBody::Status => "Status".to_owned(),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use signer_protocol::message::{EntryBody, KeyLabel, Refusal, RefusalCode, ReplyBody, RequestBody, Status};
+use signer_protocol::message::{EntryBody, KeyLabel, Refusal, RefusalCode, ReplyBody, RequestBody, Status, Timing};
 use tokio::{
     sync::{Mutex, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore},
     time::Instant,
@@ -21,8 +21,10 @@ use super::{
     config::{Key, Role},
     policy::{self, key::IssuingKey, key::ResponderKey, refuse},
     reservation::Reservations,
-    token::{Token, TokenError, TokenKey},
+    token::{TokenError, TokenKey},
+    tokens::{Load, Tokens},
 };
+use crate::doctor::PROBE;
 use crate::journal::{AppendError, Journal, Now};
 
 mod certificate;
@@ -40,7 +42,7 @@ pub(super) struct Service {
     keys: HashMap<KeyLabel, KeyState>,
     certificates: Vec<(KeyLabel, Vec<u8>)>,
     journal: Journal,
-    token: Token,
+    tokens: Tokens,
     reservations: Reservations,
     large_replies: Arc<Semaphore>,
     now: Now,
@@ -128,11 +130,11 @@ impl From<ServiceError> for ReplyBody {
 type Outcome<T> = Result<T, ServiceError>;
 
 impl Service {
-    pub(super) fn new(name: String, keys: Vec<Key>, journal: Journal, token: Token, now: Now) -> Self {
+    pub(super) fn new(name: String, keys: Vec<Key>, journal: Journal, tokens: Tokens, now: Now) -> Self {
         let certificates = keys.iter().map(|key| (key.label().clone(), key.certificate.clone())).collect();
         let keys = keys
             .into_iter()
-            .zip(token.keys())
+            .zip(tokens.keys())
             .map(|(key, token)| {
                 let state = KeyState {
                     role: Arc::new(key.role),
@@ -148,7 +150,7 @@ impl Service {
         let reservations = Reservations::default();
         let large_replies = Arc::new(Semaphore::new(LARGE_REPLIES));
         let alarmed = std::sync::Mutex::default();
-        Self { name, keys, certificates, journal, token, reservations, large_replies, now, alarmed }
+        Self { name, keys, certificates, journal, tokens, reservations, large_replies, now, alarmed }
     }
 
     /// The signer's name.
@@ -191,6 +193,10 @@ impl Service {
             RequestBody::Entries { after, limit } => {
                 let entries = self.entries(after, limit, end).await;
                 entries.map(|(entries, held)| (ReplyBody::Entries(entries), held))
+            }
+            RequestBody::Prove { key } => {
+                let proven = self.prove(&key, end).await;
+                proven.map(|timing| alone(ReplyBody::Proven(timing)))
             }
             RequestBody::Journal => Ok(alone(ReplyBody::Journal(self.journal.summary()))),
             RequestBody::Certificates => Ok(alone(self.certificates())),
@@ -265,28 +271,29 @@ impl Service {
         judged
     }
 
+    /// One signature of no meaning, through the same lanes as all others.
+    async fn prove(&self, label: &KeyLabel, end: Instant) -> Outcome<Timing> {
+        let key = self.key(label)?;
+        Ok(self.tokens.sign(&key.token, PROBE, end).await?.timing)
+    }
+
     async fn status(&self, end: Instant) -> Status {
-        let proofs = self.token.keys().iter().map(|key| async {
-            (key.label.clone(), self.token.prove(key, end).await.err().map(|error| error.to_string()))
-        });
-        let mut keys = futures::future::join_all(proofs).await;
+        let (troubles, tokens) = self.tokens.status(end).await;
         let journal_fault = self.journal.sound().err().map(|unsound| unsound.to_string());
-        if let Some(fault) = &journal_fault {
-            for (_, trouble) in &mut keys {
-                *trouble = Some(fault.clone());
-            }
-        }
-        let in_flight = u32::try_from(self.token.in_flight()).unwrap_or(u32::MAX);
-        let lanes = u32::from(self.token.lanes());
+        let told = |trouble: Option<String>| journal_fault.clone().or(trouble);
+        let labels = self.tokens.keys().iter().map(|key| key.label.clone());
+        let keys: Vec<_> = labels.zip(troubles.into_iter().map(told)).collect();
+        let Load { lanes, busy, queued } = self.tokens.load();
         Status {
             healthy: keys.iter().all(|(_, fault)| fault.is_none()),
             keys,
             journal: self.journal.last(),
             journal_fault,
-            lanes_busy: in_flight.min(lanes),
+            lanes_busy: busy,
             lanes,
-            queued: in_flight.saturating_sub(lanes),
-            worker_restarts: self.token.restarts(),
+            queued,
+            worker_restarts: self.tokens.restarts(),
+            tokens,
         }
     }
 
@@ -317,6 +324,7 @@ fn relies_on_journal(body: &RequestBody) -> bool {
         RequestBody::Hello { .. }
         | RequestBody::Recorded { .. }
         | RequestBody::Entries { .. }
+        | RequestBody::Prove { .. }
         | RequestBody::Journal
         | RequestBody::Certificates
         | RequestBody::Status => false,

@@ -5,6 +5,7 @@ mod books;
 mod clock;
 mod cuts;
 mod disk;
+mod hsm;
 mod inserts;
 mod kills;
 mod mutations;
@@ -35,6 +36,18 @@ pub struct Size {
     pub disk_faults: usize,
     /// R4: power cuts.
     pub power_cuts: usize,
+    /// R5: times that each error comes at some step.
+    pub module_errors: usize,
+    /// R6: spells in which the token is idle.
+    pub idle_spells: usize,
+    /// R6: how long each lasts.
+    pub idle: Duration,
+    /// R7: hangs and crashes of the module.
+    pub module_hangs: usize,
+    /// R8: starts with a wrong PIN.
+    pub wrong_pins: usize,
+    /// R9: wrong signatures.
+    pub wrong_signatures: u64,
     /// R10: idempotency keys that are used fifty times in parallel.
     pub repeated_keys: u32,
     /// R12: serial numbers drawn.
@@ -61,6 +74,12 @@ impl Size {
             failed_inserts: 8,
             disk_faults: 6,
             power_cuts: 4,
+            module_errors: 1,
+            idle_spells: 4,
+            idle: Duration::from_millis(300),
+            module_hangs: 4,
+            wrong_pins: 2,
+            wrong_signatures: 24,
             repeated_keys: 2,
             serials: 20_000,
             clock_jumps: 6,
@@ -79,6 +98,12 @@ impl Size {
             failed_inserts: 1000,
             disk_faults: 20,
             power_cuts: 100,
+            module_errors: 20,
+            idle_spells: 10,
+            idle: Duration::from_secs(45),
+            module_hangs: 20,
+            wrong_pins: 5,
+            wrong_signatures: 1000,
             repeated_keys: 100,
             serials: 1_000_000,
             clock_jumps: 12,
@@ -163,6 +188,11 @@ pub const SCENARIOS: &[(&str, Scenario)] = &[
     ("R2", inserts::run),
     ("R3", disk::run),
     ("R4", cuts::run),
+    ("R5", hsm::errors::run),
+    ("R6", hsm::idle::run),
+    ("R7", hsm::hangs::run),
+    ("R8", hsm::pins::run),
+    ("R9", hsm::lies::run),
     ("R10", repeats::run),
     ("R12", serials::run),
     ("R16", clock::run),

@@ -88,7 +88,7 @@ async fn structures_beyond_the_keys_bounds_are_refused_and_leave_no_trace() {
             "the CA's own key",
             RefusalCode::OutsideProfile,
             Box::new(|t| {
-                t.public_key = rig.issuer.tbs_certificate().subject_public_key_info().clone();
+                t.public_key = rig.orders.issuer.tbs_certificate().subject_public_key_info().clone();
                 let identifier = ca_x509::key::identifier(&t.public_key).expect("an identifier");
                 t.extensions[4] = extension::subject_key_identifier(identifier).expect("an extension");
             }),

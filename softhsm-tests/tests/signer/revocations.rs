@@ -70,7 +70,7 @@ async fn a_recorded_revocation_is_never_denied() {
     let status = CertStatus::Revoked(RevokedInfo { revocation_time, revocation_reason: None });
     for response in [good(&kept), rig.response(&revoked.serial, status)] {
         let signature = client.sign_ocsp(&ocsp(), response.clone()).await.expect("signed");
-        let key = rig.responder.tbs_certificate().subject_public_key_info();
+        let key = rig.orders.responder.tbs_certificate().subject_public_key_info();
         verify(key, SignatureAlgorithm::EcdsaSha256, &response, &signature).expect("the responder's");
     }
 

@@ -3,18 +3,19 @@
 
 mod keys;
 mod raw;
+mod tokens;
 
 use std::{
     collections::BTreeSet,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 pub use keys::{Key, Role};
+pub use tokens::{Lanes, Token};
 
-use crate::token::{ModuleAccess, Pin, TokenSelection};
+use crate::custody::socket::Settings;
 
 /// A configuration that can be served.
 #[derive(Clone, Debug)]
@@ -23,12 +24,12 @@ pub struct Config {
     pub name: String,
     /// The journal's file.
     pub journal: PathBuf,
-    /// The PIN latch's file.
-    pub latch: PathBuf,
     /// The socket.
     pub socket: Socket,
-    /// The token.
-    pub token: Token,
+    /// Where custodians give their shares, when a PIN is theirs.
+    pub custody: Option<Settings>,
+    /// The tokens, one at least. Each has all the keys.
+    pub tokens: Vec<Token>,
     /// The keys.
     pub keys: Vec<Key>,
 }
@@ -46,25 +47,6 @@ pub struct Socket {
     pub max_connections: u16,
     /// Requests at once on one connection.
     pub max_in_flight: u16,
-}
-
-/// The token and how it is used.
-#[derive(Clone, Debug)]
-pub struct Token {
-    /// The module.
-    pub access: ModuleAccess,
-    /// Which of its tokens.
-    pub token: TokenSelection,
-    /// The PIN's file, read at each login.
-    pub pin_file: PathBuf,
-    /// Sessions that sign in parallel.
-    pub lanes: u16,
-    /// Signatures that may wait.
-    pub queue: u16,
-    /// For loading the module and logging in.
-    pub start_deadline: Duration,
-    /// For one signature.
-    pub sign_deadline: Duration,
 }
 
 /// Why a configuration isn't taken.
@@ -101,12 +83,13 @@ fn list(mistakes: &[String]) -> String {
     mistakes.iter().fold(String::new(), |list, mistake| list + "\n  - " + mistake)
 }
 
-/// Where a configuration keeps its PIN latch; for the command that clears it, which must work whatever else is wrong.
+/// Where a configuration keeps its PIN latches, by the token's name; for the command that clears them, which must work
+/// whatever else is wrong.
 ///
 /// # Errors
 /// [`ConfigError::Unreadable`] or [`ConfigError::Form`].
-pub fn latch_path(path: &Path) -> Result<PathBuf, ConfigError> {
-    read(path).map(|raw| folder_of(path).join(raw.latch))
+pub fn latch_paths(path: &Path) -> Result<Vec<(String, PathBuf)>, ConfigError> {
+    read(path).map(|raw| tokens::latches(&raw.token, &folder_of(path), &raw.latch))
 }
 
 /// Reads and validates a configuration.
@@ -123,13 +106,13 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     folder_is_safe("journal", &journal, &mut mistakes);
     folder_is_safe("latch", &latch, &mut mistakes);
     let socket = socket(raw.socket, &folder, &mut mistakes);
-    let token = token(raw.token, &folder, &mut mistakes);
+    let tokens = tokens::validate(raw.token, &folder, &latch, &mut mistakes);
+    let custody = custody(raw.custody, &tokens, &folder, &mut mistakes);
     let keys = keys::validate(raw.keys, &folder, &mut mistakes);
-    match token {
-        Some(token) if mistakes.is_empty() => {
-            Ok(Config { name: raw.name, journal, latch, socket, token, keys })
-        }
-        _ => Err(ConfigError::Mistakes { path: path.to_owned(), mistakes }),
+    if mistakes.is_empty() {
+        Ok(Config { name: raw.name, journal, socket, custody, tokens, keys })
+    } else {
+        Err(ConfigError::Mistakes { path: path.to_owned(), mistakes })
     }
 }
 
@@ -180,18 +163,7 @@ fn positive(key: &str, value: u64, mistakes: &mut Vec<String>) {
 
 fn socket(raw: raw::Socket, folder: &Path, mistakes: &mut Vec<String>) -> Socket {
     let path = folder.join(raw.path);
-    folder_is_safe("socket.path", &path, mistakes);
-    // sun_path has 108 octets with its final NUL (unix(7)).
-    if path.as_os_str().len() > 107 {
-        mistakes.push(format!(
-            "socket.path {:?} is longer than 107 octets: choose a shorter one",
-            path.display()
-        ));
-    }
-    let mode = u32::from_str_radix(&raw.mode, 8).ok().filter(|mode| mode & !0o660 == 0);
-    if mode.is_none() {
-        mistakes.push(format!("socket.mode = {:?}: write an octal mode within \"0660\"", raw.mode));
-    }
+    let mode = listens("socket", ("path", &path), &raw.mode, mistakes);
     if raw.allowed_uids.is_empty() {
         mistakes
             .push("socket.allowed_uids is empty: list the user ID that the CA runs as (`id -u`)".to_owned());
@@ -200,46 +172,54 @@ fn socket(raw: raw::Socket, folder: &Path, mistakes: &mut Vec<String>) -> Socket
     positive("socket.max_in_flight", raw.max_in_flight.into(), mistakes);
     Socket {
         path,
-        mode: mode.unwrap_or(0),
+        mode,
         allowed_uids: raw.allowed_uids.into_iter().collect(),
         max_connections: raw.max_connections,
         max_in_flight: raw.max_in_flight,
     }
 }
 
-fn token(raw: raw::Token, folder: &Path, mistakes: &mut Vec<String>) -> Option<Token> {
-    let access = ModuleAccess { module: raw.module, environment: raw.environment };
-    mistakes
-        .extend(access.mistakes().into_iter().map(|(problem, remedy)| format!("token: {problem}: {remedy}")));
-    let pin_file = folder.join(raw.pin_file);
-    folder_is_safe("token.pin_file", &pin_file, mistakes);
-    if let Err(error) = Pin::from_file(&pin_file) {
-        mistakes.push(format!("token.pin_file: {error}"));
-    }
-    positive("token.lanes", raw.lanes.into(), mistakes);
-    positive("token.queue", raw.queue.into(), mistakes);
-    if !(1..=10).contains(&raw.sign_seconds) {
-        mistakes.push(format!(
-            "token.sign_seconds = {}: give 1 to 10; what takes longer counts as hanging",
-            raw.sign_seconds
-        ));
-    }
-    positive("token.start_seconds", raw.start_seconds, mistakes);
-    let token = match (raw.label, raw.serial) {
-        (Some(label), None) => TokenSelection::Label(label),
-        (None, Some(serial)) => TokenSelection::Serial(serial),
-        _ => {
-            mistakes.push("token: give either label or serial, to name exactly one token".to_owned());
-            return None;
+/// Where custodians give their shares: there exactly when a token's PIN is theirs.
+fn custody(
+    raw: Option<raw::Custody>,
+    tokens: &[Token],
+    folder: &Path,
+    mistakes: &mut Vec<String>,
+) -> Option<Settings> {
+    let needed = tokens.iter().any(|token| token.supply.vault().is_some());
+    let Some(raw) = raw else {
+        if needed {
+            mistakes.push(
+                "custody is missing: with pin_custody add a [custody] table with the socket where custodians give their \
+                 shares"
+                    .to_owned(),
+            );
         }
+        return None;
     };
-    Some(Token {
-        access,
-        token,
-        pin_file,
-        lanes: raw.lanes,
-        queue: raw.queue,
-        start_deadline: Duration::from_secs(raw.start_seconds),
-        sign_deadline: Duration::from_secs(raw.sign_seconds),
-    })
+    let path = folder.join(raw.socket);
+    let mode = listens("custody", ("socket", &path), &raw.mode, mistakes);
+    if raw.allowed_uids.is_empty() {
+        mistakes.push(
+            "custody.allowed_uids is empty: list the user IDs under which custodians work (`id -u`)".to_owned(),
+        );
+    }
+    needed.then(|| Settings { path, mode, allowed_uids: raw.allowed_uids.into_iter().collect() })
+}
+
+/// Judges where a socket is to be; the mode.
+fn listens(table: &str, (key, path): (&str, &Path), mode: &str, mistakes: &mut Vec<String>) -> u32 {
+    folder_is_safe(&format!("{table}.{key}"), path, mistakes);
+    // sun_path has 108 octets with its final NUL (unix(7)).
+    if path.as_os_str().len() > 107 {
+        let path = path.display();
+        mistakes.push(format!("{table}.{key} {path:?} is longer than 107 octets: choose a shorter one"));
+    }
+    match u32::from_str_radix(mode, 8) {
+        Ok(bits) if bits & !0o660 == 0 => bits,
+        _ => {
+            mistakes.push(format!("{table}.mode = {mode:?}: write an octal mode within \"0660\""));
+            0
+        }
+    }
 }

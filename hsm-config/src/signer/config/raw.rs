@@ -1,8 +1,14 @@
 //! `signer.toml` as it is written. No field is judged here; unknown ones are refused.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        MapAccess, SeqAccess, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,7 +17,8 @@ pub(super) struct Signer {
     pub(super) journal: PathBuf,
     pub(super) latch: PathBuf,
     pub(super) socket: Socket,
-    pub(super) token: Token,
+    pub(super) token: Tokens,
+    pub(super) custody: Option<Custody>,
     #[serde(default, rename = "key")]
     pub(super) keys: Vec<Key>,
 }
@@ -31,13 +38,61 @@ pub(super) struct Socket {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Custody {
+    pub(super) socket: PathBuf,
+    #[serde(default = "mode")]
+    pub(super) mode: String,
+    pub(super) allowed_uids: Vec<u32>,
+}
+
+/// `[token]`, or `[[token]]` for several.
+#[derive(Debug)]
+pub(super) enum Tokens {
+    One(Box<Token>),
+    Several(Vec<Token>),
+}
+
+/// By hand, because what is derived for an untagged enum hides what is wrong inside.
+impl<'de> Deserialize<'de> for Tokens {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrSeveral;
+
+        impl<'de> Visitor<'de> for OneOrSeveral {
+            type Value = Tokens;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table [token], or tables [[token]]")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Tokens, M::Error> {
+                Token::deserialize(MapAccessDeserializer::new(map)).map(Box::new).map(Tokens::One)
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, seq: S) -> Result<Tokens, S::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Tokens::Several)
+            }
+        }
+
+        deserializer.deserialize_any(OneOrSeveral)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Token {
+    pub(super) name: Option<String>,
     pub(super) module: PathBuf,
+    pub(super) vendor: Option<String>,
     pub(super) label: Option<String>,
     pub(super) serial: Option<String>,
-    pub(super) pin_file: PathBuf,
+    pub(super) pin_file: Option<PathBuf>,
+    pub(super) pin_credential: Option<String>,
+    pub(super) pin_custody: Option<PathBuf>,
+    pub(super) pin: Option<String>,
     #[serde(default = "lanes")]
     pub(super) lanes: u16,
+    pub(super) issuing_lanes: Option<u16>,
+    pub(super) ocsp_lanes: Option<u16>,
     #[serde(default = "queue")]
     pub(super) queue: u16,
     #[serde(default = "start_seconds")]

@@ -10,7 +10,7 @@ use super::{Outcome, Service, ServiceError};
 use crate::signer::{
     policy::{self, refuse},
     reservation::{Reservation, Reserved},
-    token::{Signature, micros},
+    tokens::{Signature, micros},
 };
 
 enum Intent {
@@ -43,7 +43,7 @@ impl Service {
         }
         // Another intent may have had it journaled between the judgement and the reservation.
         policy::certificate::serial_is_new(&judged.serial, self.journal.index().key(label))?;
-        let Signature { octets: signature, timing } = self.token.sign(&state.token, &tbs, end).await?;
+        let Signature { octets: signature, timing } = self.tokens.sign(&state.token, &tbs, end).await?;
         let entry = EntryBody::Certificate {
             key: label.clone(),
             intent,

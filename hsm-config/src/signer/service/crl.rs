@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Held, Outcome, Service, ServiceError};
 use crate::{
     journal::KeyIndex,
-    signer::{config::Role, policy, token::Signature},
+    signer::{config::Role, policy, tokens::Signature},
 };
 
 impl Service {
@@ -34,7 +34,7 @@ impl Service {
             return Ok((signed, Held::default()));
         }
         let judged_at = self.judge_crl(label, &parsed)?;
-        let Signature { octets: signature, timing } = self.token.sign(&state.token, &tbs, end).await?;
+        let Signature { octets: signature, timing } = self.tokens.sign(&state.token, &tbs, end).await?;
         let held = self.leaving(label).await;
         let _no_revocations = state.revoking.write().await;
         if self.revocations(label) != judged_at {

@@ -6,7 +6,7 @@ use signer_protocol::message::{KeyLabel, Signed};
 use tokio::time::Instant;
 
 use super::{Held, Outcome, Service};
-use crate::signer::{policy, token::Signature};
+use crate::signer::{policy, tokens::Signature};
 
 impl Service {
     pub(super) async fn sign_ocsp(
@@ -20,7 +20,7 @@ impl Service {
         let parsed = policy::ocsp::parse(&tbs, key, now)?;
         let judged_at = self.revocations(&key.issuer);
         policy::ocsp::judge(&parsed, self.journal.index().key(&key.issuer))?;
-        let Signature { octets: signature, timing } = self.token.sign(&state.token, &tbs, end).await?;
+        let Signature { octets: signature, timing } = self.tokens.sign(&state.token, &tbs, end).await?;
         let held = self.leaving(&key.issuer).await;
         if self.revocations(&key.issuer) != judged_at {
             policy::ocsp::judge(&parsed, self.journal.index().key(&key.issuer))?;

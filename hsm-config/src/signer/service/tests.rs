@@ -20,11 +20,12 @@ use crate::{
     journal::Serial,
     signer::{
         config,
-        latch::Latch,
+        pin::Supply,
+        places::Use,
         policy::fixtures::{house, now, serial},
         reservation::Reserved,
     },
-    token::{KeyId, ModuleAccess, TokenSelection},
+    token::{KeyId, ModuleAccess, PinSource, TokenSelection},
 };
 
 struct Bench {
@@ -50,19 +51,21 @@ fn bench_by(journals: Now, services: Now) -> Bench {
         public_key: house.issuing.identity.public_key.clone(),
         public_key_der: house.issuing.identity.public_key_der.clone(),
         algorithm: house.issuing.identity.algorithm,
+        used_for: Use::Issuing,
     };
     let token = config::Token {
-        access: ModuleAccess { module: PathBuf::from("/nowhere"), environment: BTreeMap::new() },
+        name: "token".to_owned(),
+        access: ModuleAccess::new(PathBuf::from("/nowhere"), BTreeMap::new()),
         token: TokenSelection::Label("none".to_owned()),
-        pin_file: folder.path().join("no-pin"),
-        lanes: 1,
-        queue: 1,
+        supply: Supply::new(PinSource::File(folder.path().join("no-pin"))),
+        latch: folder.path().join("latch"),
+        lanes: config::Lanes { all: 1, for_issuing: 0, for_ocsp: 0, queue: 1 },
         start_deadline: Duration::from_secs(1),
         sign_deadline: Duration::from_secs(1),
     };
-    let token = Token::new(token, vec![token_key], Latch::new(folder.path().join("latch")));
+    let tokens = Tokens::new(vec![token], vec![token_key]);
     let key = Key { id, certificate: Vec::new(), role: Role::Issuing(house.issuing) };
-    let service = Service::new("test".to_owned(), vec![key], journal, token, services);
+    let service = Service::new("test".to_owned(), vec![key], journal, tokens, services);
     Bench { _folder: folder, service, label }
 }
 
