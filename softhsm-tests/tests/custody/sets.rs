@@ -1,0 +1,197 @@
+//! A set from its plan to the token, and what happens when custodians change or the machine dies half-way.
+
+use std::{fs, process::Command};
+
+use serde_json::Value;
+use softhsm_tests::process::{output_of, run};
+
+use crate::rig::{OLD_PIN, OLD_SO_PIN, Rig, files_below, mode, takes};
+
+const THREE: [&str; 3] = ["alice", "bob", "carol"];
+
+#[test]
+fn a_pin_is_made_proven_and_put_on_the_token_and_nobody_has_seen_it() {
+    let (rig, hsm) = Rig::with_token();
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE).display().to_string();
+    let files = rig.passphrases(&THREE);
+    let mut create = vec!["create", "set", "--plan", &plan, "--json"];
+    create.extend(files.iter().map(String::as_str));
+    let made = rig.custody(&create).needs_more().json();
+    assert_eq!(made["next"]["unproven"], serde_json::json!(THREE));
+    assert_eq!(made["current"], Value::Null);
+    assert_eq!((mode(&rig.path("set")), mode(&rig.path("set/generation-1/alice.pem"))), (0o700, 0o600));
+
+    // Before everybody has proven theirs, the token keeps its PIN.
+    rig.with(&["prove", "set"], &["alice", "bob"]).needs_more();
+    rig.secret("present", OLD_PIN);
+    let switch = ["switch", "set", "--present-pin-file", "present"];
+    rig.with(&switch, &["alice", "bob"]).failed("isn't proven: carol must open theirs first");
+    assert!(takes(&hsm, "vault", false, OLD_PIN));
+    rig.with(&["prove", "set"], &["carol"]).done();
+    rig.with(&switch, &["alice", "carol"]).done();
+    assert!(!takes(&hsm, "vault", false, OLD_PIN));
+    rig.with(&["open-check", "set"], &["bob", "carol"]).done();
+    let pin = rig.look_inside("set", &["alice", "bob"]);
+    assert_eq!(pin.len(), 20);
+    assert!(takes(&hsm, "vault", false, &pin));
+
+    for (path, text) in files_below(&rig.path("set")) {
+        assert!(!text.contains(&pin), "{}", path.display());
+    }
+    rig.custody(&["create", "set", "--plan", &plan]).failed("exists and isn't empty");
+}
+
+#[test]
+fn fewer_custodians_than_it_takes_are_told_how_many_are_missing() {
+    let (rig, hsm) = Rig::with_token();
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE);
+    rig.proven_set("set", &plan, &THREE);
+    rig.secret("present", OLD_PIN);
+    let switch = ["switch", "set", "--present-pin-file", "present"];
+    rig.with(&switch, &["bob"]).failed("1 of 2 custodians opened their shares");
+    // One of them mistypes: it is said who, and no login was tried.
+    rig.with(&switch, &["alice", "bob"]).done();
+    let files = rig.passphrases(&["alice", "bob"]);
+    rig.secret("bob.passphrase", "another kettle altogether");
+    let mut check = vec!["open-check", "set", "--custodian", "alice", "--custodian", "bob"];
+    check.extend(files.iter().map(String::as_str));
+    let told = rig.custody(&check).failed("1 of 2 custodians");
+    assert!(told.errors.contains("custodian \"bob\" didn't open their share"), "{}", told.errors);
+    rig.with(&["open-check", "set"], &["mallory", "alice"])
+        .failed("\"mallory\" is no custodian of generation 1");
+}
+
+#[test]
+fn weak_passphrases_and_open_files_make_no_set() {
+    let (rig, hsm) = Rig::with_token();
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE).display().to_string();
+    let files = rig.passphrases(&THREE);
+    let mut create = vec!["create", "set", "--plan", &plan];
+    create.extend(files.iter().map(String::as_str));
+    rig.secret("bob.passphrase", "too short");
+    rig.custody(&create).failed("a passphrase has at least 16 characters");
+    assert!(!rig.path("set").exists());
+    rig.passphrases(&THREE);
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(rig.path("bob.passphrase"), fs::Permissions::from_mode(0o644)).expect("mode set");
+    rig.custody(&create).failed("chmod 600");
+    assert!(!rig.path("set").exists());
+}
+
+#[test]
+fn when_a_custodian_leaves_their_share_is_worth_nothing() {
+    let (rig, hsm) = Rig::with_token();
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE);
+    rig.proven_set("set", &plan, &THREE);
+    rig.secret("present", OLD_PIN);
+    rig.with(&["switch", "set", "--present-pin-file", "present"], &["alice", "bob"]).done();
+    let first_pin = rig.look_inside("set", &["alice", "bob"]);
+    // Carol takes a copy of everything with her.
+    run(Command::new("cp").arg("-a").arg(rig.path("set")).arg(rig.path("carols"))).expect("copied");
+
+    let four = ["alice", "bob", "dave"];
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &four).display().to_string();
+    let files = rig.passphrases(&four);
+    let mut resplit = vec!["resplit", "set", "--plan", &plan];
+    resplit.extend(files.iter().map(String::as_str));
+    rig.custody(&resplit).needs_more();
+    // Until the switch the first generation is in force.
+    rig.with(&["open-check", "set"], &["carol", "bob"]).done();
+    assert!(takes(&hsm, "vault", false, &first_pin));
+    rig.with(&["prove", "set"], &four).done();
+    // Alice and Bob open both generations; who only has an old share is named in neither.
+    rig.with(&["switch", "set"], &["alice", "bob"]).done();
+    assert!(!takes(&hsm, "vault", false, &first_pin));
+    assert!(takes(&hsm, "vault", false, &rig.look_inside("set", &["dave", "alice"])));
+    assert!(!rig.path("set/generation-1").exists());
+
+    let carols = rig.path("carols/generation-1");
+    rig.with(&["open-check", "set"], &["carol", "alice"]).failed("\"carol\" is no custodian of generation 2");
+    fs::copy(carols.join("alice.pem"), rig.path("set/generation-2/alice.pem")).expect("copied");
+    let told = rig.with(&["open-check", "set"], &["alice", "bob"]).failed("1 of 2");
+    assert!(
+        told.errors
+            .contains("the share of custodian \"alice\" belongs to generation 1, this set is generation 2"),
+        "{}",
+        told.errors
+    );
+    // What an old share still means: with enough others of its generation, the PIN that old backups have.
+    assert_eq!(rig.look_inside("carols", &["carol", "bob"]), first_pin);
+    let shown = rig.custody(&["show", "set", "--json"]).done().json();
+    assert_eq!(shown["past"][0]["custodians"], serde_json::json!(THREE));
+}
+
+#[test]
+fn a_switch_that_was_interrupted_is_finished_wherever_it_was() {
+    for done_at_the_token in [false, true] {
+        let (rig, hsm) = Rig::with_token();
+        let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE);
+        rig.proven_set("set", &plan, &THREE);
+        rig.secret("present", OLD_PIN);
+        let switch = ["switch", "set", "--present-pin-file", "present"];
+        if done_at_the_token {
+            // The machine died after the token changed its PIN, before that was written down.
+            run(Command::new("cp").arg("-a").arg(rig.path("set")).arg(rig.path("before"))).expect("copied");
+            rig.with(&switch, &["alice", "bob"]).done();
+            fs::remove_dir_all(rig.path("set")).expect("removed");
+            fs::rename(rig.path("before"), rig.path("set")).expect("renamed");
+        }
+        let file = rig.path("set/set.json");
+        let text = fs::read_to_string(&file).expect("set.json");
+        fs::write(&file, text.replace("\"switching\": false", "\"switching\": true")).expect("written");
+        let plan = plan.display().to_string();
+        rig.custody(&["resplit", "set", "--plan", &plan]).failed("finish that first");
+        rig.with(&switch, &["carol", "bob"]).done();
+        assert!(takes(&hsm, "vault", false, &rig.look_inside("set", &THREE[..2])), "{done_at_the_token}");
+        assert!(!takes(&hsm, "vault", false, OLD_PIN));
+    }
+}
+
+#[test]
+fn a_token_that_refuses_the_present_pin_is_tried_once_and_keeps_it() {
+    let (rig, hsm) = Rig::with_token();
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE);
+    rig.proven_set("set", &plan, &THREE);
+    rig.secret("present", "not the PIN");
+    let switch = ["switch", "set", "--present-pin-file", "present"];
+    rig.with(&switch, &["alice", "bob"]).failed("was not changed").failed("CKR_PIN_INCORRECT");
+    rig.secret("present", OLD_PIN);
+    rig.with(&switch, &["alice", "bob"]).done();
+    assert!(!takes(&hsm, "vault", false, OLD_PIN));
+}
+
+#[test]
+fn the_officers_pin_is_guarded_as_well() {
+    let (rig, hsm) = Rig::with_token();
+    let plan = rig.plan("vault-so-pin", "so", &hsm, "vault", &THREE);
+    rig.proven_set("so", &plan, &THREE);
+    rig.secret("present", OLD_SO_PIN);
+    rig.with(&["switch", "so", "--present-pin-file", "present"], &["alice", "bob"]).done();
+    assert!(takes(&hsm, "vault", true, &rig.look_inside("so", &["bob", "carol"])));
+    assert!(!takes(&hsm, "vault", true, OLD_SO_PIN));
+    assert!(takes(&hsm, "vault", false, OLD_PIN), "the user's PIN is another set's");
+    let user = rig.plan("vault-pin", "user", &hsm, "vault", &THREE).display().to_string();
+    rig.custody(&["resplit", "so", "--plan", &user]).failed("a set keeps one PIN of one token for ever");
+}
+
+#[test]
+fn no_secret_is_an_argument_or_in_the_log() {
+    let (rig, hsm) = Rig::with_token();
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE);
+    rig.proven_set("set", &plan, &THREE);
+    rig.secret("present", OLD_PIN);
+    let files = rig.passphrases(&["alice", "bob"]);
+    let mut switch =
+        vec!["switch", "set", "--present-pin-file", "present", "--custodian", "alice", "--custodian", "bob"];
+    switch.extend(files.iter().map(String::as_str));
+    let mut command = Command::new(softhsm_tests::binaries::find("inro-hsm").expect("inro-hsm"));
+    command.arg("custody").args(&switch).current_dir(rig.scratch.path()).env("RUST_LOG", "trace");
+    let output = output_of(&mut command, b"").expect("ran");
+    assert!(output.status.success());
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
+    let pin = rig.look_inside("set", &["alice", "bob"]);
+    for secret in [pin.as_str(), OLD_PIN, "kettle"] {
+        assert!(!told.contains(secret), "{secret} in {told}");
+    }
+}
