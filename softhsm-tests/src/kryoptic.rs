@@ -35,7 +35,8 @@ impl Kryoptic {
         let tokens = directory.join("tokens");
         fs::create_dir_all(&tokens).with_context(|| format!("making {}", tokens.display()))?;
         let configuration = directory.join("kryoptic.conf");
-        let mut text = String::new();
+        // The other way than SoftHSM.
+        let mut text = "[ec_point_encoding]\nencoding = \"Bytes\"\n\n".to_owned();
         for slot in 1..=SLOTS {
             let database = tokens.join(format!("{slot}.sql"));
             writeln!(text, "[[slots]]\nslot = {slot}\ndbtype = \"sqlite\"\ndbargs = {:?}", database.display().to_string())?;

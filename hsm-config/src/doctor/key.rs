@@ -153,8 +153,13 @@ async fn point(subject: &Subject, key: &SubjectKey, worker: &Worker, report: &mu
     if let Ok(Answer::Seen(Seen::Point(Some(found)))) = worker.call(look, subject.sign_deadline).await
         && found != expected
     {
-        let found = format!("gives CKA_EC_POINT {found:?}, where its profile says {expected:?}").to_lowercase();
-        report.note("key", &key.label, format!("{found}; both are understood, correct the profile"));
+        report.note(
+            "key",
+            &key.label,
+            format!(
+                "its CKA_EC_POINT comes {found}, where the profile says {expected}: both are understood, correct the profile"
+            ),
+        );
     }
 }
 

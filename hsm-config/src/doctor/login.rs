@@ -12,7 +12,7 @@ use crate::worker::handle::{Launch, StartError, Worker};
 use crate::worker::look::TokenState;
 use crate::worker::protocol::{Login, Setup, SetupFailureClass};
 
-/// A worker that is logged in; `None`, with a finding, where a login would be wrong or failed.
+/// A worker that is logged in, after [`permitted`]; `None`, with a finding, where a login would be wrong or failed.
 pub(super) async fn log_in(
     subject: &Subject,
     token: &TokenDescription,
@@ -21,11 +21,6 @@ pub(super) async fn log_in(
     report: &mut Report,
 ) -> Option<Worker> {
     let about = token.label.as_str();
-    if let Some(latch) = &subject.latch
-        && latched(latch, report)
-    {
-        return None;
-    }
     let (pin, pin_file) = pin(subject, about, report)?;
     if let Some(fault) = fault(subject, state, &pin) {
         report.fail(
@@ -69,13 +64,14 @@ fn pin(subject: &Subject, about: &str, report: &mut Report) -> Option<(Pin, Path
     None
 }
 
-/// Whether the latch forbids a login, told if so.
-fn latched(latch: &Latch, report: &mut Report) -> bool {
+/// Whether the latch permits a login; told if it doesn't.
+pub(super) fn permitted(subject: &Subject, report: &mut Report) -> bool {
+    let Some(latch) = &subject.latch else { return true };
     let about = latch.path().display().to_string();
     let (found, remedy) = match latch.read() {
         Ok(None) => {
             report.fine("latch", about, "not set");
-            return false;
+            return true;
         }
         Ok(Some(refused)) => (
             format!("set at {}: {}; nothing logs in, the doctor neither", refused.at, refused.detail),
@@ -84,7 +80,7 @@ fn latched(latch: &Latch, report: &mut Report) -> bool {
         Err(error) => (format!("can't be read: {error}"), "let the signer's account read it; until then nothing logs in"),
     };
     report.fail("latch", about, found, remedy);
-    true
+    false
 }
 
 /// Why the token would refuse the PIN.

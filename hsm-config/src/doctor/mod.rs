@@ -67,7 +67,8 @@ async fn open_with(
     let found = look_at_token(subject, &looking, report).await;
     looking.stop().await;
     let (token, state) = found?;
-    if !token::state(&token, &state, report) {
+    let safe = token::state(&token, &state, report);
+    if !(login::permitted(subject, report) && safe) {
         return None;
     }
     let worker = login::log_in(subject, &token, &state, lanes, report).await?;
@@ -147,7 +148,7 @@ async fn inside(
     report: &mut Report,
     tell: &mut Tell<'_>,
 ) {
-    if !safe {
+    if !(login::permitted(subject, report) && safe) {
         return report.note("login", &token.label, "not logged in to, so its keys weren't looked at");
     }
     tell(&format!("logging in to {:?}", token.label));

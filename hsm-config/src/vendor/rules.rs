@@ -306,6 +306,15 @@ pub enum PointEncoding {
     Raw,
 }
 
+impl std::fmt::Display for PointEncoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wrapped => "wrapped",
+            Self::Raw => "raw",
+        })
+    }
+}
+
 /// `[mechanisms]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

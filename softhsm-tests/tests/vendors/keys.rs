@@ -1,11 +1,21 @@
 //! The inventory of a token's keys.
 
+use std::fs;
+
+use ca_x509::{SignatureAlgorithm, crl::CrlTemplate};
+use der::DecodePem;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use signer_protocol::{
+    client::Client,
+    message::{AuditPosition, KeyLabel, RevocationEntry},
+};
 use softhsm_tests::hsm::Kind;
+use x509_cert::{Certificate, ext::pkix::SubjectKeyIdentifier};
 
 use crate::rig::{DEADLINE, Rig, inro_hsm};
 
-fn key<'a>(inventory: &'a Value, id: &str) -> &'a Value {
+fn key_of<'a>(inventory: &'a Value, id: &str) -> &'a Value {
     let keys = inventory[0]["keys"].as_array().expect("keys");
     keys.iter().find(|key| key["id"] == id).unwrap_or_else(|| panic!("no key {id}: {inventory:#}"))
 }
@@ -22,7 +32,7 @@ fn on(kind: Kind) {
     assert!(ended.success(), "{ended}");
     let listed = inro_hsm(&["keys", "--json", "--config", &rig.config()], &[]).expect(0).json();
     assert_eq!(listed[0]["token"]["label"], "inro-online");
-    let issuing = key(&listed, "11");
+    let issuing = key_of(&listed, "11");
     assert_eq!((&issuing["label"], &issuing["configured_as"]), (&"customer-issuing".into(), &"customer-issuing".into()));
     assert_eq!(issuing["attributes"]["never_extractable"], true);
     assert!(issuing["certificate"]["subject"].as_str().expect("a name").contains("Example Customer CA"), "{issuing:#}");
@@ -30,13 +40,13 @@ fn on(kind: Kind) {
     assert!(remarks(issuing).is_empty(), "{issuing:#}");
     assert_eq!(issuing["public_key_sha256"].as_str().expect("a hash").len(), 64);
     // Made in the ceremony for another signer.
-    assert!(remarks(key(&listed, "12")).contains(&"no certificate is known for it"), "{listed:#}");
-    let spare = key(&listed, "77");
+    assert!(remarks(key_of(&listed, "12")).contains(&"no certificate is known for it"), "{listed:#}");
+    let spare = key_of(&listed, "77");
     assert!(remarks(spare).contains(&"CKA_EXTRACTABLE is true"), "{spare:#}");
 
     rig.edit("id = \"21\"", "id = \"99\"");
     let listed = inro_hsm(&["keys", "--json", "--config", &rig.config()], &[]).expect(0).json();
-    assert!(remarks(key(&listed, "99"))[0].contains("there is no such private key"), "{listed:#}");
+    assert!(remarks(key_of(&listed, "99"))[0].contains("there is no such private key"), "{listed:#}");
     let people = inro_hsm(&["keys", "--config", &rig.config()], &[]).expect(0);
     for told in ["Example Customer CA", "! CKA_EXTRACTABLE is true", "customer-issuing"] {
         assert!(people.stdout.contains(told), "{told}: {}", people.stdout);
@@ -53,17 +63,38 @@ fn kryoptics_keys_are_listed_with_what_is_odd_about_them() {
     on(Kind::Kryoptic);
 }
 
-/// A bank that issued, revoked and answered.
-#[test]
-fn uses_are_counted_from_the_journal() {
+#[tokio::test(flavor = "multi_thread")]
+async fn uses_are_counted_from_the_journal() {
     let mut rig = Rig::prepare(Kind::SoftHsm);
-    rig.bank.migrate().expect("a ledger");
     rig.bank.start_signer().expect("the signer");
-    // The authority publishes its first CRL as soon as it runs.
-    rig.bank.start_authority().expect("the authority");
+    let client = Client::new(rig.bank.path("signer/socket")).with_deadline(DEADLINE);
+    let key = KeyLabel("customer-issuing".to_owned());
+    let head = AuditPosition { sequence: 1, hash: [7; 32] };
+    for number in 2..4 {
+        client.sign_crl(&key, head, crl(&rig, number)).await.expect("signed");
+    }
+    let now = Timestamp::now();
+    let not_after = now + SignedDuration::from_hours(24);
+    let revoked = |serial: u8| RevocationEntry { serial: vec![serial], revoked_at: now, reason: 1, not_after };
+    client.revoke(&key, head, vec![revoked(1), revoked(2), revoked(3)]).await.expect("recorded");
     let listed = inro_hsm(&["keys", "--json", "--config", &rig.config()], &[]).expect(0).json();
-    let journal = rig.bank.journal().expect("the journal");
-    let uses = &key(&listed, "11")["uses"];
-    assert_eq!(uses["crls"].as_u64().expect("a number"), journal["crls"].as_u64().expect("a number"));
-    assert!(uses["crls"].as_u64().expect("a number") >= 1, "{uses:#}");
+    let uses = &key_of(&listed, "11")["uses"];
+    let told = ["certificates", "crls", "revocations", "ocsp_responses"].map(|name| uses[name].as_u64());
+    assert_eq!(told, [Some(0), Some(2), Some(3), Some(0)], "{uses:#}");
+}
+
+fn crl(rig: &Rig, number: u64) -> Vec<u8> {
+    let pem = fs::read(rig.bank.path("ceremony/issuing.pem")).expect("a certificate");
+    let issuer = Certificate::from_pem(pem).expect("a certificate");
+    let identifier = issuer.tbs_certificate().get_extension::<SubjectKeyIdentifier>();
+    let template = CrlTemplate {
+        issuer: issuer.tbs_certificate().subject().clone(),
+        issuer_key_identifier: identifier.expect("readable").expect("there").1.0,
+        this_update: Timestamp::now(),
+        next_update: Timestamp::now() + SignedDuration::from_hours(24),
+        number,
+        entries: Vec::new(),
+        algorithm: SignatureAlgorithm::EcdsaSha256,
+    };
+    template.to_tbs_der().expect("DER")
 }
