@@ -1,0 +1,82 @@
+//! Every runbook is executed, each on a machine of its own, from an empty host on.
+
+mod units;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use softhsm_tests::{
+    runbook::{Document, Site},
+    scratch::Scratch,
+};
+
+/// Where runbooks are.
+const FOLDERS: [&str; 2] = ["hsm-config/docs", "ca/docs"];
+
+/// Documents with commands that aren't executed here, and why. This list only shrinks.
+const EXEMPT: [(&str, &str); 4] = [
+    ("ca/docs/backup.md", "the tests of `reconcile` do what it says on both engines; hsm-config/docs/disaster-restore.md is its executed part"),
+    ("ca/docs/postgresql.md", "needs a PostgreSQL server; the tests of `cluster` move a ledger there"),
+    ("ca/docs/machines.md", "shows the bank's own systems how to call; the tests of `registration_api` do"),
+    ("ca/docs/metrics.md", "queries for a Prometheus server"),
+];
+
+/// A runbook begins where others end.
+macro_rules! runbooks {
+    ($($name:ident: $($file:literal),+;)+) => {
+        $(
+            #[test]
+            fn $name() {
+                execute(&[$($file),+]);
+            }
+        )+
+
+        /// The last of each row.
+        const EXECUTED: &[&[&str]] = &[$(&[$($file),+]),+];
+    };
+}
+
+runbooks! {
+    install: "install.md";
+    first_ceremony: "install.md", "first-ceremony.md";
+}
+
+fn execute(files: &[&str]) {
+    let scratch = Scratch::new("runbook").expect("scratch");
+    scratch.directory("machine").expect("a folder");
+    let mut site = Site::new(scratch.path()).expect("a machine");
+    for file in files {
+        let runbook = Document::read(&root().join("hsm-config/docs").join(file)).expect("a runbook");
+        if let Err(error) = site.execute(&runbook) {
+            panic!("{error:#}");
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+#[test]
+fn every_document_with_commands_is_executed_or_exempt() {
+    let executed: BTreeSet<String> =
+        EXECUTED.iter().filter_map(|files| files.last()).map(|file| format!("hsm-config/docs/{file}")).collect();
+    let mut with_commands = BTreeSet::new();
+    for folder in FOLDERS {
+        for entry in fs::read_dir(root().join(folder)).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|extension| extension == "md")
+                && !Document::read(&path).expect("a document").blocks.is_empty()
+            {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                with_commands.insert(format!("{folder}/{name}"));
+            }
+        }
+    }
+    let exempt: BTreeSet<String> = EXEMPT.iter().map(|(file, _)| (*file).to_owned()).collect();
+    let told: BTreeSet<String> = executed.union(&exempt).cloned().collect();
+    let forgotten: Vec<_> = with_commands.difference(&told).collect();
+    assert!(forgotten.is_empty(), "nobody executes {forgotten:?}: add them to `runbooks!`");
+    let needless: Vec<_> = told.difference(&with_commands).collect();
+    assert!(needless.is_empty(), "{needless:?} has no commands, or isn't there: take it out of the lists");
+    assert!(executed.is_disjoint(&exempt), "a runbook is executed and exempt");
+}
