@@ -3,11 +3,16 @@
 //! A suite that runs on both is one set of sources and two test targets; the second is called as the first with
 //! `_kryoptic` added, and [`Kind::of_target`] tells them apart.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::{kryoptic::Kryoptic, process::Environment, softhsm::SoftHsm};
+use crate::{
+    binaries,
+    kryoptic::Kryoptic,
+    process::Environment,
+    softhsm::{self, SoftHsm},
+};
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +28,17 @@ impl Kind {
     /// The token of a test target, by its `CARGO_CRATE_NAME`.
     pub fn of_target(name: &str) -> Self {
         if name.ends_with("_kryoptic") { Self::Kryoptic } else { Self::SoftHsm }
+    }
+
+    /// The PKCS#11 module to load.
+    ///
+    /// # Errors
+    /// When it is missing or stale.
+    pub fn module(self) -> Result<PathBuf> {
+        match self {
+            Self::SoftHsm => Ok(PathBuf::from(softhsm::MODULE)),
+            Self::Kryoptic => Ok(binaries::find_kryoptic()?),
+        }
     }
 
     /// What its vendor profile is called.

@@ -39,7 +39,11 @@ impl Kryoptic {
         let mut text = "[ec_point_encoding]\nencoding = \"Bytes\"\n\n".to_owned();
         for slot in 1..=SLOTS {
             let database = tokens.join(format!("{slot}.sql"));
-            writeln!(text, "[[slots]]\nslot = {slot}\ndbtype = \"sqlite\"\ndbargs = {:?}", database.display().to_string())?;
+            writeln!(
+                text,
+                "[[slots]]\nslot = {slot}\ndbtype = \"sqlite\"\ndbargs = {:?}",
+                database.display().to_string()
+            )?;
         }
         fs::write(&configuration, text).with_context(|| format!("writing {}", configuration.display()))?;
         Ok(Self { module, configuration, tokens })
@@ -71,7 +75,9 @@ impl Kryoptic {
     /// When kryoptic refuses, or every slot has a token.
     pub fn init_token(&self, label: &str, officer_pin: &str, user_pin: &str) -> Result<()> {
         // A look at a slot makes its file; a token in it has a database.
-        let empty = |slot: &u32| fs::metadata(self.tokens.join(format!("{slot}.sql"))).map_or(0, |file| file.len()) == 0;
+        let empty = |slot: &u32| {
+            fs::metadata(self.tokens.join(format!("{slot}.sql"))).map_or(0, |file| file.len()) == 0
+        };
         let free = (1..=SLOTS).find(empty);
         let slot = free.with_context(|| format!("all {SLOTS} slots have a token"))?.to_string();
         let tool = |arguments: &[&str]| {
@@ -80,7 +86,18 @@ impl Kryoptic {
             run(command.envs(self.environment())).map(drop)
         };
         tool(&["--init-token", "--label", label, "--so-pin", officer_pin])
-            .and_then(|()| tool(&["--login", "--login-type", "so", "--so-pin", officer_pin, "--init-pin", "--new-pin", user_pin]))
+            .and_then(|()| {
+                tool(&[
+                    "--login",
+                    "--login-type",
+                    "so",
+                    "--so-pin",
+                    officer_pin,
+                    "--init-pin",
+                    "--new-pin",
+                    user_pin,
+                ])
+            })
             .with_context(|| format!("initialising the token {label}"))
     }
 }

@@ -43,7 +43,9 @@ pub enum BenchError {
     #[error("key {0:?} makes signatures that its certificate doesn't verify: see `inro-hsm doctor`")]
     Wrong(String),
     /// The signer doesn't answer.
-    #[error("the signer doesn't sign with key {0:?}: is it running, and is this user in socket.allowed_uids?")]
+    #[error(
+        "the signer doesn't sign with key {0:?}: is it running, and is this user in socket.allowed_uids?"
+    )]
     Signer(String, #[source] signer_protocol::client::ClientError),
 }
 
@@ -87,7 +89,8 @@ async fn raw_key(
     for _ in 0..WARM_UP * usize::from(lanes) {
         let made = worker.sign(&key.id, key.algorithm.into(), PROBE.to_vec(), limit).await;
         let made = made.map_err(|error| BenchError::Key(key.label.clone(), error))?;
-        verify(&key.public_key, key.algorithm, PROBE, &made).map_err(|_| BenchError::Wrong(key.label.clone()))?;
+        verify(&key.public_key, key.algorithm, PROBE, &made)
+            .map_err(|_| BenchError::Wrong(key.label.clone()))?;
     }
     let began = Instant::now();
     let mut callers = JoinSet::new();
@@ -131,7 +134,11 @@ pub async fn through_signer(
         let label = KeyLabel(key.label.clone());
         client.prove(&label).await.map_err(|error| BenchError::Signer(key.label.clone(), error))?;
         for lanes in &plan.lanes {
-            tell(&format!("signer: key {:?}, {lanes} request(s) at once, {} s", key.label, plan.time.as_secs_f64()));
+            tell(&format!(
+                "signer: key {:?}, {lanes} request(s) at once, {} s",
+                key.label,
+                plan.time.as_secs_f64()
+            ));
             let began = Instant::now();
             let mut callers = JoinSet::new();
             for _ in 0..*lanes {

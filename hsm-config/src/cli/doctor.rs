@@ -47,7 +47,7 @@ pub(super) struct Target {
     /// Its vendor profile, by name or path [default: by the library's file name]
     #[arg(long, value_name = "NAME", requires = "module")]
     vendor: Option<String>,
-    /// A variable that the library reads, such as SOFTHSM2_CONF=/etc/softhsm2.conf; may be repeated.
+    /// A variable that the library reads, such as `SOFTHSM2_CONF=/etc/softhsm2.conf`; may be repeated.
     #[arg(long = "env", value_name = "NAME=VALUE", requires = "module")]
     environment: Vec<String>,
     /// The token's label [default: the only one there is]
@@ -108,7 +108,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Err(error) => {
             let message = format!("{error:#}");
             if arguments.json {
-                let _ = writeln!(io::stdout().lock(), "{:#}", json!({ "worst": "error", "message": message }));
+                let _ =
+                    writeln!(io::stdout().lock(), "{:#}", json!({ "worst": "error", "message": message }));
             }
             let _ = writeln!(stderr, "inro-hsm: {message}");
             return ExitCode::from(2);
@@ -159,7 +160,11 @@ fn print(out: &mut impl Write, reports: &[Report]) -> io::Result<()> {
         }
     }
     let count = |severity| {
-        reports.iter().flat_map(|report| &report.findings).filter(|finding| finding.severity == severity).count()
+        reports
+            .iter()
+            .flat_map(|report| &report.findings)
+            .filter(|finding| finding.severity == severity)
+            .count()
     };
     writeln!(out, "{} error(s), {} warning(s)", count(Severity::Error), count(Severity::Warning))
 }

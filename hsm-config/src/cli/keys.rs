@@ -47,7 +47,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn print(out: &mut impl Write, inventory: &Inventory) -> io::Result<()> {
     let token = &inventory.token;
-    writeln!(out, "token {:?}: {} {}, serial {}", token.label, token.manufacturer, token.model, token.serial)?;
+    writeln!(
+        out,
+        "token {:?}: {} {}, serial {}",
+        token.label, token.manufacturer, token.model, token.serial
+    )?;
     for key in &inventory.keys {
         let name = key.configured_as.as_deref().unwrap_or("not configured");
         let kind = key.key_type.as_deref().unwrap_or("absent");

@@ -19,7 +19,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Lists the profiles: those built in, and those in the folder that INRO_HSM_VENDORS names.
+    /// Lists the profiles: those built in, and those in the folder that `INRO_HSM_VENDORS` names.
     List {
         /// Prints them as JSON.
         #[arg(long)]
@@ -99,7 +99,11 @@ fn show(out: &mut impl Write, profile: &Profile) -> io::Result<()> {
     writeln!(out, "  variables     {}", list(&profile.environment.required))?;
     let sessions = &profile.sessions;
     let most = sessions.most.map_or_else(|| "as the token says".to_owned(), |most| most.to_string());
-    writeln!(out, "  sessions      {most}; read-only {}", if sessions.read_only { "allowed" } else { "not allowed" })?;
+    writeln!(
+        out,
+        "  sessions      {most}; read-only {}",
+        if sessions.read_only { "allowed" } else { "not allowed" }
+    )?;
     match sessions.idle_seconds {
         Some(seconds) => writeln!(out, "  idle          ends after {seconds} s; {}", sessions.recovery)?,
         None => writeln!(out, "  idle          no time-out is known")?,

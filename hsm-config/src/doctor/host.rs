@@ -144,7 +144,8 @@ const TIME_SERVICES: [(&str, &str); 4] = [
 
 fn clock(report: &mut Report) {
     let source = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-    let source = fs::read_to_string(source).map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned());
+    let source =
+        fs::read_to_string(source).map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned());
     let about = "this host";
     match TIME_SERVICES.iter().find(|(_, trace)| Path::new(trace).exists()) {
         Some((service, _)) => report.fine(

@@ -67,13 +67,20 @@ fn certificate(key: &SubjectKey, report: &mut Report) {
     let (warning, remedy) = if key.issues {
         (ISSUER_EXPIRES, "renew the issuing CA in a ceremony")
     } else {
-        (RESPONDER_EXPIRES, "the authority renews it by itself; the configuration may go on naming the old one")
+        (
+            RESPONDER_EXPIRES,
+            "the authority renews it by itself; the configuration may go on naming the old one",
+        )
     };
     let found = format!("its certificate ends at {}, in {} days", key.not_after, left.as_hours() / 24);
     if left.is_negative() && key.issues {
         report.fail("certificate", &key.label, format!("its certificate ended at {}", key.not_after), remedy);
     } else if left.is_negative() {
-        report.note("certificate", &key.label, format!("its certificate ended at {}; {remedy}", key.not_after));
+        report.note(
+            "certificate",
+            &key.label,
+            format!("its certificate ended at {}; {remedy}", key.not_after),
+        );
     } else if left < warning && key.issues {
         report.warn("certificate", &key.label, found, remedy);
     } else {
@@ -108,7 +115,11 @@ fn protection(vendor: &Profile, label: &str, attributes: &KeyAttributes, report:
             Some(value) if value == wanted => continue,
             Some(value) => format!("{name} is {value}"),
             None if vendor.keys.silent.iter().any(|silent| silent == name) => {
-                report.note("protection", label, format!("the token doesn't tell {name}, which its profile knows"));
+                report.note(
+                    "protection",
+                    label,
+                    format!("the token doesn't tell {name}, which its profile knows"),
+                );
                 continue;
             }
             None => format!("the token doesn't tell {name}"),
@@ -196,7 +207,11 @@ async fn signatures(subject: &Subject, key: &SubjectKey, worker: &Worker, report
 fn latency(subject: &Subject, key: &SubjectKey, times: &mut [Duration], report: &mut Report) {
     times.sort_unstable();
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
-    let found = format!("a signature takes {}, the slowest of {SIGNATURES} {}", milliseconds(median), milliseconds(worst));
+    let found = format!(
+        "a signature takes {}, the slowest of {SIGNATURES} {}",
+        milliseconds(median),
+        milliseconds(worst)
+    );
     if worst > subject.sign_deadline / 2 {
         report.warn(
             "latency",

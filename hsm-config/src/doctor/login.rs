@@ -53,7 +53,12 @@ fn pin(subject: &Subject, about: &str, report: &mut Report) -> Option<(Pin, Path
         Some(source) => match (source.read(), source.file()) {
             (Ok(pin), Ok(Some(file))) => return Some((pin, file)),
             (Err(PinSourceError::File(error)), _) => {
-                report.fail("pin", error.path.display().to_string(), error.fault.to_string(), error.fault.remedy());
+                report.fail(
+                    "pin",
+                    error.path.display().to_string(),
+                    error.fault.to_string(),
+                    error.fault.remedy(),
+                );
                 return None;
             }
             (Err(error), _) => error.to_string(),
@@ -77,7 +82,10 @@ pub(super) fn permitted(subject: &Subject, report: &mut Report) -> bool {
             format!("set at {}: {}; nothing logs in, the doctor neither", refused.at, refused.detail),
             "correct the PIN, see how many tries the token has left, then inro-hsm latch clear --config <signer.toml>",
         ),
-        Err(error) => (format!("can't be read: {error}"), "let the signer's account read it; until then nothing logs in"),
+        Err(error) => (
+            format!("can't be read: {error}"),
+            "let the signer's account read it; until then nothing logs in",
+        ),
     };
     report.fail("latch", about, found, remedy);
     false

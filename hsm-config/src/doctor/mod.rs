@@ -58,11 +58,7 @@ pub(crate) async fn open(subject: &Subject, lanes: u16) -> Result<(Worker, Token
     })
 }
 
-async fn open_with(
-    subject: &Subject,
-    lanes: u16,
-    report: &mut Report,
-) -> Option<(Worker, TokenDescription)> {
+async fn open_with(subject: &Subject, lanes: u16, report: &mut Report) -> Option<(Worker, TokenDescription)> {
     let looking = load(subject, report).await?;
     let found = look_at_token(subject, &looking, report).await;
     looking.stop().await;

@@ -22,7 +22,11 @@ pub(super) async fn examine(
     report: &mut Report,
 ) {
     if !state.rng {
-        return report.note("random", &token.label, "says that it has no generator (CKF_RNG); its keys need one of its own");
+        return report.note(
+            "random",
+            &token.label,
+            "says that it has no generator (CKF_RNG); its keys need one of its own",
+        );
     }
     let mut draws = Vec::new();
     for _ in 0..2 {

@@ -64,20 +64,38 @@ pub(super) fn state(token: &TokenDescription, state: &TokenState, report: &mut R
     report.fine(
         "token",
         about,
-        format!("{manufacturer} {model}, serial {serial}, firmware {firmware}, hardware {hardware}, slot {}", token.slot),
+        format!(
+            "{manufacturer} {model}, serial {serial}, firmware {firmware}, hardware {hardware}, slot {}",
+            token.slot
+        ),
     );
     if state.error_state {
-        report.fail("token", about, "is in its error state (CKF_ERROR_STATE)", "follow the vendor's manual for failed self-tests");
+        report.fail(
+            "token",
+            about,
+            "is in its error state (CKF_ERROR_STATE)",
+            "follow the vendor's manual for failed self-tests",
+        );
     }
     if state.write_protected {
         report.note("token", about, "is write-protected: it can sign, and a ceremony can't make keys on it");
     }
     if !state.user_pin_initialised {
-        report.fail("pin-tries", about, "has no user PIN yet", "let the ceremony initialise it, or the vendor's tool");
+        report.fail(
+            "pin-tries",
+            about,
+            "has no user PIN yet",
+            "let the ceremony initialise it, or the vendor's tool",
+        );
         return false;
     }
     if state.user_pin_locked {
-        report.fail("pin-tries", about, "its user PIN is locked", "the security officer unlocks it with the vendor's tool");
+        report.fail(
+            "pin-tries",
+            about,
+            "its user PIN is locked",
+            "the security officer unlocks it with the vendor's tool",
+        );
         return false;
     }
     if state.user_pin_final_try {
@@ -99,7 +117,12 @@ pub(super) fn state(token: &TokenDescription, state: &TokenState, report: &mut R
         return false;
     }
     if state.user_pin_to_be_changed {
-        report.warn("pin-tries", about, "its user PIN is to be changed", "change it with the vendor's tool, and in its file");
+        report.warn(
+            "pin-tries",
+            about,
+            "its user PIN is to be changed",
+            "change it with the vendor's tool, and in its file",
+        );
     }
     report.fine("pin-tries", about, "no wrong PIN is counted");
     true
@@ -109,23 +132,40 @@ pub(super) fn state(token: &TokenDescription, state: &TokenState, report: &mut R
 pub(super) fn rules(subject: &Subject, token: &TokenDescription, state: &TokenState, report: &mut Report) {
     let (about, vendor) = (token.label.as_str(), &subject.access.vendor);
     if state.protected_path && vendor.pin.protected_path == ProtectedPath::Never {
-        report.note("pin", about, format!("takes its PIN on a device of its own, unlike profile {:?}", vendor.name));
+        report.note(
+            "pin",
+            about,
+            format!("takes its PIN on a device of its own, unlike profile {:?}", vendor.name),
+        );
     }
     sessions(subject, state, about, report);
     match vendor.sessions.idle_seconds {
         Some(seconds) => report.note(
             "idle",
             about,
-            format!("a session that isn't used for {seconds} s ends; {}. The signer does so by itself", vendor.sessions.recovery),
+            format!(
+                "a session that isn't used for {seconds} s ends; {}. The signer does so by itself",
+                vendor.sessions.recovery
+            ),
         ),
         None => report.fine("idle", about, "no time-out of idle sessions is known"),
     }
     if let Some(clock) = state.clock {
         let off = clock.to_zoned(TimeZone::UTC).map_or(i64::MAX, |clock| {
-            clock.timestamp().as_second().abs_diff(Timestamp::now().as_second()).try_into().unwrap_or(i64::MAX)
+            clock
+                .timestamp()
+                .as_second()
+                .abs_diff(Timestamp::now().as_second())
+                .try_into()
+                .unwrap_or(i64::MAX)
         });
         if off > CLOCK_OFF {
-            report.warn("clock", about, format!("its own clock says {clock}, {off} s off this host's"), "set whichever is wrong");
+            report.warn(
+                "clock",
+                about,
+                format!("its own clock says {clock}, {off} s off this host's"),
+                "set whichever is wrong",
+            );
         } else {
             report.fine("clock", about, "its own clock agrees with this host's");
         }
@@ -138,7 +178,10 @@ pub(super) fn rules(subject: &Subject, token: &TokenDescription, state: &TokenSt
             "plan to make new keys when it is lost: two signers with keys of their own, or another HSM",
         ),
         (clone, _) => {
-            let ways = clone.iter().cloned().chain(vendor.backup.wrap.iter().map(|wrap| format!("wrapped by {wrap}")));
+            let ways = clone
+                .iter()
+                .cloned()
+                .chain(vendor.backup.wrap.iter().map(|wrap| format!("wrapped by {wrap}")));
             report.note("backup", about, format!("to a second HSM: {}", ways.collect::<Vec<_>>().join("; ")));
         }
     }
@@ -155,7 +198,9 @@ fn sessions(subject: &Subject, state: &TokenState, about: &str, report: &mut Rep
             format!("allows {most} sessions; {} lanes and the login need {needed}", subject.lanes),
             format!("set lanes to {} or fewer", most.saturating_sub(1)),
         ),
-        Some(most) => report.fine("sessions", about, format!("allows {most} sessions, of which {needed} are needed")),
+        Some(most) => {
+            report.fine("sessions", about, format!("allows {most} sessions, of which {needed} are needed"));
+        }
         None => report.fine("sessions", about, format!("tells no limit of sessions; {needed} are needed")),
     }
 }

@@ -142,7 +142,9 @@ async fn read(
         let certificate = of(ObjectKind::Certificate).find(|other| other.id == object.id);
         let mut entry = entry(subject, worker, object, certificate, uses).await;
         if by_id.get(object.id.as_str()).is_some_and(|count| *count > 1) {
-            entry.remarks.push("several private keys have this CKA_ID; the signer refuses all of them".to_owned());
+            entry
+                .remarks
+                .push("several private keys have this CKA_ID; the signer refuses all of them".to_owned());
         }
         keys.push(entry);
     }

@@ -17,7 +17,8 @@ pub(super) fn mistakes(profile: &Profile) -> Vec<String> {
     }
     if profile.evidence == Evidence::Documents && profile.sources.is_empty() {
         found.push(
-            "sources is empty: list the documents that this was read in, or say evidence = \"tested\"".to_owned(),
+            "sources is empty: list the documents that this was read in, or say evidence = \"tested\""
+                .to_owned(),
         );
     }
     module(profile, &mut found);
@@ -33,16 +34,19 @@ fn module(profile: &Profile, found: &mut Vec<String>) {
     }
     for path in &profile.module.paths {
         if !path.is_absolute() || path.file_name().is_none() {
-            found.push(format!("module.paths has {path:?}: give full paths of libraries"));
+            found.push(format!("module.paths has {}: give full paths of libraries", path.display()));
         }
     }
     for name in profile.environment.required.iter().chain(&profile.environment.files) {
         if name.is_empty() || name.contains(['=', '\0', ' ']) {
-            found.push(format!("environment has {name:?}: write names of variables, such as \"VENDOR_CONF\""));
+            found
+                .push(format!("environment has {name:?}: write names of variables, such as \"VENDOR_CONF\""));
         }
     }
     if !profile.token.initialise && profile.token.initialise_with.is_none() {
-        found.push("token.initialise_with is missing: say what makes a token, since C_InitToken doesn't".to_owned());
+        found.push(
+            "token.initialise_with is missing: say what makes a token, since C_InitToken doesn't".to_owned(),
+        );
     }
 }
 
@@ -54,7 +58,9 @@ fn sessions_and_pin(profile: &Profile, found: &mut Vec<String>) {
         );
     }
     if profile.sessions.idle_seconds == Some(0) {
-        found.push("sessions.idle_seconds = 0: give seconds, or leave it out when sessions don't end".to_owned());
+        found.push(
+            "sessions.idle_seconds = 0: give seconds, or leave it out when sessions don't end".to_owned(),
+        );
     }
     let pin = &profile.pin;
     if pin.shortest > pin.longest || pin.longest > 255 {
@@ -76,7 +82,9 @@ fn sessions_and_pin(profile: &Profile, found: &mut Vec<String>) {
 
 fn keys(profile: &Profile, found: &mut Vec<String>) {
     if profile.keys.algorithms.is_empty() {
-        found.push("keys.algorithms is empty: list of \"p256\", \"p384\", \"rsa3072\", \"rsa4096\"".to_owned());
+        found.push(
+            "keys.algorithms is empty: list of \"p256\", \"p384\", \"rsa3072\", \"rsa4096\"".to_owned(),
+        );
     }
     if !(1..=32).contains(&profile.keys.longest_id) {
         found.push(format!("keys.longest_id = {}: give 1 to 32 bytes", profile.keys.longest_id));
@@ -168,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_known_is_told_with_its_line() {
-        let told = Profile::parse("name = \"ours\"\ncolour = \"grey\"\n", "ours").expect_err("unknown").to_string();
+        let told =
+            Profile::parse("name = \"ours\"\ncolour = \"grey\"\n", "ours").expect_err("unknown").to_string();
         assert!(told.contains("line 2") && told.contains("colour"), "{told}");
     }
 }

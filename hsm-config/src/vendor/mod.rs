@@ -17,8 +17,8 @@ use std::{
 
 pub use check::list;
 pub use rules::{
-    BackupRules, Behaviour, EnvironmentRules, Evidence, HashPlace, KeyRules, MechanismRules, ModuleRules, PinRules,
-    PointEncoding, Profile, ProtectedPath, Recovery, SessionRules, Threads, TokenRules,
+    BackupRules, Behaviour, EnvironmentRules, Evidence, HashPlace, KeyRules, MechanismRules, ModuleRules,
+    PinRules, PointEncoding, Profile, ProtectedPath, Recovery, SessionRules, Threads, TokenRules,
 };
 
 /// The variable that names a folder with an operator's own profiles.

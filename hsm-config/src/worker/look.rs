@@ -250,8 +250,7 @@ fn point(session: &Session, key: &KeyId) -> Result<Option<PointEncoding>, Comman
             _ => {}
         }
     }
-    Ok((elliptic && octets > 0).then(|| {
-        // Uncompressed points of P-256 and P-384.
-        if matches!(octets, 65 | 97) { PointEncoding::Raw } else { PointEncoding::Wrapped }
-    }))
+    // Uncompressed points of P-256 and P-384.
+    let encoding = if matches!(octets, 65 | 97) { PointEncoding::Raw } else { PointEncoding::Wrapped };
+    Ok((elliptic && octets > 0).then_some(encoding))
 }

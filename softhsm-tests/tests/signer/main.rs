@@ -1,9 +1,10 @@
-//! The signer on real SoftHSM tokens: what it signs, what it refuses, what it remembers, and what it survives.
+//! The signer on real tokens: what it signs, what it refuses, what it remembers, and what it survives. Runs on SoftHSM, and as
+//! `signer_kryoptic` on kryoptic.
 
 mod attacks;
 mod copies;
-mod crashes;
+pub(crate) mod crashes;
 mod intents;
 mod pin;
 mod revocations;
-mod rig;
+pub(crate) mod rig;

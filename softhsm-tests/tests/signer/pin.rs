@@ -14,13 +14,11 @@ const SPY: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/pkcs11-spy.so";
 fn spied(rig: &Rig) -> impl Fn() -> usize + use<> {
     assert!(fs::exists(SPY).expect("readable"), "{SPY} is missing: install the package opensc-pkcs11");
     let calls = rig.scratch.join("calls");
-    rig.edit("module = \"/usr/lib/softhsm/libsofthsm2.so\"", &format!("module = \"{SPY}\""));
+    let module = rig.kind.module().expect("a module").display().to_string();
+    rig.edit(&format!("module = \"{module}\""), &format!("module = \"{SPY}\""));
     rig.edit(
         "environment = {",
-        &format!(
-            "environment = {{ PKCS11SPY = \"/usr/lib/softhsm/libsofthsm2.so\", PKCS11SPY_OUTPUT = \"{}\",",
-            calls.display()
-        ),
+        &format!("environment = {{ PKCS11SPY = \"{module}\", PKCS11SPY_OUTPUT = \"{}\",", calls.display()),
     );
     move || fs::read_to_string(&calls).unwrap_or_default().matches(": C_Login\n").count()
 }

@@ -11,6 +11,7 @@ use signer_protocol::{
 use softhsm_tests::{
     bank::{AUDIT_HEAD, Bank, Options, Orders},
     binaries,
+    hsm::Kind,
     process::{Process, output_of},
     scratch::Scratch,
 };
@@ -21,6 +22,7 @@ pub(crate) const HEAD: AuditPosition = AUDIT_HEAD;
 /// Field order is drop order: processes end before their files go.
 pub(crate) struct Rig {
     pub(crate) bank: Bank,
+    pub(crate) kind: Kind,
     pub(crate) orders: Orders,
     pub(crate) scratch: Scratch,
 }
@@ -37,10 +39,12 @@ impl Rig {
     /// After the ceremony; the signer isn't started.
     pub(crate) fn prepare() -> Self {
         let scratch = Scratch::new("signer").expect("scratch");
-        let bank = Bank::prepare(scratch.path(), &Options::default()).expect("a bank");
+        let kind = Kind::of_target(env!("CARGO_CRATE_NAME"));
+        let options = Options { token: kind, ..Options::default() };
+        let bank = Bank::prepare(scratch.path(), &options).expect("a bank");
         bank.hold_ceremony().expect("the ceremony");
         let orders = Orders::of(&bank).expect("certificates");
-        Self { bank, orders, scratch }
+        Self { bank, kind, orders, scratch }
     }
 
     /// With the signer ready.

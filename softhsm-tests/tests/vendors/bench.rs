@@ -46,7 +46,11 @@ fn on(kind: Kind) {
     // Its counters are sealed into the journal once a minute, and when it ends.
     let ended = rig.bank.signer.as_mut().expect("runs").terminate(crate::rig::DEADLINE).expect("ended");
     assert!(ended.success(), "{ended}");
-    assert_eq!(fs::read(rig.bank.path("signer/journal")).expect("the journal"), before, "nothing was journaled");
+    assert_eq!(
+        fs::read(rig.bank.path("signer/journal")).expect("the journal"),
+        before,
+        "nothing was journaled"
+    );
 }
 
 #[test]

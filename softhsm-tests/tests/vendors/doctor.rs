@@ -68,7 +68,13 @@ fn people_read_the_same_findings_and_remedies() {
     let rig = Rig::prepare(Kind::SoftHsm);
     rig.edit("id = \"21\"", "id = \"22\"");
     let finished = inro_hsm(&["doctor", "--config", &rig.config()], &[]).expect(2);
-    for told in ["ERROR", "customer-ocsp", "is not the one in its certificate", "-> correct id or certificate", "1 error(s)"] {
+    for told in [
+        "ERROR",
+        "customer-ocsp",
+        "is not the one in its certificate",
+        "-> correct id or certificate",
+        "1 error(s)",
+    ] {
         assert!(finished.stdout.contains(told), "{told}: {}", finished.stdout);
     }
 }
@@ -87,17 +93,31 @@ fn a_key_that_is_anothers_or_not_there_is_told() {
 #[test]
 fn a_key_that_can_leave_its_token_is_told() {
     let rig = Rig::prepare(Kind::SoftHsm);
-    rig.tool(&["--keypairgen", "--key-type", "EC:prime256v1", "--id", "31", "--label", "loose", "--extractable"]);
+    rig.tool(&[
+        "--keypairgen",
+        "--key-type",
+        "EC:prime256v1",
+        "--id",
+        "31",
+        "--label",
+        "loose",
+        "--extractable",
+    ]);
     let file = rig.scratch.join("loose.der").display().to_string();
     rig.tool(&["--read-object", "--type", "pubkey", "--id", "31", "--output-file", &file]);
-    let public = SubjectPublicKeyInfo::from_der(&fs::read(&file).expect("a public key")).expect("a public key");
+    let public =
+        SubjectPublicKeyInfo::from_der(&fs::read(&file).expect("a public key")).expect("a public key");
     rig.scratch.write("loose.pem", issuing_certificate(&public)).expect("written");
     let text = fs::read_to_string(rig.config()).expect("signer.toml");
     let (before, _) = text.split_once("[[key]]").expect("keys");
     let key = "[[key]]\nrole = \"issuing\"\nlabel = \"customer-issuing\"\nid = \"31\"\ncertificate = \"loose.pem\"\n";
     fs::write(rig.config(), format!("{before}{key}")).expect("signer.toml");
     let findings = rig.doctor(1);
-    findings.has("protection", "warning", "CKA_EXTRACTABLE is true").has("key", "fine", "is its certificate's key");
+    findings.has("protection", "warning", "CKA_EXTRACTABLE is true").has(
+        "key",
+        "fine",
+        "is its certificate's key",
+    );
 }
 
 /// By an authority that lives as long as this test.
@@ -185,12 +205,20 @@ fn a_module_or_token_that_is_not_there_is_told() {
     rig.doctor(2).has("token", "error", "shows no token with label \"inro-offline\"");
     // Before there is a configuration: a library that is none.
     let finished = inro_hsm(&["doctor", "--json", "--module", "/etc/hostname"], &[]).expect(2);
-    Findings::of(&finished.json()).has("vendor", "warning", "no vendor profile").has("module", "error", "can't be loaded");
+    Findings::of(&finished.json()).has("vendor", "warning", "no vendor profile").has(
+        "module",
+        "error",
+        "can't be loaded",
+    );
     let finished = inro_hsm(&["doctor", "--module", "/nowhere/lib.so", "--vendor", "nobody"], &[]).expect(2);
     assert!(finished.stderr.contains("no vendor profile is called \"nobody\""), "{}", finished.stderr);
     // A token of another vendor's, by its profile.
     let (module, environment) = (rig.module().display().to_string(), rig.environment());
     let arguments = ["doctor", "--json", "--module", &module, "--vendor", "kryoptic", "--env", &environment];
     let findings = Findings::of(&inro_hsm(&arguments, &[]).json());
-    findings.has("module", "warning", "expects it by \"Kryoptic\"").has("module", "error", "KRYOPTIC_CONF is missing");
+    findings.has("module", "warning", "expects it by \"Kryoptic\"").has(
+        "module",
+        "error",
+        "KRYOPTIC_CONF is missing",
+    );
 }

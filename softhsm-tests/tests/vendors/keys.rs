@@ -1,17 +1,12 @@
 //! The inventory of a token's keys.
 
-use std::fs;
-
-use ca_x509::{SignatureAlgorithm, crl::CrlTemplate};
-use der::DecodePem;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use signer_protocol::{
-    client::Client,
-    message::{AuditPosition, KeyLabel, RevocationEntry},
+use signer_protocol::{client::Client, message::RevocationEntry};
+use softhsm_tests::{
+    bank::{AUDIT_HEAD, Orders},
+    hsm::Kind,
 };
-use softhsm_tests::hsm::Kind;
-use x509_cert::{Certificate, ext::pkix::SubjectKeyIdentifier};
 
 use crate::rig::{DEADLINE, Rig, inro_hsm};
 
@@ -26,16 +21,31 @@ fn remarks(key: &Value) -> Vec<&str> {
 
 fn on(kind: Kind) {
     let mut rig = Rig::prepare(kind);
-    rig.tool(&["--keypairgen", "--key-type", "EC:prime256v1", "--id", "77", "--label", "spare", "--extractable"]);
+    rig.tool(&[
+        "--keypairgen",
+        "--key-type",
+        "EC:prime256v1",
+        "--id",
+        "77",
+        "--label",
+        "spare",
+        "--extractable",
+    ]);
     rig.bank.start_signer().expect("the signer");
     let ended = rig.bank.signer.as_mut().expect("runs").terminate(DEADLINE).expect("ended");
     assert!(ended.success(), "{ended}");
     let listed = inro_hsm(&["keys", "--json", "--config", &rig.config()], &[]).expect(0).json();
     assert_eq!(listed[0]["token"]["label"], "inro-online");
     let issuing = key_of(&listed, "11");
-    assert_eq!((&issuing["label"], &issuing["configured_as"]), (&"customer-issuing".into(), &"customer-issuing".into()));
+    assert_eq!(
+        (&issuing["label"], &issuing["configured_as"]),
+        (&"customer-issuing".into(), &"customer-issuing".into())
+    );
     assert_eq!(issuing["attributes"]["never_extractable"], true);
-    assert!(issuing["certificate"]["subject"].as_str().expect("a name").contains("Example Customer CA"), "{issuing:#}");
+    assert!(
+        issuing["certificate"]["subject"].as_str().expect("a name").contains("Example Customer CA"),
+        "{issuing:#}"
+    );
     assert!(issuing["certificate"]["days_left"].as_i64().expect("days") > 3_600, "{issuing:#}");
     assert!(remarks(issuing).is_empty(), "{issuing:#}");
     assert_eq!(issuing["public_key_sha256"].as_str().expect("a hash").len(), 64);
@@ -68,33 +78,18 @@ async fn uses_are_counted_from_the_journal() {
     let mut rig = Rig::prepare(Kind::SoftHsm);
     rig.bank.start_signer().expect("the signer");
     let client = Client::new(rig.bank.path("signer/socket")).with_deadline(DEADLINE);
-    let key = KeyLabel("customer-issuing".to_owned());
-    let head = AuditPosition { sequence: 1, hash: [7; 32] };
+    let (key, head) = (Orders::issuing(), AUDIT_HEAD);
+    let orders = Orders::of(&rig.bank).expect("certificates");
     for number in 2..4 {
-        client.sign_crl(&key, head, crl(&rig, number)).await.expect("signed");
+        client.sign_crl(&key, head, orders.crl(number, &[]).expect("a CRL")).await.expect("signed");
     }
     let now = Timestamp::now();
     let not_after = now + SignedDuration::from_hours(24);
-    let revoked = |serial: u8| RevocationEntry { serial: vec![serial], revoked_at: now, reason: 1, not_after };
+    let revoked =
+        |serial: u8| RevocationEntry { serial: vec![serial], revoked_at: now, reason: 1, not_after };
     client.revoke(&key, head, vec![revoked(1), revoked(2), revoked(3)]).await.expect("recorded");
     let listed = inro_hsm(&["keys", "--json", "--config", &rig.config()], &[]).expect(0).json();
     let uses = &key_of(&listed, "11")["uses"];
     let told = ["certificates", "crls", "revocations", "ocsp_responses"].map(|name| uses[name].as_u64());
     assert_eq!(told, [Some(0), Some(2), Some(3), Some(0)], "{uses:#}");
-}
-
-fn crl(rig: &Rig, number: u64) -> Vec<u8> {
-    let pem = fs::read(rig.bank.path("ceremony/issuing.pem")).expect("a certificate");
-    let issuer = Certificate::from_pem(pem).expect("a certificate");
-    let identifier = issuer.tbs_certificate().get_extension::<SubjectKeyIdentifier>();
-    let template = CrlTemplate {
-        issuer: issuer.tbs_certificate().subject().clone(),
-        issuer_key_identifier: identifier.expect("readable").expect("there").1.0,
-        this_update: Timestamp::now(),
-        next_update: Timestamp::now() + SignedDuration::from_hours(24),
-        number,
-        entries: Vec::new(),
-        algorithm: SignatureAlgorithm::EcdsaSha256,
-    };
-    template.to_tbs_der().expect("DER")
 }

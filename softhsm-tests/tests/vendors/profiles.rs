@@ -49,13 +49,19 @@ fn what_comes_with_the_program_is_listed_and_shown_with_its_sources() {
         listed.as_array().expect("a list").iter().map(|p| p["name"].as_str().expect("a name")).collect();
     assert_eq!(names, ["aws-cloudhsm", "entrust-nshield", "kryoptic", "softhsm2", "thales-luna", "yubihsm2"]);
     let shown = inro_hsm(&["vendors", "show", "yubihsm2"], &[]).expect(0);
-    for told in ["untested here", "16", "ends after 30 s", "4 hexadecimal digits", "yubihsm-shell", "https://"] {
+    for told in
+        ["untested here", "16", "ends after 30 s", "4 hexadecimal digits", "yubihsm-shell", "https://"]
+    {
         assert!(shown.stdout.contains(told), "{told}: {}", shown.stdout);
     }
     let json = inro_hsm(&["vendors", "show", "aws-cloudhsm", "--json"], &[]).expect(0).json();
     assert_eq!(json["sessions"]["read_only"], false);
     let unknown = inro_hsm(&["vendors", "show", "nobody"], &[]).expect(1);
-    assert!(unknown.stderr.contains("softhsm2") && unknown.stderr.contains("INRO_HSM_VENDORS"), "{}", unknown.stderr);
+    assert!(
+        unknown.stderr.contains("softhsm2") && unknown.stderr.contains("INRO_HSM_VENDORS"),
+        "{}",
+        unknown.stderr
+    );
 }
 
 #[test]
@@ -83,7 +89,8 @@ fn a_profile_with_mistakes_is_told_all_of_them() {
 fn an_operators_own_vendor_works_from_the_doctor_to_the_signer() {
     let mut rig = Rig::prepare(Kind::SoftHsm);
     fs::create_dir(rig.bank.path("profiles")).expect("folder");
-    let own = ACME.replace("shortest = 20", "shortest = 4").replace("\"CKM_ACME_SPECIAL\"", "\"CKM_RSA_PKCS\"");
+    let own =
+        ACME.replace("shortest = 20", "shortest = 4").replace("\"CKM_ACME_SPECIAL\"", "\"CKM_RSA_PKCS\"");
     fs::write(rig.bank.path("profiles/acme.toml"), own).expect("written");
     let folder = rig.bank.path("profiles").display().to_string();
     let listed = inro_hsm(&["vendors", "list"], &[("INRO_HSM_VENDORS", &folder)]).expect(0);
@@ -96,14 +103,21 @@ fn an_operators_own_vendor_works_from_the_doctor_to_the_signer() {
     let with_token = [&arguments[..], &["--label", "inro-online", "--pin-file", &pin_file]].concat();
     let finished = inro_hsm(&with_token, &[("INRO_HSM_VENDORS", &folder)]);
     let findings = Findings::of(&finished.json());
-    findings.has("vendor", "note", "Acme Vault 3000").has("idle", "note", "45 s").has("login", "fine", "took the PIN");
+    findings.has("vendor", "note", "Acme Vault 3000").has("idle", "note", "45 s").has(
+        "login",
+        "fine",
+        "took the PIN",
+    );
     // Four lanes and the login are more than this vendor's three sessions, SoftHSM itself telling none.
     findings.has("sessions", "error", "allows 3 sessions");
 
     // The ceremony knows that this vendor's tokens aren't initialised through PKCS#11, and what they take.
     let spec = fs::read_to_string(rig.bank.path("ceremony.toml")).expect("the specification");
     let spec = spec.replace("vendor = \"softhsm2\"", "vendor = \"acme\"").replace("\"p384\"", "\"rsa3072\"");
-    let spec_file = rig.scratch.write("acme-ceremony.toml", spec.replace("id = \"11\"", "id = \"1111\"")).expect("written");
+    let spec_file = rig
+        .scratch
+        .write("acme-ceremony.toml", spec.replace("id = \"11\"", "id = \"1111\""))
+        .expect("written");
     let lint = ["ceremony", "lint", &spec_file.display().to_string()];
     let lint = inro_hsm(&lint, &[("INRO_HSM_VENDORS", &folder)]).expect(3);
     for told in ["acmectl init", "key.root.algorithm", "key.customer-issuing.id"] {
@@ -114,10 +128,12 @@ fn an_operators_own_vendor_works_from_the_doctor_to_the_signer() {
     let path = rig.bank.path("profiles/acme.toml").display().to_string();
     rig.edit("vendor = \"softhsm2\"", &format!("vendor = {path:?}\nlanes = 2"));
     rig.bank.start_signer().expect("the signer");
-    let measured =
-        inro_hsm(&["bench", "--config", &rig.config(), "--signer-only", "--seconds", "0.1", "--lanes", "1", "--json"], &[])
-            .expect(0)
-            .json();
+    let measured = inro_hsm(
+        &["bench", "--config", &rig.config(), "--signer-only", "--seconds", "0.1", "--lanes", "1", "--json"],
+        &[],
+    )
+    .expect(0)
+    .json();
     assert!(measured["figures"][0]["signatures"].as_u64().expect("a number") > 0, "{measured:#}");
     let ended = rig.bank.signer.as_mut().expect("runs").terminate(DEADLINE).expect("ended");
     assert!(ended.success(), "{ended}");

@@ -94,10 +94,7 @@ impl Rig {
 
     /// The module that the bank's tokens are driven by.
     pub(crate) fn module(&self) -> PathBuf {
-        match self.kind {
-            Kind::SoftHsm => PathBuf::from(softhsm_tests::softhsm::MODULE),
-            Kind::Kryoptic => binaries::find_kryoptic().expect("built"),
-        }
+        self.kind.module().expect("a module")
     }
 
     /// `NAME=VALUE` for `--env`.
@@ -115,7 +112,12 @@ impl Findings {
     #[track_caller]
     pub(crate) fn of(json: &Value) -> Self {
         let reports = json["reports"].as_array().unwrap_or_else(|| panic!("no reports: {json:#}"));
-        Self(reports.iter().flat_map(|report| report["findings"].as_array().expect("findings").clone()).collect())
+        Self(
+            reports
+                .iter()
+                .flat_map(|report| report["findings"].as_array().expect("findings").clone())
+                .collect(),
+        )
     }
 
     /// Those of a check that are this bad.
