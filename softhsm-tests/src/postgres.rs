@@ -118,6 +118,35 @@ impl Postgres {
         Ok(())
     }
 
+    /// A streaming standby of this cluster: it answers questions and takes no writes.
+    ///
+    /// # Errors
+    /// With the programs' words.
+    pub fn standby(&self) -> Result<Self> {
+        let directory =
+            tempfile::Builder::new().prefix("inro-pg-").tempdir().context("making a directory")?;
+        let standby = Self {
+            directory,
+            port: PortLease::one()?,
+            options: self.options,
+            server: Mutex::default(),
+            databases: AtomicU32::new(0),
+            template: OnceCell::new(),
+        };
+        standby.server_certificate()?;
+        own(standby.directory.path())?;
+        let mut backup = self.tool("pg_basebackup")?;
+        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
+        run(backup.arg("--pgdata").arg(standby.data())).context("copying a PostgreSQL cluster")?;
+        standby.resume()?;
+        Ok(standby)
+    }
+
+    /// The port on the loopback address.
+    pub fn port(&self) -> u16 {
+        self.port.port()
+    }
+
     /// Ends the server in order: transactions in flight are rolled back, connections cut ("fast shutdown").
     ///
     /// # Errors

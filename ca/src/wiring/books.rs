@@ -74,6 +74,7 @@ impl Books {
         let identity = (signer.name.clone(), signer.journal);
         Ok(Reconcile {
             certificates: self.adapters.store.clone(),
+            books: self.adapters.store.clone(),
             responders: self.adapters.store.clone(),
             revocations: self.adapters.store.clone(),
             signers: self.adapters.store.clone(),

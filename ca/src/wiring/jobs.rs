@@ -58,6 +58,7 @@ pub(super) fn reconcile(adapters: &Adapters, issuers: &[Arc<Issuer>]) -> Vec<Rec
     let reconcile = |issuer: &Arc<Issuer>| Reconcile {
         accord: accord(issuer).unwrap_or_else(|| Arc::new(Accord::new(issuer.id().clone()))),
         certificates: adapters.store.clone(),
+        books: adapters.store.clone(),
         responders: adapters.store.clone(),
         revocations: adapters.store.clone(),
         signers: adapters.store.clone(),

@@ -5,6 +5,7 @@ use std::{os::unix::fs::MetadataExt, path::Path, sync::Arc};
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 use ca_core::ports::{
+    books::LedgerBooks,
     census::LedgerCensus,
     responders::ResponderStore,
     store::{
@@ -29,6 +30,7 @@ pub(crate) trait Ledger:
     + SignerStore
     + LeaseStore
     + AuditStore
+    + LedgerBooks
     + LedgerCensus
 {
     /// Commits what is queued and closes the database. Later calls are refused as unavailable.

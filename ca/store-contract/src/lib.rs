@@ -10,12 +10,14 @@ pub mod rate;
 pub mod samples;
 #[expect(missing_docs, reason = "a case's name says what it holds a store to")]
 pub mod suite {
+    pub mod books;
     pub mod census;
     pub mod certificates;
     pub mod customers;
     pub mod enrolments;
     pub mod login;
     pub mod parallel;
+    pub mod responders;
     pub mod revocations;
     pub mod signers;
 }
@@ -38,6 +40,9 @@ macro_rules! contract {
                 orphans_are_kept_once_in_the_journals_order;
             revocations: nothing_unrevokes, the_head_rises_with_each_revocation_at_once, an_orphan_can_be_revoked, each_journal_is_told_in_order_of_entry,
                 a_revocation_comes_back_from_a_journal, a_crl_holds_what_has_not_expired, crl_numbers_rise;
+            responders: a_renewal_goes_from_intent_to_certificate, a_renewal_that_was_given_up_is_never_issued,
+                a_revoked_responder_is_not_listed_for_use;
+            books: a_page_of_the_journal_is_looked_up_at_once;
             signers: a_signer_keeps_its_journal, reconciliation_goes_forward_only,
                 the_furthest_journaled_certificate_is_known, a_lease_has_one_holder;
             parallel: one_idempotency_key_opens_one_enrolment, one_user_gets_one_intent,

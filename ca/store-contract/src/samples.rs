@@ -14,6 +14,7 @@ use ca_core::{
         user::{Role, User, UserState},
     },
     ports::{
+        books::LedgerBooks,
         census::LedgerCensus,
         responders::ResponderStore,
         signer::JournalPosition,
@@ -36,6 +37,7 @@ pub trait Ledger:
     + SignerStore
     + LeaseStore
     + AuditStore
+    + LedgerBooks
     + LedgerCensus
     + Send
     + Sync
@@ -51,6 +53,7 @@ impl<T> Ledger for T where
         + SignerStore
         + LeaseStore
         + AuditStore
+        + LedgerBooks
         + LedgerCensus
         + Send
         + Sync

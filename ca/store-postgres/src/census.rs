@@ -11,12 +11,13 @@ use ca_core::{
     },
 };
 use jiff::Timestamp;
-use sqlx::PgPool;
+use tokio::time::timeout;
 
 use crate::{
     PostgresStore,
     failure::Failure,
     outcome::Written,
+    readers::Readers,
     rows::{time, unsigned},
     schema,
 };
@@ -61,8 +62,10 @@ impl LedgerCensus for PostgresStore {
     }
 
     async fn schema_fits(&self) -> StoreResult<bool> {
-        let mut connection = self.readers().acquire().await.map_err(Failure::from)?;
-        Ok(schema::fits(&mut connection).await.map_err(Failure::from)?)
+        let mut lent = self.readers().lend().await.map_err(Failure::from)?;
+        let patience = lent.patience();
+        let fits = timeout(patience, schema::fits(lent.connection().map_err(Failure::from)?)).await;
+        Ok(lent.answer(fits).map_err(Failure::from)?)
     }
 
     async fn unfinished(&self, issuer: &IssuerId) -> StoreResult<Unfinished> {
@@ -80,10 +83,10 @@ impl LedgerCensus for PostgresStore {
     fn load(&self) -> LedgerLoad {
         let (queued, queue_limit) = self.writer.queued();
         let done = self.writer.done();
-        let size = self.readers().size();
+        let size = self.readers.size();
         LedgerLoad {
-            readers: self.readers().options().get_max_connections(),
-            readers_busy: size.saturating_sub(u32::try_from(self.readers().num_idle()).unwrap_or(size)),
+            readers: self.readers.options().get_max_connections(),
+            readers_busy: size.saturating_sub(u32::try_from(self.readers.num_idle()).unwrap_or(size)),
             queued,
             queue_limit,
             commits: done.commits.load(Ordering::Relaxed),
@@ -94,7 +97,7 @@ impl LedgerCensus for PostgresStore {
     }
 }
 
-async fn unfinished(pool: &PgPool, issuer: &IssuerId) -> Result<Unfinished, Failure> {
+async fn unfinished(pool: Readers<'_>, issuer: &IssuerId) -> Result<Unfinished, Failure> {
     let issuer = issuer.as_str();
     let intents = sqlx::query!(
         r#"SELECT count(*) AS "count!", min(not_before) AS "oldest" FROM certificates
@@ -127,7 +130,7 @@ async fn unfinished(pool: &PgPool, issuer: &IssuerId) -> Result<Unfinished, Fail
     })
 }
 
-async fn crl(pool: &PgPool, issuer: &IssuerId) -> Result<Option<CrlHead>, Failure> {
+async fn crl(pool: Readers<'_>, issuer: &IssuerId) -> Result<Option<CrlHead>, Failure> {
     let issuer = issuer.as_str();
     let row =
         sqlx::query!("SELECT number, this_update, next_update, entries FROM crls WHERE issuer = $1", issuer)
@@ -145,7 +148,7 @@ async fn crl(pool: &PgPool, issuer: &IssuerId) -> Result<Option<CrlHead>, Failur
 }
 
 async fn expiring(
-    pool: &PgPool,
+    pool: Readers<'_>,
     issuer: &IssuerId,
     from: Timestamp,
     until: Timestamp,

@@ -18,11 +18,11 @@ use ca_core::{
     },
 };
 use jiff::Timestamp;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::{
     PostgresStore, applicant, bulk::Asked, enrolment, failure::Failure, intent::NewIntent, issued::NewIssued,
-    orphan, outcome::Written, rows::CertificateRow, writer::Fact,
+    orphan, outcome::Written, readers::Readers, rows::CertificateRow, writer::Fact,
 };
 
 /// Certificates with what other tables know of them; `$rest` is the WHERE clause and what follows.
@@ -231,7 +231,7 @@ fn records(rows: Vec<CertificateRow>) -> Result<Vec<CertificateRecord>, Failure>
 
 /// A page of an issuer's list, in the order of the intents; nothing after a serial number that isn't in it.
 async fn page(
-    pool: &PgPool,
+    pool: Readers<'_>,
     issuer: &IssuerId,
     after: Option<&SerialNumber>,
     limit: u32,

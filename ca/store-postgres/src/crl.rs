@@ -4,11 +4,12 @@ use ca_core::{
     domain::ids::IssuerId,
     ports::store::{Conflict, PublishedCrl},
 };
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::{
     failure::Failure,
     outcome::Written,
+    readers::Readers,
     rows::{signed, time, unsigned},
 };
 
@@ -106,7 +107,7 @@ pub(crate) async fn current(
     .transpose()
 }
 
-pub(crate) async fn revoked_since(pool: &PgPool, issuer: &IssuerId) -> Result<u64, Failure> {
+pub(crate) async fn revoked_since(pool: Readers<'_>, issuer: &IssuerId) -> Result<u64, Failure> {
     let issuer = issuer.as_str();
     let missing = sqlx::query_scalar!(
         r#"SELECT greatest(0,

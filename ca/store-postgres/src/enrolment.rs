@@ -14,6 +14,7 @@ use crate::{
     customer,
     failure::Failure,
     outcome::Written,
+    readers::Readers,
     rows::{EnrolmentRow, time},
 };
 
@@ -210,7 +211,7 @@ pub(crate) async fn store_evidence(
 
 /// The evidence of an enrolment. It never changes once it is there, so the two queries need no transaction.
 pub(crate) async fn evidence(
-    pool: &sqlx::PgPool,
+    pool: Readers<'_>,
     id: EnrolmentId,
 ) -> Result<Option<StoredEvidence>, Failure> {
     let key = id.0.as_bytes().as_slice();

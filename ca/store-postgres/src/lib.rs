@@ -8,6 +8,7 @@
 mod applicant;
 mod arrival;
 mod audit;
+mod books;
 mod bulk;
 mod census;
 mod certificate;
@@ -22,6 +23,8 @@ mod lease;
 mod login;
 mod orphan;
 mod outcome;
+mod readers;
+mod responder;
 mod revocation;
 mod rows;
 mod schema;
@@ -43,8 +46,9 @@ pub use server::{InvalidServer, Server};
 
 use crate::{
     failure::Failure,
-    outcome::{BoxFuture, Written},
     head::Head,
+    outcome::{BoxFuture, Written},
+    readers::Readers,
     server::Use,
     writer::Writer,
 };
@@ -60,6 +64,8 @@ pub struct Options {
     pub readers: u32,
     /// How long to wait for a connection, a new one or one that others use.
     pub acquire_timeout: Duration,
+    /// How long a query may take, and each row of a long list, before the connection counts as dead.
+    pub read_timeout: Duration,
     /// How long a transaction may take, the wait for other nodes' included, before its outcome counts as unknown.
     pub commit_timeout: Duration,
 }
@@ -71,6 +77,7 @@ impl Default for Options {
             queue: 1024,
             readers: 8,
             acquire_timeout: Duration::from_secs(3),
+            read_timeout: Duration::from_secs(10),
             commit_timeout: Duration::from_secs(15),
         }
     }
@@ -85,8 +92,9 @@ pub struct PostgresStore {
     writer: Writer,
     task: Mutex<Option<JoinHandle<()>>>,
     readers: PgPool,
-}
+    read_timeout: Duration,
     head: Head,
+}
 
 impl PostgresStore {
     /// Opens a database that [`migrate`] filled or brought up to date.
@@ -113,7 +121,13 @@ impl PostgresStore {
             .connect_with(server.options().clone())
             .await
             .map_err(unusable)?;
-        Ok(Self { writer, task: Mutex::new(Some(task)), readers, head: Head::default() })
+        Ok(Self {
+            writer,
+            task: Mutex::new(Some(task)),
+            readers,
+            read_timeout: options.read_timeout,
+            head: Head::default(),
+        })
     }
 
     /// Commits what is queued and closes the database. Later calls are refused as unavailable.
@@ -128,8 +142,8 @@ impl PostgresStore {
         self.readers.close().await;
     }
 
-    fn readers(&self) -> &PgPool {
-        &self.readers
+    fn readers(&self) -> Readers<'_> {
+        Readers::new(&self.readers, self.read_timeout)
     }
 
     /// Writes one fact and waits until it is durable. `audit` is appended if the fact changed something.

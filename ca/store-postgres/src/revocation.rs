@@ -1,5 +1,7 @@
 //! Revocations, and the port that CRLs belong to as well.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use ca_core::{
     domain::{
@@ -9,13 +11,16 @@ use ca_core::{
     },
     ports::store::{LedgerStatus, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult, Unjournaled},
 };
+use futures::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{Connection, PgConnection, PgExecutor};
+use tokio::time::{error::Elapsed, timeout};
 
 use crate::{
     PostgresStore, audit, crl,
     failure::Failure,
     outcome::Written,
+    readers::Readers,
     rows::{RevocationRow, unsigned},
     signer,
 };
@@ -67,18 +72,7 @@ impl RevocationStore for PostgresStore {
     }
 
     async fn revoked(&self, issuer: &IssuerId, from: Timestamp) -> StoreResult<Vec<Revocation>> {
-        let (name, from) = (issuer.as_str(), from.as_millisecond());
-        let rows = sqlx::query_as!(
-            RevocationRow,
-            "SELECT number, serial, at, reason, not_after FROM revocations
-             WHERE issuer = $1 AND not_after >= $2 ORDER BY serial",
-            name,
-            from
-        )
-        .fetch_all(self.readers())
-        .await
-        .map_err(Failure::from)?;
-        Ok(rows.into_iter().map(|row| row.of(issuer)).collect::<Result<_, Failure>>()?)
+        Ok(listed(self.readers(), issuer, from).await?)
     }
 
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus> {
@@ -136,7 +130,7 @@ async fn standing(
     row.map(|row| row.of(issuer)).transpose()
 }
 
-/// Revokes whatever has this number: a certificate, an intent that may have been signed, an orphan.
+/// Revokes whatever has this number: a certificate, an intent that may have been signed, an orphan, a responder's.
 async fn revoke(
     tx: &mut PgConnection,
     issuer: &IssuerId,
@@ -156,6 +150,8 @@ async fn revoke(
              SELECT not_after FROM certificates WHERE issuer = $1 AND serial = $2 AND abandoned_at IS NULL
              UNION ALL
              SELECT not_after FROM orphans WHERE issuer = $1 AND serial = $2
+             UNION ALL
+             SELECT not_after FROM responders WHERE issuer = $1 AND serial = $2 AND abandoned_at IS NULL
          ) AS known HAVING count(*) > 0
          RETURNING number, serial, at, reason, not_after",
         name,
@@ -190,14 +186,60 @@ async fn restore(tx: &mut PgConnection, revocation: &Revocation) -> Result<Writt
     Ok(if inserted.rows_affected() == 0 { Written::Unchanged(false) } else { Written::Changed(true) })
 }
 
+/// A CRL's content: perhaps a million, so row by row, and each row in time.
+async fn listed(pool: Readers<'_>, issuer: &IssuerId, from: Timestamp) -> Result<Vec<Revocation>, Failure> {
+    let mut lent = pool.lend().await?;
+    let patience = lent.patience();
+    let read = listed_on(lent.connection()?, patience, issuer, from).await;
+    lent.answer(read)
+}
+
+async fn listed_on(
+    connection: &mut PgConnection,
+    patience: Duration,
+    issuer: &IssuerId,
+    from: Timestamp,
+) -> Result<Result<Vec<Revocation>, Failure>, Elapsed> {
+    let (name, from) = (issuer.as_str(), from.as_millisecond());
+    let mut rows = sqlx::query_as!(
+        RevocationRow,
+        "SELECT number, serial, at, reason, not_after FROM revocations
+         WHERE issuer = $1 AND not_after >= $2 ORDER BY serial",
+        name,
+        from
+    )
+    .fetch(connection);
+    let mut listed = Vec::new();
+    loop {
+        let row = timeout(patience, rows.try_next()).await?;
+        match row.map_err(Failure::from).map(|row| row.map(|row| row.of(issuer)).transpose()) {
+            Ok(Ok(Some(revocation))) => listed.push(revocation),
+            Ok(Ok(None)) => return Ok(Ok(listed)),
+            Ok(Err(failure)) | Err(failure) => return Ok(Err(failure)),
+        }
+    }
+}
+
 /// Both answers from one snapshot: the head covers every revocation returned.
 async fn unjournaled(
-    pool: &PgPool,
+    pool: Readers<'_>,
     issuer: &IssuerId,
     signer: &SignerName,
     limit: u32,
 ) -> Result<Unjournaled, Failure> {
-    let mut snapshot = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    let mut lent = pool.lend().await?;
+    let patience = lent.patience();
+    let read = timeout(patience, unjournaled_on(lent.connection()?, issuer, signer, limit)).await;
+    lent.answer(read)
+}
+
+async fn unjournaled_on(
+    connection: &mut PgConnection,
+    issuer: &IssuerId,
+    signer: &SignerName,
+    limit: u32,
+) -> Result<Unjournaled, Failure> {
+    let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
     let (name, signer) = (issuer.as_str(), signer.as_str());
     let rows = sqlx::query_as!(
         RevocationRow,
@@ -218,8 +260,10 @@ async fn unjournaled(
 }
 
 /// The number of the latest revocation, of whatever issuer.
-async fn head(pool: &PgPool) -> Result<u64, Failure> {
-    let number = sqlx::query_scalar!(r#"SELECT coalesce(max(number), 0) AS "number!" FROM revocations"#).fetch_one(pool).await?;
+async fn head(pool: Readers<'_>) -> Result<u64, Failure> {
+    let number = sqlx::query_scalar!(r#"SELECT coalesce(max(number), 0) AS "number!" FROM revocations"#)
+        .fetch_one(pool)
+        .await?;
     unsigned("revocations.number", number)
 }
 

@@ -3,12 +3,19 @@
 //! A migration says in `schema_versions` which is the oldest program that works with what it makes. So nodes go on while
 //! the schema is ahead of them, and are restarted with the newer program one by one.
 
+use std::{io, time::Duration};
+
 use sqlx::{
     Connection, PgConnection,
     migrate::{MigrateError, Migrator},
 };
 
+use tokio::time::timeout;
+
 use crate::server::{self, Server, Use};
+
+/// A server that lets nobody in for so long doesn't answer.
+const CONNECT: Duration = Duration::from_secs(10);
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -124,9 +131,13 @@ pub(crate) async fn fits(connection: &mut PgConnection) -> Result<bool, sqlx::Er
 
 /// A connection that is set up for this purpose.
 pub(crate) async fn connect(server: &Server, purpose: Use) -> Result<PgConnection, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(server.options()).await?;
-    server::prepare(&mut connection, purpose).await?;
-    Ok(connection)
+    let connecting = async {
+        let mut connection = PgConnection::connect_with(server.options()).await?;
+        server::prepare(&mut connection, purpose).await?;
+        Ok(connection)
+    };
+    let silent = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the database server doesn't answer").into());
+    timeout(CONNECT, connecting).await.unwrap_or_else(silent)
 }
 
 enum Standing {

@@ -12,13 +12,14 @@ use ca_core::{
     },
 };
 use jiff::Timestamp;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use crate::{
     PostgresStore,
     failure::Failure,
     outcome::Written,
+    readers::Readers,
     rows::{SignerRow, position, signed},
 };
 
@@ -171,7 +172,7 @@ pub(crate) async fn mark_journaled(
 }
 
 async fn last_journaled(
-    pool: &PgPool,
+    pool: Readers<'_>,
     issuer: &IssuerId,
     name: &SignerName,
 ) -> Result<Option<JournalPosition>, Failure> {

@@ -6,6 +6,7 @@
 
 mod audit;
 pub mod backup;
+mod books;
 mod bulk;
 mod census;
 mod certificate;
@@ -23,6 +24,7 @@ mod login;
 mod lookup;
 mod orphan;
 mod outcome;
+mod responder;
 mod revocation;
 mod rows;
 mod schema;

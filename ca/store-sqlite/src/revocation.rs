@@ -136,7 +136,7 @@ async fn standing(
     row.map(|row| row.of(issuer)).transpose()
 }
 
-/// Revokes whatever has this number: a certificate, an intent that may have been signed, an orphan.
+/// Revokes whatever has this number: a certificate, an intent that may have been signed, an orphan, a responder's.
 async fn revoke(
     tx: &mut SqliteConnection,
     issuer: &IssuerId,
@@ -156,6 +156,8 @@ async fn revoke(
              SELECT not_after FROM certificates WHERE issuer = $1 AND serial = $2 AND abandoned_at IS NULL
              UNION ALL
              SELECT not_after FROM orphans WHERE issuer = $1 AND serial = $2
+             UNION ALL
+             SELECT not_after FROM responders WHERE issuer = $1 AND serial = $2 AND abandoned_at IS NULL
          ) HAVING count(*) > 0
          RETURNING number, serial, at, reason, not_after",
         name,
@@ -219,7 +221,9 @@ async fn unjournaled(
 
 /// The number of the latest revocation, of whatever issuer.
 async fn head(pool: &SqlitePool) -> Result<u64, Failure> {
-    let number = sqlx::query_scalar!(r#"SELECT coalesce(max(number), 0) AS "number!: i64" FROM revocations"#).fetch_one(pool).await?;
+    let number = sqlx::query_scalar!(r#"SELECT coalesce(max(number), 0) AS "number!: i64" FROM revocations"#)
+        .fetch_one(pool)
+        .await?;
     unsigned("revocations.number", number)
 }
 

@@ -14,6 +14,7 @@ use ca_core::{
         user::{Role, User, UserState},
     },
     ports::{
+        books::Entered,
         signer::JournalPosition,
         store::{Orphan, Session, SignerRecord},
     },
@@ -315,6 +316,27 @@ impl TryFrom<ResponderRow> for ResponderRecord {
             not_after: time("responders.not_after", row.not_after)?,
             tbs: row.tbs,
             state,
+        })
+    }
+}
+
+/// What a row of `certificates` says of its place in a journal.
+#[derive(Debug)]
+pub(crate) struct EnteredRow {
+    pub(crate) intent: Vec<u8>,
+    pub(crate) journal_sequence: i64,
+    pub(crate) journal_hash: Vec<u8>,
+    pub(crate) tbs: Vec<u8>,
+}
+
+impl TryFrom<EnteredRow> for Entered {
+    type Error = Failure;
+
+    fn try_from(row: EnteredRow) -> Parsed<Self> {
+        Ok(Self {
+            intent: enrolment_id("certificates.intent", &row.intent)?,
+            position: position("certificates", row.journal_sequence, &row.journal_hash)?,
+            tbs: row.tbs,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The contract of the store ports over the model in memory, SQLite and PostgreSQL; and what only PostgreSQL can do: be
 //! shared by nodes, be killed, be restarted, be out of reach.
 
+mod catch_up;
 mod durability;
 mod nodes;
 mod rig;

@@ -10,7 +10,10 @@ use ca_core::{
     },
 };
 use jiff::SignedDuration;
-use softhsm_tests::postgres::{self, Postgres};
+use softhsm_tests::{
+    postgres::{self, Postgres},
+    relay::Relay,
+};
 use store_contract::samples::{
     complete, customers, enrolment, event, evidence, intend, issue, issuer, record, serial, user, user_id,
     verified_actions,
@@ -146,12 +149,127 @@ async fn a_lock_that_is_held_too_long_makes_writes_unavailable() {
     verified_actions(&store).await;
 }
 
+/// What an error says, with all its causes.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
+
 #[tokio::test]
-async fn a_standby_and_an_unreachable_server_are_refused() {
+async fn an_unreachable_server_is_refused() {
     let nowhere = Server::parse("postgres://inro@127.0.0.1:1/inro?sslmode=disable").expect("an address");
     let refused = PostgresStore::open(&nowhere, &Options::default()).await.expect_err("a refusal");
     assert!(matches!(refused, OpenError::Unusable { .. }), "{refused:?}");
     assert!(refused.to_string().contains("127.0.0.1:1"), "{refused}");
+}
+
+/// A streaming standby has the ledger, answers, and may be behind: nobody works with it, not even for reading.
+#[tokio::test]
+async fn a_standby_is_refused_at_the_start_and_when_the_address_leads_to_it_later() {
+    let (cluster, standby) = blocking(|| {
+        let cluster = Postgres::start(postgres::Options { fsync: false }).expect("a cluster");
+        let name = cluster.create_database().expect("a database");
+        assert_eq!(name, "ledger_0");
+        let standby = cluster.standby().expect("a standby");
+        (cluster, standby)
+    })
+    .await;
+    let refused = PostgresStore::open(
+        &Server::parse(&standby.url("ledger_0")).expect("an address"),
+        &Options::default(),
+    )
+    .await
+    .expect_err("a refusal");
+    assert!(told(&refused).contains("the address must lead to the primary"), "{}", told(&refused));
+
+    let relay = Relay::to(cluster.port()).expect("a relay");
+    let server = through(&relay, "ledger_0");
+    migrate(&server).await.expect("a ledger");
+    let store = PostgresStore::open(&server, &impatient()).await.expect("the store");
+    customers(&store, 0).await;
+    relay.lead_to(standby.port());
+    let unread = refused_by(|| store.user(&user_id(0))).await;
+    assert!(told(&unread).contains("the address must lead to the primary"), "{}", told(&unread));
+    let unwritten = refused_by(|| store.append(event("late"))).await;
+    assert!(told(&unwritten).contains("the address must lead to the primary"), "{}", told(&unwritten));
+    relay.lead_to(cluster.port());
+    answered(|| store.user(&user_id(0))).await;
+    answered(|| store.append(event("on the primary"))).await;
+}
+
+/// The network swallows everything on the connections that there are, and says nothing: nobody waits for the kernel to
+/// give up, and new connections take their place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_falls_silent_is_given_up() {
+    let database = Database::migrated().await;
+    let relay = Relay::to(database.cluster.port()).expect("a relay");
+    let store = PostgresStore::open(&through(&relay, &database.name), &impatient()).await.expect("the store");
+    let store = Arc::new(store);
+    customers(&*store, 2).await;
+    for round in 0..3 {
+        relay.freeze();
+        // More at once than there are connections, and of each kind: one row, a list, a list row by row, a snapshot.
+        let mut tasks = JoinSet::new();
+        for n in 0..12 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                let from = store_contract::samples::at(0);
+                let signer = store_contract::samples::signer();
+                match n % 4 {
+                    0 => store.user(&user_id(0)).await.map(drop),
+                    1 => store.contracts().await.map(drop),
+                    2 => store.revoked(&issuer(), from).await.map(drop),
+                    _ => store.unjournaled_revocations(&issuer(), &signer, 10).await.map(drop),
+                }
+            });
+        }
+        let outcomes = in_time(tasks.join_all()).await;
+        for outcome in outcomes {
+            assert!(matches!(outcome, Ok(()) | Err(StoreError::Unavailable(_))), "{round}: {outcome:?}");
+        }
+        answered(|| store.user(&user_id(0))).await;
+        answered(|| store.append(event("after silence"))).await;
+    }
+    verified_actions(&*store).await;
+}
+
+fn through(relay: &Relay, database: &str) -> Server {
+    let url = format!("postgres://inro@127.0.0.1:{}/{database}?sslmode=disable", relay.port());
+    Server::parse(&url).expect("an address")
+}
+
+fn impatient() -> Options {
+    let short = Duration::from_millis(700);
+    Options { readers: 3, acquire_timeout: short, read_timeout: short, commit_timeout: 2 * short, ..Options::default() }
+}
+
+/// Far longer than any of it takes, and far shorter than the kernel's patience.
+async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), work).await.expect("it doesn't wait for the kernel")
+}
+
+/// Awaits that it works.
+async fn answered<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F) {
+    in_time(async {
+        while let Err(error) = ask().await {
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        }
+    })
+    .await;
+}
+
+/// Awaits that it doesn't, and why.
+async fn refused_by<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F) -> StoreError {
+    in_time(async {
+        loop {
+            if let Err(error) = ask().await
+                && told(&error).contains("primary")
+            {
+                return error;
+            }
+        }
+    })
+    .await
 }
 
 /// The server's certificate is checked where the address asks for it.

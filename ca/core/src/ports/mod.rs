@@ -3,6 +3,7 @@
 //! Each store method is one durable fact. It re-checks its own invariant inside its commit, writes its audit row in
 //! the same commit, and returns only after the commit is durable. No transaction crosses a port.
 
+pub mod books;
 pub mod census;
 pub mod clock;
 pub mod password;

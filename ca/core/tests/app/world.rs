@@ -146,6 +146,7 @@ impl Backstage {
     fn reconcile(&self, authority: &Authority) -> Reconcile {
         Reconcile {
             certificates: self.store.clone(),
+            books: self.store.clone(),
             responders: self.store.clone(),
             revocations: self.store.clone(),
             signers: self.store.clone(),

@@ -9,6 +9,7 @@
 
 pub mod accept;
 pub mod look;
+mod known;
 mod responders;
 mod settle;
 mod walk;
@@ -31,6 +32,7 @@ use crate::{
         receipt::JournalPosition,
     },
     ports::{
+        books::LedgerBooks,
         clock::Clock,
         responders::ResponderStore,
         signer::Signer,
@@ -63,6 +65,8 @@ pub struct Reconcile {
     pub revocations: Arc<dyn RevocationStore>,
     /// The certificates of OCSP responders.
     pub responders: Arc<dyn ResponderStore>,
+    /// The ledger, a page of the journal at a time.
+    pub books: Arc<dyn LedgerBooks>,
     /// How far journals and ledger agree.
     pub signers: Arc<dyn SignerStore>,
     /// The trail, and alarms.

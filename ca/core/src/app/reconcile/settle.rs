@@ -12,7 +12,6 @@ use crate::{
         trail::{Details, event},
     },
     domain::{
-        anchor::Row,
         audit::{Actor, AuditEvent},
         certificate::{CertificateRecord, CertificateState},
         ids::{SerialNumber, SignerName},
@@ -34,23 +33,17 @@ pub(super) enum Sight {
 }
 
 impl Reconcile {
-    /// Takes over what an entry says and the ledger doesn't have.
+    /// Takes over what an entry says and the ledger may not have.
     pub(super) async fn settle_entry(
         &self,
         entry: &JournalEntry,
-        row: Row,
         report: &mut Reconciled,
     ) -> Result<(), Failure> {
         match &entry.body {
             JournalBody::Certificate(journaled) => self.settle(journaled.clone(), Sight::First, report).await,
             JournalBody::Revocation(revocation) => self.restore(revocation, entry.position, report).await,
-            JournalBody::Crl(number) => {
-                if row != Row::Same {
-                    self.accord.raise_crl_floor(*number);
-                }
-                Ok(self.revocations.raise_crl_number(self.issuer.id(), *number).await?)
-            }
-            JournalBody::Foreign => Ok(()),
+            // Their numbers are taken over page by page.
+            JournalBody::Crl(_) | JournalBody::Foreign => Ok(()),
         }
     }
 

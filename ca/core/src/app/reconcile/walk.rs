@@ -12,15 +12,15 @@ use crate::{
         audit::AuditPosition,
     },
     ports::{
-        signer::{JournalEntry, JournalHead},
+        signer::{JournalBody, JournalEntry, JournalHead},
         store::{Conflict, SignerRecord, StoreError, StoreResult},
     },
 };
 
 /// Entries in a page at the most: some milliseconds' work.
-const PAGE: u32 = 500;
+const PAGE: u32 = 1000;
 /// Rows of the trail that are read at once.
-const ROWS: u64 = 1000;
+const ROWS: u64 = 8000;
 /// So many rows are read for one that is wanted, before they are read one by one.
 const SPARSE: u64 = 8;
 
@@ -66,8 +66,14 @@ impl Reconcile {
             if page.is_empty() {
                 return self.look_at_furthest(walk, head).await;
             }
+            let known = self.known(&page).await?;
             for (entry, row) in page {
-                self.settle_entry(&entry, row, report).await?;
+                if row != Row::Same && let JournalBody::Crl(number) = entry.body {
+                    self.accord.raise_crl_floor(number);
+                }
+                if !known.has(&entry) {
+                    self.settle_entry(&entry, report).await?;
+                }
                 walk.take(entry.position, entry.audit, row)?;
             }
         }
@@ -153,11 +159,7 @@ impl Reconcile {
             let (count, last) = (near.clone().count() as u64, near.last().copied().unwrap_or(first));
             let span = last - first + 1;
             let end = if span <= count * SPARSE { last } else { first };
-            let limit = u32::try_from(end - first + 1).unwrap_or(u32::MAX);
-            let rows = self.audit.rows_after(first - 1, limit).await?;
-            found.extend(
-                rows.into_iter().filter(|row| row.sequence <= end).map(|row| (row.sequence, row.hash)),
-            );
+            found.extend(self.books.audit_hashes(first, end).await?);
             next = wanted.range(end + 1..).next().copied();
         }
         Ok(found)

@@ -1,6 +1,7 @@
 //! The ledger in memory: one lock, every invariant of the ports, an audit chain like the real ones.
 
 mod audit;
+mod books;
 mod census;
 mod certificates;
 mod customers;
