@@ -272,7 +272,8 @@ impl SimulatedHsm {
     fn change(&self, change: &Value) -> Result<()> {
         let shown = || format!("telling the simulated HSM at {}", self.control.display());
         // Held while a process opens its socket and takes up what was left.
-        let lock = File::options().create(true).append(true).open(self.beside(".lock")).with_context(shown)?;
+        let lock =
+            File::options().create(true).append(true).open(self.beside(".lock")).with_context(shown)?;
         lock.lock().with_context(shown)?;
         if self.ask(change)?.is_none() {
             let pending = File::options().create(true).append(true).open(self.beside(".pending"));

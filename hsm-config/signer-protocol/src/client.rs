@@ -230,7 +230,7 @@ impl Client {
     /// See [`ClientError`].
     pub async fn status(&self) -> Result<Status, ClientError> {
         expect(self.ask(RequestBody::Status).await?, |reply| match reply {
-            ReplyBody::Status(status) => Ok(status),
+            ReplyBody::Status(status) => Ok(*status),
             other => Err(other),
         })
     }

@@ -144,7 +144,7 @@ pub enum ReplyBody {
     /// To `Certificates`.
     Certificates(Vec<(KeyLabel, serde_bytes::ByteBuf)>),
     /// To `Status`.
-    Status(Status),
+    Status(Box<Status>),
     /// Policy said no. Asking again changes nothing.
     Refused(Refusal),
     /// Not now: worker restarting, queue full, module failing. Nothing was signed that left the signer; the same

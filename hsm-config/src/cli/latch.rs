@@ -43,7 +43,7 @@ struct Which {
 ///
 /// # Errors
 /// When the configuration or the latch can't be read or written.
-pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let (Command::Show(which) | Command::Clear(which)) = &arguments.command;
     for (token, latch) in latches(which)? {

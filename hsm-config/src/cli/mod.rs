@@ -62,7 +62,7 @@ pub fn run() -> ExitCode {
         Command::Custody(arguments) => custody::run(arguments),
         Command::Signer(arguments) => outcome(signer::run(&arguments)),
         Command::Journal(arguments) => outcome(journal::run(arguments)),
-        Command::Latch(arguments) => outcome(latch::run(arguments)),
+        Command::Latch(arguments) => outcome(latch::run(&arguments)),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Bench(arguments) => outcome(bench::run(&arguments)),
         Command::Keys(arguments) => outcome(keys::run(&arguments)),

@@ -43,15 +43,13 @@ struct Queue {
 
 impl Places {
     /// For tokens with these lanes.
-    pub(super) fn new<'a>(tokens: impl Iterator<Item = &'a Lanes> + Clone) -> Self {
-        let sum = |of: fn(&Lanes) -> usize| tokens.clone().map(of).sum::<usize>();
+    pub(super) fn new(tokens: &[Lanes]) -> Self {
+        let sum = |of: fn(&Lanes) -> usize| tokens.iter().map(of).sum::<usize>();
         let kept = |of: fn(&Lanes) -> usize| (sum(of) * CALLS_PER_LANE).max(1);
-        let (issuing, ocsp) =
-            (kept(|lanes| lanes.for_issuing.into()), kept(|lanes| lanes.for_ocsp.into()));
+        let (issuing, ocsp) = (kept(|lanes| lanes.for_issuing.into()), kept(|lanes| lanes.for_ocsp.into()));
         let all = sum(|lanes| lanes.all.into()) * CALLS_PER_LANE;
         let longest = sum(|lanes| lanes.queue.into());
-        let queue =
-            |kept| Queue { kept: Semaphore::new(kept), waiting: AtomicUsize::new(0), longest };
+        let queue = |kept| Queue { kept: Semaphore::new(kept), waiting: AtomicUsize::new(0), longest };
         Self {
             shared: Semaphore::new(all.saturating_sub(issuing + ocsp)),
             issuing: queue(issuing),
@@ -120,7 +118,7 @@ mod tests {
     const LANES: Lanes = Lanes { all: 3, for_issuing: 1, for_ocsp: 1, queue: 2 };
 
     fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(60)
+        Instant::now() + Duration::from_mins(1)
     }
 
     async fn take_all(places: &Places, wanted: Use) -> Vec<SemaphorePermit<'_>> {
@@ -133,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn neither_takes_what_is_kept_for_the_other() {
-        let places = Places::new([LANES, LANES].iter());
+        let places = Places::new(&[LANES, LANES]);
         let flood = take_all(&places, Use::Ocsp).await;
         assert_eq!(flood.len(), 2 * 2 * CALLS_PER_LANE);
         let issuing = take_all(&places, Use::Issuing).await;
@@ -144,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_single_lane_keeps_a_call_for_each() {
-        let places = Places::new([Lanes { all: 1, for_issuing: 0, for_ocsp: 0, queue: 2 }].iter());
+        let places = Places::new(&[Lanes { all: 1, for_issuing: 0, for_ocsp: 0, queue: 2 }]);
         let flood = take_all(&places, Use::Ocsp).await;
         assert_eq!(flood.len(), CALLS_PER_LANE - 1);
         assert!(places.take(Use::Issuing, Instant::now()).await.is_ok());
@@ -152,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn queues_are_bounded_one_by_one_and_a_place_goes_to_who_waits() {
-        let places = Places::new([LANES].iter());
+        let places = Places::new(&[LANES]);
         let mut flood = take_all(&places, Use::Ocsp).await;
         let mut first = std::pin::pin!(places.take(Use::Ocsp, soon()));
         let mut second = std::pin::pin!(places.take(Use::Ocsp, soon()));

@@ -129,8 +129,15 @@ fn custodians(config: &Config, stop: &CancellationToken) -> Result<Option<JoinHa
     let listener = server::listen(&settings.path, settings.mode)
         .map_err(|source| RunError::Socket { path: settings.path.clone(), source })?;
     tracing::info!(socket = %settings.path.display(), "custodians give their shares here");
+    let (path, ours) = (settings.path.clone(), server::identity(&settings.path).ok());
     let serving = socket::serve(listener, settings.allowed_uids.clone(), vaults, stop.clone());
-    Ok(Some(tokio::spawn(serving)))
+    Ok(Some(tokio::spawn(async move {
+        serving.await;
+        // Another signer may have taken the name.
+        if ours.is_some() && server::identity(&path).ok() == ours {
+            let _ = std::fs::remove_file(&path);
+        }
+    })))
 }
 
 fn token_keys(config: &Config) -> Vec<TokenKey> {

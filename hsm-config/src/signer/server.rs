@@ -154,7 +154,7 @@ pub(super) fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
+pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
@@ -284,11 +284,11 @@ impl Connection {
             let (asked, limit) = (Instant::now(), Duration::from_millis(deadline_ms.into()).min(LONGEST));
             let way = (limit / WAY).min(LONGEST_WAY);
             // What waits inside gives up first and knows why.
-            let mut answer = pin!(service.answer(body, asked + limit - 2 * way));
+            let mut answer = pin!(service.answer(body, asked + limit.saturating_sub(2 * way)));
             let (reply, held) = tokio::select! {
                 answered = &mut answer => answered,
-                () = sleep_until(asked + limit - way) => {
-                    let reason = format!("no answer within {:?}; ask again with the same content", limit - way);
+                () = sleep_until(asked + limit.saturating_sub(way)) => {
+                    let reason = format!("no answer within {:?}; ask again with the same content", limit.saturating_sub(way));
                     send(&replies, number, ReplyBody::Unavailable { reason }, Held::default()).await;
                     // What was begun is finished and journaled all the same: asking again then finds it.
                     drop(answer.await);

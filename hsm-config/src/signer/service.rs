@@ -11,7 +11,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use signer_protocol::message::{EntryBody, KeyLabel, Refusal, RefusalCode, ReplyBody, RequestBody, Status, Timing};
+use signer_protocol::message::{
+    EntryBody, KeyLabel, Refusal, RefusalCode, ReplyBody, RequestBody, Status, Timing,
+};
 use tokio::{
     sync::{Mutex, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore},
     time::Instant,
@@ -200,7 +202,7 @@ impl Service {
             }
             RequestBody::Journal => Ok(alone(ReplyBody::Journal(self.journal.summary()))),
             RequestBody::Certificates => Ok(alone(self.certificates())),
-            RequestBody::Status => Ok(alone(ReplyBody::Status(self.status(end).await))),
+            RequestBody::Status => Ok(alone(ReplyBody::Status(Box::new(self.status(end).await)))),
             RequestBody::Hello { .. } => {
                 refuse(RefusalCode::Protocol, "Hello is only the first message").map_err(Into::into)
             }

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    config::Token as TokenConfig,
+    config::{Lanes, Token as TokenConfig},
     places::{CALLS_PER_LANE, Places},
     token::{Made, State, Token, TokenError, TokenKey},
 };
@@ -86,9 +86,10 @@ impl Tokens {
     /// Begins to start their workers.
     pub(super) fn new(configs: Vec<TokenConfig>, keys: Vec<TokenKey>) -> Self {
         let (keys, changes): (Arc<[TokenKey]>, _) = (keys.into(), watch::Sender::new(0));
-        let places = Places::new(configs.iter().map(|config| &config.lanes));
+        let lanes: Vec<Lanes> = configs.iter().map(|config| config.lanes).collect();
+        let places = Places::new(&lanes);
         // While other tokens are away, one has their share of calls as well; and somebody may ask how it is.
-        let calls = configs.iter().map(|config| usize::from(config.lanes.all) * CALLS_PER_LANE).sum::<usize>();
+        let calls = lanes.iter().map(|lanes| usize::from(lanes.all) * CALLS_PER_LANE).sum::<usize>();
         let calls = u16::try_from(calls + PROBES).unwrap_or(u16::MAX);
         let start = |config| Token::new(config, Arc::clone(&keys), calls, changes.clone());
         let tokens = configs.into_iter().map(start).collect();
@@ -165,9 +166,11 @@ impl Tokens {
             let token = &self.shared.tokens[number];
             match token.sign(&worker, key, message).await {
                 Ok(Made { octets, took }) => {
-                    let (queued_us, signed_us) =
-                        (micros(asked.elapsed().saturating_sub(took)), micros(took));
-                    return Ok(Signature { octets, timing: Timing { queued_us, signed_us, journaled_us: 0 } });
+                    let (queued_us, signed_us) = (micros(asked.elapsed().saturating_sub(took)), micros(took));
+                    return Ok(Signature {
+                        octets,
+                        timing: Timing { queued_us, signed_us, journaled_us: 0 },
+                    });
                 }
                 Err(error) => {
                     last = Some(self.of(token, &error.to_string()));
@@ -225,7 +228,8 @@ impl Tokens {
             let all: Option<Vec<String>> = self.shared.tokens.iter().zip(&troubles).map(of_token).collect();
             all.map(|troubles| troubles.join("; "))
         });
-        let tokens = self.shared.tokens.iter().zip(&troubles).map(|(token, troubles)| status(token, troubles));
+        let tokens =
+            self.shared.tokens.iter().zip(&troubles).map(|(token, troubles)| status(token, troubles));
         (keys.collect(), tokens.collect())
     }
 

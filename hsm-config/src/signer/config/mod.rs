@@ -201,7 +201,8 @@ fn custody(
     let mode = listens("custody", ("socket", &path), &raw.mode, mistakes);
     if raw.allowed_uids.is_empty() {
         mistakes.push(
-            "custody.allowed_uids is empty: list the user IDs under which custodians work (`id -u`)".to_owned(),
+            "custody.allowed_uids is empty: list the user IDs under which custodians work (`id -u`)"
+                .to_owned(),
         );
     }
     needed.then(|| Settings { path, mode, allowed_uids: raw.allowed_uids.into_iter().collect() })

@@ -87,12 +87,7 @@ pub(super) fn validate(
     }
 }
 
-fn several(
-    tokens: Vec<raw::Token>,
-    folder: &Path,
-    latch: &Path,
-    mistakes: &mut Vec<String>,
-) -> Vec<Token> {
+fn several(tokens: Vec<raw::Token>, folder: &Path, latch: &Path, mistakes: &mut Vec<String>) -> Vec<Token> {
     if tokens.is_empty() {
         mistakes.push("token: there is none: add a [token] table".to_owned());
     }
@@ -107,7 +102,8 @@ fn several(
             continue;
         };
         if !names.insert(name.clone()) {
-            mistakes.push(format!("token.name = {name:?} is there twice: give each [[token]] a name of its own"));
+            mistakes
+                .push(format!("token.name = {name:?} is there twice: give each [[token]] a name of its own"));
         }
         let place = Place { key: format!("token {name:?}"), folder, latch: latch_of(latch, &name) };
         if let Some(token) = one(token, name, &place, mistakes) {
@@ -187,7 +183,8 @@ fn one(raw: raw::Token, name: String, place: &Place<'_>, mistakes: &mut Vec<Stri
 
 /// Where the PIN comes from; what is wrong with that is told.
 fn supply(key: &str, keys: PinKeys, folder: &Path, mistakes: &mut Vec<String>) -> Option<Supply> {
-    let told = |mistake: PinMistake| format!("{key}: {}: {}: {}", mistake.key, mistake.problem, mistake.remedy);
+    let told =
+        |mistake: PinMistake| format!("{key}: {}: {}: {}", mistake.key, mistake.problem, mistake.remedy);
     let source = keys.source(folder).map_err(|mistake| mistakes.push(told(mistake))).ok()?;
     match &source {
         PinSource::File(path) => folder_is_safe(&format!("{key}: pin_file"), path, mistakes),

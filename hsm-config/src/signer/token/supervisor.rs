@@ -72,10 +72,8 @@ async fn watch_worker(shared: &Shared) {
                 // It did sign: whoever asks meanwhile does well to wait.
                 (State::Starting, back_off)
             }
-            // The latch is set; it is waited for at the top.
-            Err(StartFailure::Pin) => continue,
-            // Between a look and the next the set was changed.
-            Err(StartFailure::Waiting) => continue,
+            // The latch is set, or custodians are needed anew: both are waited for at the top.
+            Err(StartFailure::Pin | StartFailure::Waiting) => continue,
             Err(StartFailure::Wrong(reason)) => (State::Down(reason), BACK_OFF_WRONG),
             Err(StartFailure::Other(reason)) => (State::Down(reason), back_off),
         };

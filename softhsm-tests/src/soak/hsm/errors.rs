@@ -57,7 +57,8 @@ pub(in crate::soak) fn run(directory: &Path, size: &Size) -> Result<Outcome> {
             let order = ward.order()?;
             let answered = ward.ask(&order);
             answers.push(answered.took);
-            let clear = matches!(&answered.result, Err(ClientError::Unavailable { reason }) if !reason.is_empty());
+            let clear =
+                matches!(&answered.result, Err(ClientError::Unavailable { reason }) if !reason.is_empty());
             outcome.check(clear, || format!("{said}: {:?}", answered.result));
             outcome.check(answered.took <= DEADLINE, || format!("{said}: {:?} to an answer", answered.took));
             ward.hsm.clear()?;

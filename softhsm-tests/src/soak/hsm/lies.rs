@@ -64,7 +64,8 @@ async fn all_at_once(ward: &Ward, number: u64) -> Result<Heard> {
     let certificates = orders.iter().map(|order| {
         insist(|| ward.client.sign_certificate(&issuing, order.intent, AUDIT_HEAD, order.tbs.clone()))
     });
-    let response = ward.orders.response(&[1, 2, 3, 4, 5, 6, 7, 8, 9], CertStatus::Unknown(der::asn1::Null))?;
+    let response =
+        ward.orders.response(&[1, 2, 3, 4, 5, 6, 7, 8, 9], CertStatus::Unknown(der::asn1::Null))?;
     let responses = (0..AT_ONCE / 2).map(|_| insist(|| ward.client.sign_ocsp(&responder, response.clone())));
     let list = ward.orders.crl(number, &[])?;
     let crl = insist(|| ward.client.sign_crl(&issuing, AUDIT_HEAD, list.clone()));

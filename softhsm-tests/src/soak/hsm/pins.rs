@@ -27,7 +27,8 @@ pub(in crate::soak) fn run(directory: &Path, size: &Size) -> Result<Outcome> {
         let mut signer = spawn(&ward, &format!("locked-out-{round}"))?;
         signer.wait_for_log("signer locked out", PATIENCE)?;
         let answered = ward.ask(&ward.order()?).result;
-        let clear = matches!(&answered, Err(ClientError::LockedOut { remedy }) if remedy.contains("latch clear"));
+        let clear =
+            matches!(&answered, Err(ClientError::LockedOut { remedy }) if remedy.contains("latch clear"));
         outcome.check(clear, || format!("start {round}: {answered:?}"));
         if round % 2 == 0 {
             signer.kill()?;
