@@ -76,8 +76,9 @@ impl Lane {
                 Ok(Answer::PublicKey(public))
             }
             Command::Wrap { key, transport } => {
-                let session = self.token()?.writing_session()?;
-                transfer::wrap(&session, &key, &transport).map(Answer::Wrapped)
+                let token = self.token()?;
+                let session = token.writing_session()?;
+                transfer::wrap(&session, &key, &transport, &token.mechanisms).map(Answer::Wrapped)
             }
             Command::Unwrap { key, label, public_key, wrapped } => {
                 let transport = self.transport.take().ok_or_else(|| {

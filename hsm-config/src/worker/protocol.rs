@@ -234,14 +234,28 @@ pub enum Leaving {
 /// A private key on its way from token to token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrappedKey {
-    /// PKCS #8 under `CKM_AES_KEY_WRAP_PAD` (RFC 5649).
+    /// PKCS #8 under an AES-256 key that is used for nothing else.
     #[serde(with = "serde_bytes")]
     pub key: Vec<u8>,
+    /// How.
+    #[serde(default)]
+    pub cipher: KeyCipher,
     /// That AES-256 key under the transport key, `CKM_RSA_PKCS_OAEP` with empty label.
     #[serde(with = "serde_bytes")]
     pub secret: Vec<u8>,
     /// OAEP's hash, also of its mask generation.
     pub hash: OaepHash,
+}
+
+/// How a private key is wrapped; either notices a change on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyCipher {
+    /// `CKM_AES_KEY_WRAP_PAD` (RFC 5649).
+    #[default]
+    KeyWrapPad,
+    /// `CKM_AES_GCM`, its initialisation vector zero: no key is used twice.
+    Gcm,
 }
 
 /// The hash within OAEP. Nothing about OAEP rests on collisions being hard to find; some tokens know only SHA-1 there.

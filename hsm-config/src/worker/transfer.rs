@@ -1,10 +1,11 @@
 //! A private key on its way from one token to another, encrypted from module to module (`C_WrapKey`, `C_UnwrapKey`).
 //!
 //! The receiving token makes an RSA key pair for this one journey. The giving token wraps a fresh AES key to it
-//! (RSA-OAEP) and the private key under the AES key (RFC 5649): no secret is in this program's memory at any time, and
+//! (RSA-OAEP) and the private key under the AES key (RFC 5649, or AES-GCM where the token lacks that): no secret is in this program's memory at any time, and
 //! what crosses is of use to the receiving token alone. All helpers are session objects: they end with the lane.
 
 use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
@@ -13,12 +14,14 @@ use der::{Decode, Encode};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::key_store::{self, kept, signs_only, unused, verifies_only};
-use super::protocol::{CommandError, ErrorClass, Leaving, OaepHash, WrappedKey};
+use super::protocol::{CommandError, ErrorClass, KeyCipher, Leaving, OaepHash, WrappedKey};
 use super::public_key;
 use crate::token::KeyId;
 
 const TRANSPORT_BITS: u64 = 3072;
 const AES_OCTETS: u64 = 32;
+const GCM_IV_OCTETS: usize = 12;
+const GCM_TAG_BITS: u64 = 128;
 
 /// The receiving token's transport key, with the session that it lives in.
 pub(super) struct Transport {
@@ -80,7 +83,7 @@ impl Transport {
         let mut template = vec![Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(public.kind)];
         template.extend(signs_only(Leaving::Wrapped));
         template.extend(kept(key, label));
-        session.unwrap_key(&Mechanism::AesKeyWrapPad, secret, &wrapped.key, &template)?;
+        with(wrapped.cipher, |cipher| session.unwrap_key(cipher, secret, &wrapped.key, &template))?;
         let mut template = vec![Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::KeyType(public.kind)];
         template.extend(public.attributes);
         template.extend(verifies_only());
@@ -91,7 +94,12 @@ impl Transport {
 }
 
 /// Wraps a private key of the token for another token's transport key.
-pub(super) fn wrap(session: &Session, key: &KeyId, transport: &[u8]) -> Result<WrappedKey, CommandError> {
+pub(super) fn wrap(
+    session: &Session,
+    key: &KeyId,
+    transport: &[u8],
+    mechanisms: &[MechanismType],
+) -> Result<WrappedKey, CommandError> {
     let private = key_store::find(session, ObjectClass::PRIVATE_KEY, key)?;
     let transport = PublicHalf::parse(transport)?;
     let mut template = vec![
@@ -114,9 +122,24 @@ pub(super) fn wrap(session: &Session, key: &KeyId, transport: &[u8]) -> Result<W
             Attribute::ValueLen(AES_OCTETS.into()),
         ],
     )?;
-    let wrapped = session.wrap_key(&Mechanism::AesKeyWrapPad, secret, private)?;
+    let pads = mechanisms.contains(&MechanismType::AES_KEY_WRAP_PAD);
+    let cipher = if pads { KeyCipher::KeyWrapPad } else { KeyCipher::Gcm };
+    let wrapped = with(cipher, |mechanism| session.wrap_key(mechanism, secret, private))?;
     let (secret, hash) = wrap_secret(session, transport, secret)?;
-    Ok(WrappedKey { key: wrapped, secret, hash })
+    Ok(WrappedKey { key: wrapped, cipher, secret, hash })
+}
+
+/// Does something with the mechanism of this cipher.
+fn with<T>(
+    cipher: KeyCipher,
+    work: impl FnOnce(&Mechanism<'_>) -> Result<T, Error>,
+) -> Result<T, CommandError> {
+    let mut iv = [0; GCM_IV_OCTETS];
+    let mechanism = match cipher {
+        KeyCipher::KeyWrapPad => Mechanism::AesKeyWrapPad,
+        KeyCipher::Gcm => Mechanism::AesGcm(GcmParams::new(&mut iv, &[], GCM_TAG_BITS.into())?),
+    };
+    Ok(work(&mechanism)?)
 }
 
 /// With SHA-256 where the token can, else with SHA-1.

@@ -231,7 +231,7 @@ fn mistakes_in_the_configuration_are_told_together_with_remedies() {
     let output = rig.inro_hsm(&["signer", "--check", "--config", "signer.toml"]);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
-    assert!(words.contains("token.pin_file") && words.contains("0600"), "{words}");
+    assert!(words.contains("token: pin_file") && words.contains("0600"), "{words}");
     assert!(words.contains("each key has its own"), "{words}");
     rig.edit("name = \"customer-1\"", "name = \"customer-1\"\nroot = true");
     let output = rig.inro_hsm(&["signer", "--check", "--config", "signer.toml"]);

@@ -408,10 +408,12 @@ fn unable(mechanisms: &[String], key: &KeySpec) -> Option<String> {
 
 /// What a token lacks to give or receive a wrapped key, if something.
 fn unable_to_transfer(mechanisms: &[String]) -> Option<String> {
-    let needed =
-        ["CKM_AES_KEY_WRAP_PAD", "CKM_RSA_PKCS_OAEP", "CKM_AES_KEY_GEN", "CKM_RSA_PKCS_KEY_PAIR_GEN"];
-    let missing: Vec<&str> =
-        needed.into_iter().filter(|wanted| mechanisms.iter().all(|name| name != wanted)).collect();
+    let has = |wanted: &str| mechanisms.iter().any(|name| name == wanted);
+    let needed = ["CKM_RSA_PKCS_OAEP", "CKM_AES_KEY_GEN", "CKM_RSA_PKCS_KEY_PAIR_GEN"];
+    let mut missing: Vec<&str> = needed.into_iter().filter(|wanted| !has(wanted)).collect();
+    if !has("CKM_AES_KEY_WRAP_PAD") && !has("CKM_AES_GCM") {
+        missing.push("CKM_AES_KEY_WRAP_PAD and CKM_AES_GCM");
+    }
     let text =
         format!("it lacks {}, which wrapping a key needs; use its vendor's cloning", missing.join(", "));
     (!missing.is_empty()).then_some(text)
