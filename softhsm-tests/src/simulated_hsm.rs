@@ -296,11 +296,8 @@ impl SimulatedHsm {
             BufReader::new(socket).read_line(&mut reply)?;
             Ok::<_, std::io::Error>(reply)
         };
-        // Not there, no longer there, or ended while it was asked.
-        let Ok(reply) = asking() else { return Ok(None) };
-        if reply.is_empty() {
-            return Ok(None);
-        }
+        // Not there, no longer there, or ended in the middle of its reply.
+        let Some(reply) = asking().ok().filter(|reply| reply.ends_with('\n')) else { return Ok(None) };
         let reply: Value = serde_json::from_str(&reply).context("reading the simulated HSM's reply")?;
         if let Some(error) = reply.get("error") {
             bail!("the simulated HSM refuses {command}: {error}");

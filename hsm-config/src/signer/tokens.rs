@@ -4,7 +4,7 @@
 //! A signature that was asked for and not answered may have been made all the same. It is worth nothing: it can reach
 //! nobody, because whoever waited for it has stopped waiting and the worker is ended; and the message is signed again
 //! only by the same request, which still holds its intent and serial number. So one signature leaves, and the journal
-//! has that one (`ca/docs/decisions/0018-unanswered-signatures.md`).
+//! has that one (`ca/docs/decisions/0021-unanswered-signatures.md`).
 
 use std::{
     sync::{
