@@ -109,18 +109,15 @@ impl Block {
 }
 
 fn matches(wanted: &str, line: &str) -> bool {
-    let (wanted, line) = (wanted.trim(), line.trim());
-    let mut parts = wanted.split('…');
-    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else { return false };
+    let mut parts = wanted.split('…').map(str::trim);
+    let Some(mut rest) = parts.next().and_then(|first| line.trim().strip_prefix(first)) else { return false };
     let mut parts = parts.peekable();
     if parts.peek().is_none() {
         return rest.is_empty();
     }
     while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
         match rest.split_once(part) {
+            _ if parts.peek().is_none() => return rest.ends_with(part),
             Some((_, after)) => rest = after,
             None => return false,
         }

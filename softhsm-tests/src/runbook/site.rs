@@ -43,7 +43,10 @@ impl Site {
         let profiles = vec![Profile::new(TOKEN, Firmware(5, 7, 4))];
         let desk = Desk::new(&directory.join("desk"), &roots, profiles)?;
         write(&work, &roots)?;
-        let machine = Machine::boot(&directory.join("machine"))?;
+        // Its name is that of its control group too.
+        let folder = directory.join(directory.file_name().unwrap_or_default());
+        fs::create_dir(&folder).context("making the machine's folder")?;
+        let machine = Machine::boot(&folder)?;
         let mut environment = desk.pcscd.environment().clone();
         environment.push(("XDG_STATE_HOME".to_owned(), work.join("state").display().to_string()));
         let site = Self { machine, work, environment, _desk: desk };
@@ -84,9 +87,10 @@ fn example(path: &str) -> PathBuf {
 fn write(work: &Path, roots: &AttestationRoots) -> Result<()> {
     let put =
         |name: &str, text: &str| fs::write(work.join(name), text).with_context(|| format!("writing {name}"));
-    for name in ["ceremony", "signer"] {
-        let text = fs::read_to_string(example(&format!("hsm-config/examples/{name}.toml")));
-        put(&format!("{name}.toml"), &text.with_context(|| format!("reading the example {name}.toml"))?)?;
+    for entry in fs::read_dir(example("hsm-config/examples")).context("reading the examples")? {
+        let path = entry.context("reading the examples")?.path();
+        let name = path.file_name().context("an example without a name")?;
+        fs::copy(&path, work.join(name)).with_context(|| format!("copying {}", path.display()))?;
     }
     put("inro.toml", &authority()?)?;
     let servers = SoftAuthority::new("Example server authority")?;

@@ -38,11 +38,22 @@ macro_rules! runbooks {
 runbooks! {
     install: "install.md";
     first_ceremony: "install.md", "first-ceremony.md";
+    journal: "install.md", "first-ceremony.md", "journal.md";
+    day_to_day: "install.md", "first-ceremony.md", "day-to-day.md";
+    disaster_restore: "install.md", "first-ceremony.md", "disaster-restore.md";
+    key_compromise: "install.md", "first-ceremony.md", "key-compromise.md";
+    hsm_down: "install.md", "first-ceremony.md", "hsm-down.md";
+    failover: "install.md", "first-ceremony.md", "failover.md";
+    hsm_replaced: "install.md", "first-ceremony.md", "hsm-replaced.md";
+    ocsp_responder: "install.md", "first-ceremony.md", "ocsp-responder.md";
+    hsm_down: "install.md", "first-ceremony.md", "hsm-down.md";
+    failover: "install.md", "first-ceremony.md", "failover.md";
+    vendors: "install.md", "first-ceremony.md", "vendors.md";
+    custody: "install.md", "first-ceremony.md", "custody.md";
 }
 
 fn execute(files: &[&str]) {
     let scratch = Scratch::new("runbook").expect("scratch");
-    scratch.directory("machine").expect("a folder");
     let mut site = Site::new(scratch.path()).expect("a machine");
     for file in files {
         let runbook = Document::read(&root().join("hsm-config/docs").join(file)).expect("a runbook");
