@@ -45,7 +45,8 @@ impl Facts {
         let identifier = tbs.get_extension::<SubjectKeyIdentifier>().map_err(unreadable)?;
         let public_key = tbs.subject_public_key_info().clone();
         let own = Signed::parse(der).is_ok_and(|signed| signed.verify(&public_key).is_ok());
-        let at = |time| time::from_x509(time).map_err(|e| format!("has a time that can't be read: {e}"));
+        // The last second of the year 9999, which means no end (RFC 5280, 4.1.2.5), is beyond our calendar.
+        let at = |time| time::from_x509(time).unwrap_or(Timestamp::MAX);
         Ok(Self {
             subject: tbs.subject().clone(),
             issuer: tbs.issuer().clone(),
@@ -54,8 +55,8 @@ impl Facts {
                 Some((_, identifier)) => identifier.0,
                 None => key::identifier(&public_key).map_err(|e| e.to_string())?,
             },
-            not_before: at(&tbs.validity().not_before)?,
-            not_after: at(&tbs.validity().not_after)?,
+            not_before: at(&tbs.validity().not_before),
+            not_after: at(&tbs.validity().not_after),
             authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
             self_signed: own && tbs.subject() == tbs.issuer(),
             public_key,

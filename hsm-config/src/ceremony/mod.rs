@@ -159,7 +159,7 @@ pub async fn run(
         Some(log) => log,
         None => create(&folder)?,
     };
-    let mut work = Work { spec, pins: &pins, rehearsal: false, log, progress, tokens, leader };
+    let mut work = Work::new((spec, &pins), false, log, tokens, leader);
     match hold(&mut work, loaded, start).await {
         Ok(finished) => publish(out, &folder, finished, &mut work).await,
         Err(cause) => {
@@ -190,8 +190,7 @@ pub async fn rehearse(
         return Err(CeremonyError::Refused(obstacles.into_iter().map(|obstacle| obstacle.text).collect()));
     }
     let log = create(&stage.folder())?;
-    let (spec, pins) = (&stage.spec, &stage.pins);
-    let mut work = Work { spec, pins, rehearsal: true, log, progress, tokens, leader };
+    let mut work = Work::new((&stage.spec, &stage.pins), true, log, tokens, leader);
     let finished = hold(&mut work, loaded, Start::Afresh).await;
     work.tokens.close().await;
     let finished = finished.map_err(failed)?;
@@ -234,7 +233,7 @@ pub async fn roll_back(
     let pins = Pins::gather(spec, people)?;
     let failed = |cause| CeremonyError::NotRolledBack(Box::new(cause));
     let tokens = Tokens::for_rollback(spec, &pins, &progress, leader).await.map_err(failed)?;
-    let mut work = Work { spec, pins: &pins, rehearsal: false, log, progress, tokens, leader };
+    let mut work = Work::new((spec, &pins), false, log, tokens, leader);
     let result = if work.progress.rolled_back { Ok(()) } else { work.roll_back().await };
     work.tokens.close().await;
     result.map_err(failed)?;

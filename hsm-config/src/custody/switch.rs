@@ -95,6 +95,8 @@ pub async fn lengths(access: &ModuleAccess, token: &TokenSelection) -> Result<Pi
         return Err("the module doesn't list its tokens".to_owned());
     };
     let found = tokens.iter().find(|description| description.initialised && token.matches(description));
+    // A token that a ceremony will initialise is without its label yet; those of one module take the same lengths.
+    let found = found.or_else(|| tokens.iter().find(|description| !description.initialised));
     let found = found.ok_or_else(|| format!("the module shows no {token}"))?;
     Ok(PinLengths { min: found.min_pin_length, max: found.max_pin_length })
 }

@@ -22,6 +22,8 @@ use ca_x509::{KeyKind, SignatureAlgorithm, verify};
 /// A signature that lacks nothing but the signature.
 pub struct Unsigned {
     certificate: Certificate,
+    /// What leads from there to a root, for programs that check.
+    chain: Vec<Certificate>,
     algorithm: SignatureAlgorithm,
     attributes: Attributes,
 }
@@ -36,12 +38,15 @@ pub struct Checked {
 }
 
 impl Unsigned {
-    /// Prepares the signature under a content by the key of a certificate.
+    /// Prepares the signature under a content by the key of a certificate, with a chain to go with it.
     ///
     /// # Errors
     /// What is wrong with the certificate.
-    pub fn new(certificate: &[u8], content: &[u8]) -> Result<Self, String> {
+    pub fn new(certificate: &[u8], chain: &[Vec<u8>], content: &[u8]) -> Result<Self, String> {
         let certificate = Certificate::from_der(certificate).map_err(|e| e.to_string())?;
+        let chain = chain.iter().map(|der| Certificate::from_der(der)).collect::<der::Result<Vec<_>>>();
+        let mut chain = chain.map_err(|e| e.to_string())?;
+        chain.retain(|other| *other != certificate);
         let kind = KeyKind::of(certificate.tbs_certificate().subject_public_key_info());
         let algorithm = SignatureAlgorithm::for_key(kind.map_err(|e| e.to_string())?);
         let attributes = || {
@@ -54,7 +59,7 @@ impl Unsigned {
             ])
         };
         let attributes = attributes().map_err(|e: der::Error| e.to_string())?;
-        Ok(Self { certificate, algorithm, attributes })
+        Ok(Self { certificate, chain, algorithm, attributes })
     }
 
     /// What the key signs.
@@ -84,11 +89,13 @@ impl Unsigned {
             signature: OctetString::new(signature)?,
             unsigned_attrs: None,
         };
+        let all = [vec![self.certificate], self.chain].concat().into_iter();
+        let certificates: Vec<CertificateChoices> = all.map(CertificateChoices::Certificate).collect();
         let data = SignedData {
             version: CmsVersion::V1,
             digest_algorithms: SetOfVec::try_from(vec![digest_alg])?,
             encap_content_info: EncapsulatedContentInfo { econtent_type: ID_DATA, econtent: None },
-            certificates: Some(vec![CertificateChoices::Certificate(self.certificate)].try_into()?),
+            certificates: Some(certificates.try_into()?),
             crls: None,
             signer_infos: vec![signer].try_into()?,
         };

@@ -160,7 +160,11 @@ impl<'a> Work<'a, '_> {
         record: &SignerRecord,
     ) -> Result<Option<Vec<u8>>, Fault> {
         let fault = |fault: String| Fault::Inconsistent { what: record.file.clone(), fault };
-        let unsigned = Unsigned::new(certificate, json).map_err(fault)?;
+        let authorities =
+            self.spec.certificates.iter().filter(|certificate| certificate.profile.is_authority());
+        let chain: Vec<Vec<u8>> =
+            authorities.filter_map(|authority| self.certificate_der(&authority.name)).collect();
+        let unsigned = Unsigned::new(certificate, &chain, json).map_err(fault)?;
         let message = unsigned.to_be_signed().map_err(|e| fault(e.to_string()))?;
         let signature = match signer {
             Signer::Key(key) => self.tokens.sign(key, message).await?,

@@ -112,7 +112,7 @@ impl<'a> Work<'a, '_> {
     pub(super) async fn issue(&mut self, name: &str, tbs: &[u8]) -> Result<(String, Outcome), Fault> {
         let certificate = self.certificate(name)?;
         let issued = certificate.issued().ok_or_else(|| unknown(name))?;
-        let request = self.compared(name, issued)?;
+        let request = self.compared.take();
         let issuer = self.authority(&issued.issuer)?;
         let signature = self.tokens.sign(issuer.key, tbs.to_vec()).await?;
         let der = signed::assemble(tbs, issuer.algorithm, &signature).map_err(|e| encoding(name, &e))?;
@@ -284,7 +284,8 @@ impl<'a> Work<'a, '_> {
     }
 
     /// Makes sure that a request is the one that its owner made.
-    fn compared(&mut self, name: &str, issued: &Issued) -> Result<Option<ComparedRequest>, Fault> {
+    pub(super) fn compare(&mut self, name: &str) -> Result<Option<ComparedRequest>, Fault> {
+        let issued = self.certificate(name)?.issued().ok_or_else(|| unknown(name))?;
         let SubjectKey::Requested { request, sha256: said } = &issued.subject_key else { return Ok(None) };
         let own = sha256(&request.der);
         let (heard, compared) = match said {

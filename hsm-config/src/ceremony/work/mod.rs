@@ -11,7 +11,7 @@ pub(super) mod tokens;
 use jiff::Timestamp;
 
 use super::error::Fault;
-use super::record::event::{Event, Octets, Outcome, Task};
+use super::record::event::{ComparedRequest, Event, Octets, Outcome, Task};
 use super::record::log::Log;
 use super::record::transcript::Progress;
 use super::spec::{KeySpec, Spec, TokenSpec};
@@ -42,9 +42,23 @@ pub(super) struct Work<'a, 'l> {
     pub(super) progress: Progress,
     pub(super) tokens: Tokens,
     pub(super) leader: &'l mut dyn Leader,
+    /// How the request of the certificate at hand was compared.
+    compared: Option<ComparedRequest>,
 }
 
-impl<'a> Work<'a, '_> {
+impl<'a, 'l> Work<'a, 'l> {
+    /// Everything that it takes.
+    pub(super) fn new(
+        (spec, pins): (&'a Spec, &'a Pins),
+        rehearsal: bool,
+        log: Log,
+        tokens: Tokens,
+        leader: &'l mut dyn Leader,
+    ) -> Self {
+        let progress = Progress::of(&log.chain.entries);
+        Self { spec, pins, rehearsal, log, progress, tokens, leader, compared: None }
+    }
+
     /// Does everything that isn't done yet. Ctrl-C ends it between two steps of a token.
     pub(super) async fn perform(&mut self) -> Result<(), Fault> {
         let result = tokio::select! {
@@ -79,6 +93,10 @@ impl<'a> Work<'a, '_> {
     async fn task(&mut self, task: Task) -> Result<(), Fault> {
         let begun = self.progress.begun.take().filter(|begun| begun.task == task);
         let interrupted = begun.is_some();
+        self.compared = match &task {
+            Task::Certificate(name) => self.compare(name)?,
+            _ => None,
+        };
         let tbs = match begun {
             Some(begun) => begun.tbs,
             None => self.settle(&task)?,

@@ -1,0 +1,85 @@
+//! A token whose PIN nobody knows: custodians give it, and no ceremony ends before each has opened their share.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use softhsm_tests::binaries;
+
+use super::rig::{Setting, verified};
+
+const CUSTODIANS: [&str; 3] = ["sato", "suzuki", "tanaka"];
+
+fn custody(arguments: &[&str]) -> i32 {
+    let mut command = Command::new(binaries::find("inro-hsm").expect("inro-hsm"));
+    let output = command.arg("custody").args(arguments).stdin(Stdio::null()).output().expect("started");
+    output.status.code().unwrap_or(-1)
+}
+
+/// Each custodian's passphrase in a file, as options.
+fn passphrases(setting: &Setting) -> Vec<String> {
+    let mut options = Vec::new();
+    for name in CUSTODIANS {
+        let path = setting
+            .scratch
+            .write(&format!("{name}.txt"), format!("the long passphrase of {name}\n"))
+            .expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("mode");
+        options.extend(["--passphrase-file".to_owned(), format!("{name}={}", path.display())]);
+    }
+    options
+}
+
+#[test]
+fn custodians_give_the_pin_and_each_share_is_proven_before_the_end() {
+    let setting = Setting::new();
+    let set = setting.scratch.join("custody-root").display().to_string();
+    let mut plan = format!(
+        "name = \"root-user\"\nthreshold = 2\npin = \"user\"\n[token]\nmodule = {:?}\nlabel = \"inro-root\"\nenvironment = {}\n",
+        setting.root.module().display().to_string(),
+        setting.root.environment_toml(),
+    );
+    for name in CUSTODIANS {
+        plan += &format!("[[custodian]]\nname = \"{name}\"\npassphrase = true\n");
+    }
+    let plan = setting.scratch.write("custody-root.toml", plan).expect("plan").display().to_string();
+    let passphrases = passphrases(&setting);
+    let passphrases: Vec<&str> = passphrases.iter().map(String::as_str).collect();
+    let with = |first: &[&'static str], set: &str, more: &[&str]| {
+        let mut all: Vec<String> = first.iter().map(|text| (*text).to_owned()).collect();
+        all.push(set.to_owned());
+        all.extend(more.iter().chain(&passphrases).map(|text| (*text).to_owned()));
+        all
+    };
+    let run = |all: Vec<String>| custody(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(
+        run(with(&["create"], &set, &["--plan", &plan])),
+        3,
+        "made; every share is still to be proven"
+    );
+
+    let pin = format!("pin_file = \"{}\"", setting.scratch.join("root/pin").display());
+    setting.edit(&pin, &format!("pin_custody = {set:?}"));
+    let out = setting.out().display().to_string();
+    let mut hold = vec!["run", "--out", &out, "--custodian", "tanaka", "--custodian", "sato"];
+    hold.extend(&passphrases);
+    let unproven = setting.ceremony(&hold).expect(1);
+    assert!(
+        unproven.stderr.contains("sato, suzuki, tanaka still have to open their shares"),
+        "{}",
+        unproven.stderr
+    );
+    assert!(!setting.out().exists());
+
+    for name in CUSTODIANS {
+        run(with(&["prove"], &set, &["--custodian", name]));
+    }
+    hold.push("--resume");
+    setting.ceremony(&hold).expect(0);
+    verified(&setting.out());
+    let said = fs::read_to_string(setting.out().join("transcript.txt")).expect("transcript");
+    assert!(
+        said.contains("each of its 3 custodians has opened their share; any 2 of them give the PIN"),
+        "{said}"
+    );
+}
