@@ -10,6 +10,7 @@ use axum::{
     response::Response,
 };
 use ca_core::ports::rng::Rng;
+use tower::ServiceBuilder;
 use tower_http::{
     set_header::SetResponseHeaderLayer,
     timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
@@ -32,16 +33,19 @@ pub(crate) fn common(
     body_limit: usize,
 ) -> Router {
     let watch = Arc::new(Watch { listener, metrics, rng });
-    router
-        .layer(DefaultBodyLimit::max(body_limit))
-        .layer(RequestBodyDeadlineLayer::new(BODY))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ))
-        .layer(middleware::from_fn(one_host))
-        .layer(middleware::from_fn_with_state(watch, observe::request))
+    // All in one, the outermost first: each layer of a router by itself boxes every request once more.
+    router.layer(
+        ServiceBuilder::new()
+            .layer(middleware::from_fn_with_state(watch, observe::request))
+            .layer(middleware::from_fn(one_host))
+            .layer(SetResponseHeaderLayer::if_not_present(
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            ))
+            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST))
+            .layer(RequestBodyDeadlineLayer::new(BODY))
+            .layer(DefaultBodyLimit::max(body_limit)),
+    )
 }
 
 /// RFC 9112, 3.2: without a host, or with two, a request means one thing here and another at a proxy.
@@ -55,6 +59,10 @@ async fn one_host(request: Request, next: Next) -> Response {
 
 /// The headers of pages and of the API, on TLS listeners: nothing is stored, framed, scripted or sent elsewhere.
 pub(crate) fn private(router: Router) -> Router {
+    router.layer(middleware::map_response(with_private_headers))
+}
+
+async fn with_private_headers(mut response: Response) -> Response {
     const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; \
                           frame-ancestors 'none'; base-uri 'none'";
     let headers: [(HeaderName, &str); 7] = [
@@ -66,9 +74,10 @@ pub(crate) fn private(router: Router) -> Router {
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), usb=()"),
     ];
-    headers.into_iter().fold(router, |router, (name, value)| {
-        router.layer(SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value)))
-    })
+    for (name, value) in headers {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// Turns a response without a body of its own (such as 404 of an unknown route) into plain text.

@@ -54,18 +54,28 @@ impl Trail {
         self.rows.push(row);
     }
 
+    /// The last row's position, or the one that it started at.
+    pub(crate) fn head(&self) -> AuditPosition {
+        self.head
+    }
+
+    /// The rows for a statement.
+    pub(crate) fn json(&self) -> Result<String, sqlx::Error> {
+        json(self.rows.iter().map(|row| JsonRow {
+            sequence: row.sequence,
+            at: row.at_ms,
+            actor: &row.actor,
+            action: &row.action,
+            subject: &row.subject,
+            details: &row.details,
+            hash: hex::encode(row.hash),
+        }))
+    }
+
     /// Inserts the rows and returns the new head.
     pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<AuditPosition, sqlx::Error> {
         if !self.rows.is_empty() {
-            let json = json(self.rows.iter().map(|row| JsonRow {
-                sequence: row.sequence,
-                at: row.at_ms,
-                actor: &row.actor,
-                action: &row.action,
-                subject: &row.subject,
-                details: &row.details,
-                hash: hex::encode(row.hash),
-            }))?;
+            let json = self.json()?;
             sqlx::query!(
                 "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
                  INSERT INTO audit (sequence, at, actor, action, subject, details, hash)

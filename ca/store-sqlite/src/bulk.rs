@@ -28,6 +28,19 @@ impl<F: Bulk> Asked<F> {
         (Self { fact, audit, outcome: None, reply }, answer)
     }
 
+    pub(crate) fn fact(&self) -> &F {
+        &self.fact
+    }
+
+    pub(crate) fn audit(&self) -> &AuditEvent {
+        &self.audit
+    }
+
+    /// It was written now.
+    pub(crate) fn written(&mut self, seen: F::Seen) {
+        self.outcome = Some(Ok(seen));
+    }
+
     pub(crate) fn answer(self, committed: &Result<Commit, BatchFailed>) {
         // A caller that went away doesn't undo what was committed.
         let _ = self.reply.send(settle(self.outcome, committed));
@@ -51,27 +64,6 @@ pub(crate) trait Bulk: Sized + Send + Sync + 'static {
         &'a self,
         connection: &'a mut SqliteConnection,
     ) -> BoxFuture<'a, Result<Written<Self::Seen>, Failure>>;
-
-    /// Applies all of `asked` and keeps the outcomes. A failure leaves the transaction fit for nothing but rolling back.
-    fn apply_straight<'a>(
-        connection: &'a mut SqliteConnection,
-        asked: &'a mut [Asked<Self>],
-        trail: &'a mut Trail,
-    ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(async move {
-            if asked.is_empty() {
-                return Ok(());
-            }
-            let written = {
-                let facts: Vec<&Self> = asked.iter().map(|asked| &asked.fact).collect();
-                Self::write_all(connection, &facts).await?
-            };
-            for (asked, written) in asked.iter_mut().zip(written) {
-                conclude(connection, asked, written, trail).await?;
-            }
-            Ok(())
-        })
-    }
 
     /// Applies all of `asked` and keeps the outcomes. When a constraint refuses the statement as a whole, which is a
     /// defect of one of the facts, each is applied by itself, so that only that one fails.

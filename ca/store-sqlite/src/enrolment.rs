@@ -172,8 +172,9 @@ pub(crate) async fn refuse(
     Ok(Written::Changed(()))
 }
 
+/// Evidence for a statement.
 #[derive(Serialize)]
-struct JsonEvidence<'a> {
+pub(crate) struct JsonEvidence<'a> {
     enrolment: String,
     format: &'a str,
     csr: Slice,
@@ -184,22 +185,28 @@ struct JsonEvidence<'a> {
     parts: Vec<Slice>,
 }
 
+impl<'a> JsonEvidence<'a> {
+    pub(crate) fn of(id: EnrolmentId, evidence: &'a StoredEvidence, heap: &mut Heap) -> Self {
+        Self {
+            enrolment: hex::encode(id.0.as_bytes()),
+            format: &evidence.format,
+            csr: heap.put(&evidence.csr),
+            policy_version: evidence.policy_version,
+            verdict: &evidence.verdict,
+            decoded: &evidence.decoded,
+            judged_at: evidence.judged_at.as_millisecond(),
+            parts: evidence.parts.iter().map(|part| heap.put(part)).collect(),
+        }
+    }
+}
+
 /// Stores evidence, many at once.
 pub(crate) async fn store_evidence<'a>(
     tx: &mut SqliteConnection,
     evidence: impl Iterator<Item = (EnrolmentId, &'a StoredEvidence)>,
 ) -> Result<(), sqlx::Error> {
     let mut heap = Heap::default();
-    let json = json(evidence.map(|(id, evidence)| JsonEvidence {
-        enrolment: hex::encode(id.0.as_bytes()),
-        format: &evidence.format,
-        csr: heap.put(&evidence.csr),
-        policy_version: evidence.policy_version,
-        verdict: &evidence.verdict,
-        decoded: &evidence.decoded,
-        judged_at: evidence.judged_at.as_millisecond(),
-        parts: evidence.parts.iter().map(|part| heap.put(part)).collect(),
-    }))?;
+    let json = json(evidence.map(|(id, evidence)| JsonEvidence::of(id, evidence, &mut heap)))?;
     let octets = heap.into_octets();
     sqlx::query!(
         "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))

@@ -23,10 +23,7 @@ struct Known {
 
 impl Head {
     /// The number: as remembered, or as `read`.
-    pub(crate) async fn get(
-        &self,
-        read: impl Future<Output = Result<u64, Failure>>,
-    ) -> Result<u64, Failure> {
+    pub(crate) async fn get(&self, read: impl Future<Output = Result<u64, Failure>>) -> Result<u64, Failure> {
         let asked = Instant::now();
         let forgotten = {
             let known = self.known();

@@ -23,8 +23,9 @@ pub(crate) struct NewIntent {
     pub(crate) evidence: StoredEvidence,
 }
 
+/// An intent for a statement.
 #[derive(Serialize)]
-struct JsonIntent<'a> {
+pub(crate) struct JsonIntent<'a> {
     intent: String,
     issuer: &'a str,
     signer: &'a str,
@@ -41,7 +42,7 @@ struct JsonIntent<'a> {
 }
 
 impl<'a> JsonIntent<'a> {
-    fn of(record: &'a CertificateRecord, heap: &mut Heap) -> Self {
+    pub(crate) fn of(record: &'a CertificateRecord, heap: &mut Heap) -> Self {
         Self {
             intent: hex::encode(record.intent.0.as_bytes()),
             issuer: record.issuer.as_str(),

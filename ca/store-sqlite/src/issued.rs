@@ -28,8 +28,9 @@ pub(crate) struct NewIssued {
     pub(crate) at: Timestamp,
 }
 
+/// A certificate for a statement.
 #[derive(Serialize)]
-struct JsonIssued<'a> {
+pub(crate) struct JsonIssued<'a> {
     issuer: &'a str,
     serial: String,
     der: Slice,
@@ -39,7 +40,7 @@ struct JsonIssued<'a> {
 }
 
 impl<'a> JsonIssued<'a> {
-    fn of(issued: &'a NewIssued, heap: &mut Heap) -> Self {
+    pub(crate) fn of(issued: &'a NewIssued, heap: &mut Heap) -> Self {
         Self {
             issuer: issued.issuer.as_str(),
             serial: issued.serial.to_string(),

@@ -30,6 +30,7 @@ mod rows;
 mod schema;
 mod session;
 mod signer;
+mod straight;
 mod writer;
 mod wrong_password;
 
@@ -47,8 +48,8 @@ pub use schema::{Migrated, OpenError, migrate};
 
 use crate::{
     failure::Failure,
-    lookup::Lookups,
     head::Head,
+    lookup::Lookups,
     outcome::{BoxFuture, Written},
     writer::Writer,
 };
@@ -79,8 +80,8 @@ pub struct SqliteStore {
     task: Mutex<Option<JoinHandle<()>>>,
     readers: SqlitePool,
     lookups: Lookups,
-}
     head: Head,
+}
 
 impl SqliteStore {
     /// Opens a database that [`migrate`] created or brought up to date. Never creates one.
@@ -97,6 +98,8 @@ impl SqliteStore {
                 .map_err(unreadable)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
+            // It is a file: there is nobody to ask whether it is still there.
+            .test_before_acquire(false)
             .connect_with(connect.pragma("query_only", "ON"))
             .await
             .map_err(unreadable)?;
@@ -187,8 +190,8 @@ mod tests {
             task: Mutex::new(Some(task)),
             lookups: Lookups::start(readers.clone()),
             readers,
-        };
             head: Head::default(),
+        };
 
         let mut written = 0;
         let refused = loop {

@@ -15,7 +15,7 @@ use ca_core::{
     },
     ports::store::StoreResult,
 };
-use sqlx::SqlitePool;
+use sqlx::{SqliteExecutor, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -125,13 +125,37 @@ async fn find_enrolments(
 
 type Found = (ApplicantRow, Vec<CertificateRecord>);
 
+/// Few applicants have had a certificate: what those had is read with the rest, of the same moment.
 async fn find_applicants(
     pool: &SqlitePool,
     asked: &[Asked<UserId, Applicant>],
 ) -> Result<HashMap<UserId, Found>, sqlx::Error> {
     let ids = json(asked.iter().map(|asked| asked.key.as_str()))?;
+    let rows = select_applicants(pool, &ids).await?;
+    if rows.iter().all(|row| row.certificates == 0) {
+        let keyed = |row: ApplicantRow| Some((UserId::parse(&row.id).ok()?, (row, Vec::new())));
+        return Ok(rows.into_iter().filter_map(keyed).collect());
+    }
     let mut snapshot = pool.begin().await?;
-    let rows = sqlx::query_as!(
+    let rows = select_applicants(&mut *snapshot, &ids).await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let Ok(id) = UserId::parse(&row.id) else { continue };
+        let certificates = match row.certificates {
+            0 => Vec::new(),
+            _ => certificate::of_user(&mut *snapshot, &id).await.map_err(Failure::into_sql)?,
+        };
+        found.insert(id, (row, certificates));
+    }
+    snapshot.rollback().await?;
+    Ok(found)
+}
+
+async fn select_applicants(
+    executor: impl SqliteExecutor<'_>,
+    ids: &str,
+) -> Result<Vec<ApplicantRow>, sqlx::Error> {
+    sqlx::query_as!(
         ApplicantRow,
         r#"SELECT u.id, u.contract, u.role, u.display_name, u.email, u.state, u.device_kind, u.device_serial,
                   u.locked_at, u.registered_at, k.name AS contract_name, k.general_users,
@@ -144,19 +168,8 @@ async fn find_applicants(
            WHERE u.id IN (SELECT value FROM json_each($1))"#,
         ids
     )
-    .fetch_all(&mut *snapshot)
-    .await?;
-    let mut found = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let Ok(id) = UserId::parse(&row.id) else { continue };
-        let certificates = match row.certificates {
-            0 => Vec::new(),
-            _ => certificate::of_user(&mut *snapshot, &id).await.map_err(Failure::into_sql)?,
-        };
-        found.insert(id, (row, certificates));
-    }
-    snapshot.rollback().await?;
-    Ok(found)
+    .fetch_all(executor)
+    .await
 }
 
 /// A user with contract, and the two numbers that policy asks for.

@@ -5,8 +5,8 @@
 //! because the operator's command line writes too. The writer doesn't wait for a batch to fill: under load batches
 //! form by themselves while the one before is being synced.
 //!
-//! A batch of hot facts alone is first written straight: without savepoints, and behind the head that the writer's own
-//! last commit left, which the trail's trigger proves. When that is refused it is rolled back and written with care.
+//! A batch of hot facts alone is first written [straight]: in one go, behind the head that the writer's own last commit
+//! left. When that is refused it is written with care.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -31,6 +31,7 @@ use crate::{
     intent::NewIntent,
     issued::NewIssued,
     outcome::{BoxFuture, Commit, Committed, Written, settle},
+    straight,
 };
 
 /// What the writer can be asked for. The two hot facts are written many to a statement.
@@ -121,8 +122,7 @@ impl Writer {
         let (sender, receiver) = mpsc::channel(queue);
         let done = Arc::<Done>::default();
         let writing = Writing { connection, head: None };
-        let task =
-            WriterTask { options, writing: Some(writing), queue: receiver, group, done: done.clone() };
+        let task = WriterTask { options, writing: Some(writing), queue: receiver, group, done: done.clone() };
         Ok((Self { queue: Mutex::new(Some(sender)), done }, tokio::spawn(task.run())))
     }
 
@@ -231,9 +231,7 @@ impl WriterTask {
     async fn commit(&mut self, batch: &mut Batch) -> Result<AuditPosition, sqlx::Error> {
         let mut writing = match self.writing.take() {
             Some(writing) => writing,
-            None => {
-                Writing { connection: SqliteConnection::connect_with(&self.options).await?, head: None }
-            }
+            None => Writing { connection: SqliteConnection::connect_with(&self.options).await?, head: None },
         };
         let head = batch.commit(&mut writing.connection, writing.head).await;
         if let Ok(head) = head {
@@ -274,7 +272,8 @@ impl Batch {
     ) -> Result<AuditPosition, sqlx::Error> {
         if let Some(last) = last
             && self.others.is_empty()
-            && let Some(head) = self.commit_straight(connection, last).await?
+            && let Some(head) =
+                straight::commit(connection, &mut self.intents, &mut self.issued, last).await?
         {
             return Ok(head);
         }
@@ -288,36 +287,6 @@ impl Batch {
         let head = trail.write(&mut transaction).await?;
         transaction.commit().await?;
         Ok(head)
-    }
-
-    /// `None` when it was refused and nothing is written: one of the facts is defective, or somebody else wrote meanwhile.
-    async fn commit_straight(
-        &mut self,
-        connection: &mut SqliteConnection,
-        last: AuditPosition,
-    ) -> Result<Option<AuditPosition>, sqlx::Error> {
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        match self.apply_straight(&mut transaction, Trail::behind(last)).await {
-            Ok(head) => {
-                transaction.commit().await?;
-                Ok(Some(head))
-            }
-            Err(failure) => {
-                failure.isolate()?;
-                transaction.rollback().await?;
-                Ok(None)
-            }
-        }
-    }
-
-    async fn apply_straight(
-        &mut self,
-        transaction: &mut SqliteConnection,
-        mut trail: Trail,
-    ) -> Result<AuditPosition, Failure> {
-        NewIntent::apply_straight(transaction, &mut self.intents, &mut trail).await?;
-        NewIssued::apply_straight(transaction, &mut self.issued, &mut trail).await?;
-        Ok(trail.write(transaction).await?)
     }
 
     fn answer(self, committed: &Result<Commit, BatchFailed>) {

@@ -324,7 +324,7 @@ pub struct StoredEvidence {
 }
 
 /// How long other processes' revocations may take to show in [`RevocationStore::revocation_head`].
-pub const HEAD_LAG: Duration = Duration::from_millis(100);
+pub const HEAD_LAG: Duration = Duration::from_millis(10);
 
 /// Revocations, CRLs and what relying parties are told.
 #[async_trait]

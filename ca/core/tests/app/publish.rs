@@ -94,9 +94,9 @@ async fn good_turns_into_revoked_at_once_also_in_the_cache() {
 async fn while_nothing_is_revoked_the_ledger_is_not_asked_for_a_status_that_was_told() {
     let world = World::new().await;
     world.register("hokkai-02", ca_core::domain::user::Role::General, Some(1_000_002)).await;
-    let (mine, other) =
-        (world.enrol(GENERAL, 1_000_001).await, world.enrol("hokkai-02", 1_000_002).await);
-    let is_good = |(_, status): (ResponseStatus, Option<CertStatus>)| matches!(status, Some(CertStatus::Good(_)));
+    let (mine, other) = (world.enrol(GENERAL, 1_000_001).await, world.enrol("hokkai-02", 1_000_002).await);
+    let is_good =
+        |(_, status): (ResponseStatus, Option<CertStatus>)| matches!(status, Some(CertStatus::Good(_)));
     assert!(is_good(ask(&world, &mine, None).await) && is_good(ask(&world, &other, None).await));
 
     world.store.faults().order("status", Fault::Before);
@@ -109,7 +109,11 @@ async fn while_nothing_is_revoked_the_ledger_is_not_asked_for_a_status_that_was_
 
     world.store.faults().order("revocation_head", Fault::Before);
     world.store.faults().order("status", Fault::Before);
-    assert_eq!(ask(&world, &other, None).await.0, ResponseStatus::TryLater, "nothing is told of a ledger out of reach");
+    assert_eq!(
+        ask(&world, &other, None).await.0,
+        ResponseStatus::TryLater,
+        "nothing is told of a ledger out of reach"
+    );
 }
 
 #[tokio::test]

@@ -302,11 +302,8 @@ impl Anchors {
         offered: Vec<DeviceCertificate>,
         now: Timestamp,
     ) -> Result<Path, ChainError> {
-        let link = |certificate| Candidate {
-            certificate,
-            trust: Trust::Intermediate,
-            purpose: Purpose::Link,
-        };
+        let link =
+            |certificate| Candidate { certificate, trust: Trust::Intermediate, purpose: Purpose::Link };
         let offered: Vec<Candidate> = offered.into_iter().map(link).collect();
         let pool: Vec<&Candidate> = self.candidates.iter().chain(&offered).collect();
         let mut way = Vec::new();

@@ -50,9 +50,13 @@ mod tests {
         let memory = Memory::default();
         memory.learn(b"below", b"above");
         assert!(memory.knows(b"below", b"above"));
-        for (below, above) in
-            [("above", "below"), ("belowa", "bove"), ("below", "abov"), ("below", "above!"), ("Below", "above")]
-        {
+        for (below, above) in [
+            ("above", "below"),
+            ("belowa", "bove"),
+            ("below", "abov"),
+            ("below", "above!"),
+            ("Below", "above"),
+        ] {
             assert!(!memory.knows(below.as_bytes(), above.as_bytes()), "{below} by {above}");
         }
     }

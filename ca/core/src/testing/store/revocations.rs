@@ -99,7 +99,7 @@ impl RevocationStore for MemoryStore {
     }
 
     async fn revocation_head(&self) -> StoreResult<u64> {
-        self.query("revocation_head", |state| state.revocation_head())
+        self.query("revocation_head", State::revocation_head)
     }
 
     async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64> {
