@@ -46,8 +46,6 @@ runbooks! {
     failover: "install.md", "first-ceremony.md", "failover.md";
     hsm_replaced: "install.md", "first-ceremony.md", "hsm-replaced.md";
     ocsp_responder: "install.md", "first-ceremony.md", "ocsp-responder.md";
-    hsm_down: "install.md", "first-ceremony.md", "hsm-down.md";
-    failover: "install.md", "first-ceremony.md", "failover.md";
     vendors: "install.md", "first-ceremony.md", "vendors.md";
     custody: "install.md", "first-ceremony.md", "custody.md";
 }
