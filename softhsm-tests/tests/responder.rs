@@ -46,7 +46,8 @@ fn file(bank: &Bank, name: &str) -> String {
 
 /// A serial number as openssl prints it among a certificate's fields.
 fn printed(serial: &str) -> String {
-    let octets: Vec<&str> = serial.as_bytes().chunks(2).filter_map(|pair| str::from_utf8(pair).ok()).collect();
+    let octets: Vec<&str> =
+        serial.as_bytes().chunks(2).filter_map(|pair| str::from_utf8(pair).ok()).collect();
     octets.join(":")
 }
 
@@ -100,7 +101,8 @@ fn it_is_renewed_before_its_end_and_answers_carry_the_new_one() {
             (file(&house.bank, "ceremony/issuing.pem"), file(&house.bank, "ceremony/root.pem"));
         let url = format!("{}/ocsp", house.bank.urls().validation);
         let leaf = leaf.to_string_lossy();
-        openssl(&["ocsp", "-CAfile", &root, "-issuer", &issuer, "-cert", &leaf, "-url", &url]).expect("an answer")
+        openssl(&["ocsp", "-CAfile", &root, "-issuer", &issuer, "-cert", &leaf, "-url", &url])
+            .expect("an answer")
     };
     assert!(ask(&house).contains(": good"));
 
@@ -117,7 +119,10 @@ fn it_is_renewed_before_its_end_and_answers_carry_the_new_one() {
     // It can be revoked like any other certificate; then it isn't answered with any more.
     house.bank.operator(&["certificate", "revoke", &asked, "--reason", "superseded"]).expect("revoked");
     until_answered_with(&house.bank, &renewed);
-    house.bank.operator(&["certificate", "revoke", &customer.serial, "--reason", "superseded"]).expect("revoked");
+    house
+        .bank
+        .operator(&["certificate", "revoke", &customer.serial, "--reason", "superseded"])
+        .expect("revoked");
     until("the revocation", || ask(&house).contains(": revoked"));
 }
 
@@ -129,9 +134,13 @@ fn a_renewal_that_fails_leaves_the_old_one_in_use_and_is_told() {
     let mut bank = prepare(&scratch.join("bank"));
     let limit = |bank: &Bank, days: i64| {
         let path = bank.path("signer.toml");
-        let mut table: toml::Table = toml::from_str(&fs::read_to_string(&path).expect("a file")).expect("TOML");
+        let mut table: toml::Table =
+            toml::from_str(&fs::read_to_string(&path).expect("a file")).expect("TOML");
         let keys = table["key"].as_array_mut().expect("keys");
-        keys[0]["profile"].as_table_mut().expect("a profile").insert("max_responder_days".into(), days.into());
+        keys[0]["profile"]
+            .as_table_mut()
+            .expect("a profile")
+            .insert("max_responder_days".into(), days.into());
         fs::write(path, toml::to_string(&table).expect("TOML")).expect("written");
     };
     limit(&bank, 1);

@@ -101,13 +101,17 @@ pub async fn in_use(
     let key = key_sha256(configured.public_key()).map_err(Failure::defect)?;
     let renewed = responders.responders(issuer.id(), &key, now).await?;
     let read = |record: &ResponderRecord| {
-        let read = Responder::from_certificate(record.state.der()?, issuer);
-        if let Err(error) = &read {
-            tracing::error!(serial = %record.serial, %error, "a renewed responder's certificate is of no use");
+        let CertificateState::Issued { der, at, .. } = &record.state else { return None };
+        match Responder::from_certificate(der, issuer) {
+            Ok(responder) => Some((*at, responder)),
+            Err(error) => {
+                let serial = &record.serial;
+                tracing::error!(%serial, %error, "a renewed responder's certificate is of no use");
+                None
+            }
         }
-        read.ok()
     };
-    let candidates = renewed.iter().filter_map(read).chain([configured.clone()]);
+    let candidates = renewed.iter().filter_map(read).chain([(configured.not_before(), configured.clone())]);
     Ok(responder::in_use(candidates, now).unwrap_or(configured))
 }
 
@@ -209,7 +213,8 @@ impl RenewResponder {
         };
         let renewed = Responder::from_certificate(verified.der(), &self.issuer)?;
         let row = self.row(by, "responder.issued", verified.record());
-        let storing = self.responders.record_responder(intent, verified.der(), verified.position(), row.at, row);
+        let storing =
+            self.responders.record_responder(intent, verified.der(), verified.position(), row.at, row);
         match storing.instrument(debug_span!("ledger.responder")).await {
             Ok(()) => Ok(renewed),
             // The reconciliation finds it in the journal.

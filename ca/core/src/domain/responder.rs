@@ -72,13 +72,17 @@ impl ResponderPolicy {
     }
 }
 
-/// The certificate to answer with: of those that are valid now the one that began last, else the one that ends last.
-pub fn in_use(candidates: impl IntoIterator<Item = Responder>, now: Timestamp) -> Option<Responder> {
-    let rank = |responder: &Responder| {
+/// The certificate to answer with, of several with the times at which they were issued (notBefore may be earlier): of those
+/// that are valid now the latest, else the one that ends last.
+pub fn in_use(
+    candidates: impl IntoIterator<Item = (Timestamp, Responder)>,
+    now: Timestamp,
+) -> Option<Responder> {
+    let rank = |(issued_at, responder): &(Timestamp, Responder)| {
         let is_valid = responder.is_valid_at(now);
-        (is_valid, if is_valid { responder.not_before() } else { responder.not_after() })
+        (is_valid, if is_valid { *issued_at } else { responder.not_after() })
     };
-    candidates.into_iter().max_by_key(rank)
+    candidates.into_iter().max_by_key(rank).map(|(_, responder)| responder)
 }
 
 /// SHA-256 of a `SubjectPublicKeyInfo`, DER: what a responder is known by, whatever its certificate.

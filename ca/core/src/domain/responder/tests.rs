@@ -133,7 +133,7 @@ fn of_several_the_newest_that_is_valid_is_in_use() {
     let first = house.responder("2026-09-01T00:00:00Z", "2026-12-31T00:00:00Z");
     let renewed = house.responder("2026-11-20T00:00:00Z", "2026-12-20T00:00:00Z");
     let chosen = |text: &str| {
-        let both = [first.clone(), renewed.clone()];
+        let both = [&first, &renewed].map(|responder| (responder.not_before(), responder.clone()));
         in_use(both, at(text)).expect("one").not_before()
     };
     assert_eq!(chosen("2026-11-19T00:00:00Z"), first.not_before(), "the other hasn't begun");
@@ -141,6 +141,16 @@ fn of_several_the_newest_that_is_valid_is_in_use() {
     assert_eq!(chosen("2026-12-25T00:00:00Z"), first.not_before(), "the newer one has ended");
     assert_eq!(chosen("2027-01-25T00:00:00Z"), first.not_before(), "both have: the last to end");
     assert!(in_use([], now()).is_none());
+}
+
+/// A ceremony and a renewal within minutes: the renewed certificate is dated back, and the newer one all the same.
+#[test]
+fn what_was_issued_later_is_newer_even_if_it_begins_earlier() {
+    let house = House::new();
+    let first = house.responder("2026-11-24T00:59:00Z", "2026-11-25T01:00:00Z");
+    let renewed = house.responder("2026-11-24T00:55:00Z", "2026-12-24T00:55:00Z");
+    let candidates = [(now(), renewed.clone()), (first.not_before(), first)];
+    assert_eq!(in_use(candidates, now()), Some(renewed));
 }
 
 #[test]
