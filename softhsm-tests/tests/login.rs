@@ -114,6 +114,10 @@ fn forms_of_other_sites_planted_cookies_and_old_sessions_are_worth_nothing() {
     let refused = SoftBrowser::response(foreign).expect("an answer");
     assert!(page(&refused, 403).contains("受け付けられませんでした"));
     assert!(house.audit("login.admitted").is_empty());
+    let forged = house.audit("form.refused");
+    let told = |row: &serde_json::Value| (row["subject"].clone(), row["details"]["reason"].clone());
+    let expected = ["form-token", "form-cross-site"].map(|reason| ("session-01".into(), reason.into()));
+    assert_eq!(forged.iter().map(told).collect::<Vec<_>>(), expected);
 
     let planted = house.window(&customer);
     let request = planted.request("GET", "/home").expect("a request");
@@ -122,7 +126,6 @@ fn forms_of_other_sites_planted_cookies_and_old_sessions_are_worth_nothing() {
 
     browser.login().expect("a login");
     let home = browser.get("/home").expect("a page");
-    let csrf = hidden(&home, "csrf").expect("a token");
     for (name, expected) in [
         ("cache-control", "no-store"),
         ("x-frame-options", "DENY"),
@@ -138,6 +141,14 @@ fn forms_of_other_sites_planted_cookies_and_old_sessions_are_worth_nothing() {
     let forged = browser.post("/logout", &[("csrf", "guess")]).expect("an answer");
     assert_eq!(forged.header("location"), Some("/home"));
     assert_eq!(browser.get("/home").expect("a page").status, 200, "a forged form logged out");
+    assert_eq!(house.audit("form.refused").len(), 3);
+
+    // Who logs in again has one session, not two of which one waits to be found.
+    browser.login().expect("another login");
+    let closed = house.audit("session.closed");
+    assert_eq!(closed.len(), 1, "{closed:?}");
+    assert_eq!(closed[0]["details"]["reason"], "new-login");
+    let csrf = hidden(&browser.get("/home").expect("a page"), "csrf").expect("a token");
     let out = browser.post("/logout", &[("csrf", &csrf)]).expect("an answer");
     assert_eq!(out.header("location"), Some("/logged-out"));
     assert_eq!(browser.get("/home").expect("an answer").status, 303, "the session outlived the logout");

@@ -142,6 +142,7 @@ pub(crate) async fn server(
         public_url: config.listen.public_url.clone(),
         revoked: revoked.clone(),
         machines: admit.clone(),
+        forms: Arc::new(portal::refuse_form(&config, adapters)),
         metrics: metrics.clone(),
         detached: detached.clone(),
     });

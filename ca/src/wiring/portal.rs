@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ca_core::app::{
     login::LogIn,
+    refuse_form::RefuseForm,
     session::{CheckSession, SessionTerms},
 };
 use jiff::SignedDuration;
@@ -23,6 +24,16 @@ pub(super) fn check_session(config: &Config, adapters: &Adapters) -> anyhow::Res
             absolute: SignedDuration::try_from(config.login.absolute)?,
         },
     })
+}
+
+pub(super) fn refuse_form(config: &Config, adapters: &Adapters) -> RefuseForm {
+    RefuseForm {
+        certificates: adapters.store.clone(),
+        audit: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        issuer: config.customer_issuer().id.clone(),
+        budget: Arc::default(),
+    }
 }
 
 pub(super) fn log_in(config: &Config, adapters: &Adapters) -> LogIn {

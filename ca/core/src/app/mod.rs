@@ -20,6 +20,7 @@ pub mod move_ledger;
 pub mod password_policy;
 pub mod publish_crl;
 pub mod reconcile;
+pub mod refuse_form;
 pub mod renew_responder;
 pub mod retire_signer;
 pub mod revoke;

@@ -12,6 +12,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ca_core::{
     app::{
         login::{LoggedIn as Opened, Login, LoginError},
+        refuse_form::Forgery,
         session::csrf_token,
     },
     domain::ids::UserId,
@@ -94,6 +95,7 @@ pub(super) async fn submit(
     let expected = visitor.form.as_deref().map(csrf_token).unwrap_or_default();
     let belongs = !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(fields.csrf.as_bytes()));
     if !belongs {
+        portal.forged(visitor.certificate.as_deref(), "login", Forgery::Token).await;
         return ask(&portal, &visitor, &user, StatusCode::FORBIDDEN, Some(t.form_expired));
     }
     finish(&portal, &visitor, Some(user), fields.password).await
@@ -111,7 +113,10 @@ async fn finish(
     let result = portal.detached.spawn(async move { use_case.run(login).await }).await;
     let t = visitor.language.catalogue();
     match (result, user) {
-        (Ok(Ok(opened)), _) => admitted(portal, &opened),
+        (Ok(Ok(opened)), _) => {
+            end_before(portal, visitor, &opened).await;
+            admitted(portal, &opened)
+        }
         (Ok(Err(LoginError::Certificate(reason))), _) => {
             portal.metrics.outcome("login", reason.code());
             explain(reason, visitor, portal)
@@ -129,6 +134,15 @@ async fn finish(
             unavailable("a login", &failure, visitor.language, visitor.support_id, portal)
         }
         (Err(panicked), _) => unavailable("a login", &panicked, visitor.language, visitor.support_id, portal),
+    }
+}
+
+/// Ends the session that this browser had before: it has a new one now.
+async fn end_before(portal: &Portal, visitor: &Visitor, opened: &Opened) {
+    let Some(before) = &visitor.session else { return };
+    if let Err(failure) = portal.logout.superseded(before, &opened.certificate.serial).await {
+        let error = crate::logging::chain(&failure);
+        tracing::warn!(error, "the session before a login couldn't be ended; it ends by itself");
     }
 }
 
@@ -153,6 +167,7 @@ pub(super) async fn logout(
 ) -> Response {
     let visitor = &logged_in.visitor;
     if !logged_in.active.csrf_matches(&token.csrf) {
+        portal.forged(visitor.certificate.as_deref(), "logout", Forgery::Token).await;
         return see("/home");
     }
     let session = visitor.session.clone().unwrap_or_default();

@@ -7,6 +7,7 @@ use ca_core::{
     app::{
         customers::CustomerError,
         failure::Failure,
+        refuse_form::Forgery,
         revoke::{MASTER_REASONS, MasterRevocation, RevokeError, TargetRefusal, TargetResult},
     },
     domain::{
@@ -60,7 +61,10 @@ pub(super) async fn confirm(
     let t = logged_in.visitor.language.catalogue();
     match check(&logged_in, &fields) {
         Check::NotPermitted => not_permitted(&portal, &logged_in),
-        Check::Forged => list(&portal, &logged_in, StatusCode::FORBIDDEN, Some(t.form_expired)).await,
+        Check::Forged => {
+            forged(&portal, &logged_in).await;
+            list(&portal, &logged_in, StatusCode::FORBIDDEN, Some(t.form_expired)).await
+        }
         Check::Fine => ask(&portal, &logged_in, &fields, StatusCode::OK, None).await,
     }
 }
@@ -74,6 +78,7 @@ pub(super) async fn execute(
     let t = logged_in.visitor.language.catalogue();
     match check(&logged_in, &fields) {
         Check::Forged => {
+            forged(&portal, &logged_in).await;
             return list(&portal, &logged_in, StatusCode::FORBIDDEN, Some(t.form_expired)).await;
         }
         // Who may not is refused below, where the refusal is written down.
@@ -157,6 +162,10 @@ fn check(logged_in: &LoggedIn, fields: &Fields) -> Check {
     } else {
         Check::Forged
     }
+}
+
+async fn forged(portal: &Portal, logged_in: &LoggedIn) {
+    portal.forged(logged_in.visitor.certificate.as_deref(), "revocation", Forgery::Token).await;
 }
 
 fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {

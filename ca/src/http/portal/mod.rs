@@ -27,6 +27,7 @@ use ca_core::{
         login::LogIn,
         logout::LogOut,
         machines::{AdmitError, AdmitMachine},
+        refuse_form::{Forgery, RefuseForm},
         revoke::Revoke,
         session::CheckSession,
     },
@@ -60,6 +61,8 @@ pub(crate) struct Portal {
     pub(crate) revoked: Arc<Notify>,
     /// Writes down which machines came here.
     pub(crate) machines: Arc<AdmitMachine>,
+    /// Writes down forms that weren't the portal's.
+    pub(crate) forms: Arc<RefuseForm>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) detached: Detached,
 }
@@ -128,6 +131,7 @@ async fn people_only(
 async fn explained(
     State(portal): State<Arc<Portal>>,
     Extension(language): Extension<Language>,
+    Extension(peer): Extension<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -137,6 +141,10 @@ async fn explained(
     if has_page || !response.status().is_client_error() {
         return response;
     }
+    if response.status() == StatusCode::FORBIDDEN {
+        let certificate = peer.identity.customer().map(|certificate| certificate.to_vec());
+        portal.forged(certificate.as_deref(), "any", Forgery::CrossSite).await;
+    }
     let t = language.catalogue();
     let text = (t.not_understood_title, t.not_understood_text);
     let link = Some((t.to_home, "/home".to_owned()));
@@ -145,6 +153,19 @@ async fn explained(
         page.headers_mut().insert(header::ALLOW, allow.clone());
     }
     page
+}
+
+impl Portal {
+    /// A form that wasn't one of ours was refused; it stays refused when that can't be written down.
+    async fn forged(&self, certificate: Option<&[u8]>, form: &'static str, forgery: Forgery) {
+        self.metrics.outcome("form", "forged");
+        if let Err(error) = self.forms.run(certificate, form, forgery).await {
+            tracing::warn!(
+                error = logging::chain(&error),
+                "a refused form can't be written to the audit trail"
+            );
+        }
+    }
 }
 
 /// A page that explains something.
