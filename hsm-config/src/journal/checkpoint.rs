@@ -27,9 +27,9 @@ use uuid::Uuid;
 
 use super::{
     extent::{Extent, KeyPast},
+    files::{beside, exposed, folder},
     frame,
     index::{Index, Intents, KeyIndex, Revocations, Serials},
-    open,
     table::Table,
 };
 
@@ -83,13 +83,6 @@ pub(super) fn path_of(journal: &Path) -> PathBuf {
     beside(journal, ".checkpoint")
 }
 
-/// A file of this journal's, by its name with something added.
-pub(super) fn beside(journal: &Path, suffix: &str) -> PathBuf {
-    let mut path = journal.as_os_str().to_owned();
-    path.push(suffix);
-    PathBuf::from(path)
-}
-
 /// The index as of the checkpoint's entry, when the checkpoint is sound and the journal's own.
 pub(super) fn load(journal: &Path, file: &File) -> Result<(Summary, Index), Ignored> {
     let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
@@ -99,7 +92,7 @@ pub(super) fn load(journal: &Path, file: &File) -> Result<(Summary, Index), Igno
         other => other?,
     };
     let metadata = checkpoint.metadata()?;
-    if let Some(fault) = open::exposed(&metadata) {
+    if let Some(fault) = exposed(&metadata) {
         return Err(Ignored::Exposed(fault));
     }
     let mut input = Input { file: checkpoint, hash: Context::new(&SHA256), left: metadata.len() };
@@ -208,7 +201,7 @@ pub(super) fn write(journal: &Path, identifier: Uuid, index: &RwLock<Index>) -> 
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let written = write_to(file, &summary, index).and_then(|()| {
         fs::rename(&temporary, &path)?;
-        File::open(open::folder(journal))?.sync_all()
+        File::open(folder(journal))?.sync_all()
     });
     if let Err(error) = written {
         let _ = fs::remove_file(&temporary);
@@ -221,7 +214,7 @@ pub(super) fn write(journal: &Path, identifier: Uuid, index: &RwLock<Index>) -> 
 pub(super) fn discard(journal: &Path) -> io::Result<()> {
     match fs::remove_file(path_of(journal)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => File::open(open::folder(journal))?.sync_all(),
+        _ => File::open(folder(journal))?.sync_all(),
     }
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use signer_protocol::message::{AuditPosition, KeyLabel};
 
 use super::{
+    change::{Change, CrlState},
     frame::{HEADER, Hash, Place},
-    index::{Change, CrlState},
 };
 
 /// Entries that one journal takes: tables keep sequence numbers in four octets.

@@ -22,10 +22,11 @@ use std::{
 use uuid::Uuid;
 
 use super::{
+    change::Change,
     checkpoint::{self, KeySummary, Summary},
     extent::Extent,
     frame::{self, HEADER, Next, Scanner},
-    index::{Change, Index},
+    index::Index,
     record,
 };
 

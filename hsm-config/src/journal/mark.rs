@@ -16,8 +16,8 @@ use rustix::fs::OFlags;
 use uuid::Uuid;
 
 use super::{
-    checkpoint::beside,
     extent::Extent,
+    files::beside,
     frame::{Hash, sha256},
 };
 

@@ -9,6 +9,7 @@
 //! | `frame` | frames and the chain of hashes |
 //! | `record` | what a frame's body says |
 //! | `serial` | serial numbers as keys, and the few fields the index needs from DER |
+//! | `change` | what an entry adds to what is remembered |
 //! | `index` | what policy asks of the past, in memory |
 //! | `extent` | what of it is small |
 //! | `table` | what of it is large |
@@ -16,13 +17,16 @@
 //! | `keeper` | the threads that write checkpoints and check what a checkpoint stood for |
 //! | `mark` | how far everything is acknowledged, for whoever copies |
 //! | `copy` | copies elsewhere, and back |
+//! | `files` | names, owners, and putting a file in place whole |
 //! | `open` | creating, locking and re-reading the file |
 //! | `writer` | the thread that appends |
 //! | `verify` | the offline check |
 
+mod change;
 mod checkpoint;
 pub mod copy;
 mod extent;
+mod files;
 mod frame;
 mod index;
 mod keeper;
@@ -49,8 +53,9 @@ use signer_protocol::message::{Entry, EntryBody, JournalHead, JournalPosition};
 use tokio::sync::{mpsc, oneshot};
 
 use checkpoint::Summary;
+pub use change::CrlState;
 pub use frame::MAX_BODY;
-pub use index::{CrlState, Index, KeyIndex, Revoked};
+pub use index::{Index, KeyIndex, Revoked};
 use keeper::{Keeper, Kept, Settings};
 use mark::Mark;
 pub use open::OpenError;

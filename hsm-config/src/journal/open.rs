@@ -1,10 +1,10 @@
 //! Creating, locking and re-reading the file.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    fs::{File, Metadata, OpenOptions},
+    io::{self, BufReader, Read, Seek, SeekFrom},
     ops::Range,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::mpsc::{SyncSender, sync_channel},
     thread,
@@ -14,13 +14,14 @@ use std::{
 use rustix::{
     fs::{FlockOperation, OFlags, flock},
     io::Errno,
-    process::geteuid,
 };
 
 use super::{
+    change::Change,
     checkpoint::{self, Ignored, Summary},
+    files::{exposed, put_in_place},
     frame::{self, HEADER, Hash, Next, Place, Scanner},
-    index::{Change, Index},
+    index::Index,
     record::{self, Record},
     storage::Storage,
 };
@@ -145,19 +146,6 @@ fn guarded(file: &Metadata, path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// How others can change a file, if they can.
-pub(super) fn exposed(file: &Metadata) -> Option<&'static str> {
-    if !file.is_file() {
-        Some("is not a regular file")
-    } else if file.uid() != geteuid().as_raw() {
-        Some("belongs to another user: chown it to the signer's account, if you know how that came")
-    } else if file.mode() & 0o022 != 0 {
-        Some("can be written by others: find out who did, then chmod 0600")
-    } else {
-        None
-    }
-}
-
 /// Waits a moment for a predecessor that was killed and isn't quite gone.
 fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
     let since = Instant::now();
@@ -178,35 +166,6 @@ fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
 fn create(path: &Path) -> io::Result<()> {
     put_in_place(path, &frame::new_header()?)?;
     tracing::info!(journal = %path.display(), "created an empty journal");
-    Ok(())
-}
-
-/// The folder that a file stands in.
-pub(super) fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Creates a file with this content whole, unless there is one of its name.
-pub(super) fn put_in_place(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".new-{}", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    let linked = fs::hard_link(&temporary, path);
-    fs::remove_file(&temporary)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => File::open(folder(path))?.sync_all()?,
-    }
     Ok(())
 }
 

@@ -16,8 +16,9 @@ use uuid::Uuid;
 
 use super::{
     AppendError, Now, STEP,
+    change::Change,
     frame::{self, Hash, Place},
-    index::{Change, Index},
+    index::Index,
     mark::Mark,
     record,
     serial::Serial,

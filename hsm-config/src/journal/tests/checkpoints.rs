@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        checkpoint::{self, Ignored, beside, path_of},
+        checkpoint::{self, Ignored, path_of},
+        files::beside,
         index::Revoked,
         keeper::{self, Compared},
         open::Opened,

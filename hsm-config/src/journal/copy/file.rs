@@ -1,0 +1,149 @@
+//! The file that a copy is: found to continue its journal, and continued.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufReader, Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+
+use super::{CopyError, PIECE, Position, Sink, error::failed, identifier};
+use crate::journal::{
+    OpenError,
+    files::put_in_place,
+    frame::{self, HEADER, Hash, Next, Place, Scanner},
+    mark::Acknowledged,
+    open::genesis,
+};
+
+/// A copy, locked, without an incomplete end.
+#[derive(Debug)]
+pub struct Copy {
+    pub(super) path: PathBuf,
+    file: File,
+    pub(super) at: Position,
+    last: Option<Place>,
+    written: u64,
+}
+
+impl Copy {
+    /// Opens a copy of the journal that begins with `header`, and checks its chain; or creates an empty one.
+    pub(super) fn open(path: &Path, header: &[u8; HEADER]) -> Result<Self, CopyError> {
+        if !path.try_exists().map_err(failed(path))? {
+            put_in_place(path, header).map_err(failed(path))?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed(path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(CopyError::Locked(path.to_owned())),
+            Err(error) => return Err(failed(path)(error.into())),
+        }
+        let mut own = [0; HEADER];
+        let genesis = genesis(&file, path)?;
+        file.read_exact_at(&mut own, 0).map_err(failed(path))?;
+        if own != *header {
+            return Err(CopyError::Foreign {
+                copy: path.to_owned(),
+                of: identifier(&own),
+                journal: identifier(header),
+            });
+        }
+        let (at, last, torn) = walk(&file, path, genesis, |_| true)?;
+        if torn {
+            file.set_len(at.end).and_then(|()| file.sync_all()).map_err(failed(path))?;
+        }
+        Ok(Self { path: path.to_owned(), file, at, last, written: at.end })
+    }
+
+    /// Whether a journal that acknowledges `to` has all that the copy has.
+    pub(super) fn follows(&self, journal: &File, to: &Acknowledged) -> Result<(), CopyError> {
+        let same = match self.last {
+            _ if self.at.end > to.end => false,
+            None => true,
+            Some(place) => frame::read_hash(journal, place).map_err(failed(&self.path))? == self.at.head,
+        };
+        if same {
+            return Ok(());
+        }
+        let parting = self.parting(journal, to)?;
+        let copy = self.path.clone();
+        Err(if parting > to.entries {
+            CopyError::Ahead { copy, copied: self.at.entries, journaled: to.entries, parting }
+        } else {
+            CopyError::Diverged { copy, parting }
+        })
+    }
+
+    /// The first entry that isn't in both.
+    fn parting(&self, mut journal: &File, to: &Acknowledged) -> Result<u64, CopyError> {
+        let genesis = genesis(journal, &self.path)?;
+        journal.seek(SeekFrom::Start(HEADER as u64)).map_err(failed(&self.path))?;
+        let reader = BufReader::with_capacity(PIECE, journal).take(to.end.saturating_sub(HEADER as u64));
+        let mut journaled = Scanner::new(reader, genesis);
+        let (mut body, mut parting) = (Vec::new(), None);
+        walk(&self.file, &self.path, genesis, |at| {
+            body.clear();
+            match journaled.next(&mut body) {
+                Ok(Next::Frame(_, hash)) if hash == at.head => true,
+                _ => {
+                    parting = Some(at.entries);
+                    false
+                }
+            }
+        })?;
+        Ok(parting.unwrap_or(self.at.entries + 1))
+    }
+}
+
+impl Sink for Copy {
+    fn put(&mut self, frames: &[u8]) -> Result<(), CopyError> {
+        self.file.write_all_at(frames, self.written).map_err(failed(&self.path))?;
+        self.written += frames.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), CopyError> {
+        self.file.sync_data().map_err(failed(&self.path))
+    }
+}
+
+/// Reads a file's chain, and says where it ends and whether in something incomplete. `each` sees every entry until it
+/// returns false.
+pub(super) fn walk(
+    mut file: &File,
+    path: &Path,
+    genesis: Hash,
+    mut each: impl FnMut(&Position) -> bool,
+) -> Result<(Position, Option<Place>, bool), CopyError> {
+    file.seek(SeekFrom::Start(HEADER as u64)).map_err(failed(path))?;
+    let mut scanner = Scanner::new(BufReader::with_capacity(PIECE, file), genesis);
+    let (mut at, mut last, mut body) = (Position::start(genesis), None, Vec::new());
+    loop {
+        body.clear();
+        match scanner.next(&mut body).map_err(failed(path))? {
+            Next::Frame(place, hash) => {
+                at.take(place, hash);
+                last = Some(place);
+                if !each(&at) {
+                    return Ok((at, last, false));
+                }
+            }
+            Next::End => return Ok((at, last, false)),
+            Next::Torn { .. } => return Ok((at, last, true)),
+            Next::Damaged(fault) => {
+                return Err(OpenError::Damaged {
+                    path: path.to_owned(),
+                    sequence: at.entries + 1,
+                    offset: at.end,
+                    fault: fault.to_owned(),
+                }
+                .into());
+            }
+        }
+    }
+}
