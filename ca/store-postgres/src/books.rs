@@ -74,8 +74,9 @@ impl LedgerBooks for PostgresStore {
         .fetch_all(self.readers())
         .await
         .map_err(Failure::from)?;
-        let rows =
-            rows.into_iter().map(|row| Ok((unsigned("audit.sequence", row.sequence)?, digest("audit.hash", &row.hash)?)));
+        let rows = rows
+            .into_iter()
+            .map(|row| Ok((unsigned("audit.sequence", row.sequence)?, digest("audit.hash", &row.hash)?)));
         Ok(rows.collect::<Result<_, Failure>>()?)
     }
 }

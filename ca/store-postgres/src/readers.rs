@@ -109,7 +109,8 @@ impl<'p> Executor<'p> for Readers<'p> {
     {
         let all = async move {
             let mut lent = self.lend().await?;
-            let rows = timeout(self.patience, lent.connection()?.fetch_many(query).try_collect::<Vec<_>>()).await;
+            let rows =
+                timeout(self.patience, lent.connection()?.fetch_many(query).try_collect::<Vec<_>>()).await;
             let rows = lent.answer::<_, sqlx::Error>(rows)?;
             Ok::<_, sqlx::Error>(stream::iter(rows.into_iter().map(Ok)))
         };

@@ -136,7 +136,8 @@ pub(crate) async fn connect(server: &Server, purpose: Use) -> Result<PgConnectio
         server::prepare(&mut connection, purpose).await?;
         Ok(connection)
     };
-    let silent = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the database server doesn't answer").into());
+    let silent =
+        |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the database server doesn't answer").into());
     timeout(CONNECT, connecting).await.unwrap_or_else(silent)
 }
 

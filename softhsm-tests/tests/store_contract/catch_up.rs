@@ -21,7 +21,7 @@ use ca_core::{
             JournalBody, JournalEntry, JournalHead, JournalPosition, Journaled, JournaledSignature, Signer,
             SignerError,
         },
-        store::{RevocationStore, RevokeOutcome, StoreResult},
+        store::{RevokeOutcome, StoreResult},
     },
     testing::clock::ManualClock,
 };
@@ -110,21 +110,11 @@ struct Forgetful<L>(Arc<L>);
 
 #[async_trait]
 impl<L: Ledger> LedgerBooks for Forgetful<L> {
-    async fn entered(
-        &self,
-        _: &IssuerId,
-        _: &SignerName,
-        _: u64,
-        _: u64,
-    ) -> StoreResult<Vec<Entered>> {
+    async fn entered(&self, _: &IssuerId, _: &SignerName, _: u64, _: u64) -> StoreResult<Vec<Entered>> {
         Ok(Vec::new())
     }
 
-    async fn revoked_among(
-        &self,
-        _: &IssuerId,
-        _: &[SerialNumber],
-    ) -> StoreResult<BTreeSet<SerialNumber>> {
+    async fn revoked_among(&self, _: &IssuerId, _: &[SerialNumber]) -> StoreResult<BTreeSet<SerialNumber>> {
         Ok(BTreeSet::new())
     }
 
@@ -145,12 +135,8 @@ async fn fill(store: &impl Ledger, certificates: u32) -> Vec<JournalEntry> {
         complete(store, n).await.expect("a certificate");
         let place = position(n);
         let signature = JournaledSignature { signature: vec![0; 70], position: place };
-        let journaled = Journaled {
-            intent: intent_id(n),
-            tbs: record(n).tbs,
-            signature,
-            at: Timestamp::UNIX_EPOCH,
-        };
+        let journaled =
+            Journaled { intent: intent_id(n), tbs: record(n).tbs, signature, at: Timestamp::UNIX_EPOCH };
         let body = JournalBody::Certificate(journaled);
         entries.push(JournalEntry { position: place, at: Timestamp::UNIX_EPOCH, audit, body });
     }

@@ -10,7 +10,6 @@ use ca_core::{
         user::{PasswordHash, PasswordKind},
     },
     ports::{
-        responders::ResponderStore,
         store::{
             AuditStore, CertificateStore, CustomerStore, LoginStore, Orphan, PublishedCrl, RevocationStore,
             Session, SignerStore,

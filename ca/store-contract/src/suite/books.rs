@@ -23,7 +23,11 @@ pub async fn a_page_of_the_journal_is_looked_up_at_once(store: impl Ledger) {
     store.revoke(&issuer(), &serial(4), reason, at(9), event("certificate.revoked")).await.expect("revoked");
     let (first, last) = (position(1).sequence, position(4).sequence);
     let found = store.entered(&issuer(), &signer(), first, last).await.expect("a query");
-    assert_eq!(found, [1, 2, 3, 4].map(entered), "in the journal's order, revoked ones as well, no mere intents");
+    assert_eq!(
+        found,
+        [1, 2, 3, 4].map(entered),
+        "in the journal's order, revoked ones as well, no mere intents"
+    );
     let second = position(2).sequence;
     let found = store.entered(&issuer(), &signer(), second, second).await.expect("a query");
     assert_eq!(found, [entered(2)]);

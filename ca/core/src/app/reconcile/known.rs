@@ -27,7 +27,9 @@ impl Reconcile {
         let is_certificate = |entry: &&JournalEntry| matches!(entry.body, JournalBody::Certificate(_));
         let sequences = || entries().filter(is_certificate).map(|entry| entry.position.sequence);
         let mut certificates = HashMap::new();
-        if let (Some(first), Some(last), Ok(signer)) = (sequences().min(), sequences().max(), self.signer.name(issuer)) {
+        if let (Some(first), Some(last), Ok(signer)) =
+            (sequences().min(), sequences().max(), self.signer.name(issuer))
+        {
             let entered = self.books.entered(issuer, &signer, first, last).await?;
             certificates = entered.into_iter().map(|entered| (entered.position.sequence, entered)).collect();
         }
@@ -37,10 +39,15 @@ impl Reconcile {
                 _ => None,
             })
             .collect();
-        let revoked =
-            if serials.is_empty() { BTreeSet::new() } else { self.books.revoked_among(issuer, &serials).await? };
+        let revoked = if serials.is_empty() {
+            BTreeSet::new()
+        } else {
+            self.books.revoked_among(issuer, &serials).await?
+        };
         // One number stands for all CRLs of the page: numbers only rise.
-        let crl = entries().filter_map(|entry| if let JournalBody::Crl(n) = entry.body { Some(n) } else { None }).max();
+        let crl = entries()
+            .filter_map(|entry| if let JournalBody::Crl(n) = entry.body { Some(n) } else { None })
+            .max();
         if let Some(number) = crl {
             self.revocations.raise_crl_number(issuer, number).await?;
         }

@@ -8,8 +8,8 @@
 //! While the two contradict each other, nothing is issued: see [`Accord`]. Only a person ends that ([`accept`]).
 
 pub mod accept;
-pub mod look;
 mod known;
+pub mod look;
 mod responders;
 mod settle;
 mod walk;

@@ -68,7 +68,9 @@ impl Reconcile {
             }
             let known = self.known(&page).await?;
             for (entry, row) in page {
-                if row != Row::Same && let JournalBody::Crl(number) = entry.body {
+                if row != Row::Same
+                    && let JournalBody::Crl(number) = entry.body
+                {
                     self.accord.raise_crl_floor(number);
                 }
                 if !known.has(&entry) {
