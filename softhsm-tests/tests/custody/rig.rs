@@ -171,11 +171,12 @@ pub(crate) fn takes(hsm: &SoftHsm, label: &str, officer: bool, pin: &str) -> boo
     let mut command = Command::new("pkcs11-tool");
     command.arg("--module").arg(hsm.module()).args(["--token-label", label, "--login"]);
     if officer {
-        command.args(["--login-type", "so", "--so-pin", pin]);
+        // A login of the officer's wants something to do.
+        command.args(["--login-type", "so", "--so-pin", pin, "--init-pin", "--new-pin", OLD_PIN]);
     } else {
-        command.args(["--pin", pin]);
+        command.args(["--pin", pin, "--list-objects"]);
     }
-    let output = output_of(command.arg("--list-objects").envs(hsm.environment()), b"").expect("ran");
+    let output = output_of(command.envs(hsm.environment()), b"").expect("ran");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() || errors.contains("CKR_PIN_INCORRECT"), "{errors}");
     output.status.success()

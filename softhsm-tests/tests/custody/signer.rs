@@ -17,6 +17,7 @@ use softhsm_tests::{
 use crate::rig::{DEADLINE, Ended, Rig, files_below};
 
 const THREE: [&str; 3] = ["alice", "bob", "carol"];
+const WAITS: &str = "waiting for custodians: 0 of 2";
 
 /// A bank whose online token's PIN is kept by custodians, and whose signer isn't started. Logins are counted between
 /// signer and token.
@@ -113,7 +114,7 @@ fn wait_for_another(signer: &mut Process, text: &str, before: usize) {
 async fn it_waits_for_its_custodians_and_keeps_the_pin_until_its_own_end() {
     let guarded = Guarded::new();
     let mut signer = guarded.spawn("signer");
-    signer.wait_for_log("waiting for custodians: 0 of 2", DEADLINE).expect("it says so");
+    signer.wait_for_log(WAITS, DEADLINE).expect("it says so");
     assert_eq!(standing(&guarded.status().needs_more()), (false, Vec::new()));
     signer
         .wait_until("its socket", DEADLINE, |_| Ok(guarded.bank.path("signer/socket").exists()))
@@ -148,14 +149,14 @@ async fn it_waits_for_its_custodians_and_keeps_the_pin_until_its_own_end() {
     assert!(!guarded.bank.path("signer/custody").exists());
     let logins = guarded.logins();
     let mut again = guarded.spawn("again");
-    again.wait_for_log("waiting for custodians: 0 of 2", DEADLINE).expect("it waits");
+    again.wait_for_log(WAITS, DEADLINE).expect("it waits");
     assert_eq!(guarded.logins(), logins);
     guarded.unlock(&["bob", "alice"]).done();
     again.wait_for_log("signer ready", DEADLINE).expect("ready");
     // Likewise when it was killed.
     again.kill().expect("killed");
     let mut last = guarded.spawn("last");
-    last.wait_for_log("waiting for custodians: 0 of 2", DEADLINE).expect("it waits");
+    last.wait_for_log(WAITS, DEADLINE).expect("it waits");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,13 +178,9 @@ async fn after_a_resplit_it_tries_no_pin_that_is_over() {
     rig.with(&["prove", "set"], &four).done();
     rig.with(&["switch", "set"], &["bob", "alice"]).done();
     // It signs on, but a worker that is lost now needs the new PIN: it isn't tried with the old one.
-    let logins = guarded.logins();
+    let (logins, waits) = (guarded.logins(), signer.log().matches(WAITS).count());
     kill_worker(&guarded.hsm);
-    wait_for_another(
-        &mut signer,
-        "waiting for custodians: 0 of 2",
-        signer.log().matches("waiting for custodians: 0 of 2").count().min(1),
-    );
+    wait_for_another(&mut signer, WAITS, waits);
     assert_eq!(guarded.logins(), logins);
     assert!(guarded.latch().contains("not set"), "no try was spent");
 
@@ -199,10 +196,10 @@ async fn after_a_resplit_it_tries_no_pin_that_is_over() {
     rig.with(&["prove", "set"], &four).done();
     let socket = guarded.socket();
     rig.with(&["switch", "set", "--signer", &socket], &["bob", "dave"]).done();
-    let waits = signer.log().matches("waiting for custodians: 0 of 2").count();
+    let waits = signer.log().matches(WAITS).count();
     kill_worker(&guarded.hsm);
     wait_for_another(&mut signer, "the worker is ready", 2);
-    assert_eq!(signer.log().matches("waiting for custodians: 0 of 2").count(), waits);
+    assert_eq!(signer.log().matches(WAITS).count(), waits);
     assert!(guarded.client().status().await.expect("answers").healthy);
 }
 
@@ -210,7 +207,7 @@ async fn after_a_resplit_it_tries_no_pin_that_is_over() {
 fn what_is_no_share_of_this_set_opens_nothing_and_is_named() {
     let guarded = Guarded::new();
     let mut signer = guarded.spawn("signer");
-    signer.wait_for_log("waiting for custodians: 0 of 2", DEADLINE).expect("it waits");
+    signer.wait_for_log(WAITS, DEADLINE).expect("it waits");
     let shares = guarded.rig.path("set/generation-1");
     let sealed = fs::read_to_string(shares.join("alice.pem")).expect("sealed");
     let changed = sealed.replacen(&sealed[200..204], "AAAA", 1);
@@ -246,7 +243,7 @@ fn a_stranger_gives_no_share() {
     let guarded = Guarded::new();
     guarded.configure(rustix::process::getuid().as_raw() + 4711);
     let mut signer = guarded.spawn("signer");
-    signer.wait_for_log("waiting for custodians: 0 of 2", DEADLINE).expect("it waits");
+    signer.wait_for_log(WAITS, DEADLINE).expect("it waits");
     guarded.unlock(&["alice"]).failed("no signer takes shares at");
     signer.wait_for_log("this user may give no shares: refused", DEADLINE).expect("it says so");
     assert_eq!(fs::metadata(guarded.socket()).expect("there").permissions().mode() & 0o777, 0o660);
@@ -269,7 +266,7 @@ fn a_token_whose_pin_was_changed_behind_its_custodians_is_tried_once() {
     for round in 0..3 {
         let mut signer = guarded.spawn(&format!("signer-{round}"));
         if round == 0 {
-            signer.wait_for_log("waiting for custodians: 0 of 2", DEADLINE).expect("it waits");
+            signer.wait_for_log(WAITS, DEADLINE).expect("it waits");
             guarded.unlock(&["alice", "carol"]).done();
         }
         signer.wait_for_log("signer locked out", DEADLINE).expect("locked out");
@@ -311,10 +308,10 @@ fn the_pin_is_in_no_log_argument_environment_or_file_and_its_memory_is_locked() 
 
 /// Killed by a signal that usually leaves one.
 fn no_core_file(signer: &mut Process, folder: &Path) {
-    signer.signal(Signal::SEGV).expect("signalled");
+    signer.signal(Signal::ABORT).expect("signalled");
     let status = signer.wait(DEADLINE).expect("ended");
     use std::os::unix::process::ExitStatusExt;
-    assert_eq!((status.signal(), status.core_dumped()), (Some(Signal::SEGV.as_raw()), false));
+    assert_eq!((status.signal(), status.core_dumped()), (Some(Signal::ABORT.as_raw()), false));
     let cores = fs::read_dir(folder).expect("readable").flatten();
     assert!(cores.into_iter().all(|entry| !entry.file_name().to_string_lossy().starts_with("core")));
 }
