@@ -1,5 +1,6 @@
 //! Every runbook is executed, each on a machine of its own, from an empty host on.
 
+mod documents;
 mod units;
 
 use std::{collections::BTreeSet, fs, path::Path};
