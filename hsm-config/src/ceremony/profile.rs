@@ -22,7 +22,7 @@ pub(super) fn extensions(
     profile: Profile,
     issued: &Issued,
     public_key: &SubjectPublicKeyInfoOwned,
-    issuer: OctetString,
+    authority: OctetString,
     attested: Option<&Attested>,
 ) -> der::Result<Vec<Extension>> {
     let mut extensions = Vec::new();
@@ -45,7 +45,7 @@ pub(super) fn extensions(
     }
     extensions.push(extension::subject_key_identifier(key::identifier(public_key)?)?);
     if profile != Profile::Root {
-        extensions.push(extension::authority_key_identifier(issuer)?);
+        extensions.push(extension::authority_key_identifier(authority)?);
     }
     if !issued.policies.is_empty() {
         extensions.push(extension::certificate_policies(&issued.policies)?);

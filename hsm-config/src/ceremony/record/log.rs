@@ -244,7 +244,7 @@ mod tests {
         let content = std::fs::read_to_string(log(dir.path())).expect("read");
         let lines: Vec<&str> = content.lines().collect();
         let fault = |lines: &[&str]| {
-            let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+            let text = lines.join("\n") + if lines.is_empty() { "" } else { "\n" };
             Chain::parse(text.as_bytes()).expect_err("a fault").to_string()
         };
         let altered = lines[1].replace("makes a", "makes x");

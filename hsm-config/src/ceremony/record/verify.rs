@@ -147,7 +147,7 @@ impl Check<'_> {
                 for key in found.keys().chain(right.keys()).collect::<BTreeSet<_>>() {
                     match (found.get(key), right.get(key)) {
                         (Some(found), Some(right)) => {
-                            self.differences(&format!("{place}: {key}"), found, right)
+                            self.differences(&format!("{place}: {key}"), found, right);
                         }
                         (None, _) => self.wrong(format!("{place}: {key}"), "was removed"),
                         (_, None) => self.wrong(format!("{place}: {key}"), "was added"),
@@ -291,7 +291,7 @@ impl Check<'_> {
             let Some(file) = self.read(&signer.file) else { continue };
             match signature::check(&file, &json) {
                 Err(problem) => {
-                    self.wrong(&signer.file, format!("the signature of {} {problem}", signer.who))
+                    self.wrong(&signer.file, format!("the signature of {} {problem}", signer.who));
                 }
                 Ok(found) if found.certificate_sha256 != signer.certificate_sha256 => {
                     let problem = format!("is by {}, not by {}", found.subject, signer.who);

@@ -62,7 +62,8 @@ impl Input {
             // What may stand around a block for people doesn't count.
             let last = block.rfind(END).ok_or("is no PEM: it has no end")?;
             let end = block[last..].find('\n').map_or(block.len(), |line| last + line + 1);
-            let (_, der) = pem::decode_vec(block[..end].as_bytes()).map_err(|e| format!("is no PEM: {e}"))?;
+            let (_, der) =
+                pem::decode_vec(&block.as_bytes()[..end]).map_err(|e| format!("is no PEM: {e}"))?;
             Ok(input(der))
         });
         blocks.collect()

@@ -76,7 +76,7 @@ impl<'a> Work<'a, '_> {
     pub(super) fn certificate_tbs(&self, name: &str) -> Result<Vec<u8>, Fault> {
         let certificate = self.certificate(name)?;
         let issued = certificate.issued().ok_or_else(|| unknown(name))?;
-        let issuer = self.authority(&issued.issuer)?;
+        let authority = self.authority(&issued.issuer)?;
         let public_key = self.subject_key(name, issued)?;
         let not_before = self.started();
         let subject = match (&issued.subject, &issued.subject_key) {
@@ -85,25 +85,25 @@ impl<'a> Work<'a, '_> {
             (None, _) => return Err(unknown(name)),
         };
         let own_identifier = || key::identifier(&public_key).map_err(|e| encoding(name, &e));
-        let identifier = match &issuer.certificate {
-            Some(issuer) => issuer.key_identifier.clone(),
+        let identifier = match &authority.certificate {
+            Some(facts) => facts.key_identifier.clone(),
             None => own_identifier()?,
         };
-        let attested = self.attested(name, issued)?;
+        let attested = attested(name, issued)?;
         let extensions =
             profile::extensions(certificate.profile, issued, &public_key, identifier, attested.as_ref());
         let template = CertificateTemplate {
             serial: serial_number(name)?,
-            issuer: issuer
+            issuer: authority
                 .certificate
                 .as_ref()
-                .map_or_else(|| subject.clone(), |issuer| issuer.subject.clone()),
+                .map_or_else(|| subject.clone(), |facts| facts.subject.clone()),
             subject,
             not_before,
-            not_after: self.not_after(name, issued, &issuer, not_before)?,
+            not_after: self.not_after(name, issued, &authority, not_before)?,
             extensions: extensions.map_err(|e| encoding(name, &e))?,
             public_key,
-            algorithm: issuer.algorithm,
+            algorithm: authority.algorithm,
         };
         template.to_tbs_der().map_err(|e| encoding(name, &e))
     }
@@ -113,17 +113,17 @@ impl<'a> Work<'a, '_> {
         let certificate = self.certificate(name)?;
         let issued = certificate.issued().ok_or_else(|| unknown(name))?;
         let request = self.compared.take();
-        let issuer = self.authority(&issued.issuer)?;
-        let signature = self.tokens.sign(issuer.key, tbs.to_vec()).await?;
-        let der = signed::assemble(tbs, issuer.algorithm, &signature).map_err(|e| encoding(name, &e))?;
-        let issuer_der = issuer.der.as_deref().unwrap_or(&der);
+        let authority = self.authority(&issued.issuer)?;
+        let signature = self.tokens.sign(authority.key, tbs.to_vec()).await?;
+        let der = signed::assemble(tbs, authority.algorithm, &signature).map_err(|e| encoding(name, &e))?;
+        let issuer_der = authority.der.as_deref().unwrap_or(&der);
         check::certificate(certificate.profile, &der, issuer_der, &self.subject_key(name, issued)?)
             .map_err(|fault| inconsistent(name, fault))?;
         let facts = Facts::of(&der).map_err(|fault| inconsistent(name, fault))?;
         let fingerprint = sha256(&der);
         let what = format!(
             "signed certificate {name:?} with key {:?} and verified it; SHA-256 {fingerprint}",
-            issuer.key.name
+            authority.key.name
         );
         let record = CertificateRecord {
             name: name.to_owned(),
@@ -133,7 +133,7 @@ impl<'a> Work<'a, '_> {
             issued_by: issued.issuer.clone(),
             key: certificate.key().map(str::to_owned),
             request,
-            attested: self.attested(name, issued)?,
+            attested: attested(name, issued)?,
             serial: hex::encode(&facts.serial),
             not_before: facts.not_before,
             not_after: facts.not_after,
@@ -256,22 +256,12 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn attested(&self, name: &str, issued: &Issued) -> Result<Option<Attested>, Fault> {
-        let (Some(evidence), SubjectKey::Requested { request, .. }) =
-            (&issued.attestation, &issued.subject_key)
-        else {
-            return Ok(None);
-        };
-        let attested = attestation::examine(evidence, request);
-        attested.map(Some).map_err(|fault| inconsistent(name, format!("the attestation {fault}")))
-    }
-
     /// A link ends with the earlier of the two roots.
     fn not_after(
         &self,
         name: &str,
         issued: &Issued,
-        issuer: &Authority<'_>,
+        authority: &Authority<'_>,
         not_before: Timestamp,
     ) -> Result<Timestamp, Fault> {
         if let Some(lifetime) = issued.lifetime {
@@ -279,7 +269,7 @@ impl<'a> Work<'a, '_> {
         }
         let SubjectKey::Of(root) = &issued.subject_key else { return Err(unknown(name)) };
         let ends =
-            [Some(self.facts(root)?.not_after), issuer.certificate.as_ref().map(|facts| facts.not_after)];
+            [Some(self.facts(root)?.not_after), authority.certificate.as_ref().map(|facts| facts.not_after)];
         ends.into_iter().flatten().min().ok_or_else(|| unknown(name))
     }
 
@@ -299,6 +289,15 @@ impl<'a> Work<'a, '_> {
             None => Err(Fault::NotCompared { certificate: name.to_owned(), request: request.name() }),
         }
     }
+}
+
+fn attested(name: &str, issued: &Issued) -> Result<Option<Attested>, Fault> {
+    let (Some(evidence), SubjectKey::Requested { request, .. }) = (&issued.attestation, &issued.subject_key)
+    else {
+        return Ok(None);
+    };
+    let attested = attestation::examine(evidence, request);
+    attested.map(Some).map_err(|fault| inconsistent(name, format!("the attestation {fault}")))
 }
 
 /// A CRL that another goes on from.
