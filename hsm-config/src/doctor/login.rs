@@ -97,7 +97,8 @@ fn fault(subject: &Subject, state: &TokenState, pin: &Pin) -> Option<String> {
     // Some tokens say 0 for what they don't know.
     let (shortest, longest) = (state.shortest_pin, state.longest_pin);
     if length < shortest || (longest > 0 && length > longest) {
-        return Some(format!("has not {shortest} to {longest} bytes, which the token wants"));
+        let most = if longest > 0 { format!(" to {longest}") } else { " or more".to_owned() };
+        return Some(format!("has not {shortest}{most} bytes, which the token wants"));
     }
     subject.access.vendor.pin.fault(pin)
 }
