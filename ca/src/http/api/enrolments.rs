@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
+    body::Body,
     extract::{Path, Request, State},
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
@@ -19,6 +20,7 @@ use ca_wire::{
     enrolment::{Certified, Certify, Confirm, Open, Opened},
     problem::Code,
 };
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::{Api, decode};
@@ -58,18 +60,11 @@ pub(super) async fn open(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let command = match decode::json::<Open>(&parts, body, OPEN_LIMIT).await {
-        Ok(wire) => open_command(&api, &parts, &peer, wire),
-        Err(refused) => Err(refused),
-    };
-    let result = match command {
-        Ok(command) => {
-            let use_case = api.open.clone();
-            api.detached.run(async move { use_case.run(command).await }).await
-        }
-        Err(refused) => Err(refused),
-    };
-    api.answer("open", support_id, result.map(|opened| opened_response(&api, &opened)))
+    let command = decode::json::<Open>(&parts, body, OPEN_LIMIT).await;
+    let command = command.and_then(|wire| open_command(&api, &parts, &peer, wire));
+    let use_case = api.open.clone();
+    let opened = api.run(command, move |command| async move { use_case.run(command).await }).await;
+    api.answer("open", support_id, opened.map(|opened| opened_response(&api, &opened)))
 }
 
 fn open_command(api: &Api, parts: &Parts, peer: &Peer, wire: Open) -> Result<open::Open, Refused> {
@@ -122,26 +117,19 @@ pub(super) async fn certify(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let command = match later_step(&parts, &id) {
-        Ok(step) => decode::json::<Certify>(&parts, body, CERTIFY_LIMIT).await.map(|wire| certify::Certify {
-            caller: Caller::Agent,
-            enrolment: step.enrolment,
-            bearer: step.bearer,
-            idempotency_key: step.idempotency_key,
-            csr: wire.csr.0,
-            evidence: evidence(wire.evidence),
-            challenge_signature: wire.challenge_signature.0,
-        }),
-        Err(refused) => Err(refused),
-    };
-    let result = match command {
-        Ok(command) => {
-            let use_case = api.certify.clone();
-            api.detached.run(async move { use_case.run(command).await }).await
-        }
-        Err(refused) => Err(refused),
-    };
-    let response = result.map(|certified| {
+    let command = later_step::<Certify>(&parts, &id, body, CERTIFY_LIMIT).await;
+    let command = command.map(|(step, wire)| certify::Certify {
+        caller: Caller::Agent,
+        enrolment: step.enrolment,
+        bearer: step.bearer,
+        idempotency_key: step.idempotency_key,
+        csr: wire.csr.0,
+        evidence: evidence(wire.evidence),
+        challenge_signature: wire.challenge_signature.0,
+    });
+    let use_case = api.certify.clone();
+    let certified = api.run(command, move |command| async move { use_case.run(command).await }).await;
+    let response = certified.map(|certified| {
         let status = if certified.is_new { StatusCode::CREATED } else { StatusCode::OK };
         (status, Json(api.forms.certified(certified.certificate.der()))).into_response()
     });
@@ -169,27 +157,19 @@ pub(super) async fn confirm(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let command = match later_step(&parts, &id) {
-        Ok(step) => decode::json::<Confirm>(&parts, body, CONFIRM_LIMIT).await.and_then(|wire| {
-            let certificate_sha256 = certificate_sha256(wire.certificate_sha256)?;
-            Ok(confirm::Confirm {
-                caller: Caller::Agent,
-                enrolment: step.enrolment,
-                bearer: step.bearer,
-                idempotency_key: step.idempotency_key,
-                certificate_sha256,
-            })
-        }),
-        Err(refused) => Err(refused),
-    };
-    let result = match command {
-        Ok(command) => {
-            let use_case = api.confirm.clone();
-            api.detached.run(async move { use_case.run(command).await }).await
-        }
-        Err(refused) => Err(refused),
-    };
-    api.answer("confirm", support_id, result.map(|()| StatusCode::NO_CONTENT.into_response()))
+    let command = later_step::<Confirm>(&parts, &id, body, CONFIRM_LIMIT).await;
+    let command = command.and_then(|(step, wire)| {
+        Ok(confirm::Confirm {
+            caller: Caller::Agent,
+            enrolment: step.enrolment,
+            bearer: step.bearer,
+            idempotency_key: step.idempotency_key,
+            certificate_sha256: certificate_sha256(wire.certificate_sha256)?,
+        })
+    });
+    let use_case = api.confirm.clone();
+    let confirmed = api.run(command, move |command| async move { use_case.run(command).await }).await;
+    api.answer("confirm", support_id, confirmed.map(|()| StatusCode::NO_CONTENT.into_response()))
 }
 
 /// What steps 2 and 3 have in common.
@@ -199,17 +179,38 @@ struct LaterStep {
     idempotency_key: ca_core::domain::ids::IdempotencyKey,
 }
 
-fn later_step(parts: &Parts, id: &str) -> Result<LaterStep, Refused> {
+/// Reads such a step: what addresses it first, then its body.
+async fn later_step<T: DeserializeOwned>(
+    parts: &Parts,
+    id: &str,
+    body: Body,
+    limit: usize,
+) -> Result<(LaterStep, T), Refused> {
     // One spelling only: no braces, no capital letters, no `urn:uuid:`.
     let enrolment = Uuid::try_parse(id).ok().filter(|uuid| uuid.hyphenated().to_string() == id);
-    Ok(LaterStep {
+    let step = LaterStep {
         enrolment: EnrolmentId(enrolment.ok_or_else(|| Refused::new(Code::NotFound))?),
         bearer: decode::bearer(&parts.headers)?,
         idempotency_key: decode::idempotency_key(&parts.headers)?,
-    })
+    };
+    Ok((step, decode::json(parts, body, limit).await?))
 }
 
 impl Api {
+    /// Runs a step on a task of its own: a connection that breaks off cancels nothing.
+    async fn run<C, T, E, F>(
+        &self,
+        command: Result<C, Refused>,
+        use_case: impl FnOnce(C) -> F,
+    ) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        E: Into<Refused> + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.detached.run(use_case(command?)).await
+    }
+
     fn answer(
         &self,
         step: &'static str,
