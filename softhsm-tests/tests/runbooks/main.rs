@@ -49,6 +49,10 @@ runbooks! {
     ocsp_responder: "install.md", "first-ceremony.md", "ocsp-responder.md";
     vendors: "install.md", "first-ceremony.md", "vendors.md";
     custody: "install.md", "first-ceremony.md", "custody.md";
+    root_crl: "install.md", "first-ceremony.md", "root-crl.md";
+    roll_over: "install.md", "first-ceremony.md", "roll-over.md";
+    roll_root: "install.md", "first-ceremony.md", "roll-root.md";
+    external_intermediate: "install.md", "first-ceremony.md", "external-intermediate.md";
 }
 
 fn execute(files: &[&str]) {
