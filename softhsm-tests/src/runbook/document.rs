@@ -60,9 +60,10 @@ fn blocks(text: &str) -> Result<Vec<Block>> {
         place = match (place, fence) {
             (Place::Prose(after), None) => Place::Prose(after && line.trim().is_empty()),
             (Place::Prose(after), Some(info)) => match info.split_whitespace().next() {
-                Some("sh") => {
-                    Place::Commands(Block { line: number, ends: ends(info, number)?, ..Block::default() }, indent)
-                }
+                Some("sh") => Place::Commands(
+                    Block { line: number, ends: ends(info, number)?, ..Block::default() },
+                    indent,
+                ),
                 Some("text") if after => Place::Seen(indent),
                 _ => Place::Other,
             },
@@ -95,7 +96,8 @@ fn ends(info: &str, line: usize) -> Result<i32> {
     let mut status = 0;
     for word in info.split_whitespace().skip(1) {
         let value = word.strip_prefix("ends=").and_then(|value| value.parse().ok());
-        status = value.with_context(|| format!("line {line}: {word:?} is unknown, write `sh ends=STATUS`"))?;
+        status =
+            value.with_context(|| format!("line {line}: {word:?} is unknown, write `sh ends=STATUS`"))?;
     }
     Ok(status)
 }

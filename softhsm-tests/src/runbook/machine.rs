@@ -120,7 +120,11 @@ impl Machine {
             let (number, output) = ((index + 1).to_string(), read(&format!("{}.out", index + 1)));
             if read("current").trim() == number {
                 let status = read("status");
-                let how = if ended.is_ok() { format!("ended with {}", status.trim()) } else { "doesn't end".to_owned() };
+                let how = if ended.is_ok() {
+                    format!("ended with {}", status.trim())
+                } else {
+                    "doesn't end".to_owned()
+                };
                 bail!("{}", self.explain(runbook, block, &how, &output));
             }
             if let Some(line) = block.missing(&output) {

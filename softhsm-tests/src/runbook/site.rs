@@ -101,9 +101,11 @@ fn write(work: &Path, roots: &AttestationRoots) -> Result<()> {
     put("yubico-piv-ca-1.pem", &roots.first.root_pem()?)?;
     put("yubico-ca-1.pem", &roots.second.root_pem()?)?;
     put("yubico-intermediate.pem", &roots.second.intermediates_pem()?)?;
-    for (name, secret) in
-        [("login.txt", LOGIN_PASSWORD), ("confirmation.txt", CONFIRMATION_PASSWORD), ("token-pin.txt", TOKEN_PIN)]
-    {
+    for (name, secret) in [
+        ("login.txt", LOGIN_PASSWORD),
+        ("confirmation.txt", CONFIRMATION_PASSWORD),
+        ("token-pin.txt", TOKEN_PIN),
+    ] {
         put(name, &format!("{secret}\n"))?;
     }
     secret(&["server.key", "login.txt", "confirmation.txt", "token-pin.txt"].map(|name| work.join(name)))
@@ -119,7 +121,8 @@ fn secret(files: &[PathBuf]) -> Result<()> {
 
 /// The example, filled in for a bank that can't wait for a business day and trusts virtual YubiKeys.
 fn authority() -> Result<String> {
-    let text = fs::read_to_string(example("ca/examples/inro.toml")).context("reading the example inro.toml")?;
+    let text =
+        fs::read_to_string(example("ca/examples/inro.toml")).context("reading the example inro.toml")?;
     let mut table: Table = toml::from_str(&text).context("reading the example inro.toml")?;
     let mut set = |section: &str, key: &str, value: Value| {
         if let Some(Value::Table(section)) = table.get_mut(section) {

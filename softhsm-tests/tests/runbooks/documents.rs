@@ -27,7 +27,9 @@ fn links_lead_to_files() {
     for document in documents() {
         let text = fs::read_to_string(&document).expect("a document");
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for target in targets.filter(|target| !target.contains("://") && !target.contains(char::is_whitespace)) {
+        for target in
+            targets.filter(|target| !target.contains("://") && !target.contains(char::is_whitespace))
+        {
             let file = target.split('#').next().unwrap_or_default();
             let path = document.parent().expect("a folder").join(file);
             assert!(file.is_empty() || path.exists(), "{}: {target} isn't there", document.display());
@@ -38,13 +40,18 @@ fn links_lead_to_files() {
 #[test]
 fn the_practice_statement_has_every_section_and_names_what_exists() {
     let text = fs::read_to_string(root().join("ca/docs/cp-cps.md")).expect("the statement");
-    let headings: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' ')?.split(' ').next()).collect();
+    let headings: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' ')?.split(' ').next())
+        .collect();
     for (chapter, sections) in SECTIONS.iter().enumerate() {
         let chapter = chapter + 1;
         assert!(headings.contains(format!("{chapter}.").as_str()), "chapter {chapter} is missing");
         for section in 1..=*sections {
-            assert!(headings.contains(format!("{chapter}.{section}").as_str()), "{chapter}.{section} is missing");
+            assert!(
+                headings.contains(format!("{chapter}.{section}").as_str()),
+                "{chapter}.{section} is missing"
+            );
         }
     }
     for name in text.split('`').skip(1).step_by(2) {

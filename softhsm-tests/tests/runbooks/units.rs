@@ -43,14 +43,21 @@ fn example(path: &str) -> toml::Table {
 #[test]
 fn every_service_is_closed() {
     for (name, unit) in services() {
-        let (_, exposure) =
-            EXPOSURE.iter().find(|(service, _)| *service == name).unwrap_or_else(|| panic!("no limit for {name}"));
-        let folder = FOLDERS.iter().find(|folder| super::root().join(folder).join(&name).exists()).expect("a folder");
+        let (_, exposure) = EXPOSURE
+            .iter()
+            .find(|(service, _)| *service == name)
+            .unwrap_or_else(|| panic!("no limit for {name}"));
+        let folder =
+            FOLDERS.iter().find(|folder| super::root().join(folder).join(&name).exists()).expect("a folder");
         let mut analyze = Command::new("systemd-analyze");
         analyze.args(["security", "--offline=true", "--no-pager", &format!("--threshold={exposure}")]);
-        run(analyze.arg(super::root().join(folder).join(&name))).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        run(analyze.arg(super::root().join(folder).join(&name)))
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
         assert_eq!(value(&unit, "LimitCORE"), Some("0"), "{name}: a core file can hold secrets");
-        assert!(value(&unit, "User").is_some_and(|user| user.starts_with("inro")), "{name}: an account of its own");
+        assert!(
+            value(&unit, "User").is_some_and(|user| user.starts_with("inro")),
+            "{name}: an account of its own"
+        );
     }
 }
 
