@@ -19,7 +19,8 @@ use zeroize::Zeroizing;
 
 use super::frame;
 use super::protocol::{
-    Answer, Command, CommandError, ErrorClass, FromWorker, KeyAttributes, Setup, SetupFailure, ToWorker,
+    Answer, Command, CommandError, ErrorClass, FromWorker, KeyAttributes, Login, Setup, SetupFailure,
+    SetupFailureClass, ToWorker,
 };
 use crate::token::{KeyId, ModuleAccess, SignatureMechanism, TokenDescription};
 use crate::vendor::Behaviour;
@@ -141,6 +142,9 @@ impl Worker {
         limit: Duration,
         permit: impl FnOnce() -> std::io::Result<()>,
     ) -> Result<Self, StartError> {
+        if let Some(fault) = pin_fault(launch, &setup) {
+            return Err(StartError::Setup(fault));
+        }
         let mut child = spawn(launch).map_err(StartError::Spawn)?;
         let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(StartError::Spawn(std::io::Error::other("no pipe")));
@@ -355,6 +359,19 @@ fn unexpected(answer: &Answer) -> CallError {
     CallError::Gone(format!("it answered {kind} to another question"))
 }
 
+/// Why the token would refuse the PIN, by its vendor's rules: giving it would only cost a try.
+fn pin_fault(launch: &Launch, setup: &Setup) -> Option<SetupFailure> {
+    let Login { token, pin, .. } = setup.login.as_ref()?;
+    let vendor = &launch.access.vendor;
+    if pin.is_at_the_token() {
+        return None;
+    }
+    let fault = vendor.pin.fault(pin)?;
+    let detail =
+        format!("{token}: the PIN {fault}, so it wasn't given: see `inro-hsm vendors show {}`", vendor.name);
+    Some(SetupFailure { class: SetupFailureClass::Other, detail })
+}
+
 fn spawn(launch: &Launch) -> std::io::Result<Child> {
     let mut process = Process::new(&launch.program);
     process.arg("worker").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
@@ -369,11 +386,7 @@ fn spawn(launch: &Launch) -> std::io::Result<Child> {
     process.spawn()
 }
 
-async fn send_setup(
-    stdin: &mut ChildStdin,
-    setup: Setup,
-    behaviour: Behaviour,
-) -> std::io::Result<()> {
+async fn send_setup(stdin: &mut ChildStdin, setup: Setup, behaviour: Behaviour) -> std::io::Result<()> {
     // Large enough not to move while the PIN is written into it; wiped afterwards.
     let mut frame = Zeroizing::new(Vec::with_capacity(64 * 1024));
     frame::encode(&ToWorker::Setup(setup, behaviour), &mut frame)?;
@@ -393,7 +406,11 @@ async fn read_frame(stdout: &mut BufReader<ChildStdout>) -> std::io::Result<Opti
 }
 
 /// Ends, and closes the pipe, when the last handle is dropped or the worker is retired.
-async fn write_frames(mut outbox: mpsc::UnboundedReceiver<Vec<u8>>, mut stdin: ChildStdin, shared: Arc<Shared>) {
+async fn write_frames(
+    mut outbox: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut stdin: ChildStdin,
+    shared: Arc<Shared>,
+) {
     let mut batch = Vec::new();
     loop {
         let first = tokio::select! {

@@ -1,8 +1,8 @@
 //! Vendor profiles as an operator meets them, and a vendor that nobody here has heard of.
 
-use std::fs;
+use std::{fs, process::Command};
 
-use softhsm_tests::{hsm::Kind, scratch::Scratch};
+use softhsm_tests::{binaries, hsm::Kind, process::Process, scratch::Scratch};
 
 use crate::rig::{DEADLINE, Findings, Rig, inro_hsm};
 
@@ -153,4 +153,10 @@ fn a_pin_that_the_vendor_would_refuse_is_never_given() {
     let findings = rig.doctor(2);
     findings.has("pin", "error", "has not 20 to 255 bytes").nothing_but(&["error"], &["pin"]);
     assert!(findings.of_check("login", "fine").is_empty());
+    let mut command = Command::new(binaries::find("inro-hsm").expect("inro-hsm"));
+    command.arg("signer").arg("--config").arg(rig.config());
+    let mut signer = Process::spawn("signer", &mut command, &rig.bank.path("logs")).expect("started");
+    signer.wait_for_log("so it wasn't given", DEADLINE).expect("told");
+    let shown = inro_hsm(&["latch", "show", "--config", &rig.config()], &[]).expect(0);
+    assert!(shown.stdout.contains("not set"), "{}", shown.stdout);
 }
