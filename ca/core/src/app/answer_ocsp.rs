@@ -1,6 +1,6 @@
 //! OCSP: a request's octets in, a response's octets out. Where the same question has the same answer and carries no nonce,
-//! the signature is spared, and while nothing at all was revoked the look into the ledger too: an answer is kept with the
-//! head of the revocations that it was true at, and the head is asked for each time.
+//! the signature is spared, and while nothing at all was revoked, for moments, the look into the ledger too: an answer is
+//! kept with the head of the revocations that it was true at, and the head is asked for each time.
 
 use std::{
     collections::HashMap,
@@ -34,6 +34,9 @@ const MAX_CACHED: usize = 50_000;
 const MAX_CACHED_REQUEST: usize = 256;
 /// An answer is sent again for so long; half its validity is left to who caches it further on.
 const REUSE: SignedDuration = SignedDuration::from_mins(30);
+/// The longest that an answer goes without a look into the ledger. A database that was put back to an earlier state under
+/// a running node gives numbers out again: the head alone wouldn't show that. Well within the 5 s in which a revocation shows.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// Refusals of one kind are written to the trail so often a minute, with their number.
 const ROWS_A_MINUTE: u32 = 1;
 
@@ -52,6 +55,8 @@ struct Cached {
     statuses: Vec<LedgerStatus>,
     /// The head of the revocations before these statuses were read.
     head: u64,
+    /// The time before these statuses were last read.
+    looked_at: Timestamp,
     response: Vec<u8>,
     lasts: Lasting,
 }
@@ -138,7 +143,7 @@ impl AnswerOcsp {
         let head = self.revocations.revocation_head().await.ok()?;
         let now = self.clock.now();
         let cache = self.cache();
-        let cached = cache.get(request).filter(|cached| cached.head == head && cached.is_fresh(now));
+        let cached = cache.get(request).filter(|cached| cached.still_stands(head, now));
         cached.map(Cached::reply)
     }
 
@@ -151,11 +156,12 @@ impl AnswerOcsp {
     ) -> Result<OcspReply, Failure> {
         let may_cache = query.nonce().is_none() && request.len() <= MAX_CACHED_REQUEST;
         // Before the statuses: what is revoked between the two is taken for something new.
+        let looked_at = self.clock.now();
         let head = if may_cache { Some(self.revocations.revocation_head().await?) } else { None };
         let statuses = self.statuses(query, issuer).await?;
         let now = self.clock.now();
         if let Some(head) = head
-            && let Some(reply) = self.still_true(request, &statuses, head, now)
+            && let Some(reply) = self.still_true(request, &statuses, (head, looked_at), now)
         {
             return Ok(reply);
         }
@@ -170,7 +176,7 @@ impl AnswerOcsp {
         if let Some(head) = head
             && !statuses.contains(&LedgerStatus::Unknown)
         {
-            self.keep(request, Cached { statuses, head, response: response.clone(), lasts }, now);
+            self.keep(request, Cached { statuses, head, looked_at, response: response.clone(), lasts }, now);
         }
         Ok(OcspReply { der: response, cacheable: query.nonce().is_none().then_some(lasts) })
     }
@@ -188,7 +194,7 @@ impl AnswerOcsp {
         &self,
         request: &[u8],
         statuses: &[LedgerStatus],
-        head: u64,
+        (head, looked_at): (u64, Timestamp),
         now: Timestamp,
     ) -> Option<OcspReply> {
         let mut cache = self.cache();
@@ -196,7 +202,7 @@ impl AnswerOcsp {
         if cached.statuses != statuses || !cached.is_fresh(now) {
             return None;
         }
-        cached.head = head;
+        (cached.head, cached.looked_at) = (head, looked_at);
         Some(cached.reply())
     }
 
@@ -227,6 +233,12 @@ impl AnswerOcsp {
 }
 
 impl Cached {
+    /// Whether the ledger needn't be asked.
+    fn still_stands(&self, head: u64, now: Timestamp) -> bool {
+        let looked = now.duration_since(self.looked_at);
+        self.head == head && self.is_fresh(now) && !looked.is_negative() && looked < LOOK_AGAIN
+    }
+
     fn is_fresh(&self, now: Timestamp) -> bool {
         let Lasting { this_update, next_update, .. } = self.lasts;
         now >= this_update && now.duration_since(this_update) < REUSE && now < next_update

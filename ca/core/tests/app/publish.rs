@@ -116,6 +116,21 @@ async fn while_nothing_is_revoked_the_ledger_is_not_asked_for_a_status_that_was_
     );
 }
 
+/// A database that was put back under a running node may give a revocation the number that another one had.
+#[tokio::test]
+async fn no_answer_stands_for_long_without_a_look_into_the_ledger() {
+    let world = World::new().await;
+    let record = world.enrol(GENERAL, 1_000_001).await;
+    assert_eq!(ask(&world, &record, None).await.0, ResponseStatus::Successful);
+    world.store.faults().order("status", Fault::Before);
+    world.clock.advance(SignedDuration::from_millis(1_900));
+    assert_eq!(ask(&world, &record, None).await.0, ResponseStatus::Successful, "it would have failed");
+    world.clock.advance(SignedDuration::from_millis(200));
+    assert_eq!(ask(&world, &record, None).await.0, ResponseStatus::TryLater, "it was asked, and failed");
+    assert_eq!(ask(&world, &record, None).await.0, ResponseStatus::Successful);
+    assert_eq!(world.signer.ocsp_signed(), 1);
+}
+
 #[tokio::test]
 async fn good_is_only_what_was_issued() {
     let world = World::new().await;
