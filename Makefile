@@ -13,7 +13,7 @@ PACKAGES := \
 	build-essential pkg-config openssl curl \
 	softhsm2 opensc opensc-pkcs11 libengine-pkcs11-openssl \
 	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool \
-	sqlite3 postgresql \
+	sqlite3 postgresql pgbouncer \
 	systemd sudo \
 	clang libssl-dev
 

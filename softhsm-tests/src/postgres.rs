@@ -280,6 +280,44 @@ impl Drop for Postgres {
     }
 }
 
+/// PgBouncer before a cluster. Dropping it ends it.
+#[derive(Debug)]
+pub struct Pooler {
+    port: PortLease,
+    _process: Process,
+}
+
+impl Pooler {
+    /// Starts one in `session` or `transaction` mode.
+    ///
+    /// # Errors
+    /// When it isn't installed, or with its log when it doesn't listen.
+    pub fn start(cluster: &Postgres, mode: &str) -> Result<Self> {
+        let port = PortLease::one()?;
+        let folder = cluster.folder(&format!("pooler-{mode}-{}", port.port()))?;
+        let (socket, server) = (cluster.directory.path().display(), cluster.port());
+        let configuration = format!(
+            "[databases]\n* = host={socket} port={server} user={OWNER}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n",
+            port.port()
+        );
+        let file = folder.join("pgbouncer.ini");
+        fs::write(&file, configuration).context("writing a configuration")?;
+        own(&file)?;
+        let mut command = as_server(Path::new("/usr/sbin/pgbouncer"))?;
+        let mut process = Process::spawn("pgbouncer", command.arg(&file), &folder)?;
+        process.wait_until("listening", DEADLINE, |_| {
+            Ok(std::net::TcpStream::connect(("127.0.0.1", port.port())).is_ok())
+        })?;
+        Ok(Self { port, _process: process })
+    }
+
+    /// The port on the loopback address.
+    pub fn port(&self) -> u16 {
+        self.port.port()
+    }
+}
+
 /// Gives a file to the account that the server runs as, where that isn't ours.
 fn own(path: &Path) -> Result<()> {
     let Some((user, group)) = unprivileged()? else { return Ok(()) };
@@ -306,7 +344,11 @@ fn program(name: &str) -> Result<Command> {
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .max_by_key(|version| version.parse::<u32>().unwrap_or(0));
     let newest = newest.context("there is no PostgreSQL: install the package postgresql")?;
-    let path = Path::new("/usr/lib/postgresql").join(newest).join("bin").join(name);
+    as_server(&Path::new("/usr/lib/postgresql").join(newest).join("bin").join(name))
+}
+
+/// A program as the account that PostgreSQL's may run as.
+fn as_server(path: &Path) -> Result<Command> {
     let Some((user, group)) = unprivileged()? else { return Ok(Command::new(path)) };
     let mut command = Command::new("setpriv");
     command.args([format!("--reuid={user}"), format!("--regid={group}")]);

@@ -109,6 +109,7 @@ pub async fn migrate(server: &Server) -> Result<Migrated, OpenError> {
 pub(crate) async fn check(server: &Server) -> Result<(), OpenError> {
     let unusable = |source| OpenError::Unusable { server: server.clone(), source };
     let mut connection = connect(server, Use::Reading).await.map_err(unusable)?;
+    in_time(server::stands_alone(server)).await.map_err(unusable)?;
     let standing = standing(&mut connection).await.map_err(unusable)?;
     connection.close().await.map_err(unusable)?;
     match standing {
@@ -131,14 +132,17 @@ pub(crate) async fn fits(connection: &mut PgConnection) -> Result<bool, sqlx::Er
 
 /// A connection that is set up for this purpose.
 pub(crate) async fn connect(server: &Server, purpose: Use) -> Result<PgConnection, sqlx::Error> {
-    let connecting = async {
+    in_time(async {
         let mut connection = PgConnection::connect_with(server.options()).await?;
         server::prepare(&mut connection, purpose).await?;
         Ok(connection)
-    };
-    let silent =
-        |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the database server doesn't answer").into());
-    timeout(CONNECT, connecting).await.unwrap_or_else(silent)
+    })
+    .await
+}
+
+async fn in_time<T>(connecting: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let silent = io::Error::new(io::ErrorKind::TimedOut, "the database server doesn't answer");
+    timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(silent.into()))
 }
 
 enum Standing {

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Executor, PgConnection,
+    Connection, Executor, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
 
@@ -155,9 +155,29 @@ pub(crate) async fn prepare(connection: &mut PgConnection, purpose: Use) -> Resu
     Ok(())
 }
 
+/// Makes sure that a connection has its settings for itself, while another one is open that was set up: behind a pooler in
+/// transaction mode they show in each other.
+pub(crate) async fn stands_alone(server: &Server) -> Result<(), sqlx::Error> {
+    let mut fresh = PgConnection::connect_with(server.options()).await?;
+    // As one message: what is prepared might be another server's already.
+    let changed = fresh
+        .fetch_optional(sqlx::raw_sql(
+            "SELECT name FROM pg_settings
+             WHERE name IN ('statement_timeout', 'default_transaction_read_only') AND setting <> reset_val",
+        ))
+        .await?;
+    fresh.close().await?;
+    if changed.is_some() { Err(sqlx::Error::Configuration(Box::new(Unfit::Pooler))) } else { Ok(()) }
+}
+
 /// Why a server that answers isn't worked with.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
+    #[error(
+        "a pooler in transaction mode stands before the server, and settings of one connection show in others; connect \
+         directly, or through one in session mode"
+    )]
+    Pooler,
     #[error("the server is a standby; the address must lead to the primary")]
     Standby,
     #[error("the database's encoding is {0}; create it with ENCODING 'UTF8'")]

@@ -11,7 +11,7 @@ use ca_core::{
 };
 use jiff::SignedDuration;
 use softhsm_tests::{
-    postgres::{self, Postgres},
+    postgres::{self, Pooler, Postgres},
     relay::Relay,
 };
 use store_contract::samples::{
@@ -195,6 +195,27 @@ async fn a_standby_is_refused_at_the_start_and_when_the_address_leads_to_it_late
     relay.lead_to(cluster.port());
     answered(|| store.user(&nobody)).await;
     answered(|| store.append(event("on the primary"))).await;
+}
+
+/// A pooler in session mode is as good as none; in transaction mode a node's settings would be other connections' too.
+#[tokio::test]
+async fn a_pooler_in_transaction_mode_is_refused() {
+    let database = Database::migrated().await;
+    let open = async |mode: &'static str| {
+        let cluster = database.cluster.clone();
+        let pooler = blocking(move || Pooler::start(&cluster, mode).expect("a pooler")).await;
+        let url = format!("postgres://inro@127.0.0.1:{}/{}?sslmode=disable", pooler.port(), database.name);
+        let opened =
+            PostgresStore::open(&Server::parse(&url).expect("an address"), &Options::default()).await;
+        (opened, pooler)
+    };
+    let (session, _pooler) = open("session").await;
+    let session = session.expect("the store");
+    customers(&session, 1).await;
+    issue(&session, 1).await;
+    let (transaction, _pooler) = open("transaction").await;
+    let refused = transaction.expect_err("a refusal");
+    assert!(told(&refused).contains("a pooler in transaction mode"), "{}", told(&refused));
 }
 
 /// The network swallows everything on the connections that there are, and says nothing: nobody waits for the kernel to

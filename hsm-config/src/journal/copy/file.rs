@@ -23,7 +23,7 @@ use crate::journal::{
 
 /// A copy, locked, without an incomplete end.
 #[derive(Debug)]
-pub struct Copy {
+pub(super) struct Copy {
     pub(super) path: PathBuf,
     file: File,
     pub(super) at: Position,
