@@ -87,13 +87,15 @@ impl Argon2Passwords {
         })?;
         let computing = self.computing.clone().acquire_owned().await.map_err(|_| PasswordsBusy)?;
         let inner = self.inner.clone();
+        // Everybody who is in beyond the queue's length computes: with fewer permits left somebody waits.
+        let (turns, queue) = (self.admitted.clone(), self.queue);
         let (reply, computed) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
             // The permits go when the work is done, also when nobody waits for it any more.
             let _permits = (admitted, computing);
             let mut memory = inner.take();
             let _ = reply.send(work(&inner, &InMemory::new(&inner.params, &mut memory)));
-            inner.give(memory);
+            inner.give(memory, turns.available_permits() < queue);
         });
         computed.await.map_err(|_| PasswordsBusy)
     }
@@ -104,10 +106,13 @@ impl Inner {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Wipes and keeps it, unless a hash with other parameters has blown it up.
-    fn give(&self, mut memory: Memory) {
+    /// Keeps it, unless a hash with other parameters has blown it up. It is wiped unless somebody is `waiting`, whose
+    /// hash overwrites it at once.
+    fn give(&self, mut memory: Memory, waiting: bool) {
         if !memory.is_larger_than(&self.params) {
-            memory.wipe();
+            if !waiting {
+                memory.wipe();
+            }
             self.memories.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         }
     }

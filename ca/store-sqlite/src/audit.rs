@@ -41,6 +41,29 @@ impl Trail {
         Ok(Self { head, rows: Vec::new() })
     }
 
+    /// Begins a transaction, and starts at the head inside it: one question to SQLite's thread.
+    pub(crate) async fn begin(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+        let begin = "BEGIN IMMEDIATE; SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1";
+        let last: Option<(i64, Vec<u8>)> = sqlx::query_as(begin).fetch_optional(connection).await?;
+        let head = last.map_or(Ok(AuditPosition::GENESIS), |(sequence, hash)| position(sequence, &hash));
+        Ok(Self { head: head.map_err(Failure::into_sql)?, rows: Vec::new() })
+    }
+
+    /// Inserts the rows and commits such a transaction, in one question too. Returns the new head.
+    pub(crate) async fn commit(
+        self,
+        connection: &mut SqliteConnection,
+    ) -> Result<AuditPosition, sqlx::Error> {
+        let commit = "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
+             INSERT INTO audit (sequence, at, actor, action, subject, details, hash)
+             SELECT j.value ->> 'sequence', j.value ->> 'at', j.value ->> 'actor', j.value ->> 'action',
+                    j.value ->> 'subject', j.value ->> 'details', unhex(j.value ->> 'hash')
+             FROM j ORDER BY j.key;
+             COMMIT";
+        sqlx::query(commit).bind(self.json()?).execute(connection).await?;
+        Ok(self.head)
+    }
+
     /// Starts at a head that was the last one a moment ago. Should it not be any more, the rows are refused: the trail has
     /// no gaps, and no number twice.
     pub(crate) fn behind(head: AuditPosition) -> Self {
@@ -96,12 +119,11 @@ pub(crate) async fn head(executor: impl SqliteExecutor<'_>) -> Result<AuditPosit
     let row = sqlx::query!("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
         .fetch_optional(executor)
         .await?;
-    row.map_or(Ok(AuditPosition::GENESIS), |row| {
-        Ok(AuditPosition {
-            sequence: unsigned("audit.sequence", row.sequence)?,
-            hash: digest("audit.hash", &row.hash)?,
-        })
-    })
+    row.map_or(Ok(AuditPosition::GENESIS), |row| position(row.sequence, &row.hash))
+}
+
+fn position(sequence: i64, hash: &[u8]) -> Result<AuditPosition, Failure> {
+    Ok(AuditPosition { sequence: unsigned("audit.sequence", sequence)?, hash: digest("audit.hash", hash)? })
 }
 
 #[async_trait]

@@ -183,11 +183,11 @@ async fn last_journaled(
         r#"SELECT sequence AS "sequence!: i64", hash AS "hash!: Vec<u8>" FROM (
                SELECT * FROM (SELECT journal_sequence AS sequence, journal_hash AS hash FROM certificates
                               WHERE issuer = $1 AND signer = $2 AND journal_sequence IS NOT NULL
-                              ORDER BY journal_sequence DESC LIMIT 1) AS users
+                              ORDER BY journal_sequence DESC LIMIT 1)
                UNION ALL
                SELECT journal_sequence, journal_hash FROM responders
                WHERE issuer = $1 AND signer = $2 AND journal_sequence IS NOT NULL
-           ) AS both_kinds ORDER BY sequence DESC LIMIT 1"#,
+           ) ORDER BY sequence DESC LIMIT 1"#,
         issuer,
         name
     )

@@ -30,9 +30,13 @@ pub(crate) async fn commit(
     intents.iter().map(Asked::audit).chain(issued.iter().map(Asked::audit)).for_each(|row| trail.append(row));
     match execute(connection, intents, issued, &trail).await {
         Ok(()) => {
-            intents.iter_mut().for_each(|asked| asked.written(()));
-            // Revoked ones are refused.
-            issued.iter_mut().for_each(|asked| asked.written(false));
+            for intent in intents {
+                intent.written(());
+            }
+            for certificate in issued {
+                // Revoked ones are refused.
+                certificate.written(false);
+            }
             Ok(Some(trail.head()))
         }
         Err(error) => {

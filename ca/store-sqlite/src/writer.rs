@@ -41,14 +41,20 @@ pub(crate) enum Fact {
     Other(Box<dyn Single>),
 }
 
-/// A fact that is applied by itself, under a savepoint of its own.
+/// A fact that is applied by itself. Its outcome is kept for [`answer`](Self::answer).
 pub(crate) trait Single: Send {
-    /// Applies the fact and keeps its outcome for [`answer`](Self::answer).
+    /// Applies the fact among others, under a savepoint of its own.
     fn apply<'a>(
         &'a mut self,
         connection: &'a mut SqliteConnection,
         trail: &'a mut Trail,
     ) -> BoxFuture<'a, Result<(), sqlx::Error>>;
+    /// Applies the fact in a transaction that has no other. False when it failed: then that is rolled back.
+    fn apply_alone<'a>(
+        &'a mut self,
+        connection: &'a mut SqliteConnection,
+        trail: &'a mut Trail,
+    ) -> BoxFuture<'a, Result<bool, sqlx::Error>>;
     /// Tells the caller, after the commit.
     fn answer(self: Box<Self>, committed: &Result<Commit, BatchFailed>);
 }
@@ -64,6 +70,20 @@ struct Closure<T> {
     reply: oneshot::Sender<StoreResult<Committed<T>>>,
 }
 
+impl<T> Closure<T> {
+    fn conclude(&mut self, written: Written<T>, trail: &mut Trail) {
+        self.outcome = Some(Ok(match written {
+            Written::Unchanged(value) => value,
+            Written::Changed(value) => {
+                if let Some(event) = &self.audit {
+                    trail.append(event);
+                }
+                value
+            }
+        }));
+    }
+}
+
 impl<T: Send> Single for Closure<T> {
     fn apply<'a>(
         &'a mut self,
@@ -73,27 +93,38 @@ impl<T: Send> Single for Closure<T> {
         Box::pin(async move {
             let Some(apply) = self.apply.take() else { return Ok(()) };
             let mut savepoint = connection.begin().await?;
-            let outcome = apply(&mut savepoint).await;
-            self.outcome = Some(match outcome {
+            match apply(&mut savepoint).await {
                 Ok(written) => {
                     savepoint.commit().await?;
-                    Ok(match written {
-                        Written::Unchanged(value) => value,
-                        Written::Changed(value) => {
-                            if let Some(event) = &self.audit {
-                                trail.append(event);
-                            }
-                            value
-                        }
-                    })
+                    self.conclude(written, trail);
                 }
                 Err(failure) => {
                     let error = failure.isolate()?;
                     savepoint.rollback().await?;
-                    Err(error)
+                    self.outcome = Some(Err(error));
                 }
-            });
+            }
             Ok(())
+        })
+    }
+
+    fn apply_alone<'a>(
+        &'a mut self,
+        connection: &'a mut SqliteConnection,
+        trail: &'a mut Trail,
+    ) -> BoxFuture<'a, Result<bool, sqlx::Error>> {
+        Box::pin(async move {
+            let Some(apply) = self.apply.take() else { return Ok(true) };
+            match apply(connection).await {
+                Ok(written) => {
+                    self.conclude(written, trail);
+                    Ok(true)
+                }
+                Err(failure) => {
+                    self.outcome = Some(Err(failure.isolate()?));
+                    Ok(false)
+                }
+            }
         })
     }
 
@@ -270,6 +301,9 @@ impl Batch {
         connection: &mut SqliteConnection,
         last: Option<AuditPosition>,
     ) -> Result<AuditPosition, sqlx::Error> {
+        if let ([fact], true, true) = (&mut *self.others, self.intents.is_empty(), self.issued.is_empty()) {
+            return commit_alone(&mut **fact, connection).await;
+        }
         if let Some(last) = last
             && self.others.is_empty()
             && let Some(head) =
@@ -294,4 +328,19 @@ impl Batch {
         self.intents.into_iter().for_each(|fact| fact.answer(committed));
         self.issued.into_iter().for_each(|fact| fact.answer(committed));
     }
+}
+
+/// A fact that nobody waits beside, which is most of them when little is going on: no savepoint, few questions to SQLite's
+/// thread. After an error the connection is of no use.
+async fn commit_alone(
+    fact: &mut dyn Single,
+    connection: &mut SqliteConnection,
+) -> Result<AuditPosition, sqlx::Error> {
+    let mut trail = Trail::begin(connection).await?;
+    let before = trail.head();
+    if fact.apply_alone(connection, &mut trail).await? {
+        return trail.commit(connection).await;
+    }
+    sqlx::query("ROLLBACK").execute(connection).await?;
+    Ok(before)
 }
