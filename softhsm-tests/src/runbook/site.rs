@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use toml::{Table, Value};
 
 use super::{Document, Machine};
@@ -62,18 +62,30 @@ impl Site {
         self.machine.execute(runbook, &self.work, &self.environment)
     }
 
+    /// Changes a file that was brought: `from` becomes `to`.
+    ///
+    /// # Errors
+    /// When it isn't there, or `from` isn't in it.
+    pub fn amend(&self, name: &str, from: &str, to: &str) -> Result<()> {
+        let path = self.work.join(name);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {name}"))?;
+        ensure!(text.contains(from), "{name} doesn't say {from:?}");
+        fs::write(&path, text.replace(from, to)).with_context(|| format!("writing {name}"))
+    }
+
     /// A program on the machine, as root.
     pub fn command(&self, program: &str) -> Command {
         self.machine.command(program)
     }
 
-    /// What a vendor's installation leaves: modules with their configuration, here two SoftHSMs.
+    /// What a vendor's installation leaves: modules with their configuration, here three SoftHSMs.
     fn software_tokens(&self) -> Result<()> {
         let script = "set -e\numask 022\n\
-            mkdir -p /etc/inro/root /etc/inro/online /etc/inro-signer/customer-1 /var/lib/inro-root/tokens \
-                /var/lib/inro-signer/customer-1/tokens\n\
+            mkdir -p /etc/inro/root /etc/inro/online /etc/inro/backup /etc/inro-signer/customer-1 \
+                /var/lib/inro-root/tokens /var/lib/inro-backup/tokens /var/lib/inro-signer/customer-1/tokens\n\
             conf() { printf 'directories.tokendir = %s\\nobjectstore.backend = file\\nlog.level = ERROR\\n' \"$1\"; }\n\
             conf /var/lib/inro-root/tokens >/etc/inro/root/softhsm2.conf\n\
+            conf /var/lib/inro-backup/tokens >/etc/inro/backup/softhsm2.conf\n\
             conf /var/lib/inro-signer/customer-1/tokens >/etc/inro/online/softhsm2.conf\n\
             conf /var/lib/inro-signer/customer-1/tokens >/etc/inro-signer/customer-1/softhsm2.conf\n";
         run(self.command("sh").args(["-c", script])).map(drop).context("installing software tokens")
