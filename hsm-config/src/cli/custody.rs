@@ -18,7 +18,7 @@ use crate::{
         self, CustodyError, Desk, Document, Generation, People, Plan, Present, SealedTo, Set, Standing,
         Which, key_fingerprint, piv, socket,
     },
-    token::Pin,
+    token::{Pin, PinKind},
 };
 
 const EXIT_CODES: &str = "\
@@ -101,10 +101,17 @@ enum Command {
         /// The PIN that the token has, one line, mode 0600, when no generation is in force yet.
         #[arg(long, value_name = "FILE")]
         present_pin_file: Option<PathBuf>,
+        /// The set of the same token's SO PIN, whose custodians set the user PIN anew: when too few custodians of the
+        /// generation in force are left, or the user PIN is locked.
+        #[arg(long, value_name = "SO-SET", conflicts_with = "present_pin_file")]
+        officer: Option<PathBuf>,
+        /// Who opens the SO PIN's set; repeat for several, in their order. Asked for at the terminal by default.
+        #[arg(long, value_name = "NAME", requires = "officer")]
+        officer_custodian: Vec<String>,
         /// Give the new shares to the signer at this socket at once, so that it never needs the old PIN again.
         #[arg(long, value_name = "SOCKET")]
         signer: Option<PathBuf>,
-        /// Passphrase of a custodian in the generation in force, where it is another.
+        /// Passphrase of a custodian in the generation in force, or in the SO PIN's set, where it is another.
         #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
         old_passphrase_file: Vec<(String, PathBuf)>,
         #[command(flatten)]
@@ -219,10 +226,22 @@ fn done(command: Command) -> anyhow::Result<ExitCode> {
             set.resplit(&plan, lengths, &mut desk.desk())?;
             show(set.document(), which.json)
         }
-        Command::Switch { which, present_pin_file, signer, old_passphrase_file, desk } => {
+        Command::Switch {
+            which,
+            present_pin_file,
+            officer,
+            officer_custodian,
+            signer,
+            old_passphrase_file,
+            desk,
+        } => {
             let mut people = desk.desk();
             people.old_passphrase_files = old_passphrase_file.into_iter().collect();
-            switch(&which, present_pin_file.as_deref(), signer.as_deref(), people)
+            let present = match officer {
+                Some(set) => Some(Present::Officer(officers_pin(&set, officer_custodian, &people)?)),
+                None => present_pin_file.map(|path| Pin::from_file(&path)).transpose()?.map(Present::Known),
+            };
+            switch(&which, present, signer.as_deref(), people)
         }
         Command::Unlock { which, signer, share, desk } => unlock(&which, &signer, share.as_deref(), &desk),
         Command::Status { signer, json } => status(&signer, json),
@@ -283,20 +302,33 @@ fn prove(which: &SetArguments, arguments: &DeskArguments) -> anyhow::Result<Exit
     show(set.document(), which.json)
 }
 
+/// The SO PIN, opened by its own custodians.
+fn officers_pin(set: &Path, present: Vec<String>, people: &Desk) -> anyhow::Result<Pin> {
+    let mut passphrase_files = people.passphrase_files.clone();
+    passphrase_files.extend(people.old_passphrase_files.clone());
+    let mut officers =
+        Desk { passphrase_files, pin_files: people.pin_files.clone(), present, ..Desk::default() };
+    let set = Set::open(set)?;
+    if set.document().pin != PinKind::So {
+        bail!("{} keeps {}, not an SO PIN", set.folder().display(), set.purpose());
+    }
+    Ok(set.assemble(Which::Current, &mut officers)?)
+}
+
 fn switch(
     which: &SetArguments,
-    present: Option<&Path>,
+    present: Option<Present>,
     signer: Option<&Path>,
     mut people: Desk,
 ) -> anyhow::Result<ExitCode> {
     let mut set = Set::open(&which.set)?;
     people.old_generation = set.generation(Which::Current).ok().map(|generation| generation.number);
     let present = match (present, people.old_generation) {
-        (Some(path), None) => Present::Known(Pin::from_file(path)?),
-        (None, Some(_)) => Present::Custody,
-        (Some(_), Some(_)) => bail!(
+        (Some(Present::Known(_)), Some(_)) => bail!(
             "a generation is in force, so its custodians open the present PIN: leave out --present-pin-file"
         ),
+        (Some(present), _) => present,
+        (None, Some(_)) => Present::Custody,
         (None, None) => {
             bail!("no generation is in force yet: give the PIN that the token has by --present-pin-file")
         }

@@ -54,6 +54,7 @@ const AES_256_WRAP: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.
 const AES_256_GCM_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.46");
 
 const TAG: usize = 16;
+const TAG_OCTETS: u8 = 16;
 const NONCE: usize = 12;
 const KEY: usize = 32;
 /// A wrapped key has one block more (RFC 3394).
@@ -203,7 +204,8 @@ pub(super) fn seal_with(key: &Key, name: &[u8], content: &[u8]) -> Result<String
 fn seal(info: RecipientInfo, content_key: &Key, content: &[u8]) -> Result<String, EnvelopeError> {
     let mut nonce = [0; NONCE];
     fill(&mut nonce).map_err(failed)?;
-    let parameters = GcmParameters { nonce: OctetString::new(nonce).map_err(failed)?, tag_length: TAG as u8 };
+    let parameters =
+        GcmParameters { nonce: OctetString::new(nonce).map_err(failed)?, tag_length: TAG_OCTETS };
     let parameters = parameters.to_der().and_then(|der| Any::from_der(&der)).map_err(failed)?;
     let mut text = Zeroizing::new(content.to_vec());
     let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &content_key[..]).map_err(failed)?);

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use aws_lc_rs::rand::fill;
@@ -132,7 +132,7 @@ impl Desk {
         Ok(line.trim().to_owned())
     }
 
-    fn secret_in(path: &PathBuf) -> Result<SecretString, AskError> {
+    fn secret_in(path: &Path) -> Result<SecretString, AskError> {
         Ok(SecretString::from(Pin::from_file(path)?.expose()))
     }
 }

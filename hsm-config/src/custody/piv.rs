@@ -167,14 +167,14 @@ fn with_card<T>(
 
 impl Connected<'_> {
     fn select(&self) -> Result<(), PivError> {
-        self.command(&[0x00, 0xa4, 0x04, 0x00], APPLICATION, "select the PIV application").map(drop)
+        self.command([0x00, 0xa4, 0x04, 0x00], APPLICATION, "select the PIV application").map(drop)
     }
 
     /// GET DATA (part 2, 3.1.2): the object's content.
     fn get(&self, object: [u8; 3]) -> Result<Vec<u8>, PivError> {
         const ACTION: &str = "read its certificate";
         let [a, b, c] = object;
-        let answer = self.command(&[0x00, 0xcb, 0x3f, 0xff], &[0x5c, 3, a, b, c], ACTION)?;
+        let answer = self.command([0x00, 0xcb, 0x3f, 0xff], &[0x5c, 3, a, b, c], ACTION)?;
         value(OBJECT, &answer).map(<[u8]>::to_vec).ok_or(PivError::Malformed(ACTION))
     }
 
@@ -194,7 +194,7 @@ impl Connected<'_> {
         }
         let mut block = Zeroizing::new([0xff; PIN_LENGTH]);
         block[..pin.len()].copy_from_slice(pin);
-        match self.command(&[0x00, 0x20, 0x00, PIN], &block[..], "verify the PIN") {
+        match self.command([0x00, 0x20, 0x00, PIN], &block[..], "verify the PIN") {
             Ok(_) => Ok(()),
             Err(PivError::Status { status: 0x6983 | 0x63c0, .. }) => Err(PivError::PinBlocked),
             Err(PivError::Status { status: status @ 0x63c1..=0x63cf, .. }) => {
@@ -217,7 +217,7 @@ impl Connected<'_> {
         let length = u8::try_from(point.len()).map_err(|_| PivError::Malformed(ACTION))?;
         let mut template = vec![0x7c, length + 4, 0x82, 0, 0x85, length];
         template.extend_from_slice(point);
-        let answer = match self.command(&[0x00, 0x87, algorithm, SLOT], &template, ACTION) {
+        let answer = match self.command([0x00, 0x87, algorithm, SLOT], &template, ACTION) {
             Err(PivError::Status { status: 0x6982 | 0x6985, .. }) => return Err(PivError::NotTouched),
             other => other?,
         };
@@ -229,10 +229,10 @@ impl Connected<'_> {
     }
 
     /// Sends a command with data and gathers its answer.
-    fn command(&self, header: &[u8; 4], data: &[u8], action: &'static str) -> Result<Vec<u8>, PivError> {
+    fn command(&self, header: [u8; 4], data: &[u8], action: &'static str) -> Result<Vec<u8>, PivError> {
         let length = u8::try_from(data.len()).map_err(|_| PivError::Malformed(action))?;
         let mut command = Zeroizing::new(Vec::with_capacity(data.len() + 6));
-        command.extend_from_slice(header);
+        command.extend_from_slice(&header);
         command.push(length);
         command.extend_from_slice(data);
         // VERIFY answers nothing, and expects nothing to be asked for.

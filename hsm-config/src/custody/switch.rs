@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     ceremony::chain,
-    token::{ModuleAccess, Pin, TokenSelection},
+    token::{ModuleAccess, Pin, PinKind, TokenSelection},
     worker::{
         handle::{CallError, Launch, Worker},
         protocol::{Answer, Command, Setup},
@@ -31,6 +31,8 @@ pub enum Present {
     Custody,
     /// Known: before there was custody.
     Known(Pin),
+    /// From nobody: the security officer's PIN, which sets the user's anew. For a user's PIN that is lost.
+    Officer(Pin),
 }
 
 /// Changes the token's PIN to the next generation's, and puts that in force. A change that was interrupted is finished.
@@ -45,11 +47,16 @@ pub async fn switch(
     people: &mut (dyn People + Send),
 ) -> Result<Vec<super::Share>, CustodyError> {
     set.must_be_proven()?;
+    if matches!(present, Present::Officer(_)) && set.document().pin != PinKind::User {
+        let detail = "the officer's PIN can't be set anew by the officer's PIN".to_owned();
+        return Err(CustodyError::Unchanged(detail));
+    }
     let shares = set.gather(Which::Next, people)?;
     let new = super::set::assemble(set.document(), set.generation(Which::Next)?, &shares)?;
-    let old = match present {
-        Present::Known(pin) => pin,
-        Present::Custody => set.assemble(Which::Current, people)?,
+    let (old, officer) = match present {
+        Present::Known(pin) => (pin, false),
+        Present::Officer(pin) => (pin, true),
+        Present::Custody => (set.assemble(Which::Current, people)?, false),
     };
     let document = set.document();
     let access = document.access().map_err(CustodyError::Unchanged)?;
@@ -59,6 +66,7 @@ pub async fn switch(
         kind: document.pin,
         old,
         new,
+        officer,
         resuming: document.switching,
     };
     let resuming = document.switching;

@@ -166,7 +166,7 @@ impl Vault {
         holdings.of = (document.set.clone(), generation.number);
         holdings.last = Some(Instant::now());
         if holdings.shares.iter().all(|(name, _)| *name != share.custodian) {
-            let octets = Locked::new(share.octets.expose()).map_err(unlocked)?;
+            let octets = Locked::new(share.octets.expose()).map_err(|error| unlocked(&error))?;
             holdings.shares.push((share.custodian.clone(), octets));
         }
         if holdings.shares.len() >= usize::from(generation.threshold) {
@@ -180,7 +180,7 @@ impl Vault {
                 })
                 .collect();
             let pin = set::assemble(&document, generation, &shares).map_err(|error| chain(&error))?;
-            let pin = Locked::new(pin.expose().as_bytes()).map_err(unlocked)?;
+            let pin = Locked::new(pin.expose().as_bytes()).map_err(|error| unlocked(&error))?;
             holdings.pin = Some(Held { set: document.set.clone(), generation: generation.number, pin });
         }
         let standing = holdings.standing(&document, generation);
@@ -238,6 +238,6 @@ fn in_force(document: &Document) -> Result<&Generation, String> {
     })
 }
 
-fn unlocked(error: std::io::Error) -> String {
+fn unlocked(error: &std::io::Error) -> String {
     format!("memory can't be locked ({error}): raise LimitMEMLOCK of the signer's unit, 64 KiB are enough")
 }

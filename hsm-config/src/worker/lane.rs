@@ -20,6 +20,7 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 use super::key_store;
 use super::look;
 use super::module::{Module, OpenToken};
+use super::pin::Change;
 use super::protocol::{Answer, Command, CommandError, ErrorClass};
 use super::transfer::{self, Transport};
 use crate::token::{KeyId, SignatureMechanism};
@@ -98,8 +99,15 @@ impl Lane {
             }
             Command::Tokens => Ok(Answer::Tokens(self.module.tokens()?)),
             Command::Mechanisms { slot } => Ok(Answer::Mechanisms(self.module.mechanisms(slot)?)),
-            Command::ChangePin { token, kind, old, new, resuming } => {
-                self.module.change_pin(&token, kind, &old, &new, resuming).map(|()| Answer::Done)
+            Command::ChangePin { token, kind, old, new, officer, resuming } => {
+                let how = if officer {
+                    Change::ByOfficer
+                } else if resuming {
+                    Change::Resumed(kind)
+                } else {
+                    Change::ByHolder(kind)
+                };
+                self.module.change_pin(&token, how, &old, &new).map(|()| Answer::Done)
             }
             Command::InitToken { slot, label, so_pin, pin } => {
                 let token = self.module.initialise(slot, &label, &so_pin, &pin)?;

@@ -1,7 +1,7 @@
 //! PINs at the token: changing one, and leaving the asking to the token.
 
 use cryptoki::error::{Error, RvError};
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::UserType;
 use cryptoki::slot::TokenInfo;
 use secrecy::SecretString;
 
@@ -29,65 +29,91 @@ pub(super) fn given<'a>(
     Err(SetupFailure { class: SetupFailureClass::Other, detail })
 }
 
+/// Who changes which PIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Whoever has it (`C_SetPIN`).
+    ByHolder(PinKind),
+    /// The same, once more: an earlier change may have been done already, so the new PIN is tried first.
+    Resumed(PinKind),
+    /// The security officer sets the user's anew (`C_InitPIN`), as often as it takes.
+    ByOfficer,
+}
+
+impl Change {
+    fn whose(self) -> PinKind {
+        match self {
+            Self::ByHolder(kind) | Self::Resumed(kind) => kind,
+            Self::ByOfficer => PinKind::So,
+        }
+    }
+}
+
+fn user(kind: PinKind) -> UserType {
+    match kind {
+        PinKind::User => UserType::User,
+        PinKind::So => UserType::So,
+    }
+}
+
 impl Module {
-    /// Changes a PIN and logs in with the new one. When it fails with [`UNCHANGED`], the token has the old one.
+    /// Changes a PIN and logs in with the new one. `given` is the PIN that the token has, or the officer's. When it
+    /// fails with [`UNCHANGED`], the token has the PIN that it had.
     pub(super) fn change_pin(
         &self,
         selection: &TokenSelection,
-        kind: PinKind,
-        old: &Pin,
+        how: Change,
+        given: &Pin,
         new: &Pin,
-        resuming: bool,
     ) -> Result<(), CommandError> {
-        let unchanged =
-            |class, detail: String| CommandError::own(class, UNCHANGED, format!("{selection}: {detail}"));
-        let (slot, info) = self.find(selection).map_err(|e| unchanged(ErrorClass::Fail, e.to_string()))?;
-        let (locked, last_try) = match kind {
+        let (slot, info) =
+            self.find(selection).map_err(|e| unchanged(selection, ErrorClass::Fail, &e.to_string()))?;
+        let (locked, last_try) = match how.whose() {
             PinKind::User => (info.user_pin_locked(), info.user_pin_final_try()),
             PinKind::So => (info.so_pin_locked(), info.so_pin_final_try()),
         };
         if locked || last_try {
             let state = if locked { "is locked" } else { "has one try left" };
-            let detail = format!("its {kind} {state}, so no program tries; log in by hand");
-            return Err(unchanged(ErrorClass::Lockout, detail));
+            let detail = format!("its {} {state}, so no program tries; log in by hand", how.whose());
+            return Err(unchanged(selection, ErrorClass::Lockout, &detail));
         }
-        let session = self.pkcs11.open_rw_session(slot).map_err(|e| {
-            let CommandError { code, detail, .. } = e.into();
-            unchanged(ErrorClass::Fail, format!("{code}: {detail}"))
-        })?;
-        let user = match kind {
-            PinKind::User => UserType::User,
-            PinKind::So => UserType::So,
-        };
-        if resuming {
-            match session.login(user, Some(new.as_secret())) {
+        let session =
+            self.pkcs11.open_rw_session(slot).map_err(|e| refused(selection, e.into(), "no session"))?;
+        if let Change::Resumed(kind) = how {
+            match session.login(user(kind), Some(new.as_secret())) {
                 // It was done before.
                 Ok(()) => return Ok(session.logout()?),
                 Err(Error::Pkcs11(RvError::PinIncorrect, _)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        session.login(user, Some(old.as_secret())).map_err(|error| {
-            let CommandError { class, code, detail } = error.into();
-            unchanged(class, format!("{code}: {detail}; the PIN that it has was not given"))
-        })?;
-        change(&session, old, new).map_err(|error| match error {
+        session
+            .login(user(how.whose()), Some(given.as_secret()))
+            .map_err(|e| refused(selection, e.into(), "the PIN that it has was not given"))?;
+        let changed = match how {
+            Change::ByOfficer => session.init_pin(new.as_secret()),
+            Change::ByHolder(_) | Change::Resumed(_) => session.set_pin(given.as_secret(), new.as_secret()),
+        };
+        changed.map_err(|error| match error {
             // These say that the new PIN isn't taken.
             Error::Pkcs11(RvError::PinInvalid | RvError::PinLenRange | RvError::PinTooWeak, _) => {
-                let CommandError { class, code, .. } = error.into();
-                unchanged(
-                    class,
-                    format!("{code}: it doesn't take such a PIN; set characters and length in the plan"),
-                )
+                let remedy = "it doesn't take such a PIN; set characters and length in the plan";
+                refused(selection, error.into(), remedy)
             }
             other => other.into(),
         })?;
-        session.login(user, Some(new.as_secret()))?;
+        session.logout()?;
+        let kind = if how == Change::ByOfficer { PinKind::User } else { how.whose() };
+        session.login(user(kind), Some(new.as_secret()))?;
         Ok(session.logout()?)
     }
 }
 
-fn change(session: &Session, old: &Pin, new: &Pin) -> Result<(), Error> {
-    session.set_pin(old.as_secret(), new.as_secret())?;
-    session.logout()
+fn unchanged(selection: &TokenSelection, class: ErrorClass, detail: &str) -> CommandError {
+    CommandError::own(class, UNCHANGED, format!("{selection}: {detail}"))
+}
+
+fn refused(selection: &TokenSelection, error: CommandError, remedy: &str) -> CommandError {
+    let CommandError { class, code, detail } = error;
+    unchanged(selection, class, &format!("{code}: {detail}; {remedy}"))
 }

@@ -188,7 +188,7 @@ pub enum Command {
         #[serde(with = "pin")]
         pin: Pin,
     },
-    /// Change a token's PIN (`C_SetPIN`) and log in with the new one to see that it has it. Answer: [`Answer::Done`].
+    /// Change a token's PIN (`C_SetPIN`, or `C_InitPIN` by the officer) and log in with the new one to see that it has it. Answer: [`Answer::Done`].
     ChangePin {
         /// The token.
         token: TokenSelection,
@@ -200,6 +200,8 @@ pub enum Command {
         /// The PIN that it gets.
         #[serde(with = "pin")]
         new: Pin,
+        /// The user's PIN is set anew by the security officer, whose PIN is in the place of the old one (`C_InitPIN`).
+        officer: bool,
         /// An earlier change may have been done already: the new PIN is tried first, which may cost a try.
         resuming: bool,
     },

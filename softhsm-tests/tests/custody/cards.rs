@@ -40,7 +40,7 @@ impl Cards {
             PluggedYubiKey::plug(&pcscd, index, profile, &roots, None).expect("plugged in")
         };
         let (alice, bob) = (plug(0, 15_000_001), plug(1, 15_000_002));
-        rig.environment = pcscd.environment().clone();
+        rig.environment.clone_from(pcscd.environment());
         let cards = Self { alice, bob, pcscd, rig, hsm };
         cards.personalise(0, "alice", "ECCP256", ALICES_PIN, "always");
         cards.personalise(1, "bob", "ECCP384", BOBS_PIN, "never");

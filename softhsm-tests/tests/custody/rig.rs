@@ -104,12 +104,12 @@ impl Rig {
         );
         for custodian in custodians {
             let (name, sealing) = custodian.split_once(' ').unwrap_or((custodian, "passphrase = true"));
-            text += &format!("[[custodian]]\nname = \"{name}\"\n{sealing}\n");
+            text.extend(["[[custodian]]\nname = \"", name, "\"\n", sealing, "\n"]);
         }
         self.scratch.write(&format!("{name}.toml"), text).expect("written")
     }
 
-    /// `inro-hsm custody …`; what is in square brackets there are files of secrets that exist.
+    /// `inro-hsm custody …`, in the rig's folder.
     pub(crate) fn custody(&self, arguments: &[&str]) -> Ended {
         let Output { status, stdout, stderr } = self.command(arguments);
         let text = |octets: Vec<u8>| String::from_utf8_lossy(&octets).into_owned();

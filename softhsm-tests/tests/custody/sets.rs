@@ -1,6 +1,6 @@
 //! A set from its plan to the token, and what happens when custodians change or the machine dies half-way.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use serde_json::Value;
 use softhsm_tests::process::{output_of, run};
@@ -72,7 +72,6 @@ fn weak_passphrases_and_open_files_make_no_set() {
     rig.custody(&create).failed("a passphrase has at least 16 characters");
     assert!(!rig.path("set").exists());
     rig.passphrases(&THREE);
-    use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(rig.path("bob.passphrase"), fs::Permissions::from_mode(0o644)).expect("mode set");
     rig.custody(&create).failed("chmod 600");
     assert!(!rig.path("set").exists());
@@ -172,6 +171,40 @@ fn the_officers_pin_is_guarded_as_well() {
     assert!(takes(&hsm, "vault", false, OLD_PIN), "the user's PIN is another set's");
     let user = rig.plan("vault-pin", "user", &hsm, "vault", &THREE).display().to_string();
     rig.custody(&["resplit", "so", "--plan", &user]).failed("a set keeps one PIN of one token for ever");
+}
+
+#[test]
+fn a_user_pin_that_too_few_can_open_is_set_anew_by_the_officers_custodians() {
+    let (rig, hsm) = Rig::with_token();
+    rig.secret("present", OLD_PIN);
+    rig.secret("so-present", OLD_SO_PIN);
+    let officers = ["olga", "otto", "ove"];
+    let so_plan = rig.plan("vault-so-pin", "so", &hsm, "vault", &officers);
+    rig.proven_set("so", &so_plan, &officers);
+    rig.with(&["switch", "so", "--present-pin-file", "so-present"], &["olga", "otto"]).done();
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE);
+    rig.proven_set("set", &plan, &THREE);
+    rig.with(&["switch", "set", "--present-pin-file", "present"], &["alice", "bob"]).done();
+    let lost = rig.look_inside("set", &["alice", "bob"]);
+
+    // Two of three are gone. New custodians are named; those of the SO PIN put their generation on the token.
+    let new = ["carol", "dave", "erin"];
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &new).display().to_string();
+    let files = rig.passphrases(&new);
+    let mut resplit = vec!["resplit", "set", "--plan", &plan];
+    resplit.extend(files.iter().map(String::as_str));
+    rig.custody(&resplit).needs_more();
+    rig.with(&["prove", "set"], &new).done();
+    rig.with(&["switch", "set"], &["carol", "dave"]).failed("1 of 2 custodians opened their shares");
+    let officers_files = rig.passphrases(&["otto", "ove"]);
+    let mut switch =
+        vec!["switch", "set", "--officer", "so", "--officer-custodian", "otto", "--officer-custodian", "ove"];
+    switch.extend(officers_files.iter().map(String::as_str));
+    rig.with(&switch, &["carol", "dave"]).done();
+    assert!(!takes(&hsm, "vault", false, &lost));
+    assert!(takes(&hsm, "vault", false, &rig.look_inside("set", &["erin", "dave"])));
+    let not_officers = ["switch", "so", "--officer", "set"];
+    rig.with(&not_officers, &["olga", "otto"]).failed("not an SO PIN");
 }
 
 #[test]

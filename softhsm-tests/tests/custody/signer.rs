@@ -1,7 +1,12 @@
 //! A signer whose PIN is kept by custodians: it waits for them, keeps the PIN through everything but its own end, and
 //! never tries one that is over.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    path::Path,
+    process::Command,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -310,7 +315,6 @@ fn the_pin_is_in_no_log_argument_environment_or_file_and_its_memory_is_locked() 
 fn no_core_file(signer: &mut Process, folder: &Path) {
     signer.signal(Signal::ABORT).expect("signalled");
     let status = signer.wait(DEADLINE).expect("ended");
-    use std::os::unix::process::ExitStatusExt;
     assert_eq!((status.signal(), status.core_dumped()), (Some(Signal::ABORT.as_raw()), false));
     let cores = fs::read_dir(folder).expect("readable").flatten();
     assert!(cores.into_iter().all(|entry| !entry.file_name().to_string_lossy().starts_with("core")));
