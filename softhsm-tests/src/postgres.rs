@@ -280,7 +280,7 @@ impl Drop for Postgres {
     }
 }
 
-/// PgBouncer before a cluster. Dropping it ends it.
+/// `PgBouncer` before a cluster. Dropping it ends it.
 #[derive(Debug)]
 pub struct Pooler {
     port: PortLease,

@@ -184,9 +184,10 @@ async fn walk<L: Ledger>(store: &Arc<L>, entries: &[JournalEntry], books: Arc<dy
     let elapsed = began.elapsed();
     assert_eq!(look, ca_core::app::reconcile::Reconciled::default(), "nothing to be done");
     assert_eq!(accord.verdict(), Verdict::Unexamined);
-    elapsed.as_secs_f64() * 1e6 / entries.len().max(1) as f64
+    elapsed.as_secs_f64() * 1e6 / f64::from(u32::try_from(entries.len().max(1)).expect("few"))
 }
 
+#[expect(clippy::print_stderr, reason = "a figure for whoever asks for it with --nocapture")]
 async fn catch_up<L: Ledger>(engine: &str, one: L, other: L) {
     let certificates = std::env::var("INRO_CATCH_UP_ENTRIES").map_or(300, |n| n.parse().expect("a number"));
     let (one, other) = (Arc::new(one), Arc::new(other));
