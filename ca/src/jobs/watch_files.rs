@@ -87,7 +87,9 @@ impl Files {
     fn take_up_root_crl(&mut self, validation: &Validation) {
         match material::root_crl(&self.root_crl_path, &self.root) {
             Ok(crl) if crl == self.root_crl => {}
-            Ok(crl) => match validation.crls.replace_root(crl.clone()) {
+            Ok(crl) => match material::succeeds(&self.root_crl, &crl)
+                .and_then(|()| validation.crls.replace_root(crl.clone()))
+            {
                 Ok(()) => {
                     self.root_crl = crl;
                     tracing::info!("a new root CRL was taken up");

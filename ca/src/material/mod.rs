@@ -2,6 +2,7 @@
 //! the remedy.
 
 mod machines;
+mod root_crl;
 mod trust;
 
 use std::{path::Path, sync::Arc};
@@ -17,6 +18,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use x509_cert::Certificate;
 
 pub(crate) use machines::Registered;
+pub(crate) use root_crl::{root_crl, succeeds};
 
 use crate::{
     config::{self, Config, HoursMode},
@@ -131,21 +133,6 @@ fn signed_by(below: &[u8], above: &[u8]) -> anyhow::Result<()> {
     let signed = Signed::parse(below).context("a certificate isn't valid DER")?;
     signed.verify(issuer.tbs_certificate().subject_public_key_info())?;
     Ok(())
-}
-
-/// The root's CRL as DER.
-///
-/// # Errors
-/// When it can't be read or isn't a CRL that the root signed.
-pub(crate) fn root_crl(path: &Path, root: &[u8]) -> anyhow::Result<Vec<u8>> {
-    const KEY: &str = "validation.root_crl";
-    let der = crl(KEY, path)?;
-    let root = Certificate::from_der(root).context("the root certificate isn't valid DER")?;
-    Signed::parse(&der)
-        .with_context(|| format!("{KEY}: {} is neither PEM nor DER of a CRL", path.display()))?
-        .verify(root.tbs_certificate().subject_public_key_info())
-        .with_context(|| format!("{KEY}: the root didn't sign {}; take its own CRL", path.display()))?;
-    Ok(der)
 }
 
 /// The CRLs of the key ceremony, for each issuer that names one.
