@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::finding::Report;
-use super::{PROBE, Subject, SubjectKey};
-use crate::token::TokenSelection;
+use super::{Subject, SubjectKey};
+use crate::token::{TokenSelection, key::PROBE};
 use crate::vendor::Profile;
 use crate::worker::handle::{CallError, Worker};
 use crate::worker::look::{Look, Seen};

@@ -1,12 +1,12 @@
 //! The doctor's login: given only what the signer would give, noted and latched as the signer would.
 
-use std::path::{Path, PathBuf};
+use std::{io, path::PathBuf};
 
 use jiff::Timestamp;
 
 use super::Subject;
 use super::finding::Report;
-use crate::signer::latch::{Attempt, Latch, Outcome, Refused};
+use crate::signer::latch::{Attempt, Begun, Latch, NotBegun, Refused};
 use crate::token::{Pin, PinSource, PinSourceError, TokenDescription, TokenSelection};
 use crate::worker::handle::{Launch, StartError, Worker};
 use crate::worker::look::TokenState;
@@ -31,7 +31,7 @@ pub(super) async fn log_in(
         );
         return None;
     }
-    let started = start(subject, token, lanes, &pin_file, pin).await;
+    let started = start(subject, token, lanes, pin).await;
     match started {
         Ok(worker) => {
             report.fine("login", about, "took the PIN");
@@ -107,35 +107,28 @@ async fn start(
     subject: &Subject,
     token: &TokenDescription,
     lanes: u16,
-    pin_file: &Path,
     pin: Pin,
 ) -> Result<Worker, (String, String)> {
     let selection = subject.token.clone().unwrap_or_else(|| TokenSelection::Serial(token.serial.clone()));
-    let unwritable = |error: std::io::Error| {
-        (
-            format!("that a login begins can't be written down: {error}"),
-            "run the doctor as the account that runs the signer".to_owned(),
-        )
-    };
-    // As the signer names it, so that each believes what the other noted.
-    let name = format!("{selection} of {}", subject.access.module.display());
-    let attempt = Attempt::of(name, pin_file).map_err(unwritable)?;
-    let noted = match &subject.latch {
-        // A running signer keeps its own notes about this PIN, and there is nothing to add.
-        Some(latch) if !latch.has_accepted(&attempt).map_err(unwritable)? => Some(latch),
-        _ => None,
+    let mark = match &subject.latch {
+        Some(latch) => Some((latch, latch.mark(&pin).await.map_err(|error| denied(&NotBegun::Unwritable(error)))?)),
+        None => None,
     };
     let login = Login { token: selection, pin, lanes, queue: lanes.saturating_mul(8).max(8) };
     let launch = Launch::this_program(subject.access.clone());
     let setup = Setup { module: subject.access.module.clone(), login: Some(login) };
-    let permit = || noted.map_or(Ok(()), |latch| latch.begin(Timestamp::now(), attempt));
+    let mut permitted = None;
+    let permit = |token: &TokenDescription| {
+        let Some((latch, mark)) = mark else { return Ok(()) };
+        let begun = latch.begin(Timestamp::now(), Attempt::new(token, mark));
+        let answer = begun.as_ref().map(drop).map_err(|denied| io::Error::other(denied.to_string()));
+        permitted = Some(begun);
+        answer
+    };
     let started = Worker::start_permitting(&launch, setup, subject.start_deadline, permit).await;
+    let begun = permitted.transpose().map_err(|not| denied(&not))?;
     let refused = matches!(&started, Err(StartError::Setup(failure)) if refuses(failure.class));
-    if let Some(latch) = noted {
-        note(latch, &started, refused);
-    } else if let (true, Some(latch), Err(error)) = (refused, &subject.latch, &started) {
-        let _ = latch.set(&Refused { at: Timestamp::now(), detail: error.to_string() });
-    }
+    note(subject.latch.as_ref(), begun, &started, refused);
     started.map_err(|error| {
         let remedy = if refused {
             "correct the PIN; the latch is set, so nothing tries again: inro-hsm latch clear --config <signer.toml>"
@@ -146,27 +139,46 @@ async fn start(
     })
 }
 
+/// What is told when the latch permits no login.
+fn denied(not: &NotBegun) -> (String, String) {
+    let remedy = match not {
+        NotBegun::Latched(_) => "see inro-hsm latch show --config <signer.toml>",
+        NotBegun::Same => {
+            "correct the PIN; if it is right and the token was put right instead, run inro-hsm latch clear --same-pin \
+             --config <signer.toml>"
+        }
+        NotBegun::Busy => "run the doctor again in a moment",
+        NotBegun::Unwritable(_) => "run the doctor as the account that runs the signer",
+    };
+    (format!("wasn't logged in to: {not}"), remedy.to_owned())
+}
+
 fn refuses(class: SetupFailureClass) -> bool {
     matches!(class, SetupFailureClass::PinIncorrect | SetupFailureClass::PinLocked)
 }
 
 /// How the login ended, as the signer notes it. What can't be written stays a login that began and never ended, which
 /// latches.
-fn note(latch: &Latch, started: &Result<Worker, StartError>, refused: bool) {
-    let outcome = match started {
-        Ok(_) => Some(Outcome::Accepted),
-        Err(error) if refused => {
-            let set = latch.set(&Refused { at: Timestamp::now(), detail: error.to_string() });
-            set.is_ok().then_some(Outcome::Settled)
+fn note(
+    latch: Option<&Latch>,
+    begun: Option<Begun>,
+    started: &Result<Worker, StartError>,
+    refused: bool,
+) {
+    let latched = match (latch, started) {
+        (Some(latch), Err(error)) if refused => {
+            latch.set(&Refused { at: Timestamp::now(), detail: error.to_string() }).is_ok()
         }
-        Err(StartError::Setup(failure)) if failure.class != SetupFailureClass::LoginUnclear => {
-            Some(Outcome::Settled)
-        }
-        Err(_) => None,
+        _ => false,
     };
-    if let Some(outcome) = outcome
-        && let Err(error) = latch.ended(outcome)
-    {
+    let Some(begun) = begun else { return };
+    let noted = match started {
+        Ok(_) => begun.accepted(),
+        Err(_) if refused => begun.refused(latched),
+        Err(StartError::Setup(failure)) if failure.class != SetupFailureClass::LoginUnclear => begun.unjudged(),
+        Err(_) => Ok(()),
+    };
+    if let Err(error) = noted {
         tracing::warn!(%error, "that the login ended can't be written down: a restarted signer may be locked out");
     }
 }

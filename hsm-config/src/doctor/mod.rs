@@ -20,9 +20,6 @@ use crate::worker::handle::{Launch, Worker};
 use crate::worker::look::{Look, Seen, TokenState};
 use crate::worker::protocol::{Answer, Command, Setup};
 
-/// What keys sign for the doctor and the benchmark. It begins no DER structure, so the signature is good for nothing.
-pub(crate) const PROBE: &[u8] = b"Inro looks whether and how fast this key signs";
-
 /// Told what is being looked at, in words for people.
 pub type Tell<'a> = dyn FnMut(&str) + 'a;
 
