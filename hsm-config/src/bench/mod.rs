@@ -14,7 +14,8 @@ use signer_protocol::message::KeyLabel;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::doctor::{self, Finding, PROBE, Subject, SubjectKey, Tell};
+use crate::doctor::{self, Finding, Subject, SubjectKey, Tell};
+use crate::token::key::PROBE;
 use crate::worker::handle::{CallError, Worker};
 pub use figures::{Figure, Times};
 

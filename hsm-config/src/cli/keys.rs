@@ -1,6 +1,9 @@
 //! `inro-hsm keys`: a token's keys with certificates, expiry, attributes and use.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::Args;
 
@@ -8,8 +11,14 @@ use super::doctor::Target;
 use crate::keys::{self, Inventory};
 use crate::signer::config;
 
+const EXIT_CODES: &str = "\
+Exit codes, as the doctor's:
+  0  the keys are listed
+  2  they can't be, or the command line is wrong";
+
 /// Lists a token's keys with their certificates, expiry, attributes and use counts from the journal.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     target: Target,
@@ -18,11 +27,18 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// When the token can't be opened, or token or journal can't be read.
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+/// Runs the command. Where 1 is a doctor's warning, a failure isn't taken for one.
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    match list(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn list(arguments: &Arguments) -> anyhow::Result<()> {
     let journal = match arguments.target.config() {
         Some(path) => Some(config::load(path)?.journal),
         None => None,

@@ -65,7 +65,7 @@ pub fn run() -> ExitCode {
         Command::Latch(arguments) => outcome(latch::run(&arguments)),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Bench(arguments) => outcome(bench::run(&arguments)),
-        Command::Keys(arguments) => outcome(keys::run(&arguments)),
+        Command::Keys(arguments) => keys::run(&arguments),
         Command::Vendors(arguments) => outcome(vendors::run(arguments)),
         Command::Worker => outcome(process::run().map_err(Into::into)),
     }

@@ -26,8 +26,8 @@ use super::{
     token::{TokenError, TokenKey},
     tokens::{Load, Tokens},
 };
-use crate::doctor::PROBE;
 use crate::journal::{AppendError, Journal, Now};
+use crate::token::key::PROBE;
 
 mod certificate;
 mod crl;

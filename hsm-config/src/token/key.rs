@@ -6,6 +6,10 @@ use std::str::FromStr;
 use ca_x509::SignatureAlgorithm;
 use serde::{Deserialize, Serialize};
 
+/// What a key signs for nothing but to show that it does, and how fast. It begins no DER structure, so the signature is
+/// good for nothing.
+pub(crate) const PROBE: &[u8] = b"Inro looks whether and how fast this key signs";
+
 /// `CKA_ID` of a key pair: 1 to 32 bytes, written in lower-case hexadecimal.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
