@@ -24,9 +24,19 @@ pub(super) struct Arguments {
 enum Command {
     /// Says whether the latch is set, and why.
     Show(Which),
-    /// Clears the latch: the signer logs in once more. Correct the PIN file first, and see how many tries the token
-    /// has left.
-    Clear(Which),
+    /// Clears the latch: a login may be tried once more, with another PIN. See first how many tries the token has left.
+    /// A PIN that comes as a systemd credential is unpacked when the signer starts: stop the signer before, start it
+    /// afterwards.
+    Clear(Clear),
+}
+
+#[derive(Debug, Args)]
+struct Clear {
+    #[command(flatten)]
+    which: Which,
+    /// Lets the PIN that was refused be given again, because it is right and the token was put right instead.
+    #[arg(long)]
+    same_pin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -45,20 +55,27 @@ struct Which {
 /// When the configuration or the latch can't be read or written.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    let (Command::Show(which) | Command::Clear(which)) = &arguments.command;
+    let (Command::Show(which) | Command::Clear(Clear { which, .. })) = &arguments.command;
     for (token, latch) in latches(which)? {
         let failed = |what| format!("{} can't be {what}", latch.path().display());
-        let said = match arguments.command {
+        let said = match &arguments.command {
             Command::Show(_) => match latch.read().with_context(|| failed("read"))? {
                 Some(Refused { at, detail }) => format!("set at {at}: {detail}"),
                 None => "not set".to_owned(),
             },
-            Command::Clear(_) => match latch.clear().with_context(|| failed("removed"))? {
-                Some(Refused { at, detail }) => format!("cleared; it was set at {at}: {detail}"),
-                None => "it was not set".to_owned(),
-            },
+            Command::Clear(Clear { same_pin, .. }) => {
+                match latch.clear(*same_pin).with_context(|| failed("removed"))? {
+                    Some(Refused { at, detail }) => format!("cleared; it was set at {at}: {detail}"),
+                    None => "it was not set".to_owned(),
+                }
+            }
         };
-        writeln!(out, "{token}: {said}")?;
+        // Where the login's file can't be understood the latch is set, and said so.
+        let remembered = match latch.refused_pins().unwrap_or_default() {
+            0 => "",
+            _ => "; the PIN that was refused isn't given again (unless by `latch clear --same-pin`)",
+        };
+        writeln!(out, "{token}: {said}{remembered}")?;
     }
     Ok(())
 }

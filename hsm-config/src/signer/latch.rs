@@ -1,21 +1,37 @@
 //! The PIN latch: a file that says that the token refused the PIN. While it exists nothing logs in, whoever restarts
-//! what. Tokens destroy keys after a few wrong PINs; only a human may decide to try again.
+//! what. Tokens destroy keys after a few wrong PINs; only a human may decide to try again, and then with another PIN: the
+//! one that was refused isn't given a second time, unless that human says so.
 //!
 //! A signer that is killed between the token's refusal and the latch would try once more. So beside the latch, in a
 //! file with `.login` added to its name, stands that a login begins before the token sees the PIN, and whether it ended.
-//! One that never ended counts as refused, unless the token has accepted the PIN of this very file before.
+//! One that never ended counts as refused, unless this token has accepted this PIN before. Signer, doctor, benchmark and
+//! inventory log in one after the other: each holds a lock, on a file with `.lock` added, from the last look at the latch
+//! until its login's end is noted. The kernel frees the lock of a process that dies.
+
+mod attempt;
+#[cfg(test)]
+mod tests;
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use aws_lc_rs::rand::fill;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::token::Pin;
+
+use attempt::SALT;
+pub use attempt::{Attempt, Mark};
+
+/// Attempts that are remembered of each kind: a PIN and the ones before it.
+const KEPT: usize = 8;
 
 /// What the latch remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,52 +42,33 @@ pub struct Refused {
     pub detail: String,
 }
 
-/// Which PIN a login gave to which token, without a trace of the PIN: the file that it was in, as it was then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    token: String,
-    #[serde(default)]
-    inode: u64,
-    #[serde(default)]
-    changed: (i64, i64),
-    /// Which PIN, where it was in no file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    named: Option<String>,
-}
-
-impl Attempt {
-    /// A login to `token` with the PIN that is in `pin_file` now.
-    ///
-    /// # Errors
-    /// When the file isn't there.
-    pub fn of(token: String, pin_file: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(pin_file)?;
-        let changed = (metadata.ctime(), metadata.ctime_nsec());
-        Ok(Self { token, inode: metadata.ino(), changed, named: None })
-    }
-
-    /// A login to `token` with a PIN that is in no file, and known by a name: which custody set and generation it is of,
-    /// or that the token asks for it itself.
-    pub fn named(token: String, name: String) -> Self {
-        Self { token, inode: 0, changed: (0, 0), named: Some(name) }
-    }
-}
-
-/// How a login ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The token took the PIN.
-    Accepted,
-    /// The token didn't judge the PIN, or its refusal is in the latch.
-    Settled,
+/// Why a login may not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum NotBegun {
+    /// The latch is set.
+    #[error("the PIN was refused at {}: {}", .0.at, .0.detail)]
+    Latched(Refused),
+    /// This token refused this PIN before.
+    #[error("this is the PIN that the token refused, so it isn't given again")]
+    Same,
+    /// Another process, or another worker of this one, is logging in.
+    #[error("another login to this token is under way: wait until it has ended")]
+    Busy,
+    /// It can't be made durable.
+    #[error("that a login begins can't be written down: {0}")]
+    Unwritable(io::Error),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Logins {
+    /// For [`Mark`]s, hexadecimal.
+    salt: Option<String>,
     /// The login that has not ended.
     begun: Option<(Timestamp, Attempt)>,
-    /// The last that the token accepted.
-    accepted: Option<Attempt>,
+    /// Those that the token accepted, the last one last.
+    accepted: Vec<Attempt>,
+    /// Those that it refused, or may have.
+    refused: Vec<Attempt>,
 }
 
 /// What couldn't be written. It holds for this process.
@@ -81,11 +78,40 @@ struct Memory {
     logins: Option<Logins>,
 }
 
-/// The latch of one signer; clones are the same.
+/// The latch of one token; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Latch {
     path: PathBuf,
     memory: Arc<Mutex<Memory>>,
+}
+
+/// A login that may be made now, and whose end is to be told. Unless it is, the login counts as one that never ended.
+#[derive(Debug)]
+pub struct Begun {
+    latch: Latch,
+    attempt: Attempt,
+    /// Held so that nobody else begins one.
+    _turn: File,
+}
+
+impl Logins {
+    fn accept(&mut self, attempt: Attempt) {
+        self.refused.retain(|other| *other != attempt);
+        keep(&mut self.accepted, attempt);
+    }
+
+    fn refuse(&mut self, attempt: Attempt) {
+        self.accepted.retain(|other| *other != attempt);
+        keep(&mut self.refused, attempt);
+    }
+}
+
+fn keep(attempts: &mut Vec<Attempt>, attempt: Attempt) {
+    attempts.retain(|other| *other != attempt);
+    attempts.push(attempt);
+    if attempts.len() > KEPT {
+        attempts.remove(0);
+    }
 }
 
 impl Latch {
@@ -107,11 +133,21 @@ impl Latch {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it remembers; `None` when it isn't set. A file that can't be understood counts as set.
+    /// What it remembers; `None` when it isn't set. A file that can't be understood counts as set. Of a login that is
+    /// under way nothing can be said yet: [`begin`](Self::begin) decides.
     ///
     /// # Errors
     /// When the file can't be read; the caller must then not log in.
     pub fn read(&self) -> io::Result<Option<Refused>> {
+        let refused = self.standing()?;
+        if refused.is_some() && content(&self.path)?.is_none() && self.is_under_way()? {
+            return Ok(self.memory().refused.clone());
+        }
+        Ok(refused)
+    }
+
+    /// How it stands for whoever knows that no login is under way.
+    fn standing(&self) -> io::Result<Option<Refused>> {
         if let Some(refused) = &self.memory().refused {
             return Ok(Some(refused.clone()));
         }
@@ -124,7 +160,7 @@ impl Latch {
         }
         let Ok(logins) = self.logins()? else { return Ok(Some(unreadable("login"))) };
         Ok(match logins.begun {
-            Some((at, attempt)) if logins.accepted.as_ref() != Some(&attempt) => Some(Refused {
+            Some((at, attempt)) if !logins.accepted.contains(&attempt) => Some(Refused {
                 at,
                 detail:
                     "a login was begun whose end isn't known, with a PIN that this token hasn't accepted \
@@ -133,6 +169,14 @@ impl Latch {
             }),
             _ => None,
         })
+    }
+
+    /// How many PINs are remembered as refused; they aren't given again.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn refused_pins(&self) -> io::Result<usize> {
+        Ok(self.logins()?.map_or(0, |logins| logins.refused.len()))
     }
 
     /// Sets it, durably. A latch that is set already keeps what it remembers.
@@ -157,54 +201,109 @@ impl Latch {
             Err(error) => return Err(error),
         };
         // Even an empty file latches, so a crash from here on is safe.
+        self.give_to_owner(&file)?;
         file.write_all(&serde_json::to_vec_pretty(refused)?)?;
         file.sync_all()?;
         self.sync_folder()
     }
 
-    /// Whether the token has accepted the PIN of this very file before, so that giving it again costs no try.
+    /// What a PIN is known by here. Off the async threads: it takes about 50 ms.
     ///
     /// # Errors
-    /// When that can't be read.
-    pub fn has_accepted(&self, attempt: &Attempt) -> io::Result<bool> {
-        Ok(self.logins()?.is_ok_and(|logins| logins.accepted.as_ref() == Some(attempt)))
+    /// When the salt can't be read or, the first time, made durable.
+    pub async fn mark(&self, pin: &Pin) -> io::Result<Mark> {
+        let (latch, pin) = (self.clone(), pin.copy());
+        let marking = move || Mark::of(&pin, &latch.salt()?).map_err(io::Error::other);
+        tokio::task::spawn_blocking(marking).await.map_err(io::Error::other)?
     }
 
-    /// Notes, durably, that a login begins. The token may only see the PIN afterwards.
-    ///
-    /// # Errors
-    /// When it can't be made durable; nobody may log in then.
-    pub fn begin(&self, at: Timestamp, attempt: Attempt) -> io::Result<()> {
-        let mut logins = self.logins()?.map_err(io::Error::other)?;
-        logins.begun = Some((at, attempt));
-        self.write_logins(&logins)
-    }
-
-    /// Notes how the login ended that was begun last.
-    ///
-    /// # Errors
-    /// When it can't be made durable. This process knows it; another would take the login for one that never ended.
-    pub fn ended(&self, outcome: Outcome) -> io::Result<()> {
-        let mut logins = self.logins()?.map_err(io::Error::other)?;
-        let Some((_, attempt)) = logins.begun.take() else { return Ok(()) };
-        if outcome == Outcome::Accepted {
-            logins.accepted = Some(attempt);
+    fn salt(&self) -> io::Result<Vec<u8>> {
+        let known = |logins: &Logins| logins.salt.as_ref().map(hex::decode).transpose().map_err(io::Error::other);
+        if let Some(salt) = known(&self.logins()?.map_err(io::Error::other)?)? {
+            return Ok(salt);
         }
-        self.write_logins(&logins).inspect_err(|_| self.memory().logins = Some(logins))
+        let _turn = self.turn()?.ok_or_else(|| io::Error::other(NotBegun::Busy))?;
+        let mut logins = self.logins()?.map_err(io::Error::other)?;
+        if let Some(salt) = known(&logins)? {
+            return Ok(salt);
+        }
+        let mut salt = vec![0; SALT];
+        fill(&mut salt).map_err(io::Error::other)?;
+        logins.salt = Some(hex::encode(&salt));
+        self.write_logins(&logins)?;
+        Ok(salt)
     }
 
-    /// Clears it, durably, and returns what it remembered.
+    /// Notes, durably, that a login begins. The token may only see the PIN afterwards, and nobody else may begin one
+    /// until this one's end is told.
     ///
     /// # Errors
-    /// When the file can't be read or removed.
-    pub fn clear(&self) -> io::Result<Option<Refused>> {
-        let refused = self.read()?;
-        if refused.is_some() {
-            remove(&self.login_path())?;
+    /// [`NotBegun`]; nobody may log in then.
+    pub fn begin(&self, at: Timestamp, attempt: Attempt) -> Result<Begun, NotBegun> {
+        let turn = self.turn().map_err(NotBegun::Unwritable)?.ok_or(NotBegun::Busy)?;
+        if let Some(refused) = self.standing().map_err(NotBegun::Unwritable)? {
+            return Err(NotBegun::Latched(refused));
+        }
+        let logins = self.logins().map_err(NotBegun::Unwritable)?;
+        let mut logins = logins.map_err(|error| NotBegun::Unwritable(error.into()))?;
+        if logins.refused.iter().any(|refused| attempt.repeats(refused)) {
+            return Err(NotBegun::Same);
+        }
+        logins.begun = Some((at, attempt.clone()));
+        self.write_logins(&logins).map_err(NotBegun::Unwritable)?;
+        Ok(Begun { latch: self.clone(), attempt, _turn: turn })
+    }
+
+    /// Clears it, durably, and returns what it remembered. The PIN that was refused, or may have been, stays known and
+    /// isn't given again; `same_pin` forgets that, for when the token was put right and not the PIN.
+    ///
+    /// # Errors
+    /// When a login is under way, or the files can't be read or written.
+    pub fn clear(&self, same_pin: bool) -> io::Result<Option<Refused>> {
+        let _turn = self.turn()?.ok_or_else(|| io::Error::other(NotBegun::Busy))?;
+        let refused = self.standing()?;
+        // What can't be understood is lost.
+        let mut logins = self.logins()?.unwrap_or_default();
+        if refused.is_some()
+            && let Some((_, attempt)) = logins.begun.take()
+        {
+            logins.refuse(attempt);
+        }
+        if same_pin {
+            logins.refused.clear();
+        }
+        if refused.is_some() || same_pin {
+            self.write_logins(&logins)?;
             remove(&self.path)?;
             self.sync_folder()?;
         }
         Ok(refused)
+    }
+
+    /// Another whenever something was noted about logins.
+    pub(super) fn version(&self) -> Option<(u64, i64, i64)> {
+        let noted = fs::metadata(self.login_path()).ok()?;
+        Some((noted.ino(), noted.ctime(), noted.ctime_nsec()))
+    }
+
+    /// The one turn to log in or to change what is noted; `None` while another has it.
+    fn turn(&self) -> io::Result<Option<File>> {
+        let path = beside(&self.path, ".lock");
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        self.give_to_owner(&file)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn is_under_way(&self) -> io::Result<bool> {
+        match File::open(beside(&self.path, ".lock")) {
+            Ok(file) => Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn logins(&self) -> io::Result<serde_json::Result<Logins>> {
@@ -220,6 +319,7 @@ impl Latch {
         let temporary = beside(&path, ".new");
         remove(&temporary)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        self.give_to_owner(&file)?;
         file.write_all(&serde_json::to_vec_pretty(logins)?)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
@@ -228,9 +328,62 @@ impl Latch {
         Ok(())
     }
 
-    fn sync_folder(&self) -> io::Result<()> {
+    /// What root makes here, by a doctor or a `latch clear` without `sudo -u`, the signer must be able to use.
+    fn give_to_owner(&self, file: &File) -> io::Result<()> {
+        let folder = fs::metadata(self.folder())?;
+        if rustix::process::geteuid().is_root() && file.metadata()?.uid() != folder.uid() {
+            fchown(file, Some(folder.uid()), Some(folder.gid()))?;
+        }
+        Ok(())
+    }
+
+    fn folder(&self) -> &Path {
         let folder = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        folder.unwrap_or(Path::new("."))
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        File::open(self.folder())?.sync_all()
+    }
+}
+
+impl Begun {
+    /// The token took the PIN.
+    ///
+    /// # Errors
+    /// When it can't be made durable. This process knows it; another would take the login for one that never ended.
+    pub fn accepted(self) -> io::Result<()> {
+        self.end(|logins, attempt| {
+            logins.begun = None;
+            logins.accept(attempt);
+        })
+    }
+
+    /// The token didn't judge the PIN.
+    ///
+    /// # Errors
+    /// As [`accepted`](Self::accepted).
+    pub fn unjudged(self) -> io::Result<()> {
+        self.end(|logins, _| logins.begun = None)
+    }
+
+    /// The token refused the PIN. Unless that is `latched` the login stays begun, which latches as well.
+    ///
+    /// # Errors
+    /// As [`accepted`](Self::accepted).
+    pub fn refused(self, latched: bool) -> io::Result<()> {
+        self.end(|logins, attempt| {
+            if latched {
+                logins.begun = None;
+            }
+            logins.refuse(attempt);
+        })
+    }
+
+    fn end(self, change: impl FnOnce(&mut Logins, Attempt)) -> io::Result<()> {
+        let mut logins = self.latch.logins()?.map_err(io::Error::other)?;
+        change(&mut logins, self.attempt.clone());
+        self.latch.write_logins(&logins).inspect_err(|_| self.latch.memory().logins = Some(logins))
     }
 }
 
@@ -252,108 +405,5 @@ fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Place {
-        folder: tempfile::TempDir,
-        pin_file: PathBuf,
-    }
-
-    impl Place {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().expect("folder");
-            let pin_file = folder.path().join("pin");
-            fs::write(&pin_file, b"1234").expect("written");
-            Self { folder, pin_file }
-        }
-
-        /// As another process sees it.
-        fn latch(&self) -> Latch {
-            Latch::new(self.folder.path().join("latch"))
-        }
-
-        fn attempt(&self) -> Attempt {
-            Attempt::of("token".to_owned(), &self.pin_file).expect("the PIN file")
-        }
-
-        fn is_set(&self) -> bool {
-            self.latch().read().expect("readable").is_some()
-        }
-    }
-
-    fn refused() -> Refused {
-        Refused { at: Timestamp::UNIX_EPOCH, detail: "CKR_PIN_INCORRECT".to_owned() }
-    }
-
-    #[test]
-    fn it_holds_what_it_was_first_told_until_it_is_cleared() {
-        let place = Place::new();
-        let latch = place.latch();
-        assert_eq!(latch.read().expect("readable"), None);
-        latch.set(&refused()).expect("set");
-        latch.set(&Refused { detail: "later".to_owned(), ..refused() }).expect("set again");
-        assert_eq!(place.latch().read().expect("readable"), Some(refused()));
-        assert_eq!(latch.clear().expect("cleared"), Some(refused()));
-        assert_eq!(latch.clear().expect("nothing to clear"), None);
-    }
-
-    #[test]
-    fn a_file_that_was_cut_by_a_crash_still_latches() {
-        for name in ["latch", "latch.login"] {
-            let place = Place::new();
-            fs::write(place.folder.path().join(name), b"").expect("written");
-            assert!(place.is_set(), "{name}");
-            place.latch().clear().expect("cleared");
-            assert!(!place.is_set(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_latch_that_cannot_be_kept_holds_in_this_process() {
-        let place = Place::new();
-        std::os::unix::fs::symlink("nowhere", place.folder.path().join("latch")).expect("a link");
-        let latch = place.latch();
-        latch.set(&refused()).expect_err("it would not be found again");
-        assert_eq!(latch.clone().read().expect("readable"), Some(refused()));
-    }
-
-    #[test]
-    fn a_login_that_never_ended_latches_whoever_looks() {
-        let place = Place::new();
-        place.latch().begin(Timestamp::UNIX_EPOCH, place.attempt()).expect("noted");
-        let found = place.latch().read().expect("readable").expect("set");
-        assert!(found.detail.contains("isn't known"), "{found:?}");
-        place.latch().clear().expect("cleared");
-        assert!(!place.is_set());
-
-        place.latch().begin(Timestamp::UNIX_EPOCH, place.attempt()).expect("noted");
-        place.latch().ended(Outcome::Settled).expect("noted");
-        assert!(!place.is_set(), "the token didn't judge it");
-    }
-
-    #[test]
-    fn a_pin_that_was_accepted_may_be_given_again_after_a_crash_and_another_may_not() {
-        let place = Place::new();
-        place.latch().begin(Timestamp::UNIX_EPOCH, place.attempt()).expect("noted");
-        place.latch().ended(Outcome::Accepted).expect("noted");
-        place.latch().begin(Timestamp::UNIX_EPOCH, place.attempt()).expect("noted");
-        assert!(!place.is_set());
-
-        fs::remove_file(&place.pin_file).expect("removed");
-        fs::write(&place.pin_file, b"5678").expect("written");
-        place.latch().begin(Timestamp::UNIX_EPOCH, place.attempt()).expect("noted");
-        assert!(place.is_set(), "another file");
-        place.latch().clear().expect("cleared");
-
-        place.latch().begin(Timestamp::UNIX_EPOCH, place.attempt()).expect("noted");
-        place.latch().ended(Outcome::Accepted).expect("noted");
-        let elsewhere = Attempt { token: "another token".to_owned(), ..place.attempt() };
-        place.latch().begin(Timestamp::UNIX_EPOCH, elsewhere).expect("noted");
-        assert!(place.is_set(), "another token");
     }
 }

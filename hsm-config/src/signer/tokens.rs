@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     config::{Lanes, Token as TokenConfig},
     places::{CALLS_PER_LANE, Places},
-    token::{Made, State, Token, TokenError, TokenKey},
+    token::{Claims, Made, State, Token, TokenError, TokenKey},
 };
 use crate::worker::handle::Worker;
 
@@ -91,7 +91,9 @@ impl Tokens {
         // While other tokens are away, one has their share of calls as well; and somebody may ask how it is.
         let calls = lanes.iter().map(|lanes| usize::from(lanes.all) * CALLS_PER_LANE).sum::<usize>();
         let calls = u16::try_from(calls + PROBES).unwrap_or(u16::MAX);
-        let start = |config| Token::new(config, Arc::clone(&keys), calls, changes.clone());
+        let claims = Arc::<Claims>::default();
+        let start =
+            |config| Token::new(config, Arc::clone(&keys), calls, changes.clone(), Arc::clone(&claims));
         let tokens = configs.into_iter().map(start).collect();
         Self { shared: Arc::new(Shared { tokens, keys, places, changes, turn: AtomicUsize::new(0) }) }
     }
@@ -138,7 +140,9 @@ impl Tokens {
         }
     }
 
-    /// Signs with whichever token can, and checks the signature against the key's certificate.
+    /// Signs with whichever token can, and checks the signature against the key's certificate. After `end` no further
+    /// token is asked; the last one is waited for, since that is how a hanging module is found out, for as long as it may
+    /// take for one signature.
     ///
     /// # Errors
     /// When no token signed it in time. Nothing that was signed meanwhile has left or will.
@@ -176,6 +180,10 @@ impl Tokens {
                     last = Some(self.of(token, &error.to_string()));
                     failed.push(number);
                 }
+            }
+            // The caller was told to ask again: its place is for those who still wait.
+            if Instant::now() >= end {
+                break;
             }
         }
         Err(TokenError::Unavailable(last.unwrap_or_default()))

@@ -128,11 +128,11 @@ impl Worker {
     /// # Errors
     /// [`StartError`]; the process is gone then.
     pub async fn start(launch: &Launch, setup: Setup, limit: Duration) -> Result<Self, StartError> {
-        Self::start_permitting(launch, setup, limit, || Ok(())).await
+        Self::start_permitting(launch, setup, limit, |_| Ok(())).await
     }
 
-    /// [`start`](Self::start), with a say before the login: `permit` is called when `C_Login` comes next, and unless it
-    /// returns `Ok` the token never sees the PIN.
+    /// [`start`](Self::start), with a say before the login: `permit` is called when `C_Login` comes next, to the token
+    /// that it is given, and unless it returns `Ok` that token never sees the PIN.
     ///
     /// # Errors
     /// [`StartError`]; the process is gone then.
@@ -140,7 +140,7 @@ impl Worker {
         launch: &Launch,
         setup: Setup,
         limit: Duration,
-        permit: impl FnOnce() -> std::io::Result<()>,
+        permit: impl FnOnce(&TokenDescription) -> std::io::Result<()>,
     ) -> Result<Self, StartError> {
         if let Some(fault) = pin_fault(launch, &setup) {
             return Err(StartError::Setup(fault));
@@ -152,11 +152,11 @@ impl Worker {
         let mut stdout = BufReader::with_capacity(64 * 1024, stdout);
         let first = timeout(limit, async {
             send_setup(&mut stdin, setup, launch.access.vendor.behaviour()).await?;
-            match read_frame(&mut stdout).await {
-                Ok(Some(FromWorker::LoginNext)) => {}
+            let token = match read_frame(&mut stdout).await {
+                Ok(Some(FromWorker::LoginNext(token))) => token,
                 other => return other.map(Ok),
-            }
-            if let Err(error) = permit() {
+            };
+            if let Err(error) = permit(&token) {
                 return Ok(Err(error));
             }
             let mut frame = Vec::new();
@@ -176,7 +176,7 @@ impl Worker {
                 reap(&mut child).await;
                 return Err(StartError::Setup(failure));
             }
-            Ok(Ok(Ok(Some(FromWorker::Reply { .. } | FromWorker::LoginNext)))) => {
+            Ok(Ok(Ok(Some(FromWorker::Reply { .. } | FromWorker::LoginNext(_))))) => {
                 return Err(StartError::Died("it answered before it was asked".into()));
             }
             Ok(Ok(Ok(None)) | Err(_)) => return Err(StartError::Died(reap(&mut child).await)),

@@ -73,7 +73,7 @@ impl Module {
         &self,
         selection: &TokenSelection,
         pin: &Pin,
-        permit: impl FnOnce() -> io::Result<()>,
+        permit: impl FnOnce(&TokenDescription) -> io::Result<()>,
     ) -> Result<(OpenToken, Session, TokenDescription), SetupFailure> {
         let (slot, info) = self.find(selection)?;
         if info.user_pin_locked() {
@@ -90,7 +90,8 @@ impl Module {
         let session =
             open_session(&self.pkcs11, slot, self.behaviour).map_err(|e| token_failure(selection, &e))?;
         let pin = given(&info, selection, pin)?;
-        permit().map_err(|error| {
+        let described = description(slot, &info);
+        permit(&described).map_err(|error| {
             failure(SetupFailureClass::Other, format!("{selection}: not logged in to: {error}"))
         })?;
         match session.login(UserType::User, pin) {
@@ -99,7 +100,7 @@ impl Module {
         }
         let mechanisms = self.pkcs11.get_mechanism_list(slot).map_err(|e| token_failure(selection, &e))?;
         let token = OpenToken { pkcs11: self.pkcs11.clone(), slot, behaviour: self.behaviour, mechanisms };
-        Ok((token, session, description(slot, &info)))
+        Ok((token, session, described))
     }
 
     pub(super) fn find(&self, selection: &TokenSelection) -> Result<(Slot, TokenInfo), SetupFailure> {

@@ -48,8 +48,8 @@ pub fn run() -> io::Result<()> {
     let (lanes, queue) =
         setup.login.as_ref().map_or((1, 1), |login| (login.lanes.max(1), login.queue.max(1)));
     let lanes = if behaviour.threads == Threads::Single { 1 } else { lanes };
-    let permit = || {
-        frame::write(&FromWorker::LoginNext, &mut to_parent)?;
+    let permit = |token: &TokenDescription| {
+        frame::write(&FromWorker::LoginNext(token.clone()), &mut to_parent)?;
         match frame::read::<ToWorker>(&mut from_parent)? {
             Some(ToWorker::LogIn) => Ok(()),
             _ => Err(io::Error::other("the parent doesn't permit it")),
@@ -81,7 +81,7 @@ type Opened = (OpenToken, Session, TokenDescription);
 fn open(
     setup: &Setup,
     behaviour: Behaviour,
-    permit: impl FnOnce() -> io::Result<()>,
+    permit: impl FnOnce(&TokenDescription) -> io::Result<()>,
 ) -> Result<(Module, Option<Opened>), SetupFailure> {
     let module = Module::load(&setup.module, behaviour)?;
     let opened = match &setup.login {

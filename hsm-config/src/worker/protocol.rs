@@ -55,9 +55,9 @@ pub struct Login {
 /// From worker to parent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// Everything but the login is done, and `C_Login` comes next. Whatever happens to the worker before this, the token
-    /// has not seen the PIN.
-    LoginNext,
+    /// Everything but the login is done, and `C_Login` to this token comes next. Whatever happens to the worker before
+    /// this, the token has not seen the PIN.
+    LoginNext(TokenDescription),
     /// Setup succeeded. The token is described when there was a login.
     Ready(Option<TokenDescription>),
     /// Setup failed; the worker exits.

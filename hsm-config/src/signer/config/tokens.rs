@@ -120,9 +120,13 @@ fn several(tokens: Vec<raw::Token>, folder: &Path, latch: &Path, mistakes: &mut 
     valid
 }
 
+/// Whether they are the same as far as files tell. What only the token can tell, such as that a label and a serial number
+/// are one token's, is found out before its second login.
 fn is_same(one: &Token, other: &Token) -> bool {
     let of = |token: &Token| {
-        (token.access.module.clone(), token.access.environment.clone(), token.token.to_string())
+        let module = &token.access.module;
+        let module = module.canonicalize().unwrap_or_else(|_| module.clone());
+        (module, token.access.environment.clone(), token.token.to_string())
     };
     of(one) == of(other)
 }

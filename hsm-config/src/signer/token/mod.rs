@@ -5,6 +5,7 @@
 //! Which token signs what, and what becomes of a signature that one fails to make, is decided in
 //! [`tokens`](super::tokens).
 
+mod claims;
 mod key;
 mod supervisor;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{config::Token as TokenConfig, latch::Latch};
 use crate::worker::{handle::Worker, protocol::ErrorClass};
 
+pub(super) use claims::Claims;
 use key::SignFailure;
 pub(super) use key::{Made, TokenKey};
 
@@ -64,6 +66,7 @@ struct Shared {
     state: watch::Sender<State>,
     /// Counted up at each change of this token's state or another's.
     changes: watch::Sender<u64>,
+    claims: Arc<Claims>,
     starts: AtomicU64,
     stopping: CancellationToken,
 }
@@ -75,6 +78,7 @@ impl Token {
         keys: Arc<[TokenKey]>,
         calls: u16,
         changes: watch::Sender<u64>,
+        claims: Arc<Claims>,
     ) -> Self {
         let shared = Arc::new(Shared {
             latch: Latch::new(config.latch.clone()),
@@ -83,6 +87,7 @@ impl Token {
             calls,
             state: watch::Sender::new(State::Starting),
             changes,
+            claims,
             starts: AtomicU64::new(0),
             stopping: CancellationToken::new(),
         });

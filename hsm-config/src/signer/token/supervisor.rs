@@ -2,6 +2,7 @@
 //! else after a pause that grows, so that a token that stays away isn't stormed with logins.
 
 use std::{
+    io,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -12,9 +13,10 @@ use super::{Shared, State, key::Unproven};
 use crate::{
     signer::{
         clock,
-        latch::{Outcome, Refused},
-        pin::NoPin,
+        latch::{Attempt, Begun, Mark, NotBegun, Refused},
+        pin::{NoPin, Stamp},
     },
+    token::TokenDescription,
     worker::{
         handle::{Launch, StartError, Worker},
         protocol::{Login, Setup, SetupFailureClass},
@@ -33,11 +35,27 @@ const LATCH_POLL: Duration = Duration::from_millis(500);
 enum StartFailure {
     /// The PIN was refused, which is latched.
     Pin,
-    /// A key isn't its certificate's.
+    /// It is the PIN that was refused before.
+    Same(Stamp),
+    /// A key isn't its certificate's, or the token is another configured one.
     Wrong(String),
     /// Custodians are waited for.
     Waiting,
     Other(String),
+}
+
+/// Why a token may not be logged in to.
+#[derive(Debug, thiserror::Error)]
+enum Denied {
+    #[error(transparent)]
+    Latch(#[from] NotBegun),
+    #[error("the PIN was changed while the module was loaded")]
+    Changed,
+    #[error(
+        "this is the same token as {0:?}, by its serial number: two workers on one token are no second token; remove \
+         one from the configuration and raise lanes instead"
+    )]
+    Twice(String),
 }
 
 pub(super) async fn supervise(shared: Arc<Shared>) {
@@ -74,6 +92,10 @@ async fn watch_worker(shared: &Shared) {
             }
             // The latch is set, or custodians are needed anew: both are waited for at the top.
             Err(StartFailure::Pin | StartFailure::Waiting) => continue,
+            Err(StartFailure::Same(stamp)) => {
+                wait_for_another_pin(shared, &stamp).await;
+                continue;
+            }
             Err(StartFailure::Wrong(reason)) => (State::Down(reason), BACK_OFF_WRONG),
             Err(StartFailure::Other(reason)) => (State::Down(reason), back_off),
         };
@@ -88,21 +110,34 @@ async fn watch_worker(shared: &Shared) {
 
 async fn start(shared: &Shared) -> Result<Worker, StartFailure> {
     let config = &shared.config;
-    let of = format!("{} of {}", config.token, config.access.module.display());
-    let (pin, attempt) = config.supply.take(of)?;
+    let (pin, stamp) = config.supply.take()?;
+    let mark = shared.latch.mark(&pin).await.map_err(|error| {
+        StartFailure::Other(format!("what is known about logins can't be read or written down: {error}"))
+    })?;
     let lanes = config.lanes.all;
     let login = Login { token: config.token.clone(), pin, lanes, queue: shared.calls };
     let setup = Setup { module: config.access.module.clone(), login: Some(login) };
     let launch = Launch::this_program(config.access.clone());
     shared.starts.fetch_add(1, Ordering::Relaxed);
-    let permit = || shared.latch.begin(clock::now(), attempt);
+    let mut permitted = None;
+    let permit = |token: &TokenDescription| {
+        let begun = begin(shared, token, &stamp, mark);
+        let answer = begun.as_ref().map(drop).map_err(|denied| io::Error::other(denied.to_string()));
+        permitted = Some(begun);
+        answer
+    };
     let started = Worker::start_permitting(&launch, setup, config.start_deadline, permit).await;
+    let begun = match permitted {
+        Some(Err(denied)) => return Err(StartFailure::denied(denied, stamp)),
+        Some(Ok(begun)) => Some(begun),
+        None => None,
+    };
     let worker = match started {
         Ok(worker) => {
-            login_ended(shared, Outcome::Accepted);
+            ended(shared, begun, Begun::accepted);
             worker
         }
-        Err(error) => return Err(start_failed(shared, error)),
+        Err(error) => return Err(start_failed(shared, error, begun)),
     };
     for key in shared.keys.iter() {
         if let Err(unproven) = key.prove(&worker, config.sign_deadline).await {
@@ -116,6 +151,29 @@ async fn start(shared: &Shared) -> Result<Worker, StartFailure> {
         }
     }
     Ok(worker)
+}
+
+/// The last look before the token sees the PIN.
+fn begin(shared: &Shared, token: &TokenDescription, stamp: &Stamp, mark: Mark) -> Result<Begun, Denied> {
+    let config = &shared.config;
+    shared.claims.claim(&config.name, &config.access, token).map_err(Denied::Twice)?;
+    if config.supply.stamp().as_ref() != Ok(stamp) {
+        return Err(Denied::Changed);
+    }
+    Ok(shared.latch.begin(clock::now(), Attempt::new(token, mark))?)
+}
+
+impl StartFailure {
+    fn denied(denied: Denied, stamp: Stamp) -> Self {
+        match denied {
+            Denied::Latch(NotBegun::Latched(_)) => Self::Pin,
+            Denied::Latch(NotBegun::Same) => Self::Same(stamp),
+            Denied::Twice(_) => Self::Wrong(denied.to_string()),
+            Denied::Changed | Denied::Latch(NotBegun::Busy | NotBegun::Unwritable(_)) => {
+                Self::Other(denied.to_string())
+            }
+        }
+    }
 }
 
 impl From<NoPin> for StartFailure {
@@ -141,34 +199,31 @@ async fn wait_for_custodians(shared: &Shared) {
 }
 
 /// What a failed start means for the latch and for the next start.
-fn start_failed(shared: &Shared, error: StartError) -> StartFailure {
+fn start_failed(shared: &Shared, error: StartError, begun: Option<Begun>) -> StartFailure {
     match error {
         StartError::Setup(failure) => match failure.class {
             SetupFailureClass::PinIncorrect | SetupFailureClass::PinLocked => {
-                // If the latch can't be written, the login stays begun, which latches as well.
-                if latch(shared, &failure.to_string()) {
-                    login_ended(shared, Outcome::Settled);
-                }
+                let latched = latch(shared, &failure.to_string());
+                ended(shared, begun, |begun| begun.refused(latched));
                 StartFailure::Pin
             }
             // It stays begun, and the latch decides what that means.
             SetupFailureClass::LoginUnclear => StartFailure::Other(failure.to_string()),
             SetupFailureClass::TokenAbsent | SetupFailureClass::ModuleLoad | SetupFailureClass::Other => {
-                login_ended(shared, Outcome::Settled);
+                ended(shared, begun, Begun::unjudged);
                 StartFailure::Other(failure.to_string())
             }
         },
         // Likewise, if the worker died or hung in the login.
-        StartError::Died(_) | StartError::Timeout(_) => StartFailure::Other(error.to_string()),
-        StartError::Spawn(source) => StartFailure::Other(format!("the worker can't be started: {source}")),
-        StartError::Forbidden(source) => {
-            StartFailure::Other(format!("that a login begins can't be written down: {source}"))
+        StartError::Died(_) | StartError::Timeout(_) | StartError::Forbidden(_) => {
+            StartFailure::Other(error.to_string())
         }
+        StartError::Spawn(source) => StartFailure::Other(format!("the worker can't be started: {source}")),
     }
 }
 
-fn login_ended(shared: &Shared, outcome: Outcome) {
-    if let Err(error) = shared.latch.ended(outcome) {
+fn ended(shared: &Shared, begun: Option<Begun>, how: impl FnOnce(Begun) -> io::Result<()>) {
+    if let Some(Err(error)) = begun.map(how) {
         let token = shared.config.name.as_str();
         tracing::error!(
             token, %error,
@@ -204,11 +259,28 @@ async fn wait_for_latch(shared: &Shared) {
         if !told {
             told = true;
             let remedy = format!(
-                "{detail}. Correct the PIN file, then run `inro-hsm latch clear --config <signer.toml>`"
+                "{detail}. First {}; then run `inro-hsm latch clear --config <signer.toml>`",
+                shared.config.supply.remedy()
             );
             tracing::error!(token = shared.config.name, %remedy, "locked out");
             shared.set_state(State::LockedOut(remedy));
         }
+        sleep(LATCH_POLL).await;
+    }
+}
+
+/// Returns when the PIN may be another than the one that was refused, or may be given again.
+async fn wait_for_another_pin(shared: &Shared, refused: &Stamp) {
+    let supply = &shared.config.supply;
+    let remedy = format!(
+        "this is the same PIN as the one that was refused, so it isn't given again: {}. If the PIN is right and the token \
+         was put right instead, run `inro-hsm latch clear --same-pin --config <signer.toml>`",
+        supply.remedy()
+    );
+    tracing::error!(token = shared.config.name, %remedy, "locked out");
+    shared.set_state(State::LockedOut(remedy));
+    let version = shared.latch.version();
+    while supply.stamp().as_ref() == Ok(refused) && shared.latch.version() == version {
         sleep(LATCH_POLL).await;
     }
 }
