@@ -210,10 +210,7 @@ pub(crate) async fn store_evidence(
 }
 
 /// The evidence of an enrolment. It never changes once it is there, so the two queries need no transaction.
-pub(crate) async fn evidence(
-    pool: Readers<'_>,
-    id: EnrolmentId,
-) -> Result<Option<StoredEvidence>, Failure> {
+pub(crate) async fn evidence(pool: Readers<'_>, id: EnrolmentId) -> Result<Option<StoredEvidence>, Failure> {
     let key = id.0.as_bytes().as_slice();
     let row = sqlx::query!(
         "SELECT format, csr, policy_version, verdict, decoded, judged_at FROM evidence WHERE enrolment = $1",

@@ -52,8 +52,8 @@ use jiff::{SignedDuration, Timestamp};
 use signer_protocol::message::{Entry, EntryBody, JournalHead, JournalPosition};
 use tokio::sync::{mpsc, oneshot};
 
-use checkpoint::Summary;
 pub use change::CrlState;
+use checkpoint::Summary;
 pub use frame::MAX_BODY;
 pub use index::{Index, KeyIndex, Revoked};
 use keeper::{Keeper, Kept, Settings};
