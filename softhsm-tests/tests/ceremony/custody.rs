@@ -34,14 +34,13 @@ fn passphrases(setting: &Setting) -> Vec<String> {
 fn custodians_give_the_pin_and_each_share_is_proven_before_the_end() {
     let setting = Setting::new();
     let set = setting.scratch.join("custody-root").display().to_string();
-    let mut plan = format!(
+    let plan = format!(
         "name = \"root-user\"\nthreshold = 2\npin = \"user\"\n[token]\nmodule = {:?}\nlabel = \"inro-root\"\nenvironment = {}\n",
         setting.root.module().display().to_string(),
         setting.root.environment_toml(),
     );
-    for name in CUSTODIANS {
-        plan += &format!("[[custodian]]\nname = \"{name}\"\npassphrase = true\n");
-    }
+    let custodians = CUSTODIANS.map(|name| format!("[[custodian]]\nname = \"{name}\"\npassphrase = true\n"));
+    let plan = plan + &custodians.concat();
     let plan = setting.scratch.write("custody-root.toml", plan).expect("plan").display().to_string();
     let passphrases = passphrases(&setting);
     let passphrases: Vec<&str> = passphrases.iter().map(String::as_str).collect();

@@ -29,31 +29,31 @@ const STEPS: [&str; 10] = [
 
 /// A small authority, its issuing key on a second token as well.
 fn small(setting: &Setting) -> Spec<'_> {
-    let mut text = "name = \"small\"\n".to_owned();
+    let mut text = vec!["name = \"small\"\n".to_owned()];
     for person in ["Sato", "Suzuki"] {
-        text += &format!("[[present]]\nname = \"{person}\"\nrole = \"witness\"\n");
+        text.push(format!("[[present]]\nname = \"{person}\"\nrole = \"witness\"\n"));
     }
     for token in ["root", "online", "backup"] {
-        text += &format!(
+        text.push(format!(
             "[[token]]\nname = \"{token}\"\nmodule = \"/usr/lib/softhsm/libsofthsm2.so\"\nenvironment = {{ SOFTHSM2_CONF = \"/etc/inro/{token}/softhsm2.conf\" }}\nlabel = \"inro-{token}\"\nso_pin_file = \"/etc/inro/{token}/so-pin\"\npin_file = \"/etc/inro/{token}/pin\"\n"
-        );
+        ));
     }
-    text += "[[key]]\nname = \"root\"\ntoken = \"root\"\nid = \"01\"\nalgorithm = \"p256\"\n";
-    text += "[[key]]\nname = \"issuing\"\ntoken = \"online\"\nid = \"11\"\nalgorithm = \"p256\"\nbackup = \"wrap\"\n";
-    text += "[[copy]]\nkey = \"issuing\"\nto = \"backup\"\n";
+    text.push("[[key]]\nname = \"root\"\ntoken = \"root\"\nid = \"01\"\nalgorithm = \"p256\"\n".to_owned());
+    text.push("[[key]]\nname = \"issuing\"\ntoken = \"online\"\nid = \"11\"\nalgorithm = \"p256\"\nbackup = \"wrap\"\n".to_owned());
+    text.push("[[copy]]\nkey = \"issuing\"\nto = \"backup\"\n".to_owned());
     let subject = |name: &str| {
         format!("subject = {{ country = \"JP\", organization = \"Bank\", common_name = \"{name}\" }}\n")
     };
-    text += &format!(
+    text.push(format!(
         "[[certificate]]\nname = \"root\"\nprofile = \"root\"\nkey = \"root\"\nvalidity = {{ years = 20 }}\n{}",
         subject("Root")
-    );
-    text += &format!(
+    ));
+    text.push(format!(
         "[[certificate]]\nname = \"issuing\"\nprofile = \"issuing\"\nkey = \"issuing\"\nissuer = \"root\"\nvalidity = {{ years = 10 }}\npolicies = [\"1.3.6.1.4.1.32473.1.1\"]\ncrl_url = \"http://pki.inro.example/root.crl\"\nca_issuers_url = \"http://pki.inro.example/root.cer\"\n{}",
         subject("Issuing")
-    );
-    text += "[[crl]]\nissuer = \"root\"\nnext_update_days = 365\n[[crl]]\nissuer = \"issuing\"\nnext_update_days = 7\n";
-    setting.write("small", &text)
+    ));
+    text.push("[[crl]]\nissuer = \"root\"\nnext_update_days = 365\n[[crl]]\nissuer = \"issuing\"\nnext_update_days = 7\n".to_owned());
+    setting.write("small", &text.concat())
 }
 
 fn unfinished(out: &Path) -> PathBuf {

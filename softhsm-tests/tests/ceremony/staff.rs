@@ -64,17 +64,9 @@ fn write(
     fs::write(pki.join("makers.pem"), makers).expect("written");
 }
 
-fn established() -> Setting {
-    let setting = Setting::established();
-    for file in ["staff-issuing.pem"] {
-        assert!(setting.pki().join(file).exists());
-    }
-    setting
-}
-
 #[test]
 fn an_administrator_is_certified_by_the_word_of_their_tokens_maker() {
-    let setting = established();
+    let setting = Setting::established();
     let pki = setting.pki();
     let roots = AttestationRoots::create().expect("makers");
     evidence(&setting, &roots, None, PinPolicy::Once);
@@ -110,7 +102,7 @@ fn an_administrator_is_certified_by_the_word_of_their_tokens_maker() {
 
 #[test]
 fn evidence_that_does_not_hold_is_a_mistake() {
-    let setting = established();
+    let setting = Setting::established();
     let roots = AttestationRoots::create().expect("makers");
     let spec = setting.example("ceremony-staff");
     let cases = [

@@ -33,30 +33,32 @@ fn lines(path: &Path, change: impl FnOnce(&mut Vec<String>)) {
     fs::write(path, lines.join("\n") + "\n").expect("altered");
 }
 
+/// What must be named, and what is done to a folder.
+type Alteration = (&'static str, fn(&Path));
+
 #[test]
 fn every_alteration_is_named() {
     let setting = Setting::established();
     let pki = setting.pki();
     verified(&pki);
-    type Alteration = (&'static str, fn(&Path));
     let alterations: [Alteration; 16] = [
         ("transcript.log: line 9 (made P-384 key \"boot\"", |dir| {
-            edit(&dir.join("transcript.log"), "\\\"root\\\" on token", "\\\"boot\\\" on token")
+            edit(&dir.join("transcript.log"), "\\\"root\\\" on token", "\\\"boot\\\" on token");
         }),
         ("transcript.log: line 3 has number 4", |dir| {
-            lines(&dir.join("transcript.log"), |all| drop(all.remove(2)))
+            lines(&dir.join("transcript.log"), |all| drop(all.remove(2)));
         }),
         ("transcript.log: line 4 has number 5", |dir| {
-            lines(&dir.join("transcript.log"), |all| all.swap(3, 4))
+            lines(&dir.join("transcript.log"), |all| all.swap(3, 4));
         }),
         ("transcript.log: the ceremony has no end", |dir| {
-            lines(&dir.join("transcript.log"), |all| drop(all.pop()))
+            lines(&dir.join("transcript.log"), |all| drop(all.pop()));
         }),
         ("transcript.json: certificates[2]: subject: was altered", |dir| {
             edit(&dir.join("transcript.json"), "CN=Inro Example Customer CA", "CN=Inro Example Customer CB");
         }),
         ("transcript.json: present[3]: name: was altered", |dir| {
-            edit(&dir.join("transcript.json"), "Tanaka Yuki", "Nobody")
+            edit(&dir.join("transcript.json"), "Tanaka Yuki", "Nobody");
         }),
         ("transcript.json: present: has 2 items; the log has 3", |dir| {
             let text = fs::read_to_string(dir.join("transcript.json")).expect("JSON");
@@ -65,10 +67,10 @@ fn every_alteration_is_named() {
             fs::write(dir.join("transcript.json"), json.to_string()).expect("altered");
         }),
         ("transcript.txt line 3: is not what the log says", |dir| {
-            lines(&dir.join("transcript.txt"), |all| all[2].push('!'))
+            lines(&dir.join("transcript.txt"), |all| all[2].push('!'));
         }),
         ("issuing.pem: was altered", |dir| {
-            assert!(fs::copy(dir.join("root.pem"), dir.join("issuing.pem")).is_ok())
+            assert!(fs::copy(dir.join("root.pem"), dir.join("issuing.pem")).is_ok());
         }),
         ("root.crl: was altered", |dir| {
             let mut crl = fs::read(dir.join("root.crl")).expect("CRL");
@@ -78,10 +80,10 @@ fn every_alteration_is_named() {
         }),
         ("chain.pem: can't be read", |dir| fs::remove_file(dir.join("chain.pem")).expect("removed")),
         ("extra.pem: is not a file of this ceremony", |dir| {
-            assert!(fs::copy(dir.join("root.pem"), dir.join("extra.pem")).is_ok())
+            assert!(fs::copy(dir.join("root.pem"), dir.join("extra.pem")).is_ok());
         }),
         ("transcript.root.p7s: can't be read", |dir| {
-            fs::remove_file(dir.join("transcript.root.p7s")).expect("removed")
+            fs::remove_file(dir.join("transcript.root.p7s")).expect("removed");
         }),
         (
             "transcript.root.p7s: is by C=JP, O=Inro Example Bank, CN=Inro Example Customer CA, not by key \"root\"",
