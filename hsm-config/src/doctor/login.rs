@@ -111,7 +111,9 @@ async fn start(
 ) -> Result<Worker, (String, String)> {
     let selection = subject.token.clone().unwrap_or_else(|| TokenSelection::Serial(token.serial.clone()));
     let mark = match &subject.latch {
-        Some(latch) => Some((latch, latch.mark(&pin).await.map_err(|error| denied(&NotBegun::Unwritable(error)))?)),
+        Some(latch) => {
+            Some((latch, latch.mark(&pin).await.map_err(|error| denied(&NotBegun::Unwritable(error)))?))
+        }
         None => None,
     };
     let login = Login { token: selection, pin, lanes, queue: lanes.saturating_mul(8).max(8) };
@@ -159,12 +161,7 @@ fn refuses(class: SetupFailureClass) -> bool {
 
 /// How the login ended, as the signer notes it. What can't be written stays a login that began and never ended, which
 /// latches.
-fn note(
-    latch: Option<&Latch>,
-    begun: Option<Begun>,
-    started: &Result<Worker, StartError>,
-    refused: bool,
-) {
+fn note(latch: Option<&Latch>, begun: Option<Begun>, started: &Result<Worker, StartError>, refused: bool) {
     let latched = match (latch, started) {
         (Some(latch), Err(error)) if refused => {
             latch.set(&Refused { at: Timestamp::now(), detail: error.to_string() }).is_ok()
@@ -175,7 +172,9 @@ fn note(
     let noted = match started {
         Ok(_) => begun.accepted(),
         Err(_) if refused => begun.refused(latched),
-        Err(StartError::Setup(failure)) if failure.class != SetupFailureClass::LoginUnclear => begun.unjudged(),
+        Err(StartError::Setup(failure)) if failure.class != SetupFailureClass::LoginUnclear => {
+            begun.unjudged()
+        }
         Err(_) => Ok(()),
     };
     if let Err(error) = noted {

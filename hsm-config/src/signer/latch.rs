@@ -218,7 +218,8 @@ impl Latch {
     }
 
     fn salt(&self) -> io::Result<Vec<u8>> {
-        let known = |logins: &Logins| logins.salt.as_ref().map(hex::decode).transpose().map_err(io::Error::other);
+        let known =
+            |logins: &Logins| logins.salt.as_ref().map(hex::decode).transpose().map_err(io::Error::other);
         if let Some(salt) = known(&self.logins()?.map_err(io::Error::other)?)? {
             return Ok(salt);
         }

@@ -99,7 +99,9 @@ impl Supply {
             PinSource::Credential(_) => {
                 "a credential is unpacked when a service starts: stop the signer, seal the right PIN, start the signer"
             }
-            PinSource::Custody(_) => "change the token's PIN with `inro-hsm custody resplit` and `switch`, and unlock anew",
+            PinSource::Custody(_) => {
+                "change the token's PIN with `inro-hsm custody resplit` and `switch`, and unlock anew"
+            }
             PinSource::ProtectedPath => "give the right PIN at the token's own device",
         }
     }

@@ -200,7 +200,8 @@ fn it_does_not_grow() {
 #[tokio::test]
 async fn a_pin_is_known_again_wherever_it_comes_from_and_not_to_be_read() {
     let place = Place::new();
-    let mark = async |place: &Place, pin: &str| place.latch().mark(&Pin::new(pin.into())).await.expect("a mark");
+    let mark =
+        async |place: &Place, pin: &str| place.latch().mark(&Pin::new(pin.into())).await.expect("a mark");
     let of_file = mark(&place, "987654").await;
     assert_eq!(of_file, mark(&place, "987654").await, "as another process knows it");
     assert_ne!(of_file, mark(&place, "987653").await);
