@@ -172,6 +172,69 @@ async fn a_token_that_comes_back_with_other_keys_is_not_taken_back() {
     rig.ask(&rig.client()).await.expect("the other signs");
 }
 
+/// By its label it is one, by its serial number another, and neither file nor name tells that they are the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_configured_twice_is_logged_in_to_once() {
+    let mut rig = Rig::prepare(Settings::AT_ONCE, 2);
+    let shown = run(Command::new("pkcs11-tool")
+        .arg("--module")
+        .arg(softhsm_tests::softhsm::MODULE)
+        .arg("--list-token-slots")
+        .envs(rig.bank.signer_environment().clone()))
+    .expect("listed");
+    let online = shown.split("Slot ").find(|slot| slot.contains("inro-online")).expect("the online token");
+    let serial = online.lines().find_map(|line| line.trim().strip_prefix("serial num")).expect("a line");
+    let serial = serial.trim_start_matches([' ', ':']).trim().to_owned();
+    rig.bank
+        .reconfigure_signer(|table| {
+            let tokens = table.get_mut("token").and_then(toml::Value::as_array_mut).expect("tokens");
+            let mut same = tokens[0].clone();
+            let second = same.as_table_mut().expect("a table");
+            second.insert("name".to_owned(), "hsm-2".into());
+            second.remove("label");
+            second.insert("serial".to_owned(), serial.into());
+            tokens[1] = same;
+            Ok(())
+        })
+        .expect("configured");
+    rig.bank.start_signer().expect("the signer");
+    let told = async {
+        loop {
+            let status = rig.client().status().await.expect("status");
+            let trouble = |state| status.tokens.iter().find(|token| token.state == state)?.trouble.clone();
+            let ready = status.tokens.iter().any(|token| token.state == Ready);
+            if ready && trouble(Down).is_some_and(|told| told.contains("the same token")) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("told");
+    assert_eq!(rig.hsms[0].logins().expect("kept"), 1, "a wrong PIN would have cost one try");
+}
+
+/// The second HSM hangs as well, but nobody waits any longer when it would be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_caller_was_told_to_ask_again_asks_no_further_token() {
+    let rig = Rig::start().await;
+    for hsm in &rig.hsms {
+        hsm.fault(&Fault::hangs("C_Sign", None).times(1)).expect("done");
+    }
+    let hurried = rig.client().with_deadline(std::time::Duration::from_millis(600));
+    rig.ask(&hurried).await.expect_err("both would hang");
+    // The hanging worker is found out after a second; until then it counts as busy.
+    let log = rig.bank.path("logs/signer.log");
+    let found_out = async {
+        while !fs::read_to_string(&log).expect("a log").contains("the worker is restarted") {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found_out).await.expect("found out");
+    // Whoever asks now finds the other HSM's fault: it was not used up by the request that is over.
+    let left = rig.hsms.iter().map(|hsm| hsm.status().expect("its status").faults.len()).sum::<usize>();
+    assert_eq!(left, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn mistakes_in_the_configuration_of_tokens_are_told() {
     let rig = Arc::new(Rig::prepare(Settings::AT_ONCE, 2));
@@ -183,6 +246,14 @@ async fn mistakes_in_the_configuration_of_tokens_are_told() {
             let nameless = tokens[1].as_table_mut().expect("a table");
             nameless.remove("name");
             tokens.push(same);
+            // The same library by another name.
+            let mut linked = tokens[0].clone();
+            let module = linked["module"].as_str().expect("a path").to_owned();
+            let link = rig.bank.path("signer/linked.so");
+            std::os::unix::fs::symlink(module, &link).expect("a link");
+            linked["module"] = link.display().to_string().into();
+            linked.as_table_mut().expect("a table").insert("name".to_owned(), "hsm-3".into());
+            tokens.push(linked);
             Ok(())
         })
         .expect("configured");
@@ -191,7 +262,9 @@ async fn mistakes_in_the_configuration_of_tokens_are_told() {
     let output = softhsm_tests::process::output_of(&mut check, b"").expect("ran");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    for mistake in ["each [[token]] needs a name", "is there twice", "are the same token"] {
+    for mistake in
+        ["each [[token]] needs a name", "is there twice", "are the same token", "token \"hsm-3\" and token"]
+    {
         assert!(text.contains(mistake), "{mistake} isn't told: {text}");
     }
 }

@@ -67,7 +67,7 @@ impl Rig {
     pub(crate) async fn states(&self, wanted: [TokenState; 2]) -> Status {
         let client = self.client();
         let mut last = None;
-        let waiting = async {
+        let looking = async {
             loop {
                 if let Ok(status) = client.status().await {
                     if status.tokens.iter().map(|token| token.state).eq(wanted) {
@@ -78,8 +78,8 @@ impl Rig {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let waited = tokio::time::timeout(PATIENCE, waiting).await;
-        waited.unwrap_or_else(|_| panic!("never {wanted:?}: {last:?}"))
+        let outcome = tokio::time::timeout(PATIENCE, looking).await;
+        outcome.unwrap_or_else(|_| panic!("never {wanted:?}: {last:?}"))
     }
 
     pub(crate) fn hsm(&self, number: usize) -> HsmStatus {
@@ -108,6 +108,7 @@ impl Rig {
 }
 
 /// A certificate that was asked for, and its signature.
+#[derive(Debug)]
 pub(crate) struct Asked {
     intent: Uuid,
     tbs: Vec<u8>,

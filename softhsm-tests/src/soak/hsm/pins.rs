@@ -39,13 +39,13 @@ pub(in crate::soak) fn run(directory: &Path, size: &Size) -> Result<Outcome> {
         outcome.check(!said.contains("not-the-pin"), || format!("start {round}: the PIN is in the log"));
     }
     fs::write(&file, right).context("writing the right PIN")?;
-    let mut signer = spawn(&ward, "cleared")?;
-    signer.wait_for_log("signer locked out", PATIENCE)?;
+    let mut last = spawn(&ward, "cleared")?;
+    last.wait_for_log("signer locked out", PATIENCE)?;
     let tried = ward.hsm.logins()?;
     outcome.check(tried == 1, || format!("the wrong PIN was tried {tried} times"));
-    let mut clear = Command::new(binaries::find("inro-hsm")?);
-    run_program(clear.args(["latch", "clear", "--config"]).arg(ward.bank.path("signer.toml")))?;
-    signer.wait_for_log("signer ready", PATIENCE)?;
+    let mut command = Command::new(binaries::find("inro-hsm")?);
+    run_program(command.args(["latch", "clear", "--config"]).arg(ward.bank.path("signer.toml")))?;
+    last.wait_for_log("signer ready", PATIENCE)?;
     let order = ward.order()?;
     let (signed, _) = ward.insist(&order, RECOVERY)?;
     outcome.check(ward.is_right(&order, &signed), || "a wrong signature".to_owned());
