@@ -43,6 +43,17 @@ echo done >"$steps/current"
 exit 0
 "#;
 
+/// Removes the control groups of the machine `$0`.
+const REMOVE: &str = r#"
+mount -t cgroup2 cgroup2 /mnt
+own=/mnt$(sed -n s/^0:://p /proc/self/cgroup)/$0
+for _ in $(seq 100); do
+    find "$own" -depth -type d -exec rmdir {} + 2>/dev/null
+    [ -d "$own" ] || exit 0
+    sleep 0.05
+done
+"#;
+
 /// A running machine. Dropping it ends everything on it.
 #[derive(Debug)]
 pub struct Machine {
@@ -152,12 +163,11 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Its control groups outlive it, empty; there is nobody to tell when they can't be removed.
+        // Its control groups outlive it, and can be removed once the last of its processes is gone. There is nobody to tell
+        // when they can't be.
         let _ = self.process.kill();
         let name = self.directory.file_name().unwrap_or_default().to_owned();
-        let script = "mount -t cgroup2 cgroup2 /mnt && own=/mnt$(sed -n s/^0:://p /proc/self/cgroup)/$0 && \
-                      find \"$own\" -depth -type d -exec rmdir {} +";
-        let _ = output_of(Command::new("unshare").args(["--mount", "sh", "-c", script]).arg(name), b"");
+        let _ = output_of(Command::new("unshare").args(["--mount", "sh", "-c", REMOVE]).arg(name), b"");
     }
 }
 

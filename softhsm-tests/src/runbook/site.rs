@@ -78,7 +78,7 @@ impl Site {
         self.machine.command(program)
     }
 
-    /// What a vendor's installation leaves: modules with their configuration, here three SoftHSMs.
+    /// What a vendor's installation leaves: modules with their configuration, each with a store of SoftHSM.
     fn software_tokens(&self) -> Result<()> {
         let script = "set -e\numask 022\n\
             mkdir -p /etc/inro/root /etc/inro/online /etc/inro/backup /etc/inro-signer/customer-1 \
