@@ -346,7 +346,7 @@ async fn state(world: &World, record: &CertificateRecord) -> CertificateState {
 
 #[tokio::test]
 async fn what_a_retired_signer_may_have_signed_is_dead() {
-    let (world, signed, unsigned) = burnt().await;
+    let (world, signed, unsigned) = Box::pin(burnt()).await;
     let retire = retiring(&world);
     let (_, open) = retire.prepare(&signer_name()).await.expect("known");
     assert_eq!(open.len(), 2);
@@ -366,7 +366,7 @@ async fn what_a_retired_signer_may_have_signed_is_dead() {
 
 #[tokio::test]
 async fn a_copy_of_a_retired_signers_journal_saves_what_was_signed() {
-    let (world, signed, unsigned) = burnt().await;
+    let (world, signed, unsigned) = Box::pin(burnt()).await;
     let retired = retiring(&world).run(clerk(), &signer_name(), Some(&world.reconcile)).await;
     let retired = retired.expect("retired");
     assert_eq!(retired.copy.expect("the copy").adopted, std::slice::from_ref(&signed.serial));
@@ -374,7 +374,7 @@ async fn a_copy_of_a_retired_signers_journal_saves_what_was_signed() {
     let adopted = state(&world, &signed).await;
     assert!(matches!(adopted, CertificateState::Issued { .. }), "{adopted:?}");
 
-    let (world, ..) = burnt().await;
+    let (world, ..) = Box::pin(burnt()).await;
     world.signer.cut_journal(1);
     let refused = retiring(&world).run(clerk(), &signer_name(), Some(&world.reconcile)).await;
     assert!(matches!(refused, Err(RetireError::Copy(_))), "an old copy: {refused:?}");
