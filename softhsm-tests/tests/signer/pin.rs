@@ -1,7 +1,7 @@
 //! A refused PIN costs one try, whatever is restarted, until a human clears the latch (R8). The tries are counted
 //! between signer and token, by OpenSC's spy module.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use signer_protocol::client::ClientError;
 use uuid::Uuid;
@@ -70,6 +70,48 @@ async fn a_wrong_pin_is_tried_once_until_somebody_clears_the_latch() {
     assert!(rig.is_issuers(&octets, &signed.signature));
 }
 
+/// A PIN as a credential has it: another file at each start, and for a signer that goes on running the old one.
+fn unpack(pin_file: &Path, pin: &str) {
+    let new = pin_file.with_extension("new");
+    fs::copy(pin_file, &new).expect("copied, with its mode");
+    fs::write(&new, pin).expect("written");
+    fs::rename(new, pin_file).expect("put there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_pin_costs_no_second_try_when_the_latch_is_cleared_before_it_is_corrected() {
+    let rig = Rig::prepare();
+    let logins = spied(&rig);
+    let pin_file = rig.bank.secret("online-pin");
+    let pin = fs::read_to_string(&pin_file).expect("the PIN");
+    unpack(&pin_file, "not-the-pin\n");
+    let mut signer = rig.spawn("refused");
+    signer.wait_for_log("signer locked out", DEADLINE).expect("locked out");
+    assert!(rig.inro_hsm(&["latch", "clear", "--config", "signer.toml"]).status.success());
+    signer.wait_for_log("this is the same PIN as the one that was refused", DEADLINE).expect("it says so");
+    assert!(!rig.client().status().await.expect("answers").healthy);
+    signer.kill().expect("killed");
+    unpack(&pin_file, "not-the-pin\n");
+    let mut again = rig.spawn("the same once more");
+    again.wait_for_log("this is the same PIN as the one that was refused", DEADLINE).expect("it says so");
+    assert_eq!(logins(), 1);
+    let shown = rig.inro_hsm(&["latch", "show", "--config", "signer.toml"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("isn't given again"), "{shown:?}");
+
+    unpack(&pin_file, &pin);
+    again.wait_for_log("signer ready", DEADLINE).expect("ready: the latch was cleared already");
+    assert_eq!(logins(), 2);
+    again.kill().expect("killed");
+
+    // A person may know better.
+    unpack(&pin_file, "not-the-pin\n");
+    let mut last = rig.spawn("insisting");
+    last.wait_for_log("this is the same PIN as the one that was refused", DEADLINE).expect("it says so");
+    assert!(rig.inro_hsm(&["latch", "clear", "--same-pin", "--config", "signer.toml"]).status.success());
+    last.wait_for_log("the PIN was refused: locked out", DEADLINE).expect("tried");
+    assert_eq!(logins(), 3);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signer_killed_before_it_could_latch_a_refusal_does_not_try_again() {
     let rig = Rig::prepare();
@@ -104,7 +146,10 @@ async fn a_signer_killed_before_it_could_latch_a_refusal_does_not_try_again() {
 async fn a_signer_killed_while_it_logs_in_with_a_good_pin_needs_no_hand() {
     let rig = Rig::prepare();
     let logins = spied(&rig);
+    let pin_file = rig.bank.secret("online-pin");
+    let pin = fs::read_to_string(&pin_file).expect("the PIN");
     for round in 1..=6 {
+        unpack(&pin_file, &pin);
         let mut signer = rig.spawn(&format!("killed-{round}"));
         if round == 1 {
             signer.wait_for_log("signer ready", DEADLINE).expect("ready");
