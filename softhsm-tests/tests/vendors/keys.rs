@@ -93,3 +93,10 @@ async fn uses_are_counted_from_the_journal() {
     let told = ["certificates", "crls", "revocations", "ocsp_responses"].map(|name| uses[name].as_u64());
     assert_eq!(told, [Some(0), Some(2), Some(3), Some(0)], "{uses:#}");
 }
+
+/// 1 is the doctor's warning, which the nightly check lets pass.
+#[test]
+fn what_can_not_be_listed_ends_as_an_error() {
+    let told = inro_hsm(&["keys", "--module", "/nowhere/lib.so"], &[]).expect(2);
+    assert!(told.stderr.contains("can't be loaded"), "{}", told.stderr);
+}
