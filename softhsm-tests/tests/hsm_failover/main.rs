@@ -114,6 +114,36 @@ async fn a_pin_that_one_refuses_is_latched_for_that_one() {
     assert_eq!(rig.hsms[1].logins().expect("kept"), 2, "the wrong PIN once, the right one once");
 }
 
+/// Between the look at the PIN and the login a module may load for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_that_was_changed_while_the_module_was_loaded_is_not_given() {
+    let mut rig = Rig::prepare(Settings::AT_ONCE, 2);
+    let (first, others) = (rig.bank.secret("online-pin"), rig.bank.secret("other-pin"));
+    fs::copy(&first, &others).expect("copied");
+    rig.bank
+        .reconfigure_signer(|table| {
+            let tokens = table.get_mut("token").and_then(toml::Value::as_array_mut).expect("tokens");
+            let second = tokens[1].as_table_mut().expect("a table");
+            second.insert("pin_file".to_owned(), "secrets/other-pin".into());
+            Ok(())
+        })
+        .expect("configured");
+    let pin = fs::read(&first).expect("the PIN");
+    fs::write(&first, "not-the-pin\n").expect("written");
+    rig.hsms[0].fault(&Fault::hangs("C_OpenSession", None).times(1)).expect("done");
+    rig.bank.start_signer().expect("the signer, with the other");
+    let hanging = async {
+        while !rig.hsm(0).calls.contains_key("C_OpenSession") {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, hanging).await.expect("it hangs");
+    fs::write(&first, pin).expect("written");
+    rig.hsms[0].clear().expect("goes on");
+    rig.states([Ready, Ready]).await;
+    assert_eq!(rig.hsms[0].logins().expect("kept"), 1, "the right one alone");
+}
+
 /// A token with the label, PIN and key IDs of the bank's online token, and other keys.
 fn impostor(rig: &Rig, name: &str) -> SoftHsm {
     let softhsm = SoftHsm::new(&rig.bank.path(format!("hsm/{name}"))).expect("SoftHSM");
