@@ -65,7 +65,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { root_algorithm: "p384", issuing_algorithm: "p256", token: Kind::SoftHsm, adjust: None, machines: Vec::new() }
+        Self {
+            root_algorithm: "p384",
+            issuing_algorithm: "p256",
+            token: Kind::SoftHsm,
+            adjust: None,
+            machines: Vec::new(),
+        }
     }
 }
 
