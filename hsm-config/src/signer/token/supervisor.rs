@@ -128,7 +128,7 @@ async fn start(shared: &Shared) -> Result<Worker, StartFailure> {
     };
     let started = Worker::start_permitting(&launch, setup, config.start_deadline, permit).await;
     let begun = match permitted {
-        Some(Err(denied)) => return Err(StartFailure::denied(denied, stamp)),
+        Some(Err(denied)) => return Err(StartFailure::denied(&denied, stamp)),
         Some(Ok(begun)) => Some(begun),
         None => None,
     };
@@ -164,7 +164,7 @@ fn begin(shared: &Shared, token: &TokenDescription, stamp: &Stamp, mark: Mark) -
 }
 
 impl StartFailure {
-    fn denied(denied: Denied, stamp: Stamp) -> Self {
+    fn denied(denied: &Denied, stamp: Stamp) -> Self {
         match denied {
             Denied::Latch(NotBegun::Latched(_)) => Self::Pin,
             Denied::Latch(NotBegun::Same) => Self::Same(stamp),
