@@ -222,11 +222,15 @@ pub async fn roll_back(
     let folder = unfinished(out);
     let log = interrupted(loaded, &folder)?;
     let progress = Progress::of(&log.chain.entries);
-    let begun = progress.begun.iter().map(|begun| &begun.task);
-    let destroyed = begun.chain(&progress.done).any(|task| matches!(task, Task::DestroyKey(_)));
-    if destroyed || progress.finished.is_some() {
-        let why =
-            if destroyed { "a key was destroyed, which nothing brings back" } else { "everything is done" };
+    let destruction = |task: &Task| matches!(task, Task::DestroyKey(_));
+    let why = if progress.done.iter().any(destruction) {
+        Some("a key was destroyed, which nothing brings back")
+    } else if progress.begun.as_ref().is_some_and(|begun| destruction(&begun.task)) {
+        Some("the destruction of a key has begun, which nothing brings back if it was done")
+    } else {
+        progress.finished.as_ref().map(|_| "everything is done")
+    };
+    if let Some(why) = why {
         let obstacle = format!("{why}: go on with `inro-hsm ceremony run --resume`");
         return Err(CeremonyError::Refused(vec![obstacle]));
     }

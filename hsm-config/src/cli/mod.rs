@@ -18,6 +18,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::custody::forbid_dumps;
 use crate::worker::process;
 
 /// Keys in hardware: ceremonies and the signer.
@@ -57,6 +58,10 @@ enum Command {
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(matches!(arguments.command, Command::Worker));
+    // Most commands hold a PIN at some time, a worker always.
+    if let Err(error) = forbid_dumps().context("core files can't be forbidden") {
+        return outcome(Err(error));
+    }
     match arguments.command {
         Command::Ceremony(arguments) => ceremony::run(&arguments),
         Command::Custody(arguments) => custody::run(arguments),

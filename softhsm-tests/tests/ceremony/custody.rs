@@ -81,4 +81,24 @@ fn custodians_give_the_pin_and_each_share_is_proven_before_the_end() {
         said.contains("each of its 3 custodians has opened their share; any 2 of them give the PIN"),
         "{said}"
     );
+    a_resplit_meanwhile_changes_nothing(&setting, &set, |set| {
+        run(with(&["resplit"], set, &["--plan", &plan]))
+    });
+}
+
+/// The generation that is being made is not the token's PIN yet, and doesn't become it in a ceremony that finds the token
+/// as it is.
+fn a_resplit_meanwhile_changes_nothing(setting: &Setting, set: &str, resplit: impl Fn(&str) -> i32) {
+    fs::rename(setting.out(), setting.pki()).expect("filed");
+    assert_eq!(resplit(set), 3, "made; every share is still to be proven");
+    let spec = setting.example("ceremony-root-crl");
+    let pin = format!("pin_file = \"{}\"", setting.scratch.join("root/pin").display());
+    spec.edit(&pin, &format!("pin_custody = {set:?}"));
+    let passphrases = passphrases(setting);
+    let mut further = vec!["--custodian", "tanaka", "--custodian", "sato"];
+    further.extend(passphrases.iter().map(String::as_str));
+    spec.hold(&further).expect(0);
+    let document = fs::read_to_string(format!("{set}/set.json")).expect("set");
+    let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
+    assert_eq!((&document["current"]["number"], &document["next"]["number"]), (&1.into(), &2.into()));
 }

@@ -253,6 +253,54 @@ fn killed_after_the_very_last_step_it_is_simply_finished() {
     everything_is_there_once(&setting, &spec.out());
 }
 
+/// Leads a store's configuration to another store, as if other hardware were behind the module.
+fn swapped(own: &Hsm, other: &Hsm) {
+    fs::copy(other.configuration(), own.configuration()).expect("swapped");
+}
+
+#[test]
+fn a_token_of_the_same_label_and_other_hardware_is_left_alone() {
+    let other = Setting::new();
+    let held = small(&other);
+    held.hold(&[]).expect(0);
+    // With the root's token initialised alone, and with its key made.
+    for step in [1, 4, 7] {
+        let setting = Setting::new();
+        let spec = small(&setting);
+        killed_before(&setting, &spec, step);
+        let own = fs::read(setting.root.configuration()).expect("configuration");
+        swapped(&setting.root, &other.root);
+        let out = spec.out().display().to_string();
+        for (command, further) in [("plan", None), ("run", Some("--resume")), ("rollback", None)] {
+            let mut arguments = vec!["--out", &out];
+            arguments.extend(further);
+            let refused = spec.does(command, &arguments).expect(1).stderr;
+            assert!(refused.contains("with which this ceremony was begun"), "{command}: {refused}");
+        }
+        assert_eq!(private_keys(&other.root, "inro-root", PINS[1].1), Some(1), "nothing of it is gone");
+        fs::write(setting.root.configuration(), own).expect("brought back");
+        rolled_back_and_held_again(&setting, &spec, &spec.out());
+    }
+}
+
+#[test]
+fn no_core_file_ever_has_a_pin() {
+    let setting = Setting::new();
+    let spec = small(&setting);
+    // With as large a core file as this system permits.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -S -c \"$(ulimit -H -c)\" && exec \"$@\"", "sh"]);
+    command.arg(binaries::find("inro-hsm").expect("inro-hsm"));
+    command.args(["ceremony", "run", "--step-by-step"]).arg(&spec.path).arg("--out").arg(spec.out());
+    let mut running =
+        Process::spawn_with_input("dumps", &mut command, setting.scratch.path()).expect("started");
+    running.wait_for_log(&format!("next: {}", STEPS[0]), DEADLINE).expect("asked");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", running.id())).expect("limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a line");
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    running.kill().expect("killed");
+}
+
 #[test]
 fn a_damaged_log_is_not_gone_on_with() {
     let setting = Setting::new();
@@ -280,7 +328,11 @@ fn a_destruction_that_was_interrupted_goes_on_and_is_never_taken_back() {
     );
     let hash = run(Command::new("sh").args(["-c", &command])).expect("a hash");
     let spec = setting.example("ceremony-retire");
-    spec.edit(&"0".repeat(64), hash.trim()).edit("\"customer-issuing\"", "\"issuing\"");
+    spec.edit(&"0".repeat(64), hash.trim());
+    let refused = spec.hold(&[]).expect(4).stderr;
+    assert!(refused.contains("has the label (CKA_LABEL) \"issuing\", not \"customer-issuing\""), "{refused}");
+    assert!(!unfinished(&spec.out()).exists(), "nothing has begun");
+    spec.edit("\"customer-issuing\"", "\"issuing\"");
     let folder = setting.scratch.directory("held").expect("folder");
     // Began, opened, the key found: 4 lines; then the destruction begins, and its end isn't noted.
     let reference = reference_log(&setting);

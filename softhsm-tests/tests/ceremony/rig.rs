@@ -210,10 +210,25 @@ pub(crate) fn inro_hsm(arguments: &[&str]) -> Finished {
     Finished::new(&command.output().expect("started"))
 }
 
-/// A folder that nobody altered.
+/// A folder that nobody altered, by the certificates of the keys that signed it.
 pub(crate) fn verified(folder: &Path) {
-    let found = inro_hsm(&["verify", &folder.display().to_string()]).expect(0);
-    assert!(found.stdout.ends_with("nothing was altered\n"), "{}", found.stdout);
+    let mut signers = Vec::new();
+    for entry in fs::read_dir(folder).expect("output") {
+        let name = entry.expect("entry").file_name().into_string().expect("text");
+        let signer = name.strip_prefix("transcript.").and_then(|name| name.strip_suffix(".p7s"));
+        let certificate = signer.map(|signer| folder.join(format!("{signer}.pem")));
+        signers.extend(certificate.filter(|path| path.exists()).map(|path| path.display().to_string()));
+    }
+    let folder = folder.display().to_string();
+    let mut arguments = vec!["verify", &folder];
+    arguments.extend(signers.iter().flat_map(|signer| ["--signed-by", signer]));
+    let (code, said) = if signers.is_empty() {
+        (5, "name with --signed-by a certificate that you have from elsewhere\n")
+    } else {
+        (0, "nothing was altered\n")
+    };
+    let found = inro_hsm(&arguments).expect(code);
+    assert!(found.stdout.ends_with(said), "{}", found.stdout);
 }
 
 /// A run of the program.

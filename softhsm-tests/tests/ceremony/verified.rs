@@ -108,19 +108,14 @@ fn every_alteration_is_named() {
     }
 }
 
-/// Somebody who knows how it is made writes a new history: only the keys are not theirs.
-#[test]
-fn a_history_written_anew_is_signed_by_nobody() {
-    let setting = Setting::established();
-    let folder = copy(&setting.pki(), &setting.scratch, "anew");
+/// A new history, every line of it changed, that agrees with itself.
+fn write_anew(folder: &Path, change: impl Fn(String) -> String) {
     let log = fs::read_to_string(folder.join("transcript.log")).expect("log");
     let mut previous = "0".repeat(64);
     let mut text = String::new();
     for line in log.lines() {
-        let mut entry: serde_json::Value = serde_json::from_str(line).expect("a line");
-        let line = line.replace(entry["previous"].as_str().expect("a hash"), &previous);
-        let line = line.replace("Tanaka Yuki", "Yamada Ken");
-        entry["previous"] = previous.into();
+        let entry: serde_json::Value = serde_json::from_str(line).expect("a line");
+        let line = change(line.replace(entry["previous"].as_str().expect("a hash"), &previous));
         fs::write(folder.join("line"), &line).expect("written");
         previous = sha256(&folder.join("line"));
         text += &line;
@@ -134,17 +129,60 @@ fn a_history_written_anew_is_signed_by_nobody() {
     fs::write(folder.join("transcript.json"), &json).expect("forged");
     let hash = sha256(&folder.join("transcript.json"));
     fs::write(folder.join("transcript.txt"), transcript.to_text(&hash)).expect("forged");
+}
+
+/// Somebody who knows how it is made writes a new history: only the keys are not theirs.
+#[test]
+fn a_history_written_anew_is_signed_by_nobody() {
+    let setting = Setting::established();
+    let folder = copy(&setting.pki(), &setting.scratch, "anew");
+    write_anew(&folder, |line| line.replace("Tanaka Yuki", "Yamada Ken"));
     let found = inro_hsm(&["verify", &folder.display().to_string()]).expect(1).stdout;
     assert_eq!(found.matches("was altered after it was signed").count(), 5, "{found}");
     assert!(!found.contains("WRONG  transcript.log") && !found.contains("WRONG  transcript.json"), "{found}");
 }
 
 #[test]
+fn a_history_without_signers_says_who_is_missing() {
+    let setting = Setting::established();
+    let folder = copy(&setting.pki(), &setting.scratch, "unsigned");
+    write_anew(&folder, |line| match line.find(",\"signers\":[") {
+        Some(place) => line[..place].to_owned() + ",\"signers\":[]}}}",
+        None => line,
+    });
+    for entry in fs::read_dir(&folder).expect("output") {
+        let path = entry.expect("entry").path();
+        if path.extension().is_some_and(|extension| extension == "p7s") {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    let found = inro_hsm(&["verify", &folder.display().to_string()]).expect(1).stdout;
+    assert!(found.contains("key \"root\" is not among those that sign the transcript"), "{found}");
+    assert_eq!(
+        found.matches("WRONG").count(),
+        found.matches("is not among those that sign").count(),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_folder_that_agrees_with_itself_is_authenticated_by_a_certificate_from_elsewhere() {
+    let setting = Setting::established();
+    let folder = setting.pki().display().to_string();
+    let alone = inro_hsm(&["verify", &folder]).expect(5).stdout;
+    assert!(alone.contains("not authenticated") && !alone.contains("nothing was altered"), "{alone}");
+    let root = setting.pki().join("root.pem").display().to_string();
+    let found = inro_hsm(&["verify", "--json", &folder, "--signed-by", &root]).expect(0).json();
+    assert_eq!(found["authenticated"], true);
+}
+
+#[test]
 fn the_result_is_for_programs_too() {
     let setting = Setting::established();
     let folder = setting.pki().display().to_string();
-    let found = inro_hsm(&["verify", "--json", &folder]).expect(0).json();
+    let found = inro_hsm(&["verify", "--json", &folder]).expect(5).json();
     assert_eq!(found["kind"], "ceremony");
+    assert_eq!(found["authenticated"], false);
     assert_eq!(found["wrong"].as_array().map(Vec::len), Some(0));
     assert!(found["right"].as_array().is_some_and(|right| right.len() >= 9));
     let missing = setting.scratch.join("nowhere").display().to_string();

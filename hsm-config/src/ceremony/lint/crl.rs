@@ -5,6 +5,7 @@ use x509_cert::crl::CertificateList;
 
 use super::super::facts::Facts;
 use super::super::spec::{CertificateSpec, CrlSpec, Input, Kind};
+use super::super::work::issue::Previous;
 use super::{Mistakes, Profile, Spec, authority};
 use crate::ceremony::check;
 
@@ -73,7 +74,9 @@ impl Check<'_> {
                 self.mistake("previous", "is missing", remedy);
             }
             (Some(previous), Some(issuer)) if !previous.der.is_empty() && !issuer.der.is_empty() => {
-                if let Err(problem) = check::previous_crl(&previous.der, &issuer.der) {
+                let usable = check::previous_crl(&previous.der, &issuer.der)
+                    .and_then(|_| Previous::read(&previous.der).map(drop));
+                if let Err(problem) = usable {
                     let problem = format!("names {}, which {problem}", previous.path.display());
                     self.mistake("previous", problem, "name the authority's latest CRL");
                 }

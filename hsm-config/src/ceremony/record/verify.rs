@@ -2,7 +2,8 @@
 //!
 //! The log is checked line by line; transcript and text are computed from it again and compared; every file, certificate,
 //! CRL, request and proof is checked against what the log says of it; every signature under the transcript is checked.
-//! What is wrong is named one by one.
+//! What is wrong is named one by one. Whoever rewrites all of it can sign it with keys of their own: only a certificate
+//! from elsewhere tells whose it is.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,6 +31,9 @@ pub struct Report {
     pub ceremony: String,
     /// What the transcript records.
     pub kind: Option<Kind>,
+    /// Whether it was signed by every certificate that was given from elsewhere, and there was one. Without, a folder that
+    /// agrees with itself may have been written by anybody.
+    pub authenticated: bool,
     /// What was checked and is right.
     pub right: Vec<String>,
     /// What is wrong, each with its place.
@@ -54,11 +58,15 @@ pub fn verify(folder: &Path, trusted: &[Input]) -> Report {
         check.files(transcript);
         check.contents(chain, transcript);
         check.signatures(transcript, trusted);
+        for problem in check.unsigned(transcript) {
+            check.wrong(LOG, problem);
+        }
     }
     let transcript = transcript.map(|(_, transcript)| transcript);
     Report {
         ceremony: transcript.as_ref().map_or_else(String::new, |transcript| transcript.ceremony.clone()),
         kind: transcript.map(|transcript| transcript.kind),
+        authenticated: check.wrong.is_empty() && !trusted.is_empty(),
         right: check.right,
         wrong: check.wrong,
     }
@@ -281,6 +289,42 @@ impl Check<'_> {
         Input::read(&self.folder.join(&file))
             .map(|input| input.der)
             .map_err(|e| format!("its issuer's {file} {e}"))
+    }
+
+    /// Who had to sign and isn't among the signers: each key that has a certificate and still is there, each person who
+    /// has one.
+    fn unsigned(&self, transcript: &Transcript) -> Vec<String> {
+        let has_signed = |certificates: &[String]| {
+            transcript.signers.iter().any(|signer| certificates.contains(&signer.certificate_sha256))
+        };
+        let left = transcript.keys.iter().filter(|key| {
+            let destroyed = transcript.destroyed.iter().any(|destroyed| destroyed.key == key.name);
+            let certificates = self.certificates_of(key, transcript);
+            !destroyed && !certificates.is_empty() && !has_signed(&certificates)
+        });
+        let keys = left.map(|key| format!("key {:?} is not among those that sign the transcript", key.name));
+        let absent = transcript.present.iter().filter(|person| {
+            person.certificate_sha256.as_ref().is_some_and(|hash| !has_signed(std::slice::from_ref(hash)))
+        });
+        let people =
+            absent.map(|person| format!("{} is not among those who sign the transcript", person.name));
+        keys.chain(people).collect()
+    }
+
+    /// SHA-256 of a key's certificates: those signed in the ceremony, and those that existed, by their files.
+    fn certificates_of(&self, key: &KeyRecord, transcript: &Transcript) -> Vec<String> {
+        let issued = transcript.certificates.iter();
+        let own = issued.clone().filter(|record| record.key.as_deref() == Some(&key.name));
+        let own = own.filter(|record| record.profile != Profile::Link).map(|record| record.sha256.clone());
+        let names = transcript.files.iter().filter_map(|file| file.name.strip_suffix(".pem"));
+        let existing =
+            names.filter(|name| *name != "chain" && issued.clone().all(|record| record.name != *name));
+        let existing = existing.filter_map(|name| {
+            let der = Input::read(&self.folder.join(format!("{name}.pem"))).ok()?.der;
+            let public_key = Facts::of(&der).ok()?.public_key;
+            (spki(&key.public_key.0).ok()? == public_key).then(|| sha256(&der))
+        });
+        own.chain(existing).collect()
     }
 
     /// Every signature that the log promises, and those of `trusted`.

@@ -13,7 +13,7 @@ use super::super::error::Fault;
 use super::super::facts::{Facts, key_sha256};
 use super::super::spec::{Input, KeySpec, Source, Spec};
 use super::super::work::Leader;
-use super::super::work::issue::Previous;
+use super::super::work::issue::{Previous, after};
 use super::super::work::pins::Pins;
 use super::super::work::tokens::{LIMIT, key_fault, login, start};
 use crate::worker::handle::Worker;
@@ -162,10 +162,10 @@ impl Understudies {
             this_update: previous.this_update,
             next_update: previous.next_update,
             number: previous.number,
-            entries: previous.entries,
+            entries: Vec::new(),
             algorithm: self.algorithm(key)?,
         };
-        let tbs = template.to_tbs_der().map_err(|e| fault(&name, &e))?;
+        let tbs = after(&template, previous.entries).map_err(|e| fault(&name, &e))?;
         file.der = self.sign(key, &tbs).await?;
         Ok(())
     }

@@ -135,7 +135,7 @@ impl Work<'_, '_> {
         let key = self.key(name)?;
         let found =
             self.progress.keys().find(|record| record.name == name).cloned().ok_or_else(|| unknown(name))?;
-        self.discard(&key.token, key).await?;
+        let destroyed = self.discard(&key.token, key).await?;
         let token = self.token(&key.token)?;
         self.tokens.reopen(token, self.pins).await?;
         let answer = self.tokens.worker(&key.token)?.attributes(&key.id, LIMIT).await;
@@ -150,8 +150,9 @@ impl Work<'_, '_> {
                 return Err(Fault::Inconsistent { what: name.to_owned(), fault });
             }
         };
+        let did = if destroyed { "destroyed" } else { "no longer found, and had not to destroy," };
         let what = format!(
-            "destroyed key {name:?} on token {:?} (CKA_ID {}), logged in anew and asked for it: {answer}; public key SHA-256 {}",
+            "{did} key {name:?} on token {:?} (CKA_ID {}), logged in anew and asked for it: {answer}; public key SHA-256 {}",
             key.token, key.id, found.public_key_sha256
         );
         let record = DestroyedRecord {
@@ -164,15 +165,27 @@ impl Work<'_, '_> {
         Ok((what, Outcome::Destroyed(record)))
     }
 
-    /// Destroys a key if it is there. A key of another name is none of this ceremony's.
-    pub(super) async fn discard(&self, token: &str, key: &KeySpec) -> Result<(), Fault> {
-        let Some(attributes) = self.tokens.attributes(token, key).await? else { return Ok(()) };
-        if attributes.label.as_deref().is_some_and(|label| label != key.name) {
+    /// Destroys a key if it is there, and tells whether it was. That it isn't is believed of a fresh login only: one that
+    /// was lost doesn't show private keys. A key of another name, or one that doesn't sign as the recorded one does, is
+    /// none of this ceremony's.
+    pub(super) async fn discard(&mut self, token: &str, key: &KeySpec) -> Result<bool, Fault> {
+        let mut found = self.tokens.attributes(token, key).await?;
+        if found.is_none() {
+            self.tokens.reopen(self.token(token)?, self.pins).await?;
+            found = self.tokens.attributes(token, key).await?;
+        }
+        let Some(attributes) = found else { return Ok(false) };
+        if attributes.label.as_deref() != Some(&key.name) {
             let fault = format!("the token has another key with ID {}: {:?}", key.id, attributes.label);
             return Err(Fault::Inconsistent { what: key.name.clone(), fault });
         }
+        let recorded = self.progress.keys().find(|record| record.name == key.name);
+        if let Some(public) = recorded.map(|record| record.public_key.0.clone()) {
+            self.proof(token, key, &public).await?;
+        }
         let command = Command::DestroyKey { key: key.id.clone() };
-        self.tokens.ask(token, key, "destroy a key", command, LIMIT).await.map(drop)
+        self.tokens.ask(token, key, "destroy a key", command, LIMIT).await?;
+        Ok(true)
     }
 
     async fn attributes(&self, token: &str, key: &KeySpec) -> Result<KeyAttributes, Fault> {

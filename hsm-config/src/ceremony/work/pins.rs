@@ -18,8 +18,8 @@ pub(in super::super) struct Pins {
     tokens: BTreeMap<String, TokenPins>,
     /// Of people who sign the transcript, by their place among those present.
     witnesses: BTreeMap<usize, Pin>,
-    /// Custody sets in use.
-    sets: RefCell<Vec<Set>>,
+    /// Custody sets in use, each with the generation that gave its PIN.
+    sets: RefCell<Vec<(Set, Which)>>,
 }
 
 struct TokenPins {
@@ -35,17 +35,20 @@ impl Pins {
         for token in &spec.tokens {
             let place = |prefix: &str| format!("token.{}.{prefix}pin_file", token.name);
             let officer = match &token.initialise {
-                Some(initialise) => pins.read(&initialise.so_pin, place("so_"), people, &mut mistakes)?,
+                Some(initialise) => {
+                    pins.read(&initialise.so_pin, true, place("so_"), people, &mut mistakes)?
+                }
                 None => None,
             };
-            if let Some(user) = pins.read(&token.pin, place(""), people, &mut mistakes)? {
+            let initialised = token.initialise.is_some();
+            if let Some(user) = pins.read(&token.pin, initialised, place(""), people, &mut mistakes)? {
                 pins.tokens.insert(token.name.clone(), TokenPins { user, officer });
             }
         }
         for (index, person) in spec.present.iter().enumerate() {
             let Some(token) = person.signs.as_ref().and_then(|signs| signs.token.as_ref()) else { continue };
             let place = format!("present[{}].signs_with.pin_file", index + 1);
-            if let Some(pin) = pins.read(&token.pin, place, people, &mut mistakes)? {
+            if let Some(pin) = pins.read(&token.pin, false, place, people, &mut mistakes)? {
                 pins.witnesses.insert(index, pin);
             }
         }
@@ -65,13 +68,14 @@ impl Pins {
     fn read(
         &mut self,
         source: &PinSource,
+        initialised: bool,
         place: String,
         people: &mut dyn People,
         mistakes: &mut Mistakes,
     ) -> Result<Option<Pin>, CeremonyError> {
         if let PinSource::Custody(folder) = source {
             return self
-                .assemble(folder, people)
+                .assemble(folder, initialised, people)
                 .map(Some)
                 .map_err(|cause| CeremonyError::Custody { folder: folder.clone(), cause: Box::new(cause) });
         }
@@ -84,13 +88,17 @@ impl Pins {
         }
     }
 
-    /// The PIN that a custody set keeps: the one that is being made, for a token that is initialised with it, else the
-    /// one in force.
-    fn assemble(&mut self, folder: &Path, people: &mut dyn People) -> Result<Pin, CustodyError> {
+    /// The PIN that a custody set keeps.
+    fn assemble(
+        &mut self,
+        folder: &Path,
+        initialised: bool,
+        people: &mut dyn People,
+    ) -> Result<Pin, CustodyError> {
         let set = Set::open(folder)?;
-        let which = if set.document().next.is_some() { Which::Next } else { Which::Current };
+        let which = generation(initialised, set.document().next.is_some(), set.document().switching)?;
         let pin = set.assemble(which, people)?;
-        self.sets.get_mut().push(set);
+        self.sets.get_mut().push((set, which));
         Ok(pin)
     }
 
@@ -98,13 +106,14 @@ impl Pins {
     /// custodian has opened their share.
     pub(in super::super) fn prove(&self) -> Result<Vec<(String, String)>, Fault> {
         let mut told = Vec::new();
-        for set in self.sets.borrow_mut().iter_mut() {
+        for (set, which) in self.sets.borrow_mut().iter_mut() {
             let name = set.document().name.clone();
-            let unproven = set.unproven();
-            if !unproven.is_empty() {
-                return Err(Fault::Unproven { set: set.folder().to_owned(), custodians: unproven });
-            }
-            if set.document().next.is_some() {
+            // A re-split that goes on meanwhile is none of this ceremony's: the token keeps the PIN in force.
+            if *which == Which::Next && set.document().next.is_some() {
+                let unproven = set.unproven();
+                if !unproven.is_empty() {
+                    return Err(Fault::Unproven { set: set.folder().to_owned(), custodians: unproven });
+                }
                 set.put_in_force().map_err(|cause| Fault::Custody {
                     set: set.folder().to_owned(),
                     cause: Box::new(cause),
@@ -138,8 +147,34 @@ impl Pins {
     }
 }
 
+/// The generation whose PIN a token has, or gets: the one that is being made for a token that this ceremony initialises
+/// with it, else the one in force. A wrong one would spend one of the token's tries.
+fn generation(initialised: bool, being_made: bool, switching: bool) -> Result<Which, CustodyError> {
+    match (switching, initialised && being_made) {
+        (true, _) => Err(CustodyError::Switching),
+        (false, true) => Ok(Which::Next),
+        (false, false) => Ok(Which::Current),
+    }
+}
+
 fn random_pin() -> Result<Pin, aws_lc_rs::error::Unspecified> {
     let mut bytes = [0; 8];
     aws_lc_rs::rand::fill(&mut bytes)?;
     Ok(Pin::new(SecretString::from(hex::encode(bytes))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_token_that_is_initialised_gets_the_pin_that_is_being_made() {
+        assert_eq!(generation(true, true, false).expect("a generation"), Which::Next);
+        assert_eq!(generation(true, false, false).expect("put in force already"), Which::Current);
+        assert_eq!(generation(false, true, false).expect("a re-split goes on"), Which::Current);
+        assert_eq!(generation(false, false, false).expect("a generation"), Which::Current);
+        for (initialised, being_made) in [(true, true), (false, true), (false, false)] {
+            assert!(matches!(generation(initialised, being_made, true), Err(CustodyError::Switching)));
+        }
+    }
 }

@@ -28,8 +28,12 @@ impl Work<'_, '_> {
         match task {
             Task::Initialise(name) => {
                 let token = self.token(name)?;
-                self.tokens.make_void(token, self.pins).await?;
-                Ok(Some(format!("emptied token {name:?}, which counts as uninitialised again")))
+                let what = if self.tokens.make_void(token, self.pins).await? {
+                    format!("emptied token {name:?}, which counts as uninitialised again")
+                } else {
+                    format!("no token has the label of {name:?}: nothing had to be emptied")
+                };
+                Ok(Some(what))
             }
             Task::MakeKey(name) => {
                 let key = self.key(name)?;
@@ -70,7 +74,11 @@ impl Work<'_, '_> {
         if !self.tokens.is_open(token) {
             return Ok(None);
         }
-        self.discard(&token.name, key).await?;
-        Ok(Some(format!("destroyed key {name:?} on token {:?}", token.name)))
+        let what = if self.discard(&token.name, key).await? {
+            format!("destroyed key {name:?} on token {:?}", token.name)
+        } else {
+            format!("key {name:?} is not on token {:?}: nothing had to be destroyed", token.name)
+        };
+        Ok(Some(what))
     }
 }

@@ -14,6 +14,7 @@ use super::Leader;
 use super::pins::Pins;
 use crate::token::{KeyAlgorithm, Pin, TokenDescription, TokenSelection};
 use crate::worker::handle::{CallError, Launch, StartError, Worker};
+use crate::worker::look::{self, Seen};
 use crate::worker::protocol::{
     Answer, Command, CommandError, ErrorClass, KeyAttributes, Login, Setup, SetupFailureClass,
 };
@@ -33,6 +34,8 @@ pub(in super::super) struct Obstacle {
 /// One worker per token: with the module only before the token is initialised, then logged in.
 pub(in super::super) struct Tokens {
     workers: BTreeMap<String, Worker>,
+    /// The serial number of each token that the log has: no other token is logged in to, whatever its label.
+    serials: BTreeMap<String, String>,
 }
 
 impl Tokens {
@@ -43,7 +46,7 @@ impl Tokens {
         progress: &Progress,
         leader: &mut dyn Leader,
     ) -> Result<(Self, Vec<Obstacle>), Fault> {
-        let mut tokens = Self { workers: BTreeMap::new() };
+        let mut tokens = Self::known(progress);
         let mut obstacles = Vec::new();
         for token in &spec.tokens {
             leader.tell(&format!(
@@ -70,19 +73,17 @@ impl Tokens {
         progress: &Progress,
         leader: &mut dyn Leader,
     ) -> Result<Self, Fault> {
-        let mut tokens = Self { workers: BTreeMap::new() };
+        let mut tokens = Self::known(progress);
         for token in &spec.tokens {
             let task = Task::Initialise(token.name.clone());
             let ready = token.initialise.is_none() || progress.done.contains(&task);
             if ready && !progress.undone.contains(&task) {
                 leader.tell(&format!("logging in to token {:?}", token.name));
-                match start(token, Some(login(token, pins.user(token)))).await {
-                    Ok(worker) => {
+                match tokens.open_again(token, pins).await {
+                    Ok(Some(worker)) => {
                         tokens.workers.insert(token.name.clone(), worker);
                     }
-                    // It was emptied a moment before this was interrupted.
-                    Err(Fault::Start { cause: StartError::Setup(failure), .. })
-                        if failure.class == SetupFailureClass::TokenAbsent && token.initialise.is_some() => {}
+                    Ok(None) => {}
                     Err(fault) => {
                         tokens.close().await;
                         return Err(fault);
@@ -91,6 +92,80 @@ impl Tokens {
             }
         }
         Ok(tokens)
+    }
+
+    fn known(progress: &Progress) -> Self {
+        let with_serial = progress.tokens.iter().filter(|record| !record.token.serial.is_empty());
+        let serials = with_serial.map(|record| (record.name.clone(), record.token.serial.clone())).collect();
+        Self { workers: BTreeMap::new(), serials }
+    }
+
+    /// Logs in to a token: to the one that the log has, once it has one.
+    async fn log_in(&self, token: &TokenSpec, pins: &Pins) -> Result<Worker, Fault> {
+        let mut login = login(token, pins.user(token));
+        let Some(serial) = self.serials.get(&token.name) else { return start(token, Some(login)).await };
+        login.token = TokenSelection::Serial(serial.clone());
+        let worker = match start(token, Some(login)).await {
+            Err(Fault::Start { cause: StartError::Setup(failure), .. })
+                if failure.class == SetupFailureClass::TokenAbsent =>
+            {
+                return Err(absent(token, serial));
+            }
+            other => other?,
+        };
+        let label = worker.token().map_or_else(String::new, |found| found.label.clone());
+        if label == token.label {
+            return Ok(worker);
+        }
+        worker.stop().await;
+        let fault = format!("its label is {label:?} by now, not {:?} (serial {serial})", token.label);
+        Err(Fault::Inconsistent { what: token.name.clone(), fault })
+    }
+
+    /// A token that an interrupted ceremony had open; `None` for one that was emptied a moment before its taking back was
+    /// interrupted.
+    async fn open_again(&self, token: &TokenSpec, pins: &Pins) -> Result<Option<Worker>, Fault> {
+        if token.initialise.is_none() {
+            return self.log_in(token, pins).await.map(Some);
+        }
+        let worker = start(token, None).await?;
+        let present = tokens_of(&worker, token).await?;
+        worker.stop().await;
+        let serial = self.serials.get(&token.name);
+        let own = |found: &TokenDescription| Some(&found.serial) == serial;
+        let still_named = present.iter().any(|found| named(found, token));
+        if present.iter().any(|found| found.is_void() && (own(found) || !still_named)) {
+            return Ok(None);
+        }
+        let worker = self.log_in(token, pins).await?;
+        if serial.is_none() {
+            must_hold_nothing(&worker, token).await?;
+        }
+        Ok(Some(worker))
+    }
+
+    /// Whether a token that has the label of one that this ceremony initialises is that one: by the serial number that
+    /// the log has or, where it was interrupted before there was one, by holding no key yet.
+    async fn must_be_own(
+        &self,
+        worker: &Worker,
+        found: &TokenDescription,
+        token: &TokenSpec,
+        pins: &Pins,
+    ) -> Result<(), Fault> {
+        if let Some(serial) = self.serials.get(&token.name) {
+            return if found.serial == *serial { Ok(()) } else { Err(absent(token, serial)) };
+        }
+        let command = Command::Look(look::Look::Token { slot: found.slot });
+        let seen = worker.call(command, LIMIT).await.map_err(fault(token, "describe itself"))?;
+        let Answer::Seen(Seen::Token(state)) = seen else { return Err(confused(token)) };
+        if !state.user_pin_initialised {
+            return Ok(());
+        }
+        let opened = start(token, Some(login(token, pins.user(token)))).await?;
+        let nothing = must_hold_nothing(&opened, token).await;
+        opened.stop().await;
+        nothing
     }
 
     /// Initialises a token and logs in to it. A token that an interruption left half-initialised is initialised again:
@@ -102,10 +177,14 @@ impl Tokens {
         interrupted: bool,
     ) -> Result<(), Fault> {
         let worker = self.workers.remove(&token.name).ok_or_else(|| confused(token))?;
-        let begun = interrupted && tokens_of(&worker, token).await?.iter().any(|found| named(found, token));
+        let present = tokens_of(&worker, token).await?;
+        let begun = present.iter().find(|found| interrupted && named(found, token));
+        if let Some(found) = begun {
+            self.must_be_own(&worker, found, token, pins).await?;
+        }
         let (so_pin, pin) = (pins.officer(token), pins.user(token));
         let label = token.label.clone();
-        let command = if begun {
+        let command = if begun.is_some() {
             Command::InitTokenAgain { old_label: label.clone(), label, so_pin, pin }
         } else {
             let slot = token.initialise.as_ref().and_then(|initialise| initialise.slot);
@@ -135,13 +214,16 @@ impl Tokens {
         }
     }
 
-    /// Empties a token that this ceremony initialised, so that it counts as uninitialised.
-    pub(super) async fn make_void(&mut self, token: &TokenSpec, pins: &Pins) -> Result<(), Fault> {
+    /// Empties a token that this ceremony initialised, so that it counts as uninitialised. Returns whether there was one.
+    pub(super) async fn make_void(&mut self, token: &TokenSpec, pins: &Pins) -> Result<bool, Fault> {
         if let Some(worker) = self.workers.remove(&token.name) {
             worker.stop().await;
         }
         let worker = start(token, None).await?;
-        if tokens_of(&worker, token).await?.iter().any(|found| named(found, token)) {
+        let present = tokens_of(&worker, token).await?;
+        let found = present.iter().find(|found| named(found, token));
+        if let Some(found) = found {
+            self.must_be_own(&worker, found, token, pins).await?;
             let command = Command::InitTokenAgain {
                 old_label: token.label.clone(),
                 label: crate::token::VOID_LABEL.to_owned(),
@@ -151,15 +233,18 @@ impl Tokens {
             worker.call(command, LIMIT).await.map_err(fault(token, "be emptied"))?;
         }
         worker.stop().await;
-        Ok(())
+        Ok(found.is_some())
     }
 
     /// Logs in to a token anew, which shows it as it is.
     pub(super) async fn reopen(&mut self, token: &TokenSpec, pins: &Pins) -> Result<(), Fault> {
         if let Some(worker) = self.workers.remove(&token.name) {
+            if let Some(found) = worker.token().filter(|found| !found.serial.is_empty()) {
+                self.serials.insert(token.name.clone(), found.serial.clone());
+            }
             worker.stop().await;
         }
-        self.workers.insert(token.name.clone(), start(token, Some(login(token, pins.user(token)))).await?);
+        self.workers.insert(token.name.clone(), self.log_in(token, pins).await?);
         Ok(())
     }
 
@@ -249,7 +334,7 @@ impl Look<'_> {
         let token = self.token;
         let initialising = Task::Initialise(token.name.clone());
         let ready = token.initialise.is_none() || self.is_done(&initialising);
-        let worker = start(token, ready.then(|| login(token, pins.user(token)))).await?;
+        let worker = if ready { tokens.log_in(token, pins).await? } else { start(token, None).await? };
         let mut obstacles = Vec::new();
         let slot = if ready {
             worker.token().map(|token| token.slot)
@@ -329,6 +414,23 @@ impl Look<'_> {
         for copy in self.spec.copies.iter().filter(|copy| copy.to == *name) {
             if let Some(key) = self.spec.key(&copy.key) {
                 expect(key, Task::CopyKey(copy.key.clone()), false).await?;
+            }
+        }
+        obstacles.extend(self.other_names(tokens).await?);
+        Ok(obstacles)
+    }
+
+    /// Keys to be destroyed that the token knows by another name: of those it can't be told that they are the ones.
+    async fn other_names(&self, tokens: &Tokens) -> Result<Vec<Obstacle>, Fault> {
+        let name = &self.token.name;
+        let mut obstacles = Vec::new();
+        for destruction in &self.spec.destructions {
+            let task = Task::DestroyKey(destruction.key.clone());
+            let key = self.spec.key(&destruction.key).filter(|key| key.token == *name);
+            let Some(key) = key.filter(|_| !self.is_done(&task) && !self.was_begun(&task)) else { continue };
+            let Some(attributes) = tokens.attributes(name, key).await? else { continue };
+            if let Some(text) = other_name(key, attributes.label.as_deref()) {
+                obstacles.push(Obstacle { task, text: format!("token {name:?}: {text}") });
             }
         }
         Ok(obstacles)
@@ -434,6 +536,45 @@ pub(in super::super) fn fits(
     };
     let on_curve = ca_x509::key::on_curve(public).map_err(|e| e.to_string())?;
     if kind == wanted && on_curve { Ok(()) } else { Err(format!("it is {kind:?}, not {algorithm}")) }
+}
+
+/// What is wrong with a key's label, if something.
+fn other_name(key: &KeySpec, label: Option<&str>) -> Option<String> {
+    let found = match label {
+        Some(label) if label == key.name => return None,
+        Some(label) => format!("the label (CKA_LABEL) {label:?}"),
+        None => "no label (CKA_LABEL)".to_owned(),
+    };
+    let text = format!(
+        "its key with ID {} has {found}, not {:?}: call the key in the specification what the token calls it, or label it by the vendor's tools",
+        key.id, key.name
+    );
+    Some(text)
+}
+
+/// A token that this ceremony has initialised and not logged in to yet holds no key.
+async fn must_hold_nothing(worker: &Worker, token: &TokenSpec) -> Result<(), Fault> {
+    let command = Command::Look(look::Look::Objects);
+    let seen = worker.call(command, LIMIT).await.map_err(fault(token, "list what it holds"))?;
+    let Answer::Seen(Seen::Objects(objects)) = seen else { return Err(confused(token)) };
+    if objects.is_empty() {
+        return Ok(());
+    }
+    let fault = format!(
+        "the token with label {:?} holds {} objects, so it is not the one that this ceremony initialised",
+        token.label,
+        objects.len()
+    );
+    Err(Fault::Inconsistent { what: token.name.clone(), fault })
+}
+
+fn absent(token: &TokenSpec, serial: &str) -> Fault {
+    let fault = format!(
+        "the token with serial number {serial:?}, with which this ceremony was begun, is not the one with label {:?} behind {}: bring that one back",
+        token.label,
+        token.access.module.display()
+    );
+    Fault::Inconsistent { what: token.name.clone(), fault }
 }
 
 fn fault(token: &TokenSpec, doing: &str) -> impl FnOnce(CallError) -> Fault {

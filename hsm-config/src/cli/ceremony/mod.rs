@@ -13,17 +13,20 @@ use serde_json::json;
 use super::custody::DeskArguments;
 use crate::ceremony::spec::{Input, Kind};
 use crate::ceremony::{self, CeremonyError, Loaded, Start, fingerprint};
-use report::{FAILED, MISTAKES, REFUSED, print, report};
+use report::{FAILED, MISTAKES, NOT_AUTHENTICATED, REFUSED, print, report};
 use terminal::Terminal;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done (lint: no mistakes; plan: nothing stands in the way; verify: everything is right)
+  0  done (lint: no mistakes; plan: nothing stands in the way; verify: everything is right,
+     and signed by those named)
   1  failed; the message says whether anything was changed (verify: something is wrong)
   2  the command line is wrong
   3  the specification, or what it needs from this machine, has mistakes; nothing was done
   4  something stands in the way: a token label, key or file that exists or is missing, an
-     interrupted ceremony, or a token that lacks a slot or mechanism; nothing was done";
+     interrupted ceremony, or a token that lacks a slot or mechanism; nothing was done
+  5  verify: everything agrees, but no certificate from elsewhere was named with --signed-by, so that
+     anybody may have written it";
 
 /// Arguments of `inro-hsm ceremony`.
 #[derive(Debug, Args)]
@@ -97,7 +100,8 @@ enum Action {
     Verify {
         /// The ceremony's output.
         folder: PathBuf,
-        /// A certificate that you trust: its key must have signed the transcript. Repeat for several.
+        /// A certificate that you have from elsewhere and trust: its key must have signed the transcript. Without one, a
+        /// folder that agrees with itself may be anybody's. Repeat for several.
         #[arg(long, value_name = "CERTIFICATE")]
         signed_by: Vec<PathBuf>,
         /// Print the result as JSON.
@@ -268,7 +272,11 @@ fn verify(folder: &Path, signed_by: &[PathBuf], json: bool) -> ExitCode {
     }
     let found = ceremony::verify(folder, &trusted);
     print(json, &json!(found), &report::findings(&found));
-    if found.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    match (found.wrong.is_empty(), found.authenticated) {
+        (false, _) => ExitCode::from(FAILED),
+        (true, false) => ExitCode::from(NOT_AUTHENTICATED),
+        (true, true) => ExitCode::SUCCESS,
+    }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, CeremonyError> {

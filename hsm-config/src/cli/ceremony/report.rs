@@ -13,6 +13,7 @@ use crate::ceremony::{self, CeremonyError, Mistake, Outcome, fingerprint};
 pub(super) const FAILED: u8 = 1;
 pub(super) const MISTAKES: u8 = 3;
 pub(super) const REFUSED: u8 = 4;
+pub(super) const NOT_AUTHENTICATED: u8 = 5;
 
 /// A ceremony that was held.
 pub(super) fn summary(outcome: &Outcome) -> Value {
@@ -83,10 +84,12 @@ pub(super) fn findings(report: &Report) -> String {
     for finding in &report.wrong {
         let _ = write!(text, "\nWRONG  {}: {}", finding.place, finding.problem);
     }
-    text.push_str(if report.wrong.is_empty() {
-        "\nnothing was altered"
-    } else {
-        "\nthis is not what the ceremony left"
+    text.push_str(match (report.wrong.is_empty(), report.authenticated) {
+        (true, true) => "\nnothing was altered",
+        (true, false) => {
+            "\nit agrees with itself, but is not authenticated: name with --signed-by a certificate that you have from elsewhere"
+        }
+        (false, _) => "\nthis is not what the ceremony left",
     });
     text
 }
