@@ -170,7 +170,7 @@ key = 1
         let block = Block { seen: vec!["a … z".to_owned(), "…end".to_owned()], ..Block::default() };
         assert_eq!(block.missing("x\na b c z\ny\n  the end"), None);
         assert_eq!(block.missing("the end\na b z"), Some("…end"));
-        assert_eq!(block.missing("ab z\nthe end"), Some("a … z"));
+        assert_eq!(block.missing("b a z\nthe end"), Some("a … z"), "a line is seen from its beginning");
     }
 
     #[test]
