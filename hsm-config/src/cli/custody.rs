@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write},
+    mem,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -108,6 +109,9 @@ enum Command {
         /// Who opens the SO PIN's set; repeat for several, in their order. Asked for at the terminal by default.
         #[arg(long, value_name = "NAME", requires = "officer")]
         officer_custodian: Vec<String>,
+        /// The reviewed custody.toml, when the next generation was made for another module than the one in force.
+        #[arg(long, value_name = "FILE")]
+        plan: Option<PathBuf>,
         /// Give the new shares to the signer at this socket at once, so that it never needs the old PIN again.
         #[arg(long, value_name = "SOCKET")]
         signer: Option<PathBuf>,
@@ -228,17 +232,19 @@ fn done(command: Command) -> anyhow::Result<ExitCode> {
             present_pin_file,
             officer,
             officer_custodian,
+            plan,
             signer,
             old_passphrase_file,
             desk,
         } => {
+            let plan = plan.map(|path| Plan::load(&path)).transpose()?;
             let mut people = desk.desk();
             people.old_passphrase_files = old_passphrase_file.into_iter().collect();
             let present = match officer {
-                Some(set) => Some(Present::Officer(officers_pin(&set, officer_custodian, &people)?)),
+                Some(officers) => Some(officers_pin(&officers, &which.set, officer_custodian, &people)?),
                 None => present_pin_file.map(|path| Pin::from_file(&path)).transpose()?.map(Present::Known),
             };
-            switch(&which, present, signer.as_deref(), people)
+            switch(&which, present, plan.as_ref(), signer.as_deref(), people)
         }
         Command::Unlock { which, signer, share, desk } => unlock(&which, &signer, share.as_deref(), &desk),
         Command::Status { signer, json } => status(&signer, json),
@@ -300,7 +306,7 @@ fn prove(which: &SetArguments, arguments: &DeskArguments) -> anyhow::Result<Exit
 }
 
 /// The SO PIN, opened by its own custodians.
-fn officers_pin(set: &Path, present: Vec<String>, people: &Desk) -> anyhow::Result<Pin> {
+fn officers_pin(set: &Path, users: &Path, present: Vec<String>, people: &Desk) -> anyhow::Result<Present> {
     let mut passphrase_files = people.passphrase_files.clone();
     passphrase_files.extend(people.old_passphrase_files.clone());
     let mut officers =
@@ -309,12 +315,19 @@ fn officers_pin(set: &Path, present: Vec<String>, people: &Desk) -> anyhow::Resu
     if set.document().pin != PinKind::So {
         bail!("{} keeps {}, not an SO PIN", set.folder().display(), set.purpose());
     }
-    Ok(set.assemble(Which::Current, &mut officers)?)
+    // A label and a serial number may be one token's; another label is another token's, and would cost a try.
+    let (theirs, ours) = (&set.document().token, Document::read(users)?.token);
+    if mem::discriminant(theirs) == mem::discriminant(&ours) && *theirs != ours {
+        bail!("{} keeps {}, not that of the {ours}", set.folder().display(), set.purpose());
+    }
+    let pin = set.assemble(Which::Current, &mut officers)?;
+    Ok(Present::Officer { pin, library: set.generation(Which::Current)?.library.clone() })
 }
 
 fn switch(
     which: &SetArguments,
     present: Option<Present>,
+    plan: Option<&Plan>,
     signer: Option<&Path>,
     mut people: Desk,
 ) -> anyhow::Result<ExitCode> {
@@ -330,7 +343,7 @@ fn switch(
             bail!("no generation is in force yet: give the PIN that the token has by --present-pin-file")
         }
     };
-    let shares = wait(custody::switch(&mut set, present, &mut people))?;
+    let shares = wait(custody::switch(&mut set, present, plan, &mut people))?;
     let number = set.generation(Which::Current)?.number;
     let mut text = format!("{} is that of generation {number} now", set.purpose());
     if let Some(socket) = signer {
@@ -404,7 +417,7 @@ fn summary(document: &Document) -> Value {
                 "name": keeper.name,
                 "sealed_to": keeper.sealed_to,
                 "fingerprint": keeper.fingerprint,
-                "proven": keeper.proven,
+                "proven": keeper.proven_at(),
             })
         });
         json!({
@@ -412,6 +425,7 @@ fn summary(document: &Document) -> Value {
             "created": generation.created,
             "in_force": generation.in_force,
             "threshold": generation.threshold,
+            "library": generation.library,
             "custodians": custodians.collect::<Vec<_>>(),
             "unproven": generation.unproven(),
         })
@@ -440,12 +454,13 @@ fn sentences(document: &Document) -> String {
         let (number, threshold, count) =
             (generation.number, generation.threshold, generation.custodians.len());
         lines.push(format!("generation {number}, {stage}: {threshold} of {count}"));
+        lines.push(format!("  module {}", generation.library));
         for keeper in &generation.custodians {
             let sealed = match &keeper.sealed_to {
                 SealedTo::Passphrase => "a passphrase".to_owned(),
                 SealedTo::Key { subject, .. } => format!("the token of {subject}"),
             };
-            let proven = keeper.proven.map_or("NOT PROVEN".to_owned(), |at| format!("proven {at:.0}"));
+            let proven = keeper.proven_at().map_or("NOT PROVEN".to_owned(), |at| format!("proven {at:.0}"));
             lines.push(format!("  {:<16} {}  {proven}  {sealed}", keeper.name, &keeper.fingerprint[..16]));
         }
     }

@@ -1,13 +1,14 @@
 //! `set.json`: what everybody may know of a custody set. It holds no secret in clear: shares and PIN are sealed.
 //!
-//! What it says of a generation is bound to the sealed PIN by a digest: a file in which a custodian, a fingerprint or
-//! the threshold was changed opens nothing. It is replaced whole, durably, or not at all.
+//! What it says of a generation is bound to the sealed PIN by a digest: a file in which a custodian, a fingerprint, the
+//! threshold or the token's module was changed opens nothing. It is replaced whole, durably, or not at all; and it isn't
+//! read where somebody else could have written it, or when it is older than the shares beside it.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +16,11 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{plan::Recipe, share::Share, sharing};
+use super::{
+    plan::{Plan, Recipe},
+    share::Share,
+    sharing,
+};
 use crate::{
     ceremony::chain,
     token::{ModuleAccess, PinKind, TokenSelection},
@@ -23,7 +28,7 @@ use crate::{
 };
 
 /// The version of the file's form.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const NAME: &str = "set.json";
 /// Sixteen custodians need a fraction of it.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -42,12 +47,6 @@ pub struct Document {
     pub pin: PinKind,
     /// Of which token.
     pub token: TokenSelection,
-    /// The token's module.
-    pub module: PathBuf,
-    /// Variables that the module reads.
-    pub environment: BTreeMap<String, String>,
-    /// What the plan calls its vendor's profile.
-    pub vendor: Option<String>,
     /// The generation whose PIN the token has.
     pub current: Option<Generation>,
     /// The generation that is being made: its PIN is on no token yet.
@@ -72,10 +71,24 @@ pub struct Generation {
     pub threshold: u8,
     /// How its PIN was made.
     pub recipe: Recipe,
+    /// The module that put its PIN on the token, as the plan had it.
+    pub library: Library,
     /// Everybody who keeps a share.
     pub custodians: Vec<Keeper>,
     /// The PIN, sealed with the key that was split: CMS, PEM.
     pub sealed_pin: String,
+}
+
+/// A token's module. It is given the token's old and new PIN, so it is bound to a generation like its custodians.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Library {
+    /// The module.
+    pub module: PathBuf,
+    /// Variables that it reads.
+    pub environment: BTreeMap<String, String>,
+    /// What the plan calls its vendor's profile.
+    pub vendor: Option<String>,
 }
 
 /// A custodian's share, as everybody may know it.
@@ -90,8 +103,18 @@ pub struct Keeper {
     pub sealed_sha256: String,
     /// To what it is sealed.
     pub sealed_to: SealedTo,
-    /// When they last opened it.
-    pub proven: Option<Timestamp>,
+    /// That they opened it. Who asks [`proven_at`](Self::proven_at) gets no forged one.
+    pub proven: Option<Proven>,
+}
+
+/// That a custodian opened their share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proven {
+    /// When they last did.
+    pub at: Timestamp,
+    /// What nobody can tell who hasn't.
+    pub proof: String,
 }
 
 /// To what a share is sealed.
@@ -132,6 +155,29 @@ pub enum DocumentError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Somebody else could have changed it.
+    #[error(
+        "{path:?} {fault}, who could have changed the custody set: compare the set with its copy, then run `{remedy}`"
+    )]
+    Exposed {
+        /// The set's folder, or its file.
+        path: PathBuf,
+        /// To whom it is open.
+        fault: String,
+        /// The command that mends it.
+        remedy: String,
+    },
+    /// The shares beside it are of a generation that it doesn't know.
+    #[error(
+        "{path:?} is newer than set.json, which knows no generation after {known}: restore the newest copy of set.json; \
+         nothing was removed"
+    )]
+    Outdated {
+        /// The shares' folder.
+        path: PathBuf,
+        /// The newest generation that the file knows.
+        known: u32,
     },
     /// It isn't a set's file of a form that this program knows.
     #[error("{path:?} is damaged, or was written by another version: {detail}; restore it from its copy")]
@@ -190,18 +236,27 @@ pub enum ShareFault {
     },
 }
 
+/// A set that keeps another PIN than the one that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("custody set {name:?} keeps {keeps}, not {wanted}")]
+pub struct OtherPin {
+    /// The set's name.
+    pub name: String,
+    /// What it keeps.
+    pub keeps: String,
+    /// What is wanted.
+    pub wanted: String,
+}
+
 impl Document {
     /// A set without a generation.
-    pub(super) fn new(set: String, plan: &super::Plan) -> Self {
+    pub(super) fn new(set: String, plan: &Plan) -> Self {
         Self {
             format: FORMAT,
             set,
             name: plan.name.clone(),
             pin: plan.pin,
             token: plan.token.clone(),
-            module: plan.access.module.clone(),
-            environment: plan.access.environment.clone(),
-            vendor: plan.vendor.clone(),
             current: None,
             next: None,
             switching: false,
@@ -209,21 +264,32 @@ impl Document {
         }
     }
 
-    /// Reads the set in a folder.
+    /// Reads the set in a folder, which belongs to this user or root and to which nobody else can write.
     ///
     /// # Errors
     /// [`DocumentError`].
     pub fn read(folder: &Path) -> Result<Self, DocumentError> {
         let path = folder.join(NAME);
         let unusable = |source| DocumentError::Unusable { path: path.clone(), source };
+        is_safe(folder, folder, &fs::metadata(folder).map_err(unusable)?)?;
+        // Before the file: whoever makes a generation names it there first.
+        let newest = newest_folder(folder).map_err(unusable)?;
+        let file = File::open(&path).map_err(unusable)?;
+        is_safe(folder, &path, &file.metadata().map_err(unusable)?)?;
         let mut text = String::new();
-        File::open(&path).map_err(unusable)?.take(MAX_BYTES).read_to_string(&mut text).map_err(unusable)?;
+        file.take(MAX_BYTES).read_to_string(&mut text).map_err(unusable)?;
         let form = |detail: String| DocumentError::Form { path: path.clone(), detail };
         let document: Self = serde_json::from_str(&text).map_err(|error| form(error.to_string()))?;
         if document.format != FORMAT {
             return Err(form(format!("its form is {}, this program knows {FORMAT}", document.format)));
         }
-        Ok(document)
+        let known = document.next_number() - 1;
+        match newest {
+            Some(newest) if newest > known => {
+                Err(DocumentError::Outdated { path: folder_of(folder, newest), known })
+            }
+            _ => Ok(document),
+        }
     }
 
     /// Replaces the set's file, durably.
@@ -231,10 +297,18 @@ impl Document {
         let path = folder.join(NAME);
         let write = || {
             let new = folder.join(".set.json.new");
+            let before = fs::metadata(&path).ok();
             let mut file =
                 OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new)?;
             file.write_all(&serde_json::to_vec_pretty(self)?)?;
             file.write_all(b"\n")?;
+            // Whoever could read it still can: a signer, by its group.
+            if let Some(before) = before {
+                if before.gid() != file.metadata()?.gid() {
+                    fchown(&file, None, Some(before.gid()))?;
+                }
+                file.set_permissions(fs::Permissions::from_mode(before.mode() & 0o640))?;
+            }
             file.sync_all()?;
             fs::rename(&new, &path)?;
             File::open(folder)?.sync_all()
@@ -242,15 +316,21 @@ impl Document {
         write().map_err(|source| DocumentError::Unusable { path: path.clone(), source })
     }
 
-    /// The token's module, as the set knows it.
+    /// Which PIN of which token it keeps, in words.
+    pub fn purpose(&self) -> String {
+        purpose(&self.token, self.pin)
+    }
+
+    /// Whether it keeps this PIN of this token, which is to be named as the set names it: by label or by serial number.
+    /// Ask before custodians open anything: another token's PIN costs a try.
     ///
     /// # Errors
-    /// In words, when its vendor's profile isn't there.
-    pub fn access(&self) -> Result<ModuleAccess, String> {
-        let mut access = ModuleAccess::new(self.module.clone(), self.environment.clone());
-        access.vendor =
-            Profile::choose(self.vendor.as_deref(), &access.module).map_err(|error| chain(&error))?;
-        Ok(access)
+    /// [`OtherPin`].
+    pub fn is_for(&self, token: &TokenSelection, kind: PinKind) -> Result<(), OtherPin> {
+        if self.token == *token && self.pin == kind {
+            return Ok(());
+        }
+        Err(OtherPin { name: self.name.clone(), keeps: self.purpose(), wanted: purpose(token, kind) })
     }
 
     /// The number of a generation made now.
@@ -299,6 +379,7 @@ impl Document {
             token: &'a TokenSelection,
             generation: u32,
             threshold: u8,
+            library: &'a Library,
             custodians: Vec<(&'a str, &'a str, &'a SealedTo)>,
         }
         let bound = Bound {
@@ -309,6 +390,7 @@ impl Document {
             token: &self.token,
             generation: generation.number,
             threshold: generation.threshold,
+            library: &generation.library,
             custodians: generation
                 .custodians
                 .iter()
@@ -329,7 +411,7 @@ impl Generation {
 
     /// Who has not opened their share yet.
     pub fn unproven(&self) -> Vec<String> {
-        let unproven = self.custodians.iter().filter(|keeper| keeper.proven.is_none());
+        let unproven = self.custodians.iter().filter(|keeper| keeper.proven_at().is_none());
         unproven.map(|keeper| keeper.name.clone()).collect()
     }
 
@@ -342,6 +424,84 @@ impl Generation {
     pub(super) fn folder(&self, set: &Path) -> PathBuf {
         folder_of(set, self.number)
     }
+}
+
+impl Keeper {
+    /// When they last opened their share. What somebody wrote there who hasn't opened it doesn't count.
+    pub fn proven_at(&self) -> Option<Timestamp> {
+        let proven = self.proven.as_ref()?;
+        (sharing::fingerprint_of(&proven.proof) == self.fingerprint).then_some(proven.at)
+    }
+}
+
+impl Library {
+    /// What a plan names.
+    pub fn of(plan: &Plan) -> Self {
+        let ModuleAccess { module, environment, .. } = plan.access.clone();
+        Self { module, environment, vendor: plan.vendor.clone() }
+    }
+
+    /// For whoever loads it.
+    ///
+    /// # Errors
+    /// In words, when its vendor's profile isn't there.
+    pub fn access(&self) -> Result<ModuleAccess, String> {
+        let mut access = ModuleAccess::new(self.module.clone(), self.environment.clone());
+        access.vendor =
+            Profile::choose(self.vendor.as_deref(), &access.module).map_err(|error| chain(&error))?;
+        Ok(access)
+    }
+}
+
+impl std::fmt::Display for Library {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.module.display())?;
+        self.environment.iter().try_for_each(|(name, value)| write!(f, ", {name}={value}"))?;
+        self.vendor.iter().try_for_each(|vendor| write!(f, ", vendor {vendor:?}"))
+    }
+}
+
+fn purpose(token: &TokenSelection, kind: PinKind) -> String {
+    format!("the {kind} of the {token}")
+}
+
+/// Nobody but this user and root can write there.
+///
+/// # Errors
+/// [`DocumentError::Exposed`].
+pub(super) fn is_safe(folder: &Path, path: &Path, seen: &fs::Metadata) -> Result<(), DocumentError> {
+    let own = rustix::process::geteuid().as_raw();
+    let Some((fault, command)) = exposure(seen.uid(), seen.mode(), own) else { return Ok(()) };
+    let remedy = format!("{command} {}", folder.display());
+    Err(DocumentError::Exposed { path: path.to_owned(), fault, remedy })
+}
+
+/// To whom a file is open, and the command that mends it.
+fn exposure(owner: u32, mode: u32, own: u32) -> Option<(String, &'static str)> {
+    if ![0, own].contains(&owner) {
+        return Some((format!("belongs to another user (uid {owner})"), "chown -R root"));
+    }
+    (mode & 0o022 != 0)
+        .then(|| (format!("has mode {:04o} and is open to other writers", mode & 0o7777), "chmod -R go-w"))
+}
+
+/// The number of the newest generation of which there are sealed shares.
+fn newest_folder(set: &Path) -> io::Result<Option<u32>> {
+    let mut newest = None;
+    for entry in fs::read_dir(set)? {
+        newest = newest.max(number_of(&entry?.path()));
+    }
+    Ok(newest)
+}
+
+/// Of which generation this is the folder of sealed shares, if it is one.
+fn number_of(path: &Path) -> Option<u32> {
+    path.file_name()?.to_str()?.strip_prefix("generation-")?.parse().ok()
+}
+
+/// Where the sealed shares of a generation are until all of them are there.
+pub(super) fn making_of(set: &Path, generation: u32) -> PathBuf {
+    set.join(format!("making-{generation}"))
 }
 
 /// The folder of a generation's sealed shares.
@@ -359,4 +519,22 @@ pub(super) fn write_new(path: &Path, content: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content.as_bytes())?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_that_somebody_else_could_have_written_is_told_with_its_remedy() {
+        for (owner, mode, own) in [(0, 0o750, 0), (0, 0o640, 995), (995, 0o700, 995)] {
+            assert_eq!(exposure(owner, mode, own), None);
+        }
+        let (fault, remedy) = exposure(995, 0o700, 0).expect("another user's");
+        assert!(fault.contains("uid 995") && remedy == "chown -R root", "{fault}");
+        for mode in [0o660, 0o602, 0o777] {
+            let (fault, remedy) = exposure(0, mode, 0).expect("open");
+            assert!(fault.contains(&format!("{mode:04o}")) && remedy == "chmod -R go-w", "{fault}");
+        }
+    }
 }

@@ -126,6 +126,21 @@ pub enum CustodyError {
         /// Who must.
         names: Vec<String>,
     },
+    /// Nobody vouches for the module.
+    #[error(
+        "generation {generation} is to be put on the token by {theirs}, but {whose} has {ours}; that module gets both \
+         PINs. If it is the right one, give the reviewed plan that names it by --plan; else re-split the set by that plan"
+    )]
+    OtherModule {
+        /// The next generation.
+        generation: u32,
+        /// Its module.
+        theirs: String,
+        /// Who says otherwise.
+        whose: &'static str,
+        /// Their module.
+        ours: String,
+    },
     /// A change is half done.
     #[error(
         "the token's PIN is being changed and may be either: finish that first with `inro-hsm custody switch`"

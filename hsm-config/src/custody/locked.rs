@@ -13,9 +13,11 @@ struct Page([u8; PAGE]);
 
 /// A secret of at most a page, in memory that is locked.
 pub(super) struct Locked {
+    // Fields are dropped in this order. Were the page freed before it is unlocked, another secret could be given that
+    // page and lock it in between, and this unlocking would expose it.
+    _guard: region::LockGuard,
     page: Box<Page>,
     length: usize,
-    _guard: region::LockGuard,
 }
 
 impl Locked {
@@ -31,7 +33,7 @@ impl Locked {
         // First locked, then filled: at no time could it be swapped out.
         let guard = region::lock(page.0.as_ptr(), PAGE).map_err(io::Error::other)?;
         page.0[..secret.len()].copy_from_slice(secret);
-        Ok(Self { page, length: secret.len(), _guard: guard })
+        Ok(Self { _guard: guard, page, length: secret.len() })
     }
 
     /// For the moment that needs it.

@@ -45,7 +45,9 @@ pub mod socket;
 mod switch;
 mod vault;
 
-pub use document::{Document, DocumentError, Generation, Keeper, Past, SealedTo, ShareFault};
+pub use document::{
+    Document, DocumentError, Generation, Keeper, Library, OtherPin, Past, Proven, SealedTo, ShareFault,
+};
 pub use error::CustodyError;
 pub use locked::forbid_dumps;
 pub use passphrase::{SHORTEST, StretchError, WeakPassphrase};

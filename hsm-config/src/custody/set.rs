@@ -3,6 +3,7 @@
 //! ```text
 //! SET/set.json               what everybody may know
 //!     generation-2/alice.pem each custodian's share, sealed to them
+//!     making-3/              the same, while it is being made
 //! ```
 //!
 //! A generation is one PIN with the shares that open it. It is made beside the one in force, proven by every custodian,
@@ -21,7 +22,7 @@ use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
 
 use super::{
-    document::{self, Document, Generation, Keeper, Past, SealedTo},
+    document::{self, Document, Generation, Keeper, Library, OtherPin, Past, Proven, SealedTo},
     envelope,
     error::CustodyError,
     opening,
@@ -31,7 +32,7 @@ use super::{
     share::{SealedPin, Share, random_pin, to_json},
     sharing,
 };
-use crate::token::Pin;
+use crate::token::{Pin, PinKind, TokenSelection};
 
 /// The name under which the split key is known.
 const KEY_NAME: &[u8] = b"inro custody";
@@ -79,6 +80,7 @@ impl Set {
             }
             other => other.map_err(failed)?,
         }
+        document::is_safe(folder, folder, &fs::metadata(folder).map_err(failed)?)?;
         let lock = lock(folder)?;
         let document = Document::new(Uuid::new_v4().to_string(), plan);
         let mut set = Self { folder: folder.to_owned(), document, _lock: lock };
@@ -100,6 +102,7 @@ impl Set {
         Document::read(folder)?;
         let lock = lock(folder)?;
         let set = Self { folder: folder.to_owned(), document: Document::read(folder)?, _lock: lock };
+        set.settle()?;
         set.tidy();
         Ok(set)
     }
@@ -143,7 +146,15 @@ impl Set {
 
     /// Which PIN of which token it keeps, in words.
     pub fn purpose(&self) -> String {
-        format!("the {} of the {}", self.document.pin, self.document.token)
+        self.document.purpose()
+    }
+
+    /// [`Document::is_for`].
+    ///
+    /// # Errors
+    /// [`OtherPin`].
+    pub fn is_for(&self, token: &TokenSelection, kind: PinKind) -> Result<(), OtherPin> {
+        self.document.is_for(token, kind)
     }
 
     fn split(
@@ -162,8 +173,8 @@ impl Set {
         let count = u8::try_from(plan.custodians.len()).unwrap_or(u8::MAX);
         let shares = sharing::split(&key, plan.threshold, count)?;
         // What an interrupted making left would be in the way.
-        self.tidy();
-        let folder = document::folder_of(&self.folder, number);
+        self.discard_unfinished(number);
+        let folder = document::making_of(&self.folder, number);
         document::make_folder(&folder).map_err(|error| failed("folder", &folder, error))?;
         let mut custodians = Vec::new();
         for (custodian, octets) in plan.custodians.iter().zip(shares) {
@@ -177,6 +188,7 @@ impl Set {
             in_force: None,
             threshold: plan.threshold,
             recipe: plan.recipe,
+            library: Library::of(plan),
             custodians,
             sealed_pin: String::new(),
         };
@@ -186,7 +198,10 @@ impl Set {
         generation.sealed_pin = envelope::seal_with(&key, KEY_NAME, &json)?;
         let synced = File::open(&folder).and_then(|folder| folder.sync_all());
         synced.map_err(|error| failed("folder", &folder, error))?;
+        // Named before they are where shares are kept: shares there that set.json doesn't know say that it is outdated.
         self.change(|document| document.next = Some(generation))?;
+        self.settle()?;
+        self.discard_unfinished(number);
         Ok(content.pin)
     }
 
@@ -197,8 +212,9 @@ impl Set {
     /// [`CustodyError`]; nothing is written down then.
     pub fn prove(&mut self, custodian: &str, people: &mut dyn People) -> Result<(), CustodyError> {
         let which = if self.document.next.is_some() { Which::Next } else { Which::Current };
-        self.open_share(which, custodian, None, people)?;
-        let now = Timestamp::now();
+        let share = self.open_share(which, custodian, None, people)?;
+        let proof = sharing::proof(&share.set, share.generation, custodian, &share.octets);
+        let proven = Proven { at: Timestamp::now(), proof };
         self.change(|document| {
             let generation = match which {
                 Which::Next => document.next.as_mut(),
@@ -206,7 +222,7 @@ impl Set {
             };
             let keepers = generation.into_iter().flat_map(|generation| &mut generation.custodians);
             for keeper in keepers.filter(|keeper| keeper.name == custodian) {
-                keeper.proven = Some(now);
+                keeper.proven = Some(proven.clone());
             }
         })
     }
@@ -340,23 +356,53 @@ impl Set {
         Ok(())
     }
 
-    /// Removes the folders of generations that the set no longer has: of those that are over, and of those whose making
-    /// was interrupted.
+    /// The shares that were made for the next generation come to where shares are kept, if they aren't there yet.
+    fn settle(&self) -> Result<(), CustodyError> {
+        let Some(next) = &self.document.next else { return Ok(()) };
+        let (made, folder) = (document::making_of(&self.folder, next.number), next.folder(&self.folder));
+        if folder.exists() || !made.exists() {
+            return Ok(());
+        }
+        let moved = fs::rename(&made, &folder)
+            .and_then(|()| File::open(&self.folder))
+            .and_then(|folder| folder.sync_all());
+        moved.map_err(|error| failed("folder", &folder, error))
+    }
+
+    /// Removes the sealed shares of generations that are over, and of no others: whatever set.json doesn't know may be
+    /// the PIN in force.
     fn tidy(&self) {
-        let known = [&self.document.current, &self.document.next];
-        let known: Vec<_> =
-            known.into_iter().flatten().map(|generation| generation.folder(&self.folder)).collect();
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            let is_generation =
-                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("generation-"));
-            if is_generation
-                && !known.contains(&path)
-                && let Err(error) = fs::remove_dir_all(&path)
-            {
-                tracing::warn!(path = %path.display(), %error, "sealed shares that are over can't be removed");
+        for past in &self.document.past {
+            self.remove(past.number);
+        }
+    }
+
+    /// Removes what was being made before generation `number` and isn't any more: interrupted, or thrown away.
+    fn discard_unfinished(&self, number: u32) {
+        for unfinished in 1..=number {
+            let made = document::making_of(&self.folder, unfinished);
+            remove_folder(&made);
+            if unfinished < number {
+                self.remove(unfinished);
             }
         }
+    }
+
+    /// Removes the sealed shares of a generation that is neither in force nor being made.
+    fn remove(&self, number: u32) {
+        let known = [&self.document.current, &self.document.next];
+        if known.into_iter().flatten().all(|generation| generation.number != number) {
+            remove_folder(&document::folder_of(&self.folder, number));
+        }
+    }
+}
+
+fn remove_folder(path: &Path) {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "sealed shares that are over can't be removed");
+        }
+        _ => {}
     }
 }
 

@@ -85,12 +85,23 @@ pub(super) fn combine<'a>(shares: impl IntoIterator<Item = &'a Octets>) -> Resul
     Ok(key)
 }
 
-/// What tells a share without showing it: a share has 256 random bits, which no hash gives away.
-pub(super) fn fingerprint(set: &str, generation: u32, custodian: &str, share: &Octets) -> String {
+/// What only somebody can tell who has opened a share. It doesn't show the share: that has 256 random bits, which no
+/// hash gives away.
+pub(super) fn proof(set: &str, generation: u32, custodian: &str, share: &Octets) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(format!("inro custody share\n{set}\n{generation}\n{custodian}\n").as_bytes());
     context.update(share.expose());
     hex::encode(context.finish())
+}
+
+/// What tells a share without showing it, nor its [`proof`].
+pub(super) fn fingerprint(set: &str, generation: u32, custodian: &str, share: &Octets) -> String {
+    fingerprint_of(&proof(set, generation, custodian, share))
+}
+
+/// The fingerprint of the share that has this [`proof`].
+pub(super) fn fingerprint_of(proof: &str) -> String {
+    hex::encode(digest::digest(&digest::SHA256, format!("inro custody fingerprint\n{proof}\n").as_bytes()))
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@
 use std::time::Duration;
 
 use super::{
+    document::Library,
     error::CustodyError,
     people::People,
-    plan::PinLengths,
+    plan::{PinLengths, Plan},
     set::{Set, Which},
 };
 use crate::{
@@ -32,34 +33,46 @@ pub enum Present {
     /// Known: before there was custody.
     Known(Pin),
     /// From nobody: the security officer's PIN, which sets the user's anew. For a user's PIN that is lost.
-    Officer(Pin),
+    Officer {
+        /// The SO PIN, as its custodians opened it.
+        pin: Pin,
+        /// The module that put it on the token.
+        library: Library,
+    },
 }
 
 /// Changes the token's PIN to the next generation's, and puts that in force. A change that was interrupted is finished.
 /// Returns the next generation's shares as they were opened, for a signer that needs them.
 ///
+/// The module gets both PINs. It is the one that the generation in force (or the SO PIN's set) is bound to, unless the
+/// reviewed plan names the next one's: who can write to the set can make a generation of their own, for custodians whose
+/// certificates they have.
+///
 /// # Errors
-/// [`CustodyError::Unproven`] before every custodian has opened theirs; [`CustodyError::Unchanged`] when the token has
+/// [`CustodyError::Unproven`] before every custodian has opened theirs; [`CustodyError::OtherModule`] when nobody vouches
+/// for the next generation's module; [`CustodyError::Unchanged`] when the token has
 /// its present PIN still; [`CustodyError::Unclear`] when a repetition must find out.
 pub async fn switch(
     set: &mut Set,
     present: Present,
+    plan: Option<&Plan>,
     people: &mut (dyn People + Send),
 ) -> Result<Vec<super::Share>, CustodyError> {
     set.must_be_proven()?;
-    if matches!(present, Present::Officer(_)) && set.document().pin != PinKind::User {
+    if matches!(present, Present::Officer { .. }) && set.document().pin != PinKind::User {
         let detail = "the officer's PIN can't be set anew by the officer's PIN".to_owned();
         return Err(CustodyError::Unchanged(detail));
     }
+    must_be_vouched_for(set, &present, plan)?;
     let shares = set.gather(Which::Next, people)?;
     let new = super::set::assemble(set.document(), set.generation(Which::Next)?, &shares)?;
     let (old, officer) = match present {
         Present::Known(pin) => (pin, false),
-        Present::Officer(pin) => (pin, true),
+        Present::Officer { pin, .. } => (pin, true),
         Present::Custody => (set.assemble(Which::Current, people)?, false),
     };
     let document = set.document();
-    let access = document.access().map_err(CustodyError::Unchanged)?;
+    let access = set.generation(Which::Next)?.library.access().map_err(CustodyError::Unchanged)?;
     let worker = module_only(&access).await.map_err(CustodyError::Unchanged)?;
     let command = Command::ChangePin {
         token: document.token.clone(),
@@ -86,6 +99,25 @@ pub async fn switch(
         Err(error) => Err(CustodyError::Unclear(chain(&error))),
         Ok(_) => Err(CustodyError::Unclear("the worker gave another answer".to_owned())),
     }
+}
+
+/// What is compared here is authentic once the shares of both generations have opened them: until then nothing is loaded.
+fn must_be_vouched_for(set: &Set, present: &Present, plan: Option<&Plan>) -> Result<(), CustodyError> {
+    let next = set.generation(Which::Next)?;
+    let (whose, ours) = match (plan, present) {
+        (Some(plan), _) => ("the plan", Library::of(plan)),
+        (None, Present::Custody) => {
+            ("the generation in force", set.generation(Which::Current)?.library.clone())
+        }
+        (None, Present::Officer { library, .. }) => ("the SO PIN's set", library.clone()),
+        // Before there was custody: whoever knows the PIN has just made the set.
+        (None, Present::Known(_)) => return Ok(()),
+    };
+    if next.library == ours {
+        return Ok(());
+    }
+    let (generation, theirs, ours) = (next.number, next.library.to_string(), ours.to_string());
+    Err(CustodyError::OtherModule { generation, theirs, whose, ours })
 }
 
 /// The code of an error after which the token surely has the PIN it had.

@@ -207,6 +207,86 @@ fn a_user_pin_that_too_few_can_open_is_set_anew_by_the_officers_custodians() {
     rig.with(&not_officers, &["olga", "otto"]).failed("not an SO PIN");
 }
 
+/// `set.json` with this put in the place of that, or the rig's set as it was.
+fn tamper(rig: &Rig, from: &str, to: &str) {
+    let file = rig.path("set/set.json");
+    let text = fs::read_to_string(&file).expect("set.json");
+    assert!(text.contains(from), "{from} in {text}");
+    fs::write(file, text.replace(from, to)).expect("written");
+}
+
+#[test]
+fn a_module_that_somebody_wrote_into_the_set_is_never_loaded() {
+    let (rig, hsm) = Rig::with_token();
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE);
+    rig.proven_set("set", &plan, &THREE);
+    rig.secret("present", OLD_PIN);
+    let switch = ["switch", "set", "--present-pin-file", "present"];
+    let (module, evil) = (hsm.module().display().to_string(), rig.path("evil.so").display().to_string());
+    // Were it loaded, it would say so: it isn't there.
+    tamper(&rig, &module, &evil);
+    let told = rig.with(&switch, &["alice", "bob"]).failed("was changed after it was made");
+    assert!(!told.errors.contains("evil.so"), "{}", told.errors);
+    tamper(&rig, &evil, &module);
+    rig.with(&switch, &["alice", "bob"]).done();
+
+    // A generation of another module's is put on the token by nobody who only has the set.
+    std::os::unix::fs::symlink(hsm.module(), rig.path("updated.so")).expect("linked");
+    let text = fs::read_to_string(&plan).expect("the plan");
+    let updated = rig.path("updated.so").display().to_string();
+    fs::write(&plan, text.replace(&module, &updated)).expect("written");
+    let plan = plan.display().to_string();
+    let files = rig.passphrases(&THREE);
+    let mut resplit = vec!["resplit", "set", "--plan", &plan];
+    resplit.extend(files.iter().map(String::as_str));
+    rig.custody(&resplit).needs_more();
+    rig.with(&["open-check", "set"], &["alice", "bob"]).done();
+    rig.with(&["prove", "set"], &THREE).done();
+    let told = rig.with(&["switch", "set"], &["alice", "bob"]).failed("the generation in force has");
+    assert!(told.errors.contains(&updated) && told.errors.contains("--plan"), "{}", told.errors);
+    rig.with(&["switch", "set", "--plan", &plan], &["alice", "bob"]).done();
+    assert!(takes(&hsm, "vault", false, &rig.look_inside("set", &["carol", "bob"])));
+}
+
+#[test]
+fn a_set_that_belongs_to_another_or_is_older_than_its_shares_is_told_and_kept() {
+    let (rig, hsm) = Rig::with_token();
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE);
+    rig.proven_set("set", &plan, &THREE);
+    rig.secret("present", OLD_PIN);
+    rig.with(&["switch", "set", "--present-pin-file", "present"], &["alice", "bob"]).done();
+    run(Command::new("chmod").args(["g+w", "set"]).current_dir(rig.scratch.path())).expect("changed");
+    rig.with(&["open-check", "set"], &["alice", "bob"]).failed("run `chmod -R go-w set`");
+    run(Command::new("chmod").args(["-R", "go-w", "set"]).current_dir(rig.scratch.path())).expect("changed");
+
+    run(Command::new("cp").arg("-a").arg(rig.path("set/set.json")).arg(rig.path("copy"))).expect("copied");
+    let plan = plan.display().to_string();
+    let files = rig.passphrases(&THREE);
+    let mut resplit = vec!["resplit", "set", "--plan", &plan];
+    resplit.extend(files.iter().map(String::as_str));
+    rig.custody(&resplit).needs_more();
+    rig.with(&["prove", "set"], &THREE).done();
+    rig.with(&["switch", "set"], &["alice", "bob"]).done();
+    fs::rename(rig.path("set/set.json"), rig.path("newest")).expect("moved");
+    fs::rename(rig.path("copy"), rig.path("set/set.json")).expect("an old copy");
+    rig.with(&["open-check", "set"], &["alice", "bob"]).failed("set/generation-2\" is newer than set.json");
+    rig.custody(&resplit).failed("restore the newest copy");
+    fs::rename(rig.path("newest"), rig.path("set/set.json")).expect("the newest");
+    rig.with(&["open-check", "set"], &["alice", "bob"]).done();
+}
+
+#[test]
+fn the_so_pin_of_another_token_is_tried_nowhere() {
+    let (rig, hsm) = Rig::with_token();
+    let plan = rig.plan("vault-pin", "user", &hsm, "vault", &THREE);
+    rig.proven_set("set", &plan, &THREE);
+    let plan = rig.plan("other-so-pin", "so", &hsm, "other", &THREE);
+    hsm.init_token("other", OLD_SO_PIN, OLD_PIN).expect("initialised");
+    rig.proven_set("so", &plan, &THREE);
+    rig.with(&["switch", "set", "--officer", "so"], &["alice", "bob"])
+        .failed("so keeps the SO PIN of the token with label \"other\"");
+}
+
 #[test]
 fn no_secret_is_an_argument_or_in_the_log() {
     let (rig, hsm) = Rig::with_token();

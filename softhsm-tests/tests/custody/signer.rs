@@ -339,6 +339,29 @@ fn the_configuration_is_told_what_custody_needs() {
             })
             .expect("signer.toml");
     };
+    // Another token's PIN would cost a try; two tokens with one set would leave one waiting for ever.
+    let original = fs::read(guarded.bank.path("signer.toml")).expect("signer.toml");
+    adjust(|table| {
+        let token = table.get_mut("token").and_then(toml::Value::as_table_mut).expect("[token]");
+        token.insert("label".to_owned(), "inro-other".into());
+    });
+    let told = check().1;
+    assert!(told.contains("keeps the user PIN of the token with label \"inro-online\""), "{told}");
+    fs::write(guarded.bank.path("signer.toml"), &original).expect("written");
+    adjust(|table| {
+        let token = table.remove("token").expect("[token]");
+        let named = |name: &str| {
+            let mut token = token.clone();
+            let keys = token.as_table_mut().expect("a table");
+            keys.insert("name".to_owned(), name.into());
+            let environment = keys.get_mut("environment").and_then(toml::Value::as_table_mut);
+            environment.expect("environment").insert("HSM".to_owned(), name.into());
+            token
+        };
+        table.insert("token".to_owned(), vec![named("hsm-1"), named("hsm-2")].into());
+    });
+    assert!(check().1.contains("the custody set of token \"hsm-1\" as well"), "{}", check().1);
+    fs::write(guarded.bank.path("signer.toml"), &original).expect("written");
     adjust(|table| {
         table.remove("custody");
     });

@@ -1,7 +1,10 @@
 //! What a specification needs from this machine: modules, PINs, and what their vendors' products can do.
 
 use super::{Mistakes, Spec, TokenSpec};
-use crate::ceremony::Mistake;
+use crate::{
+    ceremony::Mistake,
+    token::{PinKind, TokenSelection},
+};
 
 /// Checks what the specification needs from this machine. Changes nothing and asks nobody.
 pub fn machine(spec: &Spec) -> Vec<Mistake> {
@@ -9,9 +12,10 @@ pub fn machine(spec: &Spec) -> Vec<Mistake> {
     vendors(spec, &mut mistakes);
     for token in &spec.tokens {
         modules(token, &mut mistakes);
-        let so_pin = token.initialise.as_ref().map(|initialise| ("so_", &initialise.so_pin));
-        for (prefix, source) in [("", &token.pin)].into_iter().chain(so_pin) {
-            if let Some(mistake) = source.mistake() {
+        let this = TokenSelection::Label(token.label.clone());
+        let so_pin = token.initialise.as_ref().map(|initialise| ("so_", PinKind::So, &initialise.so_pin));
+        for (prefix, kind, source) in [("", PinKind::User, &token.pin)].into_iter().chain(so_pin) {
+            if let Some(mistake) = source.mistake_for(&this, kind) {
                 let place = format!("token.{}.{prefix}{}", token.name, mistake.key);
                 mistakes.add(place, mistake.problem, mistake.remedy);
             }

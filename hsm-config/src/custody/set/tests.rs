@@ -1,7 +1,14 @@
-use std::path::PathBuf;
+use std::{
+    fs::Permissions,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::PathBuf,
+};
 
 use super::*;
-use crate::custody::{document::ShareFault, people::Understudies, plan::tests::plan, vault::Vault};
+use crate::{
+    custody::{document::ShareFault, people::Understudies, plan::tests::plan, vault::Vault},
+    token::PinSource,
+};
 
 const LENGTHS: PinLengths = PinLengths { min: 4, max: 64 };
 
@@ -139,9 +146,14 @@ fn what_was_changed_on_the_disk_opens_nothing_and_is_told() {
 
     let document = fs::read_to_string(place.set.join("set.json")).expect("set.json");
     drop(set);
-    for (from, to) in
-        [("\"threshold\": 2", "\"threshold\": 3"), ("root-pin", "toor-pin"), ("\"root\"", "\"toor\"")]
-    {
+    for (from, to) in [
+        ("\"threshold\": 2", "\"threshold\": 3"),
+        ("root-pin", "toor-pin"),
+        ("\"root\"", "\"toor\""),
+        ("libsofthsm2.so", "libevil.so"),
+        ("\"environment\": {}", "\"environment\": { \"LD_PRELOAD\": \"/tmp/evil.so\" }"),
+        ("\"vendor\": null", "\"vendor\": \"/tmp/evil.toml\""),
+    ] {
         let changed = document.replace(from, to);
         assert_ne!(changed, document);
         fs::write(place.set.join("set.json"), changed).expect("written");
@@ -149,9 +161,9 @@ fn what_was_changed_on_the_disk_opens_nothing_and_is_told() {
         let told = set.assemble(Which::Current, &mut place.people).expect_err("tampered");
         assert!(matches!(told, CustodyError::Tampered(1)), "{from}: {told}");
     }
-    fs::write(place.set.join("set.json"), document.replace("\"format\": 1", "\"format\": 2"))
+    fs::write(place.set.join("set.json"), document.replace("\"format\": 2", "\"format\": 3"))
         .expect("written");
-    assert!(Set::open(&place.set).expect_err("another form").to_string().contains("form is 2"));
+    assert!(Set::open(&place.set).expect_err("another form").to_string().contains("form is 3"));
 }
 
 #[test]
@@ -188,14 +200,20 @@ fn a_making_that_was_interrupted_leaves_nothing_in_the_way() {
     let mut place = Place::new();
     let (set, _) = place.in_force();
     drop(set);
-    fs::create_dir(place.set.join("generation-2")).expect("a folder");
-    fs::write(place.set.join("generation-2/alice.pem"), "half").expect("written");
+    fs::create_dir(place.set.join("making-2")).expect("a folder");
+    fs::write(place.set.join("making-2/alice.pem"), "half").expect("written");
     let mut set = Set::open(&place.set).expect("opened");
-    assert!(!place.set.join("generation-2").exists());
     set.resplit(&plan(), LENGTHS, &mut place.people).expect("split again");
+    assert!(!place.set.join("making-2").exists());
+    // The machine died after set.json named it, before it was where shares are kept.
+    drop(set);
+    fs::rename(place.set.join("generation-2"), place.set.join("making-2")).expect("as it was");
+    let mut set = Set::open(&place.set).expect("opened");
+    place.share(&set, Which::Next, "alice");
     // Thrown away for another.
     set.resplit(&plan(), LENGTHS, &mut place.people).expect("split once more");
     assert_eq!(set.generation(Which::Next).expect("there").number, 3);
+    assert!(!place.set.join("generation-2").exists(), "what was thrown away is removed");
     assert!(set.generation(Which::Current).is_ok_and(|generation| generation.number == 1));
 }
 
@@ -232,4 +250,84 @@ fn a_vault_opens_with_enough_shares_and_forgets_a_pin_that_is_over() {
     }
     assert_ne!(vault.pin().expect("a PIN").0.expose(), pin.expose());
     assert!(old_people.passphrase("alice", 1).is_ok());
+}
+
+#[test]
+fn a_set_json_that_is_older_than_its_shares_is_refused_and_they_are_kept() {
+    let mut place = Place::new();
+    let (mut set, _) = place.in_force();
+    let old = fs::read(place.set.join("set.json")).expect("set.json");
+    set.resplit(&plan(), LENGTHS, &mut place.people).expect("split again");
+    prove_all(&mut set, &mut place.people);
+    set.put_in_force().expect("in force");
+    drop(set);
+    let new = fs::read(place.set.join("set.json")).expect("set.json");
+    fs::write(place.set.join("set.json"), old).expect("restored from an old copy");
+    let told = Set::open(&place.set).expect_err("outdated").to_string();
+    assert!(told.contains("generation-2") && told.contains("no generation after 1"), "{told}");
+    assert!(Vault::new(place.set.clone()).pin().expect_err("outdated").contains("newest copy"));
+    fs::write(place.set.join("set.json"), new).expect("restored from the newest");
+    let set = Set::open(&place.set).expect("opened");
+    assert!(set.assemble(Which::Current, &mut place.people).is_ok(), "nothing was lost");
+}
+
+#[test]
+fn a_set_that_others_can_write_is_refused_until_that_is_mended() {
+    let mut place = Place::new();
+    let (mut set, _) = place.create();
+    let file = place.set.join("set.json");
+    for (path, open, shut) in [(&place.set, 0o770, 0o750), (&file, 0o666, 0o640)] {
+        fs::set_permissions(path, Permissions::from_mode(open)).expect("mode set");
+        let told = Document::read(&place.set).expect_err("open to others").to_string();
+        assert!(told.contains(&format!("chmod -R go-w {}", place.set.display())), "{told}");
+        fs::set_permissions(path, Permissions::from_mode(shut)).expect("mode set");
+    }
+    // Who can read it still can when it was replaced.
+    set.prove("alice", &mut place.people).expect("proven");
+    assert_eq!(fs::metadata(&file).expect("there").mode() & 0o777, 0o640);
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("mode set");
+    set.prove("bob", &mut place.people).expect("proven");
+    assert_eq!(fs::metadata(&file).expect("there").mode() & 0o777, 0o600);
+    let open = place.set.with_file_name("open");
+    fs::create_dir(&open).expect("a folder");
+    fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("mode set");
+    let told = Set::create(&open, &plan(), LENGTHS, &mut place.people).expect_err("open to others");
+    assert!(told.to_string().contains("chmod -R go-w"), "{told}");
+}
+
+#[test]
+fn a_forged_mark_proves_nothing() {
+    let mut place = Place::new();
+    let (mut set, _) = place.create();
+    for name in ["alice", "bob"] {
+        set.prove(name, &mut place.people).expect("proven");
+    }
+    drop(set);
+    let file = place.set.join("set.json");
+    let mut document: serde_json::Value =
+        serde_json::from_slice(&fs::read(&file).expect("set.json")).expect("JSON");
+    let keepers = &mut document["next"]["custodians"];
+    let mark = keepers[0]["proven"].clone();
+    keepers[2]["proven"] = mark;
+    fs::write(&file, document.to_string()).expect("written");
+    let set = Set::open(&place.set).expect("opened");
+    assert_eq!(set.unproven(), ["carol"]);
+}
+
+#[test]
+fn a_set_is_for_one_pin_of_one_token() {
+    let mut place = Place::new();
+    let (set, _) = place.create();
+    let token = |label: &str| TokenSelection::Label(label.to_owned());
+    assert_eq!(set.is_for(&token("root"), PinKind::User), Ok(()));
+    let told = set.is_for(&token("root"), PinKind::So).expect_err("the other PIN").to_string();
+    assert!(told.contains("keeps the user PIN") && told.contains("not the SO PIN"), "{told}");
+    let told = set.is_for(&token("online"), PinKind::User).expect_err("another token").to_string();
+    assert!(told.contains("\"root\"") && told.contains("\"online\""), "{told}");
+    assert!(set.is_for(&TokenSelection::Serial("root".to_owned()), PinKind::User).is_err());
+    drop(set);
+    let source = PinSource::Custody(place.set.clone());
+    assert_eq!(source.mistake_for(&token("root"), PinKind::User), None);
+    let mistake = source.mistake_for(&token("online"), PinKind::User).expect("another token");
+    assert_eq!(mistake.key, "pin_custody");
 }

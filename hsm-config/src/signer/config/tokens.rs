@@ -8,8 +8,9 @@ use std::{
 
 use super::{check_name, folder_is_safe, raw};
 use crate::{
+    custody::Document,
     signer::pin::Supply,
-    token::{ModuleAccess, PinKeys, PinMistake, PinSource, TokenSelection},
+    token::{ModuleAccess, PinKeys, PinKind, PinMistake, PinSource, TokenSelection},
     vendor::Profile,
 };
 
@@ -114,10 +115,24 @@ fn several(tokens: Vec<raw::Token>, folder: &Path, latch: &Path, mistakes: &mut 
                     place.key, same.name
                 ));
             }
+            if let Some(same) = valid.iter().find(|other| of_one_set(other, &token)) {
+                mistakes.push(format!(
+                    "{}: pin_custody: it is the custody set of token {:?} as well: a set keeps one token's PIN; make one \
+                     for each with `inro-hsm custody create`",
+                    place.key, same.name
+                ));
+            }
             valid.push(token);
         }
     }
     valid
+}
+
+/// Whether custodians would give both tokens one PIN. Copies of a set are one set: a share is given to the first.
+fn of_one_set(one: &Token, other: &Token) -> bool {
+    let set =
+        |token: &Token| Document::read(token.supply.vault()?.folder()).ok().map(|document| document.set);
+    set(one).is_some_and(|one| set(other) == Some(one))
 }
 
 /// Whether they are the same as far as files tell. What only the token can tell, such as that a label and a serial number
@@ -154,7 +169,15 @@ fn one(raw: raw::Token, name: String, place: &Place<'_>, mistakes: &mut Vec<Stri
         pin_custody: raw.pin_custody,
         pin: raw.pin,
     };
-    let supply = supply(key, keys, place.folder, mistakes);
+    let token = match (raw.label, raw.serial) {
+        (Some(label), None) => Some(TokenSelection::Label(label)),
+        (None, Some(serial)) => Some(TokenSelection::Serial(serial)),
+        _ => {
+            mistakes.push(format!("{key}: give either label or serial, to name exactly one token"));
+            None
+        }
+    };
+    let supply = supply(key, keys, token.as_ref(), place.folder, mistakes);
     let lanes = lanes(key, raw.lanes, (raw.issuing_lanes, raw.ocsp_lanes), raw.queue, mistakes);
     if !(1..=10).contains(&raw.sign_seconds) {
         mistakes.push(format!(
@@ -165,18 +188,10 @@ fn one(raw: raw::Token, name: String, place: &Place<'_>, mistakes: &mut Vec<Stri
     if raw.start_seconds == 0 {
         mistakes.push(format!("{key}: start_seconds = 0: give at least 1"));
     }
-    let token = match (raw.label, raw.serial) {
-        (Some(label), None) => TokenSelection::Label(label),
-        (None, Some(serial)) => TokenSelection::Serial(serial),
-        _ => {
-            mistakes.push(format!("{key}: give either label or serial, to name exactly one token"));
-            return None;
-        }
-    };
     Some(Token {
         name,
         access,
-        token,
+        token: token?,
         supply: supply?,
         latch: place.latch.clone(),
         lanes,
@@ -186,7 +201,13 @@ fn one(raw: raw::Token, name: String, place: &Place<'_>, mistakes: &mut Vec<Stri
 }
 
 /// Where the PIN comes from; what is wrong with that is told.
-fn supply(key: &str, keys: PinKeys, folder: &Path, mistakes: &mut Vec<String>) -> Option<Supply> {
+fn supply(
+    key: &str,
+    keys: PinKeys,
+    token: Option<&TokenSelection>,
+    folder: &Path,
+    mistakes: &mut Vec<String>,
+) -> Option<Supply> {
     let told =
         |mistake: PinMistake| format!("{key}: {}: {}: {}", mistake.key, mistake.problem, mistake.remedy);
     let source = keys.source(folder).map_err(|mistake| mistakes.push(told(mistake))).ok()?;
@@ -195,7 +216,11 @@ fn supply(key: &str, keys: PinKeys, folder: &Path, mistakes: &mut Vec<String>) -
         PinSource::Custody(set) => folder_is_safe(&format!("{key}: pin_custody"), set, mistakes),
         PinSource::Credential(_) | PinSource::ProtectedPath => {}
     }
-    mistakes.extend(source.mistake().map(told));
+    let mistake = match token {
+        Some(token) => source.mistake_for(token, PinKind::User),
+        None => source.mistake(),
+    };
+    mistakes.extend(mistake.map(told));
     Some(Supply::new(source))
 }
 

@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Pin, PinError};
+use crate::token::TokenSelection;
 
 /// Which of a token's PINs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,10 +176,28 @@ impl PinSource {
                 Err(error) => Some(PinMistake {
                     key: "pin_custody",
                     problem: crate::ceremony::chain(&error),
-                    remedy: "make the set with `inro-hsm custody create`, or correct the path",
+                    remedy: "mend that; or correct the path, or make the set with `inro-hsm custody create`",
                 }),
             },
         }
+    }
+}
+
+impl PinSource {
+    /// [`mistake`](Self::mistake), and whether a custody set keeps this PIN of this token: another's would cost a try.
+    pub fn mistake_for(&self, token: &TokenSelection, kind: PinKind) -> Option<PinMistake> {
+        if let Some(mistake) = self.mistake() {
+            return Some(mistake);
+        }
+        let Self::Custody(folder) = self else { return None };
+        // It could be read just now.
+        let other = crate::custody::Document::read(folder).ok()?.is_for(token, kind).err()?;
+        Some(PinMistake {
+            key: "pin_custody",
+            problem: format!("in {} {other}", folder.display()),
+            remedy: "name the folder of the set that keeps this PIN, and name the token as that set does, by label or \
+                     by serial number",
+        })
     }
 }
 
