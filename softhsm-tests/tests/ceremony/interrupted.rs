@@ -284,6 +284,24 @@ fn a_token_of_the_same_label_and_other_hardware_is_left_alone() {
 }
 
 #[test]
+fn what_is_not_found_is_not_said_to_be_destroyed() {
+    let setting = Setting::new();
+    let spec = small(&setting);
+    killed_before(&setting, &spec, 5);
+    let mut command = Command::new("pkcs11-tool");
+    command.arg("--module").arg(setting.root.module()).envs(setting.root.environment());
+    command.args(["--token-label", "inro-root", "--login", "--pin", PINS[1].1]);
+    run(command.args(["--delete-object", "--type", "privkey", "--id", "01"])).expect("deleted");
+    let taken =
+        spec.does("rollback", &["--json", "--out", &spec.out().display().to_string()]).expect(0).json();
+    let transcript = PathBuf::from(taken["folder"].as_str().expect("a folder")).join("transcript.txt");
+    let said = fs::read_to_string(transcript).expect("transcript");
+    assert!(said.contains("key \"root\" is not on token \"root\": nothing had to be destroyed"), "{said}");
+    assert!(said.contains("destroyed key \"issuing\""), "{said}");
+    assert!(!said.contains("destroyed key \"root\""), "{said}");
+}
+
+#[test]
 fn no_core_file_ever_has_a_pin() {
     let setting = Setting::new();
     let spec = small(&setting);

@@ -150,7 +150,7 @@ impl Work<'_, '_> {
                 return Err(Fault::Inconsistent { what: name.to_owned(), fault });
             }
         };
-        let did = if destroyed { "destroyed" } else { "no longer found, and had not to destroy," };
+        let did = if destroyed { "destroyed" } else { "no longer found:" };
         let what = format!(
             "{did} key {name:?} on token {:?} (CKA_ID {}), logged in anew and asked for it: {answer}; public key SHA-256 {}",
             key.token, key.id, found.public_key_sha256
