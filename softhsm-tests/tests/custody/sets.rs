@@ -207,7 +207,7 @@ fn a_user_pin_that_too_few_can_open_is_set_anew_by_the_officers_custodians() {
     rig.with(&not_officers, &["olga", "otto"]).failed("not an SO PIN");
 }
 
-/// `set.json` with this put in the place of that, or the rig's set as it was.
+/// Writes this in the place of that into the set's `set.json`.
 fn tamper(rig: &Rig, from: &str, to: &str) {
     let file = rig.path("set/set.json");
     let text = fs::read_to_string(&file).expect("set.json");

@@ -27,7 +27,8 @@ pub fn machine(spec: &Spec) -> Vec<Mistake> {
         for (problem, remedy) in token.access.mistakes() {
             mistakes.add(&place, problem, remedy);
         }
-        if let Some(mistake) = token.pin.mistake() {
+        let this = TokenSelection::Label(token.label.clone());
+        if let Some(mistake) = token.pin.mistake_for(&this, PinKind::User) {
             mistakes.add(format!("{place}.{}", mistake.key), mistake.problem, mistake.remedy);
         }
     }
