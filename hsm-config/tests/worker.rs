@@ -40,7 +40,8 @@ impl Store {
 
     async fn start(&self, login: Option<Login>) -> Result<Worker, StartError> {
         let conf = self.dir.path().join("softhsm2.conf").display().to_string();
-        let access = ModuleAccess::new(PathBuf::from(MODULE), BTreeMap::from([("SOFTHSM2_CONF".to_owned(), conf)]));
+        let access =
+            ModuleAccess::new(PathBuf::from(MODULE), BTreeMap::from([("SOFTHSM2_CONF".to_owned(), conf)]));
         let launch = Launch { program: env!("CARGO_BIN_EXE_inro-hsm").into(), access };
         Worker::start(&launch, Setup { module: PathBuf::from(MODULE), login }, LIMIT).await
     }
@@ -65,7 +66,12 @@ fn id(text: &str) -> KeyId {
 }
 
 async fn generate(worker: &Worker, key: &str, algorithm: KeyAlgorithm) -> SubjectPublicKeyInfoOwned {
-    let command = Command::GenerateKeyPair { key: id(key), label: format!("key {key}"), algorithm, leaving: Leaving::Never };
+    let command = Command::GenerateKeyPair {
+        key: id(key),
+        label: format!("key {key}"),
+        algorithm,
+        leaving: Leaving::Never,
+    };
     let answer = worker.call(command, LIMIT).await.expect("generated");
     let Answer::PublicKey(spki) = answer else { panic!("{answer:?}") };
     assert_eq!(worker.public_key(&id(key), LIMIT).await.expect("read back"), spki);
@@ -99,8 +105,12 @@ async fn every_kind_of_key_signs_what_its_public_key_verifies_and_stays_on_the_t
         matches!(wrong, Err(CallError::Command(e)) if e.class == ErrorClass::Fail),
         "P-384 key, P-256 mechanism"
     );
-    let taken =
-        Command::GenerateKeyPair { key: id("a1"), label: "other".into(), algorithm: KeyAlgorithm::P256, leaving: Leaving::Never };
+    let taken = Command::GenerateKeyPair {
+        key: id("a1"),
+        label: "other".into(),
+        algorithm: KeyAlgorithm::P256,
+        leaving: Leaving::Never,
+    };
     let error = worker.call(taken, LIMIT).await.expect_err("the ID is taken");
     assert!(matches!(error, CallError::Command(e) if e.code == "KEY_EXISTS"));
     worker.call(Command::DestroyKey { key: id("a1") }, LIMIT).await.expect("destroyed");
@@ -133,7 +143,12 @@ async fn many_calls_share_the_lanes_and_a_full_queue_says_so() {
     let rsa = |n: u16| {
         let key = format!("c{n:03x}");
         narrow.call(
-            Command::GenerateKeyPair { key: id(&key), label: key, algorithm: KeyAlgorithm::Rsa3072, leaving: Leaving::Never },
+            Command::GenerateKeyPair {
+                key: id(&key),
+                label: key,
+                algorithm: KeyAlgorithm::Rsa3072,
+                leaving: Leaving::Never,
+            },
             LIMIT,
         )
     };
@@ -165,8 +180,12 @@ async fn setup_failures_are_told_apart() {
 async fn a_killed_worker_fails_what_is_in_flight_and_everything_after() {
     let store = Store::new().await;
     let worker = store.log_in(1, 8).await;
-    let command =
-        || Command::GenerateKeyPair { key: id("d1"), label: "d1".into(), algorithm: KeyAlgorithm::Rsa4096, leaving: Leaving::Never };
+    let command = || Command::GenerateKeyPair {
+        key: id("d1"),
+        label: "d1".into(),
+        algorithm: KeyAlgorithm::Rsa4096,
+        leaving: Leaving::Never,
+    };
     let caller = worker.clone();
     let pending = tokio::spawn(async move { caller.call(command(), LIMIT).await });
     while worker.in_flight() == 0 {
@@ -184,8 +203,12 @@ async fn a_killed_worker_fails_what_is_in_flight_and_everything_after() {
 async fn a_missed_deadline_costs_the_worker_its_life() {
     let store = Store::new().await;
     let worker = store.log_in(1, 8).await;
-    let command =
-        Command::GenerateKeyPair { key: id("e1"), label: "e1".into(), algorithm: KeyAlgorithm::Rsa4096, leaving: Leaving::Never };
+    let command = Command::GenerateKeyPair {
+        key: id("e1"),
+        label: "e1".into(),
+        algorithm: KeyAlgorithm::Rsa4096,
+        leaving: Leaving::Never,
+    };
     let error = worker.call(command, Duration::from_millis(1)).await.expect_err("too slow");
     assert!(matches!(error, CallError::Timeout(_)));
     assert_eq!(error.class(), ErrorClass::Restart);

@@ -80,7 +80,8 @@ impl ModuleAccess {
         }
         for name in &self.vendor.environment.required {
             if !self.environment.contains_key(name) {
-                let problem = format!("environment variable {name} is missing, which {} needs", self.vendor.product);
+                let problem =
+                    format!("environment variable {name} is missing, which {} needs", self.vendor.product);
                 mistakes.push((problem, "set it in the token's environment; a worker inherits none of ours"));
             }
         }
