@@ -32,8 +32,8 @@ fn cut(directory: &Path, size: &Size, power: Power) -> Result<Outcome> {
         "power cuts that drop or tear what wasn't synced: nothing acknowledged is lost, nothing un-revoked, CRL numbers \
          rise, the chains hold",
     );
-    let customers = u32::try_from(size.power_cuts * 80).context("too many cuts")?;
-    let (mut bank, mut customers) = town::found(&directory.join("bank"), customers)?;
+    let (mut bank, mut customers) =
+        town::found(&directory.join("bank"), town::customers_for(size.power_cuts)?)?;
     let folders = [bank.path("ledger"), bank.path("signer"), bank.path("hsm/online")];
     let faults = Faults::with_power_cuts(&directory.join("disk"), &folders)?;
     let environment = faults.environment()?;

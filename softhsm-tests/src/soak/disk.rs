@@ -17,8 +17,8 @@ pub(super) fn run(directory: &Path, size: &Size) -> Result<Outcome> {
         "R3",
         "disk full or broken under ledger or journal: 429 and 5xx, no signature without an intent, recovery unaided",
     );
-    let customers = u32::try_from(size.disk_faults * 150).context("too many faults")?;
-    let (mut bank, mut customers) = town::found(&directory.join("bank"), customers)?;
+    let (mut bank, mut customers) =
+        town::found(&directory.join("bank"), town::customers_for(size.disk_faults)?)?;
     let under_ledger = Faults::new(&directory.join("ledger-disk"), &[bank.path("ledger")])?;
     let under_journal = Faults::new(&directory.join("journal-disk"), &[bank.path("signer")])?;
     bank.authority_extra = under_ledger.environment()?;

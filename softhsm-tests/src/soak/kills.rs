@@ -15,17 +15,13 @@ use crate::{
     process::{Process, Signal},
 };
 
-/// As many as are enrolled between two kills at the most.
-const CUSTOMERS_PER_KILL: usize = 200;
-
 pub(super) fn run(directory: &Path, size: &Size) -> Result<Outcome> {
     let mut outcome = Outcome::new(
         "R1",
         "CA, signer or both killed under load: what a client or the journal saw is in the ledger and revocable, no \
          serial twice, the chains hold",
     );
-    let customers = u32::try_from(size.kills * CUSTOMERS_PER_KILL).context("too many kills")?.min(60_000);
-    let (mut bank, mut customers) = town::found(directory, customers)?;
+    let (mut bank, mut customers) = town::found(directory, town::customers_for(size.kills)?)?;
     town::revive(&mut bank)?;
     let mut rng = StdRng::seed_from_u64(size.seed);
     let mut recoveries = Vec::new();

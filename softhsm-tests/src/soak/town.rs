@@ -80,6 +80,13 @@ fn adjust(table: &mut toml::Table) {
     set("passwords", "iterations", 1.into());
 }
 
+/// More customers than are enrolled around so many disturbances, on a fast machine too.
+pub(super) fn customers_for(disturbances: usize) -> Result<u32> {
+    const EACH: usize = 400;
+    const MOST: usize = 60_000;
+    u32::try_from((disturbances * EACH).min(MOST)).context("too many customers")
+}
+
 /// A bank after its ceremony, with this many customers. Nothing runs yet.
 pub(super) fn found(directory: &Path, customers: u32) -> Result<(Bank, Vec<Customer>)> {
     let bank = Bank::prepare(directory, &Options { adjust: Some(adjust), ..Options::default() })?;
