@@ -72,7 +72,7 @@ fn answer(device: &Device, line: &str) -> Result<Value, String> {
         Either::Request(Request::EndSessions {}) => device.lose(Loss::Sessions),
         Either::Request(Request::Reset {}) => device.reset(),
     }
-    serde_json::to_value(device.status()).map_err(|error| error.to_string())
+    serde_json::to_value(device.status()?).map_err(|error| error.to_string())
 }
 
 #[derive(Debug)]

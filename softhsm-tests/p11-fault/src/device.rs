@@ -64,10 +64,6 @@ impl Device {
     pub(crate) fn get() -> Option<&'static Self> {
         static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
         static LISTENING: OnceLock<bool> = OnceLock::new();
-        let tell = |reason: &str| {
-            // Nobody is left to tell when standard error is closed.
-            let _ = writeln!(std::io::stderr(), "p11-fault: {reason}");
-        };
         let device = DEVICE.get_or_init(|| Self::load().map_err(|reason| tell(&reason)).ok()).as_ref()?;
         let listening = LISTENING.get_or_init(|| device.listen().map_err(|reason| tell(&reason)).is_ok());
         listening.then_some(device)
@@ -90,16 +86,14 @@ impl Device {
         })
     }
 
-    /// Opens the control socket and takes up the state, as one: a change either reaches the socket or is found.
+    /// Takes up the state and opens the control socket, as one: a change either reaches the socket or is found.
     fn listen(&'static self) -> Result<(), String> {
         let _lock = self.store.lock().map_err(|error| format!("the state's lock: {error}"))?;
-        if let Some(control) = self.store.control() {
-            control::listen(self, control).map_err(|error| format!("{}: {error}", control.display()))?;
-        }
         let state = self.store.load()?;
         self.lanes.limit(state.settings.lanes);
         *self.state() = state;
-        Ok(())
+        let Some(control) = self.store.control() else { return Ok(()) };
+        control::listen(self, control).map_err(|error| format!("{}: {error}", control.display()))
     }
 
     /// The real module.
@@ -157,7 +151,9 @@ impl Device {
         }
         let struck = state.faults.strike(function, rand::random::<f64>)?;
         // Before it strikes: the process may not live to keep it.
-        self.keep(&state);
+        if let Err(error) = self.store.keep(&state) {
+            tell(&format!("the state can't be kept: {error}"));
+        }
         Some(struck)
     }
 
@@ -226,22 +222,22 @@ impl Device {
     }
 
     /// How it is, and what was asked of it.
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Result<Status, String> {
         let calls = Function::ALL.iter().zip(&self.calls);
         let calls = calls.map(|(function, count)| (function.name(), count.load(Ordering::Relaxed)));
-        let State { settings, token, faults, logins } = self.state().clone();
+        let State { settings, token, faults } = self.state().clone();
         let sessions = self.sessions();
-        Status {
+        Ok(Status {
             process: std::process::id(),
             settings,
             token,
             faults,
             calls: calls.filter(|&(_, count)| count > 0).collect(),
-            logins,
+            logins: self.store.logins().map_err(|error| format!("the logins: {error}"))?,
             sessions: sessions.counts(),
             signatures: self.lanes.load(),
             signatures_by_key: sessions.signatures(),
-        }
+        })
     }
 
     /// Changes how it is, also for the next process that loads the module.
@@ -268,15 +264,8 @@ impl Device {
 
     /// Counts a login, for all processes.
     pub(crate) fn count_login(&self) {
-        let mut state = self.state();
-        state.logins += 1;
-        self.keep(&state);
-    }
-
-    fn keep(&self, state: &State) {
-        if let Err(error) = self.store.keep(state) {
-            // Nobody is left to tell when standard error is closed.
-            let _ = writeln!(std::io::stderr(), "p11-fault: the state can't be kept: {error}");
+        if let Err(error) = self.store.count_login() {
+            tell(&format!("a login can't be counted: {error}"));
         }
     }
 
@@ -286,6 +275,11 @@ impl Device {
         self.lanes.reset();
         self.sessions().reset();
     }
+}
+
+fn tell(what: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "p11-fault: {what}");
 }
 
 /// As a module does that writes to where nothing is.

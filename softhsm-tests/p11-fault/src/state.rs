@@ -5,7 +5,7 @@ use std::{
     env,
     ffi::OsStr,
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +16,8 @@ use crate::{
     settings::{Conduct, Settings},
 };
 
+const LOGINS: &str = ".logins";
+
 /// How the device is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -23,8 +25,6 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) token: Conduct,
     pub(crate) faults: Faults,
-    /// Calls of `C_Login` in all processes.
-    pub(crate) logins: u64,
 }
 
 /// A change of the state.
@@ -70,7 +70,7 @@ impl Store {
     /// Held by whoever opens the control socket and reads the state, or leaves a change for whoever will.
     pub(crate) fn lock(&self) -> io::Result<Option<File>> {
         let Some(control) = &self.0 else { return Ok(None) };
-        let file = File::options().create(true).append(true).open(beside(control, ".lock"))?;
+        let file = open_to_append(&beside(control, ".lock"))?;
         file.lock()?;
         Ok(Some(file))
     }
@@ -95,6 +95,7 @@ impl Store {
         }
         let taken_up = || {
             self.keep(&state)?;
+            open_to_append(&beside(control, LOGINS))?;
             fs::remove_file(&pending).or_else(|error| match error.kind() {
                 io::ErrorKind::NotFound => Ok(()),
                 _ => Err(error),
@@ -111,6 +112,22 @@ impl Store {
         fs::write(&new, serde_json::to_vec(state)?)?;
         fs::rename(new, beside(control, ".state"))
     }
+
+    /// Counts a call of `C_Login`. The file has an octet for each, appended: of two processes none takes the other's away.
+    pub(crate) fn count_login(&self) -> io::Result<()> {
+        let Some(control) = &self.0 else { return Ok(()) };
+        open_to_append(&beside(control, LOGINS))?.write_all(b".")
+    }
+
+    /// Calls of `C_Login` in all processes.
+    pub(crate) fn logins(&self) -> io::Result<u64> {
+        let Some(control) = &self.0 else { return Ok(0) };
+        Ok(fs::metadata(beside(control, LOGINS))?.len())
+    }
+}
+
+fn open_to_append(path: &Path) -> io::Result<File> {
+    File::options().create(true).append(true).open(path)
 }
 
 fn read(path: &Path) -> Result<Option<String>, String> {
