@@ -1,5 +1,5 @@
 //! A maker's hierarchy of our own, its devices, and the attacks on them. Genuine devices are tested in
-//! `tests/evidence_genuine.rs`.
+//! `tests/evidence_genuine/`.
 
 use ca_x509::extension;
 use const_oid::ObjectIdentifier;

@@ -1,19 +1,16 @@
-//! Genuine YubiKey attestations, published by their owners, against Yubico's own trust anchors. The folder is not part
-//! of this project: `INRO_EVIDENCE_DIR` names it, and without that nothing is tested here.
+//! YubiKeys, against Yubico's own roots and intermediates.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use ca_core::domain::attestation::{
     Anchor, Anchors, Purpose, Refusal, Trust,
     yubikey::{DevicePolicy, Statement, YubiKeyEvidence, examine},
 };
 use ca_x509::{KeyKind, signed::Signed};
-use der::{Decode, Document, Encode};
-use jiff::Timestamp;
+use der::{Decode, Encode};
 use x509_cert::{Certificate, ext::Extension, request::CertReqInfo};
+
+use crate::index::{evidence, now, pem};
 
 /// What the devices say: firmware, serial, slot, PIN and touch policy, form factor, FIPS.
 type Said = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, bool);
@@ -130,38 +127,6 @@ const ROWS: &[Row] = &[
         "evidence-wrong-slot",
     ),
 ];
-
-/// The folder of evidence; says so and returns `None` when there is none.
-fn evidence() -> Option<PathBuf> {
-    let folder = std::env::var_os("INRO_EVIDENCE_DIR").map(PathBuf::from);
-    if folder.is_none() {
-        use io::Write;
-        let _ =
-            writeln!(io::stderr().lock(), "skipped: INRO_EVIDENCE_DIR names no folder of genuine evidence");
-    }
-    folder
-}
-
-fn now() -> Timestamp {
-    "2026-11-22T12:00:00Z".parse().expect("a timestamp")
-}
-
-fn pem(path: &Path) -> Vec<Vec<u8>> {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let end = "-----END CERTIFICATE";
-    let blocks = text.split_inclusive('\n').fold(vec![String::new()], |mut blocks, line| {
-        let open = blocks.last_mut().expect("a block");
-        if line.starts_with("-----BEGIN") || !open.is_empty() {
-            open.push_str(line);
-        }
-        if line.starts_with(end) {
-            blocks.push(String::new());
-        }
-        blocks
-    });
-    let whole = blocks.into_iter().filter(|block| !block.trim().is_empty());
-    whole.map(|block| Document::from_pem(block.trim()).expect("PEM").1.as_bytes().to_vec()).collect()
-}
 
 fn part(folder: &Path, name: &str, part: &str) -> Vec<u8> {
     pem(&folder.join("yubikey").join(format!("{name}.{part}.pem"))).remove(0)
