@@ -181,16 +181,16 @@ impl Issue {
         fresh: Option<MayIssue>,
         actor: &Actor,
     ) -> Result<Delivered, IssueError> {
-        let (issuer, intent) = (recorded.issuer().clone(), recorded.intent());
-        let signer = self.signer.name(&issuer)?;
-        if *recorded.signer() != signer {
+        let record = recorded.record();
+        let (issuer, intent) = (record.issuer.clone(), record.intent);
+        if record.signer != self.signer.name(&issuer)? {
             // Only that signer's journal can tell whether there is a signature already.
-            let elsewhere = format!("the intent is the signer {}'s, at another node", recorded.signer());
+            let elsewhere = format!("the intent is the signer {}'s, at another node", record.signer);
             return Err(Failure::Signer(SignerError::Unavailable(elsewhere)).into());
         }
         let signature = self
             .signer
-            .sign_certificate(&issuer, intent, recorded.audit_head(), recorded.tbs().to_vec())
+            .sign_certificate(&issuer, intent, recorded.audit_head(), record.tbs.clone())
             .await?;
         if fresh.is_some_and(|may_issue| !may_issue.precedes(signature.position)) {
             return Err(self.accord.went_back(signature.position).into());

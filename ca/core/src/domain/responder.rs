@@ -9,7 +9,7 @@ mod lint;
 #[cfg(test)]
 mod tests;
 
-use ca_x509::{certificate::CertificateTemplate, extension, key, signed};
+use ca_x509::{certificate::CertificateTemplate, extension, key};
 use const_oid::db::rfc5280::ID_KP_OCSP_SIGNING;
 use der::Encode;
 use jiff::{SignedDuration, Timestamp};
@@ -21,15 +21,11 @@ use x509_cert::{
 };
 
 use super::{
-    anchor::MayIssue,
-    audit::AuditPosition,
     certificate::CertificateState,
     ids::{EnrolmentId, IssuerId, SerialNumber, SignerName},
-    issuance::{LintFailure, SignatureError},
-    lint::Finding,
+    issuance::steps::{self, IntentRow, LintFailure},
     ocsp::Responder,
     profile::Issuer,
-    receipt::{IntentReceipt, JournalPosition, JournaledSignature},
 };
 use lint::Expected;
 
@@ -210,120 +206,38 @@ impl Draft {
     /// # Errors
     /// [`LintFailure`] with every finding.
     pub fn lint(self) -> Result<Linted, LintFailure> {
-        let findings: Vec<Finding> = lint::check(&self.record.tbs, &self.expected);
-        if findings.is_empty() { Ok(Linted { record: self.record }) } else { Err(LintFailure(findings)) }
+        let findings = lint::check(&self.record.tbs, &self.expected);
+        Linted::judged(self.record, findings)
     }
 }
 
 /// A draft that passed every lint.
-#[derive(Debug)]
-pub struct Linted {
-    record: ResponderRecord,
-}
-
-impl Linted {
-    /// The row to be committed as intent, for whoever may issue.
-    pub fn record(&self, _may_issue: MayIssue) -> &ResponderRecord {
-        &self.record
-    }
-
-    /// The intent is durable.
-    pub(crate) fn recorded(self, receipt: IntentReceipt) -> Recorded {
-        Recorded { record: self.record, audit_head: receipt.audit_head }
-    }
-}
-
+pub type Linted = steps::Linted<ResponderRecord>;
 /// A certificate whose intent is in the ledger: it may be signed.
-#[derive(Debug)]
-pub struct Recorded {
-    record: ResponderRecord,
-    audit_head: AuditPosition,
-}
-
-impl Recorded {
-    /// An intent that is in the ledger from before; `None` when it is no mere intent any more.
-    pub(crate) fn resumed(
-        record: ResponderRecord,
-        audit_head: AuditPosition,
-        _may_issue: MayIssue,
-    ) -> Option<Self> {
-        (record.state == CertificateState::Intended).then_some(Self { record, audit_head })
-    }
-
-    /// Its row.
-    pub fn record(&self) -> &ResponderRecord {
-        &self.record
-    }
-
-    /// What goes into the journal beside it.
-    pub fn audit_head(&self) -> AuditPosition {
-        self.audit_head
-    }
-
-    /// The signer has signed.
-    pub(crate) fn signed(self, signature: JournaledSignature) -> Signed {
-        Signed { record: self.record, signature }
-    }
-}
-
+pub type Recorded = steps::Recorded<ResponderRecord>;
 /// A certificate with a signature that nobody has checked yet.
-#[derive(Debug)]
-pub struct Signed {
-    record: ResponderRecord,
-    signature: JournaledSignature,
-}
-
-impl Signed {
-    /// The journal holds a signature from before, over the very bytes of the intent; `None` when they are others.
-    pub(crate) fn adopted(
-        record: ResponderRecord,
-        tbs: &[u8],
-        signature: JournaledSignature,
-    ) -> Option<Self> {
-        (record.tbs == tbs).then_some(Self { record, signature })
-    }
-
-    /// Checks the signature with the issuer's key, over the bytes that were linted.
-    ///
-    /// # Errors
-    /// [`SignatureError`].
-    pub fn verify(self, issuer: &Issuer) -> Result<Issued, SignatureError> {
-        let Self { record, signature } = self;
-        if *issuer.id() != record.issuer {
-            return Err(SignatureError::OtherIssuer(record.issuer));
-        }
-        let der = signed::assemble(&record.tbs, issuer.algorithm(), &signature.signature)
-            .map_err(SignatureError::Assembly)?;
-        let assembled = signed::Signed::parse(&der).map_err(SignatureError::Assembly)?;
-        if assembled.tbs != record.tbs {
-            return Err(SignatureError::Assembly(der::ErrorKind::Failed.into()));
-        }
-        assembled.verify(issuer.public_key()).map_err(SignatureError::Wrong)?;
-        Ok(Issued { record, der, position: signature.position })
-    }
-}
-
+pub type Signed = steps::Signed<ResponderRecord>;
 /// A certificate that is verified and must be stored before it is used.
-#[derive(Debug)]
-pub struct Issued {
-    record: ResponderRecord,
-    der: Vec<u8>,
-    position: JournalPosition,
-}
+pub type Issued = steps::Issued<ResponderRecord>;
 
-impl Issued {
-    /// The row as it was committed as intent.
-    pub fn record(&self) -> &ResponderRecord {
-        &self.record
+impl IntentRow for ResponderRecord {
+    fn intent(&self) -> EnrolmentId {
+        self.intent
     }
 
-    /// The certificate, DER.
-    pub fn der(&self) -> &[u8] {
-        &self.der
+    fn issuer(&self) -> &IssuerId {
+        &self.issuer
     }
 
-    /// Where the signer's journal keeps it.
-    pub fn position(&self) -> JournalPosition {
-        self.position
+    fn signer(&self) -> &SignerName {
+        &self.signer
+    }
+
+    fn tbs(&self) -> &[u8] {
+        &self.tbs
+    }
+
+    fn state(&self) -> &CertificateState {
+        &self.state
     }
 }

@@ -39,7 +39,7 @@ impl Reconcile {
         report: &mut Reconciled,
     ) -> Result<(), Failure> {
         let signed = Signed::adopted(record.clone(), &journaled.tbs, journaled.signature.clone());
-        let Some(issued) = signed.and_then(|signed| signed.verify(&self.issuer).ok()) else {
+        let Some(issued) = signed.ok().and_then(|signed| signed.verify(&self.issuer).ok()) else {
             return self.alarm(&journaled, "journal.signature-wrong", sight, report).await;
         };
         let position = issued.position();

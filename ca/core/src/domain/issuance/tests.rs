@@ -4,12 +4,15 @@ use std::{fs, path::Path, process::Command};
 
 use super::*;
 use crate::domain::{
+    anchor::MayIssue,
+    audit::AuditPosition,
     crl::{self, CrlPolicy},
     device::Assurance,
     fixtures::{
         Request, TestKey, at, attested, contract, issuer, issuer_until, now, profile, signer_name, user,
         verified_csr,
     },
+    receipt::{IntentReceipt, JournalPosition, JournaledSignature},
     revocation::{Revocation, RevocationReason},
     serial,
     user::Role,
@@ -68,7 +71,7 @@ impl Bench {
 
     fn issued(&self) -> Issued {
         let recorded = self.recorded();
-        let signature = self.signature(recorded.tbs());
+        let signature = self.signature(&recorded.record().tbs);
         recorded.signed(signature).verify(self.profile.issuer()).expect("an issued certificate")
     }
 }
@@ -127,13 +130,13 @@ fn the_authoritys_own_key_and_bad_names_are_refused() {
 fn corrupt_and_foreign_signatures_do_not_pass() {
     let bench = Bench::new(TestKey::p256());
     let recorded = || bench.recorded();
-    let by_another = TestKey::p256().sign(recorded().tbs());
+    let by_another = TestKey::p256().sign(recorded().record().tbs.as_slice());
     let over_another = bench.issuer_key.sign(b"something else");
     for signature in [by_another, over_another, Vec::new(), vec![0; 70]] {
         let signed = recorded().signed(JournaledSignature { signature, position: POSITION });
         assert!(matches!(signed.verify(bench.profile.issuer()), Err(SignatureError::Wrong(_))));
     }
-    let signature = bench.signature(recorded().tbs());
+    let signature = bench.signature(recorded().record().tbs.as_slice());
     let other = Bench::new(TestKey::p256());
     let refused = recorded().signed(signature).verify(other.profile.issuer());
     assert!(matches!(refused, Err(SignatureError::Wrong(_))), "the right signature, another issuer's key");
@@ -146,7 +149,7 @@ fn a_crash_is_resumed_with_the_same_bytes_only() {
     let record = linted.record(may_issue()).clone();
     let resumed =
         |row: &CertificateRecord| Recorded::resumed(row.clone(), AuditPosition::GENESIS, may_issue());
-    assert_eq!(resumed(&record).expect("an open intent").tbs(), record.tbs);
+    assert_eq!(resumed(&record).expect("an open intent").record().tbs, record.tbs);
     let signature = bench.signature(&record.tbs);
 
     let adopted = |tbs: &[u8]| Signed::adopted(record.clone(), tbs, signature.clone());

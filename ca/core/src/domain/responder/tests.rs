@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::domain::{
+    audit::AuditPosition,
     fixtures::{Certificate, TestKey, at, common_name, issuer, issuer_until, now, signer_name},
+    issuance::SignatureError,
+    receipt::{IntentReceipt, JournalPosition, JournaledSignature},
     serial,
 };
 
