@@ -1,9 +1,10 @@
 //! The ceremony's tokens, each behind a worker of its own: looked at first, then initialised and opened.
 
+mod fit;
+mod look;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::super::error::Fault;
 use super::super::record::event::{Task, TokenRecord};
@@ -12,12 +13,15 @@ use super::super::sha256;
 use super::super::spec::{KeySpec, Spec, TokenSpec};
 use super::Leader;
 use super::pins::Pins;
-use crate::token::{KeyAlgorithm, Pin, TokenDescription, TokenSelection};
+use crate::token::{Pin, TokenDescription, TokenSelection};
 use crate::worker::handle::{CallError, Launch, StartError, Worker};
-use crate::worker::look::{self, Seen};
+use crate::worker::look::{Look as Question, Seen};
 use crate::worker::protocol::{
     Answer, Command, CommandError, ErrorClass, KeyAttributes, Login, Setup, SetupFailureClass,
 };
+
+pub(in super::super) use fit::fits;
+use look::Look;
 
 /// For everything but making keys.
 pub(in super::super) const LIMIT: Duration = Duration::from_mins(1);
@@ -156,7 +160,7 @@ impl Tokens {
         if let Some(serial) = self.serials.get(&token.name) {
             return if found.serial == *serial { Ok(()) } else { Err(absent(token, serial)) };
         }
-        let command = Command::Look(look::Look::Token { slot: found.slot });
+        let command = Command::Look(Question::Token { slot: found.slot });
         let seen = worker.call(command, LIMIT).await.map_err(fault(token, "describe itself"))?;
         let Answer::Seen(Seen::Token(state)) = seen else { return Err(confused(token)) };
         if !state.user_pin_initialised {
@@ -322,129 +326,6 @@ impl Tokens {
     }
 }
 
-/// A look at one token.
-struct Look<'a> {
-    spec: &'a Spec,
-    token: &'a TokenSpec,
-    progress: &'a Progress,
-}
-
-impl Look<'_> {
-    async fn at(&self, tokens: &mut Tokens, pins: &Pins) -> Result<Vec<Obstacle>, Fault> {
-        let token = self.token;
-        let initialising = Task::Initialise(token.name.clone());
-        let ready = token.initialise.is_none() || self.is_done(&initialising);
-        let worker = if ready { tokens.log_in(token, pins).await? } else { start(token, None).await? };
-        let mut obstacles = Vec::new();
-        let slot = if ready {
-            worker.token().map(|token| token.slot)
-        } else {
-            let present = tokens_of(&worker, token).await?;
-            // Begun and not done: its label was free when it began, so what has it now is this ceremony's.
-            let own = present.iter().find(|found| named(found, token) && self.was_begun(&initialising));
-            let wanted = token.initialise.as_ref().and_then(|initialise| initialise.slot);
-            match own.map_or_else(|| free_slot(&present, &token.label, wanted), |own| Ok(own.slot)) {
-                Ok(slot) => Some(slot),
-                Err(text) => {
-                    obstacles.push(Obstacle {
-                        task: initialising,
-                        text: format!("token {:?}: {text}", token.name),
-                    });
-                    None
-                }
-            }
-        };
-        if let Some(slot) = slot {
-            obstacles.extend(self.mechanisms(&worker, slot).await?);
-        }
-        tokens.workers.insert(token.name.clone(), worker);
-        if ready {
-            obstacles.extend(self.keys(tokens).await?);
-        }
-        Ok(obstacles)
-    }
-
-    async fn mechanisms(&self, worker: &Worker, slot: u64) -> Result<Vec<Obstacle>, Fault> {
-        let token = self.token;
-        let names = match worker.call(Command::Mechanisms { slot }, LIMIT).await {
-            Ok(Answer::Mechanisms(names)) => names,
-            Ok(_) => return Err(confused(token)),
-            // Some tokens have none before they are initialised; they are asked again then.
-            Err(CallError::Command(_)) if worker.token().is_none() => return Ok(Vec::new()),
-            Err(error) => return Err(fault(token, "list its mechanisms")(error)),
-        };
-        let here = self.spec.keys.iter().filter(|key| key.token == token.name);
-        let lacking = here.filter_map(|key| {
-            let task =
-                if key.is_new() { Task::MakeKey(key.name.clone()) } else { Task::FindKey(key.name.clone()) };
-            Some((task, unable(&names, key)?))
-        });
-        let copies = self.spec.copies.iter().filter(|copy| {
-            copy.to == token.name || self.spec.key(&copy.key).is_some_and(|key| key.token == token.name)
-        });
-        let transfers =
-            copies.filter_map(|copy| Some((Task::CopyKey(copy.key.clone()), unable_to_transfer(&names)?)));
-        let obstacle = |(task, text)| Obstacle { task, text: format!("token {:?}: {text}", token.name) };
-        Ok(lacking.chain(transfers).filter(|(task, _)| !self.is_done(task)).map(obstacle).collect())
-    }
-
-    /// Keys that must be there, and keys that must not.
-    async fn keys(&self, tokens: &Tokens) -> Result<Vec<Obstacle>, Fault> {
-        let name = &self.token.name;
-        let mut obstacles = Vec::new();
-        let mut expect = async |key: &KeySpec, task: Task, there: bool| {
-            if self.is_done(&task) || self.was_begun(&task) {
-                return Ok(());
-            }
-            let text = match (tokens.attributes(name, key).await?, there) {
-                (Some(_), false) => format!("it holds a key with ID {} already", key.id),
-                (None, true) => format!("it holds no key with ID {}", key.id),
-                _ => return Ok(()),
-            };
-            obstacles.push(Obstacle { task, text: format!("token {name:?}: {text}") });
-            Ok::<(), Fault>(())
-        };
-        for key in self.spec.keys.iter().filter(|key| key.token == *name) {
-            if key.is_new() {
-                expect(key, Task::MakeKey(key.name.clone()), false).await?;
-            } else {
-                expect(key, Task::FindKey(key.name.clone()), true).await?;
-            }
-        }
-        for copy in self.spec.copies.iter().filter(|copy| copy.to == *name) {
-            if let Some(key) = self.spec.key(&copy.key) {
-                expect(key, Task::CopyKey(copy.key.clone()), false).await?;
-            }
-        }
-        obstacles.extend(self.other_names(tokens).await?);
-        Ok(obstacles)
-    }
-
-    /// Keys to be destroyed that the token knows by another name: of those it can't be told that they are the ones.
-    async fn other_names(&self, tokens: &Tokens) -> Result<Vec<Obstacle>, Fault> {
-        let name = &self.token.name;
-        let mut obstacles = Vec::new();
-        for destruction in &self.spec.destructions {
-            let task = Task::DestroyKey(destruction.key.clone());
-            let key = self.spec.key(&destruction.key).filter(|key| key.token == *name);
-            let Some(key) = key.filter(|_| !self.is_done(&task) && !self.was_begun(&task)) else { continue };
-            let Some(attributes) = tokens.attributes(name, key).await? else { continue };
-            if let Some(text) = other_name(key, attributes.label.as_deref()) {
-                obstacles.push(Obstacle { task, text: format!("token {name:?}: {text}") });
-            }
-        }
-        Ok(obstacles)
-    }
-
-    fn is_done(&self, task: &Task) -> bool {
-        self.progress.done.contains(task)
-    }
-
-    fn was_begun(&self, task: &Task) -> bool {
-        self.progress.begun.as_ref().is_some_and(|begun| begun.task == *task)
-    }
-}
-
 /// Starts a worker for a module, and logs in where that is wanted.
 pub(in super::super) async fn start(token: &TokenSpec, login: Option<Login>) -> Result<Worker, Fault> {
     let launch = Launch::this_program(token.access.clone());
@@ -469,92 +350,9 @@ fn named(found: &TokenDescription, token: &TokenSpec) -> bool {
     found.initialised && found.label == token.label
 }
 
-/// The slot that will be initialised, or why there is none.
-fn free_slot(present: &[TokenDescription], label: &str, wanted: Option<u64>) -> Result<u64, String> {
-    if let Some(token) = present.iter().find(|token| token.initialised && token.label == label) {
-        return Err(format!(
-            "a token with label {label:?} exists (slot {}, serial {})",
-            token.slot, token.serial
-        ));
-    }
-    match wanted {
-        None => present
-            .iter()
-            .find(|token| !token.initialised)
-            .or_else(|| present.iter().find(|token| token.is_void()))
-            .map(|token| token.slot)
-            .ok_or_else(|| "the module shows no uninitialised token".to_owned()),
-        Some(slot) => match present.iter().find(|token| token.slot == slot) {
-            None => Err(format!("there is no token in slot {slot}")),
-            Some(token) if token.initialised && !token.is_void() => {
-                Err(format!("the token in slot {slot} is initialised already, as {:?}", token.label))
-            }
-            Some(_) => Ok(slot),
-        },
-    }
-}
-
-/// What a token lacks to make and use a key, if something.
-fn unable(mechanisms: &[String], key: &KeySpec) -> Option<String> {
-    let (generation, signing) = match key.algorithm {
-        KeyAlgorithm::P256 => ("CKM_EC_KEY_PAIR_GEN", ["CKM_ECDSA", "CKM_ECDSA_SHA256"]),
-        KeyAlgorithm::P384 => ("CKM_EC_KEY_PAIR_GEN", ["CKM_ECDSA", "CKM_ECDSA_SHA384"]),
-        KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => {
-            ("CKM_RSA_PKCS_KEY_PAIR_GEN", ["CKM_RSA_PKCS", "CKM_SHA256_RSA_PKCS"])
-        }
-    };
-    let has = |wanted: &str| mechanisms.iter().any(|name| name == wanted);
-    let able = (has(generation) || !key.is_new()) && signing.iter().any(|name| has(name));
-    (!able).then(|| format!("it lacks {generation} or {}, which an {} key needs", signing[0], key.algorithm))
-}
-
-/// What a token lacks to give or receive a wrapped key, if something.
-fn unable_to_transfer(mechanisms: &[String]) -> Option<String> {
-    let has = |wanted: &str| mechanisms.iter().any(|name| name == wanted);
-    let needed = ["CKM_RSA_PKCS_OAEP", "CKM_AES_KEY_GEN", "CKM_RSA_PKCS_KEY_PAIR_GEN"];
-    let mut missing: Vec<&str> = needed.into_iter().filter(|wanted| !has(wanted)).collect();
-    if !has("CKM_AES_KEY_WRAP_PAD") && !has("CKM_AES_GCM") {
-        missing.push("CKM_AES_KEY_WRAP_PAD and CKM_AES_GCM");
-    }
-    let text =
-        format!("it lacks {}, which wrapping a key needs; use its vendor's cloning", missing.join(", "));
-    (!missing.is_empty()).then_some(text)
-}
-
-/// Whether a public key is of the kind that was asked for.
-pub(in super::super) fn fits(
-    algorithm: KeyAlgorithm,
-    public: &SubjectPublicKeyInfoOwned,
-) -> Result<(), String> {
-    use ca_x509::KeyKind;
-    let kind = KeyKind::of(public).map_err(|e| e.to_string())?;
-    let wanted = match algorithm {
-        KeyAlgorithm::P256 => KeyKind::P256,
-        KeyAlgorithm::P384 => KeyKind::P384,
-        KeyAlgorithm::Rsa3072 => KeyKind::Rsa { bits: 3072 },
-        KeyAlgorithm::Rsa4096 => KeyKind::Rsa { bits: 4096 },
-    };
-    let on_curve = ca_x509::key::on_curve(public).map_err(|e| e.to_string())?;
-    if kind == wanted && on_curve { Ok(()) } else { Err(format!("it is {kind:?}, not {algorithm}")) }
-}
-
-/// What is wrong with a key's label, if something.
-fn other_name(key: &KeySpec, label: Option<&str>) -> Option<String> {
-    let found = match label {
-        Some(label) if label == key.name => return None,
-        Some(label) => format!("the label (CKA_LABEL) {label:?}"),
-        None => "no label (CKA_LABEL)".to_owned(),
-    };
-    let text = format!(
-        "its key with ID {} has {found}, not {:?}: call the key in the specification what the token calls it, or label it by the vendor's tools",
-        key.id, key.name
-    );
-    Some(text)
-}
-
 /// A token that this ceremony has initialised and not logged in to yet holds no key.
 async fn must_hold_nothing(worker: &Worker, token: &TokenSpec) -> Result<(), Fault> {
-    let command = Command::Look(look::Look::Objects);
+    let command = Command::Look(Question::Objects);
     let seen = worker.call(command, LIMIT).await.map_err(fault(token, "list what it holds"))?;
     let Answer::Seen(Seen::Objects(objects)) = seen else { return Err(confused(token)) };
     if objects.is_empty() {
