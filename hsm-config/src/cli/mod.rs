@@ -31,7 +31,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make an authority's keys and first certificates by a reviewed specification.
+    /// Plan, rehearse, run and verify ceremonies: keys made, renewed, rolled over, copied, retired; certificates and root CRLs.
     Ceremony(ceremony::Arguments),
     /// A PIN that nobody knows, and that several custodians open together.
     Custody(custody::Arguments),

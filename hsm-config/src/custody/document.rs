@@ -4,11 +4,14 @@
 //! threshold or the token's module was changed opens nothing. It is replaced whole, durably, or not at all; and it isn't
 //! read where somebody else could have written it, or when it is older than the shares beside it.
 
+mod error;
+mod folder;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    io::{Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -26,6 +29,10 @@ use crate::{
     token::{ModuleAccess, PinKind, TokenSelection},
     vendor::Profile,
 };
+
+pub use error::{DocumentError, OtherPin, ShareFault};
+use folder::newest_folder;
+pub(super) use folder::{folder_of, is_safe, make_folder, making_of, write_new};
 
 /// The version of the file's form.
 const FORMAT: u32 = 2;
@@ -142,110 +149,6 @@ pub struct Past {
     pub over: Timestamp,
     /// Who kept a share.
     pub custodians: Vec<String>,
-}
-
-/// Why a set's file isn't taken.
-#[derive(Debug, thiserror::Error)]
-pub enum DocumentError {
-    /// It can't be read or written.
-    #[error("{path:?} can't be used: is this the folder of a custody set?")]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Somebody else could have changed it.
-    #[error(
-        "{path:?} {fault}, who could have changed the custody set: compare the set with its copy, then run `{remedy}`"
-    )]
-    Exposed {
-        /// The set's folder, or its file.
-        path: PathBuf,
-        /// To whom it is open.
-        fault: String,
-        /// The command that mends it.
-        remedy: String,
-    },
-    /// The shares beside it are of a generation that it doesn't know.
-    #[error(
-        "{path:?} is newer than set.json, which knows no generation after {known}: restore the newest copy of set.json; \
-         nothing was removed"
-    )]
-    Outdated {
-        /// The shares' folder.
-        path: PathBuf,
-        /// The newest generation that the file knows.
-        known: u32,
-    },
-    /// It isn't a set's file of a form that this program knows.
-    #[error("{path:?} is damaged, or was written by another version: {detail}; restore it from its copy")]
-    Form {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
-}
-
-/// Why a share isn't taken, and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum ShareFault {
-    /// Another set's.
-    #[error(
-        "the share of custodian {custodian:?} belongs to another set ({theirs}), this is {name:?} ({ours})"
-    )]
-    OtherSet {
-        /// Whose.
-        custodian: String,
-        /// The share's set.
-        theirs: String,
-        /// This set.
-        ours: String,
-        /// This set's name.
-        name: String,
-    },
-    /// Of another generation.
-    #[error(
-        "the share of custodian {custodian:?} belongs to generation {theirs}, this set is generation {ours}"
-    )]
-    OtherGeneration {
-        /// Whose.
-        custodian: String,
-        /// The share's.
-        theirs: u32,
-        /// The set's.
-        ours: u32,
-    },
-    /// Of nobody here.
-    #[error("{custodian:?} is no custodian of generation {generation}")]
-    NoCustodian {
-        /// Whose.
-        custodian: String,
-        /// The set's.
-        generation: u32,
-    },
-    /// Not what was given to that custodian.
-    #[error("what custodian {custodian:?} opened is not the share that generation {generation} gave them")]
-    Wrong {
-        /// Whose.
-        custodian: String,
-        /// The set's.
-        generation: u32,
-    },
-}
-
-/// A set that keeps another PIN than the one that is wanted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("custody set {name:?} keeps {keeps}, not {wanted}")]
-pub struct OtherPin {
-    /// The set's name.
-    pub name: String,
-    /// What it keeps.
-    pub keeps: String,
-    /// What is wanted.
-    pub wanted: String,
 }
 
 impl Document {
@@ -463,78 +366,4 @@ impl std::fmt::Display for Library {
 
 fn purpose(token: &TokenSelection, kind: PinKind) -> String {
     format!("the {kind} of the {token}")
-}
-
-/// Nobody but this user and root can write there.
-///
-/// # Errors
-/// [`DocumentError::Exposed`].
-pub(super) fn is_safe(folder: &Path, path: &Path, seen: &fs::Metadata) -> Result<(), DocumentError> {
-    let own = rustix::process::geteuid().as_raw();
-    let Some((fault, command)) = exposure(seen.uid(), seen.mode(), own) else { return Ok(()) };
-    let remedy = format!("{command} {}", folder.display());
-    Err(DocumentError::Exposed { path: path.to_owned(), fault, remedy })
-}
-
-/// To whom a file is open, and the command that mends it.
-fn exposure(owner: u32, mode: u32, own: u32) -> Option<(String, &'static str)> {
-    if ![0, own].contains(&owner) {
-        return Some((format!("belongs to another user (uid {owner})"), "chown -R root"));
-    }
-    (mode & 0o022 != 0)
-        .then(|| (format!("has mode {:04o} and is open to other writers", mode & 0o7777), "chmod -R go-w"))
-}
-
-/// The number of the newest generation of which there are sealed shares.
-fn newest_folder(set: &Path) -> io::Result<Option<u32>> {
-    let mut newest = None;
-    for entry in fs::read_dir(set)? {
-        newest = newest.max(number_of(&entry?.path()));
-    }
-    Ok(newest)
-}
-
-/// Of which generation this is the folder of sealed shares, if it is one.
-fn number_of(path: &Path) -> Option<u32> {
-    path.file_name()?.to_str()?.strip_prefix("generation-")?.parse().ok()
-}
-
-/// Where the sealed shares of a generation are until all of them are there.
-pub(super) fn making_of(set: &Path, generation: u32) -> PathBuf {
-    set.join(format!("making-{generation}"))
-}
-
-/// The folder of a generation's sealed shares.
-pub(super) fn folder_of(set: &Path, generation: u32) -> PathBuf {
-    set.join(format!("generation-{generation}"))
-}
-
-/// A folder that its owner alone enters.
-pub(super) fn make_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().mode(0o700).create(path)
-}
-
-/// A new file, durable with its content.
-pub(super) fn write_new(path: &Path, content: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_that_somebody_else_could_have_written_is_told_with_its_remedy() {
-        for (owner, mode, own) in [(0, 0o750, 0), (0, 0o640, 995), (995, 0o700, 995)] {
-            assert_eq!(exposure(owner, mode, own), None);
-        }
-        let (fault, remedy) = exposure(995, 0o700, 0).expect("another user's");
-        assert!(fault.contains("uid 995") && remedy == "chown -R root", "{fault}");
-        for mode in [0o660, 0o602, 0o777] {
-            let (fault, remedy) = exposure(0, mode, 0).expect("open");
-            assert!(fault.contains(&format!("{mode:04o}")) && remedy == "chmod -R go-w", "{fault}");
-        }
-    }
 }
