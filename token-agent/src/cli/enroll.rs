@@ -19,12 +19,12 @@ use super::{
 use crate::{
     certificate::{CertificateDetails, table, to_pem},
     config::Config,
-    enrol::{Order, Outcome, Records, World, enrol},
+    enrol::{Order, Outcome, Place, Records, World, enrol},
     messages::{Lang, say},
     paths,
     secret::SecretSource,
     server::https::{Connection, HttpsApi},
-    token::{ManagementKey, yubikey_piv::YubiKeys},
+    token::{ManagementKey, all::Tokens},
 };
 
 pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
@@ -51,8 +51,13 @@ pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Res
         management_key: management_key(&args.pin)?,
         start_over: args.start_over,
     };
-    let mut world =
-        World { driver: &YubiKeys, api: &api, person: &mut person, records: &records, now: Timestamp::now };
+    let mut world = World {
+        driver: &Tokens::connected(),
+        api: &api,
+        person: &mut person,
+        records: &records,
+        now: Timestamp::now,
+    };
     let outcome = enrol(&mut world, &order).map_err(CliError::Flow)?;
     report(&outcome, args.out.as_deref(), output)
 }
@@ -91,15 +96,20 @@ fn report(outcome: &Outcome, out: Option<&Path>, output: &mut Output) -> Result<
     let details = CertificateDetails::read(&outcome.certificate).ok();
     let pem = to_pem(&outcome.certificate).unwrap_or_default();
     let chain: Vec<String> = outcome.issuers.iter().filter_map(|issuer| to_pem(issuer).ok()).collect();
-    let json = json!({
-        "token": outcome.token.serial,
-        "firmware": outcome.token.firmware.to_string(),
-        "slot": outcome.slot.to_string(),
+    let mut json = json!({
         "resumed": outcome.resumed,
         "certificate": details,
         "pem": pem,
         "chain": chain,
     });
+    match &outcome.place {
+        Place::Card { token, slot } => {
+            json["token"] = json!(token.serial);
+            json["kind"] = json!(token.kind.as_str());
+            json["firmware"] = json!(token.firmware.map(|firmware| firmware.to_string()));
+            json["slot"] = json!(slot.to_string());
+        }
+    }
     let table_in = |lang| details.as_ref().map(|details| table(details, lang)).unwrap_or_default();
     output.result(&json, |lang| format!("{}{}", done(outcome, lang), table_in(lang)))?;
     match out {
@@ -109,12 +119,16 @@ fn report(outcome: &Outcome, out: Option<&Path>, output: &mut Output) -> Result<
 }
 
 fn done(outcome: &Outcome, lang: Lang) -> String {
-    let (serial, slot) = (&outcome.token.serial, outcome.slot);
-    say!(
-        lang,
-        "The certificate is on token {serial}, slot {slot}, and confirmed. Close all browser windows once before the first login.\n",
-        "証明書の取得が完了しました(トークン{serial}、スロット{slot})。初回ログインの前に、ブラウザをすべて閉じてください。\n"
-    )
+    match &outcome.place {
+        Place::Card { token, slot } => {
+            let serial = &token.serial;
+            say!(
+                lang,
+                "The certificate is on token {serial}, slot {slot}, and confirmed. Close all browser windows once before the first login.\n",
+                "証明書の取得が完了しました(トークン{serial}、スロット{slot})。初回ログインの前に、ブラウザをすべて閉じてください。\n"
+            )
+        }
+    }
 }
 
 fn save(path: &Path, text: &str) -> Result<(), CliError> {

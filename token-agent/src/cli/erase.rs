@@ -10,7 +10,7 @@ use crate::{
     certificate::printable,
     erase::{Erased, erase},
     messages::{Lang, say},
-    token::yubikey_piv::YubiKeys,
+    token::all::Tokens,
 };
 
 pub(super) fn run(args: &EraseArgs, output: &mut Output) -> Result<(), CliError> {
@@ -24,7 +24,8 @@ pub(super) fn run(args: &EraseArgs, output: &mut Output) -> Result<(), CliError>
         agreed: args.yes,
     };
     let key = management_key(&args.pin)?;
-    let erased = erase(&YubiKeys, &mut person, &args.token, args.slot, key.as_ref(), Timestamp::now())?;
+    let erased =
+        erase(&Tokens::connected(), &mut person, &args.token, args.slot, key.as_ref(), Timestamp::now())?;
     let certificate = erased.what.as_ref().and_then(|what| what.certificate.as_ref());
     let json = json!({
         "token": erased.token.serial,

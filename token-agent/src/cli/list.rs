@@ -9,7 +9,7 @@ use super::{args::ListArgs, exit::CliError, output::Output};
 use crate::{
     certificate::{CertificateDetails, Unreadable, printable, table, to_pem},
     messages::{Label, Lang, say},
-    token::{ReaderState, Slot, TokenDriver, TokenError, yubikey_piv::YubiKeys},
+    token::{ReaderState, Slot, TokenDriver, TokenError, all::Tokens},
 };
 
 struct Entry {
@@ -20,7 +20,7 @@ struct Entry {
 }
 
 pub(super) fn run(args: &ListArgs, output: &mut Output) -> Result<(), CliError> {
-    let entries = collect(&YubiKeys, args.token.as_deref())?;
+    let entries = collect(&Tokens::connected(), args.token.as_deref())?;
     let now = Timestamp::now();
     let json = json!({"certificates": entries.iter().map(|entry| to_json(entry, now)).collect::<Vec<_>>()});
     output.result(&json, |lang| {

@@ -10,7 +10,7 @@ use crate::{
     messages::{Label, Lang, explain_token, say},
     token::{
         KeyAlgorithm, KeyPresence, PinStatus, Reader, ReaderState, Slot, SlotState, TokenDriver, TokenError,
-        TokenIdentity, yubikey_piv::YubiKeys,
+        TokenIdentity, all::Tokens,
     },
 };
 
@@ -21,7 +21,7 @@ struct Report {
 }
 
 pub(super) fn run(output: &mut Output) -> Result<(), CliError> {
-    let driver = YubiKeys;
+    let driver = Tokens::connected();
     let readers: Vec<(Reader, Option<Result<Report, TokenError>>)> = driver
         .readers()?
         .into_iter()
@@ -71,7 +71,11 @@ fn to_json(reader: &Reader, report: Option<&Result<Report, TokenError>>) -> Valu
     };
     let mut json = json!({"reader": reader.name, "state": state});
     if let ReaderState::Token(identity) = &reader.state {
-        json["token"] = json!({"serial": identity.serial, "firmware": identity.firmware.to_string()});
+        json["token"] = json!({
+            "kind": identity.kind.as_str(),
+            "serial": identity.serial,
+            "firmware": identity.firmware.map(|firmware| firmware.to_string()),
+        });
     }
     match report {
         Some(Ok(report)) => {
@@ -120,7 +124,9 @@ fn to_text(reader: &Reader, report: Option<&Result<Report, TokenError>>, lang: L
         }
     };
     let _ = writeln!(text, "  {}: {}", Label::TokenSerial.text(lang), identity.serial);
-    let _ = writeln!(text, "  {}: {}", Label::Firmware.text(lang), identity.firmware);
+    if let Some(firmware) = identity.firmware {
+        let _ = writeln!(text, "  {}: {firmware}", Label::Firmware.text(lang));
+    }
     match report {
         Some(Ok(report)) => {
             let _ = writeln!(text, "  {}: {}", Label::Pin.text(lang), pin_text(report.pin, lang));

@@ -40,12 +40,12 @@ pub(crate) enum EnrolError {
     FirmwareTooOld(Firmware),
     #[error("the server doesn't permit slot {slot}, only {permitted}")]
     SlotNotPermitted { slot: String, permitted: String },
-    #[error("the server's rules for the key name no algorithm for firmware {firmware}: {permitted}")]
-    NoAlgorithm { firmware: Firmware, permitted: String },
+    #[error("the server's rules for the key name no algorithm for a {model}: {permitted}")]
+    NoAlgorithm { model: String, permitted: String },
     #[error("the server's rules for the key can't be read: {0}")]
     RulesMalformed(String),
-    #[error("{algorithm} is not for firmware {firmware} or not permitted")]
-    AlgorithmNotPermitted { algorithm: KeyAlgorithm, firmware: Firmware },
+    #[error("{algorithm} is not for a {model} or not permitted")]
+    AlgorithmNotPermitted { algorithm: KeyAlgorithm, model: String },
     #[error("slot {slot} is occupied")]
     Occupied { slot: Slot },
     #[error("the interrupted enrolment uses slot {0}")]

@@ -2,7 +2,7 @@
 
 use ca_wire::{
     Base64Url,
-    enrolment::{Certify, Evidence, KeyRequirements, Opened, challenge_message},
+    enrolment::{Certify, KeyRequirements, Opened, challenge_message},
 };
 use ca_x509::{KeyKind, name::NameBuilder};
 use der::{
@@ -11,10 +11,7 @@ use der::{
 };
 use sha2::{Digest, Sha256};
 use spki::SubjectPublicKeyInfoOwned;
-use x509_cert::{
-    Certificate,
-    request::{CertReq, CertReqInfo, Version},
-};
+use x509_cert::request::{CertReq, CertReqInfo, Version};
 
 use super::{
     EnrolError, Order, Person, Question, Step,
@@ -23,7 +20,7 @@ use super::{
 use crate::{
     certificate::CertificateDetails,
     secret::Pin,
-    token::{Attestation, Firmware, KeyAlgorithm, KeySpec, PinPolicy, Slot, Token, TouchPolicy},
+    token::{Attestation, KeyAlgorithm, KeySpec, PinPolicy, Slot, Token, TouchPolicy},
 };
 
 /// The slot and the kind of key.
@@ -33,7 +30,7 @@ pub(super) struct Plan {
     spec: KeySpec,
 }
 
-/// The key, with its maker's word.
+/// The key, with what the token says of it.
 pub(super) struct Key {
     pub(super) slot: Slot,
     algorithm: KeyAlgorithm,
@@ -43,10 +40,10 @@ pub(super) struct Key {
     attestation: Attestation,
 }
 
-/// Decides slot and kind from the server's rules, the token's firmware, what was ordered, and an enrolment under way.
+/// Decides slot and kind from the server's rules, what the token can, what was ordered, and an enrolment under way.
 pub(super) fn plan(
     rules: &KeyRequirements,
-    firmware: Firmware,
+    token: &dyn Token,
     order: &Order,
     record: &Record,
 ) -> Result<Plan, EnrolError> {
@@ -63,7 +60,7 @@ pub(super) fn plan(
         return Ok(Plan { slot, spec: KeySpec { algorithm, pin, touch } });
     }
     let slot = choose_slot(rules, order)?;
-    let algorithm = choose_algorithm(rules, firmware, order)?;
+    let algorithm = choose_algorithm(rules, token, order)?;
     Ok(Plan { slot, spec: KeySpec { algorithm, pin, touch } })
 }
 
@@ -79,18 +76,20 @@ fn choose_slot(rules: &KeyRequirements, order: &Order) -> Result<Slot, EnrolErro
 
 fn choose_algorithm(
     rules: &KeyRequirements,
-    firmware: Firmware,
+    token: &dyn Token,
     order: &Order,
 ) -> Result<KeyAlgorithm, EnrolError> {
     let permitted = rules.algorithms.iter().filter_map(|name| KeyAlgorithm::parse(name));
-    let mut suitable = permitted.filter(|algorithm| firmware.suits(*algorithm));
+    let mut suitable = permitted.filter(|algorithm| token.suits(*algorithm));
+    let model = || token.identity().model();
     match order.algorithm {
         Some(algorithm) => suitable
             .find(|other| *other == algorithm)
-            .ok_or(EnrolError::AlgorithmNotPermitted { algorithm, firmware }),
-        None => suitable
-            .next()
-            .ok_or_else(|| EnrolError::NoAlgorithm { firmware, permitted: rules.algorithms.join(", ") }),
+            .ok_or_else(|| EnrolError::AlgorithmNotPermitted { algorithm, model: model() }),
+        None => suitable.next().ok_or_else(|| EnrolError::NoAlgorithm {
+            model: model(),
+            permitted: rules.algorithms.join(", "),
+        }),
     }
 }
 
@@ -182,12 +181,11 @@ fn remember(record: &mut RecordFile, key: &Key) -> Result<(), EnrolError> {
 
 /// The attested key, `None` for one of a kind that the agent doesn't use.
 fn read(plan: &Plan, attestation: Attestation) -> Result<Option<Key>, EnrolError> {
-    let certificate = Certificate::from_der(&attestation.slot).map_err(EnrolError::Encoding)?;
-    let spki = certificate.tbs_certificate().subject_public_key_info();
-    let Some(algorithm) = KeyKind::of(spki).ok().and_then(KeyAlgorithm::of) else {
+    let spki = attestation.public_key().map_err(EnrolError::Encoding)?;
+    let public_key = SubjectPublicKeyInfoOwned::from_der(&spki).map_err(EnrolError::Encoding)?;
+    let Some(algorithm) = KeyKind::of(&public_key).ok().and_then(KeyAlgorithm::of) else {
         return Ok(None);
     };
-    let spki = spki.to_der().map_err(EnrolError::Encoding)?;
     Ok(Some(Key { slot: plan.slot, algorithm, touch: plan.spec.touch, spki, attestation }))
 }
 
@@ -219,15 +217,13 @@ pub(super) fn evidence(
         algorithm: key.algorithm.signature().identifier(),
         signature: BitString::from_bytes(&signature).map_err(EnrolError::Encoding)?,
     };
-    let challenge = challenge_message(&opened.challenge.0, &key.spki);
+    let challenge =
+        opened.challenge.as_ref().ok_or_else(|| EnrolError::RulesMalformed("no challenge".to_owned()))?;
+    let challenge = challenge_message(&challenge.0, &key.spki);
     let challenge_signature = sign(token, person, key, &spki, pin, &challenge)?;
     Ok(Certify {
         csr: Base64Url(csr.to_der().map_err(EnrolError::Encoding)?),
-        evidence: Evidence::YubikeyPiv {
-            slot: Base64Url(key.attestation.slot.clone()),
-            f9: Base64Url(key.attestation.f9.clone()),
-            intermediates: Vec::new(),
-        },
+        evidence: token.evidence(key.slot, &key.attestation, &challenge)?,
         challenge_signature: Base64Url(challenge_signature),
     })
 }

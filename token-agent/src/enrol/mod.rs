@@ -4,7 +4,9 @@
 //! certificate however often it is resumed; nothing happens on the token before the server has accepted agent and
 //! person; the certificate is checked before it is written and read back before it is confirmed.
 
+mod card;
 mod error;
+mod home;
 mod install;
 mod key;
 mod person;
@@ -13,22 +15,27 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use ca_wire::enrolment::{Certified, Certify, Confirm, DeviceClaim, Opened};
+use ca_wire::enrolment::{Certified, Certify, Confirm, Opened};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 pub(crate) use error::{EnrolError, Failure};
+pub(crate) use home::Place;
 pub(crate) use install::fresh_identifiers;
 pub(crate) use person::{Person, Question, Step};
 pub(crate) use prepare::{sole_serial, unlock};
 pub(crate) use record::{RecordError, Records};
 
-use self::{key::Key, record::RecordFile};
+use self::{
+    card::CardHome,
+    home::{Claim, Home, Issued, KeyAtHome},
+    record::RecordFile,
+};
 use crate::{
     certificate::check_issued,
-    secret::{Pin, Secret},
+    secret::Secret,
     server::{EnrolmentApi, OpenRequest, Session, Version},
-    token::{Firmware, KeyAlgorithm, ManagementKey, Slot, Token, TokenDriver, TokenIdentity},
+    token::{KeyAlgorithm, ManagementKey, Slot, TokenDriver},
 };
 
 /// What the person ordered.
@@ -60,8 +67,8 @@ pub(crate) struct Outcome {
     pub(crate) certificate: Vec<u8>,
     /// DER, from the issuing CA to the root.
     pub(crate) issuers: Vec<Vec<u8>>,
-    pub(crate) token: TokenIdentity,
-    pub(crate) slot: Slot,
+    /// Where it and its key are.
+    pub(crate) place: Place,
     /// Whether an interrupted enrolment was brought to its end.
     pub(crate) resumed: bool,
 }
@@ -77,33 +84,40 @@ struct Credentials {
 /// [`Failure`], which says whether running again resumes.
 pub(crate) fn enrol(world: &mut World<'_>, order: &Order) -> Result<Outcome, Failure> {
     check_version(world)?;
+    let driver = world.driver;
     let serial = match &order.token {
         Some(serial) => serial.clone(),
-        None => sole_serial(world.driver).map_err(EnrolError::Token)?,
+        None => sole_serial(driver).map_err(EnrolError::Token)?,
     };
+    at_home(world, order, &serial, || Ok(Box::new(CardHome::open(driver, &serial, order)?)))
+}
+
+/// The rest, wherever the key will live. The device is opened once its record is locked.
+fn at_home<'h>(
+    world: &mut World<'_>,
+    order: &Order,
+    serial: &str,
+    open: impl FnOnce() -> Result<Box<dyn Home + 'h>, EnrolError>,
+) -> Result<Outcome, Failure> {
     let mut record = world
         .records
-        .open(world.api.origin(), &order.user_id, &serial, (world.now)())
+        .open(world.api.origin(), &order.user_id, serial, (world.now)())
         .map_err(EnrolError::Record)?;
     if order.start_over {
         record.forget().map_err(EnrolError::Record)?;
     }
-    run(world, order, &serial, &mut record)
+    open()
+        .and_then(|home| run(world, order, home, &mut record))
         .map_err(|error| Failure { resumable: record.is_under_way(), error })
 }
 
 fn run(
     world: &mut World<'_>,
     order: &Order,
-    serial: &str,
+    home: Box<dyn Home + '_>,
     record: &mut RecordFile,
 ) -> Result<Outcome, EnrolError> {
     let resumed = record.is_under_way();
-    let mut token = world.driver.open(serial)?;
-    let identity = token.identity().clone();
-    if identity.firmware < Firmware::OLDEST {
-        return Err(EnrolError::FirmwareTooOld(identity.firmware));
-    }
     if resumed {
         world.person.tell(Step::Resuming);
     }
@@ -111,25 +125,22 @@ fn run(
         password: world.person.password()?,
         acquisition_code: world.person.acquisition_code()?,
     };
-    let mut opened = open(world, order, &credentials, &identity, record)?;
-    let plan = key::plan(&opened.key, identity.firmware, order, record)?;
-    let pin = prepare::prepare(token.as_mut(), world.person, order.management_key.as_ref())?;
-    let key = key::obtain(token.as_mut(), world.person, &plan, record)?;
+    let claim = home.claim();
+    let mut opened = open(world, order, &credentials, &claim, record)?;
+    let mut key = home.key(world.person, &opened.key, record)?;
     let certified = match opened.certified.take() {
         Some(certified) => certified,
-        None => certify(world, order, &credentials, &mut opened, token.as_mut(), &key, &pin, record)?,
+        None => certify(world, order, &credentials, &mut opened, &claim, key.as_mut(), record)?,
     };
-    // The card is closed while it isn't needed and found again by its serial: a swapped one is noticed.
-    drop(token);
-    let issuers: Vec<Vec<u8>> = certified.chain.into_iter().map(|issuer| issuer.0).collect();
-    let certificate = certified.certificate.0;
-    check_issued(&certificate, &issuers, &key.spki, &order.user_id, (world.now)())?;
-    let mut token = world.driver.open(serial)?;
-    install::install(token.as_mut(), world.person, order, &pin, key.slot, &certificate, (world.now)())?;
-    drop(token);
-    confirm(world, order, &credentials, &mut opened, &identity, &certificate, record)?;
+    let issued = Issued {
+        certificate: certified.certificate.0,
+        issuers: certified.chain.into_iter().map(|issuer| issuer.0).collect(),
+    };
+    check_issued(&issued.certificate, &issued.issuers, key.public_key(), &order.user_id, (world.now)())?;
+    let place = key.install(world.person, &issued, (world.now)())?;
+    confirm(world, order, &credentials, &mut opened, &claim, &issued.certificate, record)?;
     record.forget()?;
-    Ok(Outcome { certificate, issuers, token: identity, slot: key.slot, resumed })
+    Ok(Outcome { certificate: issued.certificate, issuers: issued.issuers, place, resumed })
 }
 
 fn check_version(world: &mut World<'_>) -> Result<(), EnrolError> {
@@ -155,7 +166,7 @@ fn open(
     world: &mut World<'_>,
     order: &Order,
     credentials: &Credentials,
-    identity: &TokenIdentity,
+    claim: &Claim,
     record: &mut RecordFile,
 ) -> Result<Opened, EnrolError> {
     world.person.tell(Step::Authenticating);
@@ -164,11 +175,8 @@ fn open(
         user_id: &order.user_id,
         password: &credentials.password,
         acquisition_code: credentials.acquisition_code.as_ref(),
-        device: DeviceClaim {
-            kind: crate::token::KIND.to_owned(),
-            serial: identity.serial.clone(),
-            firmware: identity.firmware.to_string(),
-        },
+        device: claim.device.clone(),
+        tpm: claim.tpm.clone(),
     };
     match world.api.open(&record.idempotency_key, &request) {
         Ok(opened) => {
@@ -184,20 +192,18 @@ fn open(
 }
 
 /// Step 2. A challenge or bearer that expired meanwhile, say while a person looked for a PIN, is renewed once.
-#[expect(clippy::too_many_arguments, reason = "one step of the line; each is a different thing")]
 fn certify(
     world: &mut World<'_>,
     order: &Order,
     credentials: &Credentials,
     opened: &mut Opened,
-    token: &mut dyn Token,
-    key: &Key,
-    pin: &Pin,
+    claim: &Claim,
+    key: &mut dyn KeyAtHome,
     record: &mut RecordFile,
 ) -> Result<Certified, EnrolError> {
     let mut renewed = false;
     loop {
-        let request: Certify = key::evidence(token, world.person, key, pin, &order.user_id, opened)?;
+        let request: Certify = key.evidence(world.person, &order.user_id, opened)?;
         world.person.tell(Step::Requesting);
         let error = match world.api.certify(&session(opened, record), &request) {
             Ok(certified) => return Ok(certified),
@@ -208,8 +214,7 @@ fn certify(
             return Err(error.into());
         }
         renewed = true;
-        let identity = token.identity().clone();
-        *opened = open(world, order, credentials, &identity, record)?;
+        *opened = open(world, order, credentials, claim, record)?;
         if let Some(certified) = opened.certified.take() {
             return Ok(certified);
         }
@@ -222,7 +227,7 @@ fn confirm(
     order: &Order,
     credentials: &Credentials,
     opened: &mut Opened,
-    identity: &TokenIdentity,
+    claim: &Claim,
     certificate: &[u8],
     record: &mut RecordFile,
 ) -> Result<(), EnrolError> {
@@ -230,7 +235,7 @@ fn confirm(
     let request = Confirm { certificate_sha256: ca_wire::Base64Url(Sha256::digest(certificate).to_vec()) };
     match world.api.confirm(&session(opened, record), &request) {
         Err(error) if error.asks_to_open_again() => {
-            *opened = open(world, order, credentials, identity, record)?;
+            *opened = open(world, order, credentials, claim, record)?;
             Ok(world.api.confirm(&session(opened, record), &request)?)
         }
         other => Ok(other?),

@@ -158,7 +158,8 @@ impl EnrolmentApi for FakeServer {
             Ok(Opened {
                 enrolment_id: enrolment.id,
                 bearer: "bearer".to_owned(),
-                challenge: Base64Url(enrolment.challenge.clone()),
+                challenge: Some(Base64Url(enrolment.challenge.clone())),
+                tpm_credential: None,
                 expires_at: Timestamp::now() + 1.hour(),
                 key: KeyRequirements {
                     slots: vec!["9a".to_owned(), "9c".to_owned()],
@@ -186,7 +187,7 @@ impl EnrolmentApi for FakeServer {
             let algorithm = SignatureAlgorithm::for_key(KeyKind::of(&spki).expect("a kind"));
             ca_x509::verify::verify(&spki, algorithm, &message, &request.challenge_signature.0)
                 .expect("the challenge's signature");
-            let Evidence::YubikeyPiv { slot, .. } = &request.evidence;
+            let Evidence::YubikeyPiv { slot, .. } = &request.evidence else { panic!("a card's evidence") };
             let attested = x509_cert::Certificate::from_der(&slot.0).expect("an attestation");
             assert_eq!(*attested.tbs_certificate().subject_public_key_info(), spki);
             if enrolment.key.get_or_insert_with(|| key.clone()) != &key {

@@ -108,6 +108,7 @@ impl EnrolmentApi for HttpsApi {
             password: request.password.expose().to_owned(),
             acquisition_code: request.acquisition_code.map(|code| code.expose().to_owned()),
             device: request.device.clone(),
+            tpm: request.tpm.clone(),
             agent_version: Version::OWN.to_owned(),
         };
         let answer = self.post("/api/v1/enrolments", idempotency_key, None, &open);

@@ -7,7 +7,7 @@ pub(crate) mod https;
 mod version;
 
 use ca_wire::{
-    enrolment::{Certified, Certify, Confirm, DeviceClaim, Opened},
+    enrolment::{Certified, Certify, Confirm, DeviceClaim, Opened, TpmIdentity},
     version::AgentVersions,
 };
 use uuid::Uuid;
@@ -23,6 +23,8 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) password: &'a Secret,
     pub(crate) acquisition_code: Option<&'a Secret>,
     pub(crate) device: DeviceClaim,
+    /// Of a TPM only.
+    pub(crate) tpm: Option<TpmIdentity>,
 }
 
 /// What names the enrolment in steps 2 and 3.

@@ -9,7 +9,7 @@ use std::{
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey};
 
 use super::{
-    Attestation, Firmware, Identifiers, KeyAlgorithm, KeyPresence, KeySpec, ManagementKey,
+    Attestation, Firmware, Identifiers, KeyAlgorithm, KeyPresence, KeySpec, Kind, ManagementKey,
     ManagementKeyOrigin, PinStatus, Reader, ReaderState, Slot, SlotState, Token, TokenDriver, TokenError,
     TokenIdentity,
 };
@@ -77,7 +77,12 @@ impl FakeDriver {
     }
 
     fn identity(&self) -> TokenIdentity {
-        TokenIdentity { serial: "7".to_owned(), firmware: self.card().firmware, reader: "fake".to_owned() }
+        TokenIdentity {
+            kind: Kind::YubiKeyPiv,
+            serial: "7".to_owned(),
+            firmware: Some(self.card().firmware),
+            reader: "fake".to_owned(),
+        }
     }
 }
 
@@ -214,12 +219,16 @@ impl Token for FakeToken {
         })
     }
 
+    fn suits(&self, algorithm: KeyAlgorithm) -> bool {
+        self.identity.firmware.is_some_and(|firmware| firmware.suits(algorithm))
+    }
+
     fn attest(&mut self, slot: Slot) -> Result<Option<Attestation>, TokenError> {
         self.act(|card| {
             Ok(card.keys.get(&slot).map(|key| {
                 let parameters = CertificateParams::new(Vec::new()).expect("parameters");
                 let certificate = parameters.self_signed(&**key).expect("a certificate");
-                Attestation { slot: certificate.der().to_vec(), f9: vec![0x30, 0] }
+                Attestation::YubiKeyPiv { slot: certificate.der().to_vec(), f9: vec![0x30, 0] }
             }))
         })
     }

@@ -1,5 +1,7 @@
-//! What the agent asks of a token. [`yubikey_piv`] answers it through PC/SC; the flows know nothing else.
+//! What the agent asks of a token, whatever its kind; [`all`] is the tokens of every kind together. The flows know
+//! nothing else.
 
+pub(crate) mod all;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -8,10 +10,12 @@ pub(crate) mod yubikey_piv;
 
 pub(crate) use error::TokenError;
 pub(crate) use types::{
-    Attestation, Firmware, Identifiers, KIND, KeyAlgorithm, KeyPresence, KeySpec, ManagementKey,
+    Attestation, Firmware, Identifiers, KeyAlgorithm, KeyPresence, KeySpec, Kind, ManagementKey,
     ManagementKeyOrigin, PinPolicy, PinStatus, Reader, ReaderState, Slot, SlotState, TokenIdentity,
     TouchPolicy,
 };
+
+use ca_wire::enrolment::Evidence;
 
 use crate::secret::Pin;
 
@@ -55,8 +59,22 @@ pub(crate) trait Token {
     /// Generates a key, over whatever was there; returns the DER of its `SubjectPublicKeyInfo`. Takes seconds for RSA.
     fn generate(&mut self, slot: Slot, spec: KeySpec) -> Result<Vec<u8>, TokenError>;
 
-    /// The maker's attestation of the slot's key; `None` when there is no key, or an imported one.
+    /// Whether it generates keys of this algorithm, and they are safe to use.
+    fn suits(&self, algorithm: KeyAlgorithm) -> bool;
+
+    /// What the token says of the slot's key; `None` when there is no key, or an imported one.
     fn attest(&mut self, slot: Slot) -> Result<Option<Attestation>, TokenError>;
+
+    /// What the CA is shown of the slot's key in the enrolment whose challenge message
+    /// ([`ca_wire::enrolment::challenge_message`]) is given. The PIN has been verified.
+    fn evidence(
+        &mut self,
+        _slot: Slot,
+        attestation: &Attestation,
+        _challenge_message: &[u8],
+    ) -> Result<Evidence, TokenError> {
+        Ok(attestation.evidence())
+    }
 
     /// Signs a message with the slot's key: ECDSA (DER) with the hash of the curve's size, or PKCS #1 v1.5 with
     /// SHA-256.

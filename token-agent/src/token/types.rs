@@ -2,11 +2,34 @@
 
 use std::fmt;
 
+use ca_wire::{Base64Url, enrolment::Evidence};
 use ca_x509::{KeyKind, SignatureAlgorithm};
+use der::{Decode, Encode};
+use x509_cert::Certificate;
 use zeroize::Zeroizing;
 
-/// The kind of token that the CA's API names.
-pub(crate) const KIND: &str = "yubikey-piv";
+/// The kinds of token, as the CA's API names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// A YubiKey's PIV application.
+    YubiKeyPiv,
+}
+
+impl Kind {
+    /// The name in the CA's API.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::YubiKeyPiv => "yubikey-piv",
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::YubiKeyPiv => "YubiKey",
+        }
+    }
+}
 
 /// A firmware version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +40,8 @@ pub(crate) struct Firmware {
 }
 
 impl Firmware {
+    /// What is said of a token that has no firmware version.
+    pub(crate) const NONE: Self = Self::new(0, 0, 0);
     /// The first whose attestations carry the serial number.
     pub(crate) const OLDEST: Self = Self::new(5, 0, 0);
     /// The first without the side channel of advisory YSA-2024-03 in its elliptic-curve signatures, with RSA-3072 and
@@ -27,7 +52,7 @@ impl Firmware {
         Self { major, minor, patch }
     }
 
-    /// Whether keys of this algorithm can be generated and are safe to use.
+    /// Whether a YubiKey of this firmware generates such keys, and they are safe to use.
     pub(crate) fn suits(self, algorithm: KeyAlgorithm) -> bool {
         match algorithm {
             KeyAlgorithm::Rsa2048 => self >= Self::OLDEST,
@@ -45,11 +70,21 @@ impl fmt::Display for Firmware {
 /// Which token it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TokenIdentity {
-    /// The serial number as printed on it, decimal.
+    pub(crate) kind: Kind,
+    /// The serial number: a YubiKey's as printed on it, decimal.
     pub(crate) serial: String,
-    pub(crate) firmware: Firmware,
+    /// `None` where the kind has none that matters.
+    pub(crate) firmware: Option<Firmware>,
     /// The name of the reader it is in.
     pub(crate) reader: String,
+}
+
+impl TokenIdentity {
+    /// What people call it, with its firmware.
+    pub(crate) fn model(&self) -> String {
+        let name = self.kind.name();
+        self.firmware.map_or_else(|| name.to_owned(), |firmware| format!("{name} {firmware}"))
+    }
 }
 
 /// A reader with what is in it.
@@ -274,13 +309,41 @@ pub(crate) enum KeyPresence {
     Unknown,
 }
 
-/// The maker's word that a key was generated on the token.
+/// What a token says of a key that was generated on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Attestation {
-    /// The slot's attestation certificate, DER.
-    pub(crate) slot: Vec<u8>,
-    /// The certificate of the token's attestation key (f9), DER.
-    pub(crate) f9: Vec<u8>,
+pub(crate) enum Attestation {
+    /// A YubiKey's maker vouches for it.
+    YubiKeyPiv {
+        /// The slot's attestation certificate, DER.
+        slot: Vec<u8>,
+        /// The certificate of the token's attestation key (f9), DER.
+        f9: Vec<u8>,
+    },
+}
+
+impl Attestation {
+    /// The DER of the key's `SubjectPublicKeyInfo`.
+    ///
+    /// # Errors
+    /// When the attestation can't be read.
+    pub(crate) fn public_key(&self) -> der::Result<Vec<u8>> {
+        match self {
+            Self::YubiKeyPiv { slot, .. } => {
+                Certificate::from_der(slot)?.tbs_certificate().subject_public_key_info().to_der()
+            }
+        }
+    }
+
+    /// What the CA is shown, where that doesn't depend on the enrolment.
+    pub(crate) fn evidence(&self) -> Evidence {
+        match self {
+            Self::YubiKeyPiv { slot, f9 } => Evidence::YubikeyPiv {
+                slot: Base64Url(slot.clone()),
+                f9: Base64Url(f9.clone()),
+                intermediates: Vec::new(),
+            },
+        }
+    }
 }
 
 /// What names the content of a PIV card to Windows. Every change of content comes with new ones.

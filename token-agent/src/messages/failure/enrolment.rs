@@ -40,22 +40,26 @@ pub(super) fn explain_enrolment(error: &EnrolError, lang: Lang) -> Explanation {
                 say!(lang, "Choose one of: {permitted}.", "次の中から指定してください: {permitted}"),
             )
         }
-        EnrolError::NoAlgorithm { firmware, permitted } => {
+        EnrolError::NoAlgorithm { model, permitted } => {
             let permitted = printable(permitted);
             (
                 say!(
                     lang,
-                    "A token with firmware {firmware} has no safe kind of key that the bank permits ({permitted}).",
-                    "ファームウェア {firmware} のトークンでは、銀行が認める種類の鍵({permitted})を安全に使えません。"
+                    "A {model} has no safe kind of key that the bank permits ({permitted}).",
+                    "{model} では、銀行が認める種類の鍵({permitted})を安全に使えません。"
                 ),
-                say!(lang, "Use a newer token.", "新しいトークンを使ってください。"),
+                say!(
+                    lang,
+                    "Use another token, or a newer one.",
+                    "別のトークン、または新しいトークンを使ってください。"
+                ),
             )
         }
-        EnrolError::AlgorithmNotPermitted { algorithm, firmware } => (
+        EnrolError::AlgorithmNotPermitted { algorithm, model } => (
             say!(
                 lang,
-                "{algorithm} is not permitted, or not safe with firmware {firmware}.",
-                "{algorithm} は認められていないか、ファームウェア {firmware} では安全に使えません。"
+                "{algorithm} is not permitted, or a {model} can't do it safely.",
+                "{algorithm} は認められていないか、{model} では安全に使えません。"
             ),
             say!(lang, "Leave --algorithm away.", "--algorithm を指定せずに実行してください。"),
         ),

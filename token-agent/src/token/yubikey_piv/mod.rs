@@ -12,7 +12,7 @@ mod token;
 use yubikey::{Serial, YubiKey, reader::Context};
 
 use self::{session::Session, token::PivToken};
-use super::{Firmware, Reader, ReaderState, Token, TokenDriver, TokenError, TokenIdentity};
+use super::{Firmware, Kind, Reader, ReaderState, Token, TokenDriver, TokenError, TokenIdentity};
 
 /// The YubiKeys at this machine's PC/SC readers.
 pub(crate) struct YubiKeys;
@@ -65,11 +65,16 @@ fn state_of(opened: yubikey::Result<YubiKey>) -> ReaderState {
     }
 }
 
-fn identity_of(yubikey: &YubiKey) -> TokenIdentity {
+fn firmware_of(yubikey: &YubiKey) -> Firmware {
     let version = yubikey.version();
+    Firmware::new(version.major, version.minor, version.patch)
+}
+
+fn identity_of(yubikey: &YubiKey) -> TokenIdentity {
     TokenIdentity {
+        kind: Kind::YubiKeyPiv,
         serial: yubikey.serial().to_string(),
-        firmware: Firmware::new(version.major, version.minor, version.patch),
+        firmware: Some(firmware_of(yubikey)),
         reader: yubikey.name().to_owned(),
     }
 }

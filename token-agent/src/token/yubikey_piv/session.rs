@@ -12,7 +12,7 @@ use yubikey::{
 
 use super::{
     channel::{Channel, Reference},
-    identity_of, management,
+    firmware_of, identity_of, management,
     objects::{self, certificate_object},
 };
 use crate::{
@@ -32,12 +32,13 @@ pub(super) struct Session {
     channel: Channel,
     yubikey: YubiKey,
     pub(super) identity: TokenIdentity,
+    pub(super) firmware: Firmware,
 }
 
 impl Session {
     pub(super) fn new(yubikey: YubiKey) -> Result<Self, TokenError> {
-        let identity = identity_of(&yubikey);
-        Ok(Self { channel: Channel::connect(&identity.reader)?, yubikey, identity })
+        let (identity, firmware) = (identity_of(&yubikey), firmware_of(&yubikey));
+        Ok(Self { channel: Channel::connect(&identity.reader)?, yubikey, identity, firmware })
     }
 
     /// Whether the card no longer answers.
@@ -73,7 +74,7 @@ impl Session {
 
     /// Whether a key is the one that [`Session::destroy_key`] leaves: nobody enrols such a key on that firmware.
     fn is_throw_away(&self, metadata: &piv::SlotMetadata) -> bool {
-        self.identity.firmware < Firmware::V5_7
+        self.firmware < Firmware::V5_7
             && metadata.algorithm == SlotAlgorithmId::Asymmetric(THROW_AWAY.0)
             && metadata.policy == Some((THROW_AWAY.1, THROW_AWAY.2))
             && metadata.origin == Some(Origin::Generated)
@@ -149,7 +150,7 @@ impl Session {
     }
 
     pub(super) fn protect_management_key(&mut self, new: &ManagementKey) -> Result<(), TokenError> {
-        management::protect(&mut self.yubikey, self.identity.firmware, new)
+        management::protect(&mut self.yubikey, self.firmware, new)
     }
 
     pub(super) fn slot(&mut self, slot: Slot) -> Result<SlotState, TokenError> {
@@ -180,7 +181,7 @@ impl Session {
             Ok(certificate) => {
                 let f9 = self.object(Slot::ATTESTATION)?;
                 let f9 = f9.ok_or(TokenError::Unsupported("attestation: its certificate is gone"))?;
-                Ok(Some(Attestation { slot: certificate.to_vec(), f9 }))
+                Ok(Some(Attestation::YubiKeyPiv { slot: certificate.to_vec(), f9 }))
             }
             Err(error @ yubikey::Error::PcscError { .. }) => {
                 Err(TokenError::from_yubikey(error, "attest the key"))
@@ -224,7 +225,7 @@ impl Session {
     }
 
     pub(super) fn destroy_key(&mut self, slot: Slot) -> Result<(), TokenError> {
-        if self.identity.firmware >= Firmware::V5_7 {
+        if self.firmware >= Firmware::V5_7 {
             return self.channel.delete_key(slot);
         }
         let (algorithm, pin, touch) = THROW_AWAY;

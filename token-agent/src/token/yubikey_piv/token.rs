@@ -4,21 +4,22 @@ use super::session::Session;
 use crate::{
     secret::Pin,
     token::{
-        Attestation, Identifiers, KeyAlgorithm, KeySpec, ManagementKey, ManagementKeyOrigin, PinStatus, Slot,
-        SlotState, Token, TokenError, TokenIdentity,
+        Attestation, Firmware, Identifiers, KeyAlgorithm, KeySpec, ManagementKey, ManagementKeyOrigin,
+        PinStatus, Slot, SlotState, Token, TokenError, TokenIdentity,
     },
 };
 
 /// An opened YubiKey. Dropped, it resets the card.
 pub(super) struct PivToken {
     identity: TokenIdentity,
+    firmware: Firmware,
     /// `None` once the card is gone.
     session: Option<Session>,
 }
 
 impl PivToken {
     pub(super) fn new(session: Session) -> Self {
-        Self { identity: session.identity.clone(), session: Some(session) }
+        Self { identity: session.identity.clone(), firmware: session.firmware, session: Some(session) }
     }
 
     /// Does something with the card. When a card is pulled out in the middle of a command, the failure can look like
@@ -81,6 +82,10 @@ impl Token for PivToken {
 
     fn generate(&mut self, slot: Slot, spec: KeySpec) -> Result<Vec<u8>, TokenError> {
         self.attempt(|session| session.generate(slot, spec))
+    }
+
+    fn suits(&self, algorithm: KeyAlgorithm) -> bool {
+        self.firmware.suits(algorithm)
     }
 
     fn attest(&mut self, slot: Slot) -> Result<Option<Attestation>, TokenError> {

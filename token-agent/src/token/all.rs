@@ -1,0 +1,42 @@
+//! The tokens of every kind that are connected.
+//!
+//! A reader is listed once: what one driver calls foreign may be another's token. Drivers are asked in their order, so
+//! that a token which two of them could open is opened by the one that can prove more.
+
+use super::{Reader, ReaderState, Token, TokenDriver, TokenError, yubikey_piv::YubiKeys};
+
+/// The drivers, those first whose tokens are attested.
+pub(crate) struct Tokens(Vec<Box<dyn TokenDriver>>);
+
+impl Tokens {
+    /// What is connected to this machine.
+    pub(crate) fn connected() -> Self {
+        Self(vec![Box::new(YubiKeys)])
+    }
+}
+
+impl TokenDriver for Tokens {
+    fn readers(&self) -> Result<Vec<Reader>, TokenError> {
+        let mut all: Vec<Reader> = Vec::new();
+        for driver in &self.0 {
+            for reader in driver.readers()? {
+                match all.iter_mut().find(|known| known.name == reader.name) {
+                    None => all.push(reader),
+                    Some(known) if known.state == ReaderState::Foreign => *known = reader,
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn open(&self, serial: &str) -> Result<Box<dyn Token>, TokenError> {
+        for driver in &self.0 {
+            match driver.open(serial) {
+                Err(TokenError::NotConnected { .. }) => {}
+                other => return other,
+            }
+        }
+        Err(TokenError::NotConnected { serial: serial.to_owned() })
+    }
+}
