@@ -103,12 +103,16 @@ fn genuine_evidence_for_something_else_is_refused() {
 
     // The slot certificate where f9 belongs: a leaf used as an intermediate.
     let token = house.token(Profile::new(41_000_003, NEW));
-    let Evidence::YubikeyPiv { slot, .. } = token.evidence().expect("evidence");
+    let Evidence::YubikeyPiv { slot, .. } = token.evidence().expect("evidence") else {
+        panic!("a YubiKey's evidence")
+    };
     let leaf = Evidence::YubikeyPiv { f9: slot.clone(), slot, intermediates: Vec::new() };
     house.refused("a leaf as intermediate", &token, Some(leaf));
 
     let token = house.token(Profile::new(41_000_004, NEW));
-    let Evidence::YubikeyPiv { slot, f9, .. } = token.evidence().expect("evidence");
+    let Evidence::YubikeyPiv { slot, f9, .. } = token.evidence().expect("evidence") else {
+        panic!("a YubiKey's evidence")
+    };
     let long = Evidence::YubikeyPiv { slot, intermediates: vec![f9.clone(); 100], f9 };
     let user = house.user(41_000_004);
     let opened =

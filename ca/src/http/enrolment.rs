@@ -5,6 +5,7 @@ use ca_core::{
     domain::{
         attestation::{
             Evidence,
+            tpm::TpmEvidence,
             yubikey::{DevicePolicy, Firmware, YubiKeyEvidence},
         },
         device::{Device, DeviceKind},
@@ -41,7 +42,8 @@ impl Forms {
         Opened {
             enrolment_id: opened.enrolment.id.0,
             bearer: opened.bearer.expose_secret().to_owned(),
-            challenge: Base64Url(opened.enrolment.challenge.to_vec()),
+            challenge: Some(Base64Url(opened.enrolment.challenge.to_vec())),
+            tpm_credential: None,
             expires_at: opened.enrolment.expires_at,
             key: self.key_requirements(&opened.keys),
             certified: der.map(|der| self.certified(der)),
@@ -67,16 +69,18 @@ fn algorithm(kind: KeyKind) -> String {
     }
 }
 
-/// The device of a claim, and its firmware.
-pub(crate) fn device(claim: &DeviceClaim) -> Result<(Device, Firmware), Refused> {
+/// The device of a claim, and a YubiKey's firmware.
+pub(crate) fn device(claim: &DeviceClaim) -> Result<(Device, Option<Firmware>), Refused> {
     let malformed = |what: &str| Refused::new(Code::MalformedRequest).because(what);
     let device = Device {
         kind: DeviceKind::parse(&claim.kind).ok_or_else(|| malformed("device.kind is unknown."))?,
         serial: TokenSerial::parse(&claim.serial)
             .map_err(|_| malformed("device.serial isn't a serial number."))?,
     };
-    let firmware = Firmware::parse(&claim.firmware)
-        .ok_or_else(|| malformed("device.firmware isn't major.minor.patch."))?;
+    let firmware = Firmware::parse(&claim.firmware);
+    if device.kind == DeviceKind::YubiKeyPiv && firmware.is_none() {
+        return Err(malformed("device.firmware isn't major.minor.patch."));
+    }
     Ok((device, firmware))
 }
 
@@ -86,9 +90,33 @@ pub(crate) fn evidence(wire: WireEvidence) -> Evidence {
         WireEvidence::YubikeyPiv { slot, f9, intermediates } => Evidence::YubiKeyPiv(YubiKeyEvidence {
             slot: slot.0,
             f9: f9.0,
-            intermediates: intermediates.into_iter().map(|certificate| certificate.0).collect(),
+            intermediates: octets(intermediates),
         }),
+        WireEvidence::Tpm {
+            ek_public,
+            ek_certificate,
+            ek_intermediates,
+            ak_public,
+            ak_certificates,
+            key_public,
+            certify_info,
+            certify_signature,
+        } => Evidence::Tpm(TpmEvidence {
+            ek_public: ek_public.0,
+            ek_certificate: ek_certificate.map(|certificate| certificate.0),
+            ek_intermediates: octets(ek_intermediates),
+            ak_public: ak_public.0,
+            ak_certificates: octets(ak_certificates),
+            key_public: key_public.0,
+            certify_info: certify_info.0,
+            certify_signature: certify_signature.0,
+        }),
+        WireEvidence::Asserted {} => Evidence::Asserted,
     }
+}
+
+fn octets(wire: Vec<Base64Url>) -> Vec<Vec<u8>> {
+    wire.into_iter().map(|octets| octets.0).collect()
 }
 
 /// The hash of a confirmation.

@@ -20,7 +20,7 @@ use ca_core::{
         accord::Accords, audit_verify::VerifyAudit, certificates::Certificates, customers::Customers,
         logout::LogOut, revoke::Revoke,
     },
-    domain::policy::IssuancePolicy,
+    domain::{attestation::tpm::TpmRules, device::DeviceKind, policy::IssuancePolicy},
     ports::rng::Rng,
 };
 use tokio::sync::Notify;
@@ -120,6 +120,7 @@ pub(crate) async fn server(
         hours: material.hours.clone(),
         devices: config.policy.devices.clone(),
         approve_from: config.policy.approve_from,
+        tpm: TpmRules::default(),
         hold_from: None,
     });
     let issuers = issuers::issuers(&config, material)?;

@@ -173,6 +173,7 @@ pub fn enrolment(n: u32) -> Enrolment {
 
 /// The intent of enrolment `n`.
 pub fn record(n: u32) -> CertificateRecord {
+        ak_name: None,
     CertificateRecord {
         intent: intent_id(n),
         issuer: issuer(),

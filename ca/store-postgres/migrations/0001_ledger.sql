@@ -93,6 +93,9 @@ CREATE TABLE enrolments (
     opened_at BIGINT NOT NULL,
     refused_code TEXT COLLATE "C",
     refused_detail TEXT COLLATE "C",
+    -- TPM2B_NAME's content: the attestation key that the challenge was made for.
+    ak_name BYTEA CHECK (length(ak_name) BETWEEN 22 AND 66),
+    CHECK ((ak_name IS NULL) OR device_kind = 'tpm'),
     CHECK ((refused_code IS NULL) = (refused_detail IS NULL))
 );
 

@@ -24,7 +24,7 @@ macro_rules! select_enrolments {
         sqlx::query_as!(
             EnrolmentRow,
             r#"SELECT e.id, e.idempotency_key, e.user_id, e.device_kind, e.device_serial, e.binding, e.challenge,
-                      e.bearer_sha256, e.expires_at, e.opened_at, e.refused_code, e.refused_detail,
+                      e.bearer_sha256, e.expires_at, e.opened_at, e.refused_code, e.refused_detail, e.ak_name,
                       c.serial AS "serial?"
                FROM enrolments e LEFT JOIN certificates c ON c.intent = e.id "#
                 + $rest,
@@ -98,10 +98,11 @@ async fn insert(tx: &mut PgConnection, new: &Enrolment) -> Result<(), Failure> {
         (new.device.kind.as_str(), new.device.serial.as_str(), new.binding.as_str());
     let (challenge, bearer) = (new.challenge.as_slice(), new.bearer_sha256.as_slice());
     let (expires_at, opened_at) = (new.expires_at.as_millisecond(), new.opened_at.as_millisecond());
+    let ak_name = new.ak_name.as_deref();
     sqlx::query!(
         "INSERT INTO enrolments (id, idempotency_key, user_id, device_kind, device_serial, binding, challenge,
-                                 bearer_sha256, expires_at, opened_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                 bearer_sha256, expires_at, opened_at, ak_name)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         id,
         key,
         user,
@@ -111,7 +112,8 @@ async fn insert(tx: &mut PgConnection, new: &Enrolment) -> Result<(), Failure> {
         challenge,
         bearer,
         expires_at,
-        opened_at
+        opened_at,
+        ak_name
     )
     .execute(tx)
     .await?;

@@ -86,6 +86,9 @@ CREATE TABLE enrolments (
     opened_at INTEGER NOT NULL,
     refused_code TEXT,
     refused_detail TEXT,
+    -- TPM2B_NAME's content: the attestation key that the challenge was made for.
+    ak_name BLOB CHECK (length(ak_name) BETWEEN 22 AND 66),
+    CHECK ((ak_name IS NULL) OR device_kind = 'tpm'),
     CHECK ((refused_code IS NULL) = (refused_detail IS NULL))
 ) STRICT;
 

@@ -137,6 +137,7 @@ pub(crate) struct EnrolmentRow {
 
 impl TryFrom<EnrolmentRow> for Enrolment {
     type Error = Failure;
+    pub(crate) ak_name: Option<Vec<u8>>,
 
     fn try_from(row: EnrolmentRow) -> Parsed<Self> {
         let state = match (row.refused_code, row.refused_detail, &row.serial) {
@@ -162,6 +163,7 @@ impl TryFrom<EnrolmentRow> for Enrolment {
     }
 }
 
+            ak_name: row.ak_name,
 /// A row of `certificates` with its user's contract and its revocation.
 #[derive(Debug)]
 pub(crate) struct CertificateRow {

@@ -39,6 +39,9 @@ pub struct Open {
     pub acquisition_code: Option<String>,
     /// The token that the key will live on.
     pub device: DeviceClaim,
+    /// The keys of a TPM: where `device.kind` is `tpm`, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<TpmIdentity>,
     /// `inro-agent`'s version.
     pub agent_version: String,
 }
@@ -48,12 +51,42 @@ pub struct Open {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceClaim {
-    /// `yubikey-piv`.
+    /// `yubikey-piv`, `tpm`, `piv` (another maker's PIV card) or `pkcs11` (a vendor's module).
     pub kind: String,
-    /// The serial number as the maker prints it.
+    /// The serial number as the maker prints it. A TPM's: SHA-256 over the `SubjectPublicKeyInfo` (DER) of its endorsement
+    /// key, 64 lower-case hexadecimal digits.
     pub serial: String,
-    /// `major.minor.patch`.
+    /// A YubiKey's, as `major.minor.patch`; of other devices whatever they call it, which nothing depends on.
     pub firmware: String,
+}
+
+/// The keys by which a TPM is known. Public areas are the octets of TPMT_PUBLIC (TPM 2.0 Part 2, 12.2.4), without
+/// TPM2B's length.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TpmIdentity {
+    /// The endorsement key's public area: template L-1 (RSA-2048) or L-2 (P-256) of the TCG EK Credential Profile.
+    pub ek_public: Base64Url,
+    /// Its maker's certificate, DER; missing where the TPM holds none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ek_certificate: Option<Base64Url>,
+    /// Certificates between it and the maker's root, if the agent has any, DER; the CA has its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ek_intermediates: Vec<Base64Url>,
+    /// The attestation key's public area: a restricted signing key.
+    pub ak_public: Base64Url,
+}
+
+/// The challenge for a TPM, made by MakeCredential (TPM 2.0 Part 1, 24) for the endorsement key and the attestation key's
+/// Name. TPM2_ActivateCredential gives the 32 octets, to the one TPM that holds both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TpmCredential {
+    /// TPM2B_ID_OBJECT's content: TPMS_ID_OBJECT, which is the integrity HMAC as TPM2B_DIGEST and the encrypted identity.
+    pub credential_blob: Base64Url,
+    /// TPM2B_ENCRYPTED_SECRET's content.
+    pub encrypted_secret: Base64Url,
 }
 
 /// The answer to step 1.
@@ -64,8 +97,12 @@ pub struct Opened {
     pub enrolment_id: Uuid,
     /// For the `Authorization` header of steps 2 and 3; worthless after `expires_at`.
     pub bearer: String,
-    /// 32 octets to be signed by the token's key.
-    pub challenge: Base64Url,
+    /// 32 octets to be signed by the token's key. Missing for a TPM, which gets them by `tpm_credential`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<Base64Url>,
+    /// The challenge for a TPM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm_credential: Option<TpmCredential>,
     /// The challenge is worthless afterwards; open again with the same key for a new one.
     pub expires_at: Timestamp,
     /// What the key must be.
@@ -117,6 +154,31 @@ pub enum Evidence {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         intermediates: Vec<Base64Url>,
     },
+    /// TPM 2.0 key attestation. Public areas are TPMT_PUBLIC octets. The qualifying data of TPM2_Certify is SHA-256 of
+    /// [`challenge_message`] for the activated challenge and the user's key.
+    Tpm {
+        /// The endorsement key's public area, as in step 1.
+        ek_public: Base64Url,
+        /// Its maker's certificate, DER; missing where the TPM holds none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ek_certificate: Option<Base64Url>,
+        /// Certificates between it and the maker's root, if the agent has any, DER.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ek_intermediates: Vec<Base64Url>,
+        /// The attestation key's public area, as in step 1.
+        ak_public: Base64Url,
+        /// Where a maker certified the attestation key itself: its certificate and those above it, DER.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ak_certificates: Vec<Base64Url>,
+        /// The user's key's public area.
+        key_public: Base64Url,
+        /// TPMS_ATTEST of TPM2_Certify (Part 2, 10.12.12), as signed.
+        certify_info: Base64Url,
+        /// TPMT_SIGNATURE of the attestation key over it (Part 2, 11.3.4).
+        certify_signature: Base64Url,
+    },
+    /// Nothing: where the key lives is only claimed. For the device kinds `piv` and `pkcs11`.
+    Asserted {},
 }
 
 /// The answer to step 2.

@@ -184,7 +184,7 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeviceStatus {
-    /// `yubikey-piv`.
+    /// As in the claim: `yubikey-piv`, `tpm`, `piv`, `pkcs11`.
     pub kind: String,
     /// The serial number as the maker prints it.
     pub serial: String,

@@ -43,7 +43,7 @@ pub use network::{Urls, fetch};
 pub use orders::{AUDIT_HEAD, Orders};
 pub use portal::{Portal, hidden};
 pub use soft_browser::SoftBrowser;
-pub use soft_token::{Answer, EnrolmentClient, SoftToken, named};
+pub use soft_token::{Answer, EnrolmentClient, SoftToken, challenge, named};
 
 /// Nothing that a bank does on a loaded machine takes longer.
 const DEADLINE: Duration = Duration::from_mins(1);

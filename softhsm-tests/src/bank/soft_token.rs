@@ -137,7 +137,7 @@ impl SoftToken {
         Ok(Certify {
             csr: Base64Url(self.request(|_| {})?),
             evidence: self.evidence()?,
-            challenge_signature: Base64Url(self.answer(&opened.challenge.0)?),
+            challenge_signature: Base64Url(self.answer(challenge(opened)?)?),
         })
     }
 
@@ -156,6 +156,14 @@ impl SoftToken {
             firmware: self.profile.firmware.to_string(),
         }
     }
+}
+
+/// The challenge, which only a TPM doesn't get in clear.
+///
+/// # Errors
+/// When it isn't there.
+pub fn challenge(opened: &Opened) -> Result<&[u8]> {
+    Ok(&opened.challenge.as_ref().context("a challenge in clear")?.0)
 }
 
 /// A subject with a common name, for [`SoftToken::request`].
@@ -205,6 +213,7 @@ impl EnrolmentClient {
             password: LOGIN_PASSWORD.to_owned(),
             acquisition_code: None,
             device: token.claim(),
+            tpm: None,
             agent_version: AGENT_VERSION.to_owned(),
         }
     }

@@ -291,7 +291,8 @@ async fn open(
         let opened = Opened {
             enrolment_id: enrolment.id,
             bearer: "the-bearer".to_owned(),
-            challenge: Base64Url(enrolment.challenge.clone()),
+            challenge: Some(Base64Url(enrolment.challenge.clone())),
+            tpm_credential: None,
             expires_at: Timestamp::now() + 10.minutes(),
             key: KeyRequirements {
                 slots: vec!["9a".to_owned(), "9c".to_owned()],
@@ -345,7 +346,7 @@ fn check_evidence(certify: &Certify, challenge: &[u8]) -> Vec<u8> {
     let message = challenge_message(challenge, &key);
     ca_x509::verify::verify(&spki, algorithm, &message, &certify.challenge_signature.0)
         .expect("the challenge's signature");
-    let Evidence::YubikeyPiv { slot, f9, .. } = &certify.evidence;
+    let Evidence::YubikeyPiv { slot, f9, .. } = &certify.evidence else { panic!("a card's evidence") };
     let f9 = Certificate::from_der(&f9.0).expect("the f9 certificate");
     let attested = Certificate::from_der(&slot.0).expect("an attestation");
     Signed::parse(&slot.0)

@@ -7,19 +7,31 @@ use super::ids::TokenSerial;
 pub enum DeviceKind {
     /// A YubiKey's PIV application, attested by Yubico's certificates.
     YubiKeyPiv,
+    /// A TPM 2.0: its endorsement key is known, and its attestation key certifies the user's.
+    Tpm,
+    /// Another maker's PIV card: nothing attests its keys.
+    Piv,
+    /// A token behind a vendor's PKCS#11 module: nothing attests its keys.
+    Pkcs11,
 }
 
 impl DeviceKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::YubiKeyPiv, Self::Tpm, Self::Piv, Self::Pkcs11];
+
     /// The stable name in storage, APIs and audit rows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::YubiKeyPiv => "yubikey-piv",
+            Self::Tpm => "tpm",
+            Self::Piv => "piv",
+            Self::Pkcs11 => "pkcs11",
         }
     }
 
     /// Reads the stable name.
     pub fn parse(text: &str) -> Option<Self> {
-        (text == "yubikey-piv").then_some(Self::YubiKeyPiv)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Enrolment {
     pub expires_at: Timestamp,
     /// When it was opened.
     pub opened_at: Timestamp,
+    /// The Name (TPM 2.0 Part 1, 16) of the attestation key that it was opened with; a TPM's only. The challenge was made
+    /// for the TPM that holds this key and the claimed endorsement key, so the evidence must be this key's.
+    pub ak_name: Option<Vec<u8>>,
     /// How far it got.
     pub state: EnrolmentState,
 }

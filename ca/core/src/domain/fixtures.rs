@@ -28,8 +28,8 @@ use x509_cert::{
 
 use super::{
     attestation::{
-        Attested,
-        yubikey::{Firmware, PinPolicy, Slot, TouchPolicy},
+        Attested, Particulars,
+        yubikey::{Firmware, PinPolicy, Slot, TouchPolicy, YubiKey},
     },
     certificate::{CertificateRecord, CertificateState},
     contract::{Contract, Plan},
@@ -218,15 +218,17 @@ pub(super) fn device(serial: &str) -> Device {
 pub(super) fn attested(assurance: Assurance) -> Attested {
     Attested {
         device: device("33064031"),
-        firmware: Firmware::new(5, 7, 4),
-        slot: Slot::AUTHENTICATION,
-        pin_policy: PinPolicy::Once,
-        touch_policy: TouchPolicy::Cached,
-        form_factor: None,
-        fips: false,
-        cspn: false,
         assurance,
-        root_sha256: [7; 32],
+        root_sha256: Some([7; 32]),
+        particulars: Particulars::YubiKey(YubiKey {
+            firmware: Firmware::new(5, 7, 4),
+            slot: Slot::AUTHENTICATION,
+            pin_policy: PinPolicy::Once,
+            touch_policy: TouchPolicy::Cached,
+            form_factor: None,
+            fips: false,
+            cspn: false,
+        }),
     }
 }
 

@@ -45,6 +45,7 @@ mod tests {
             bearer_sha256: [0; 32],
             expires_at: now(),
             opened_at: now(),
+            ak_name: None,
             state: EnrolmentState::Challenged,
         };
         assert_eq!(judge(None, &owner, &device("111")), Repeat::First);

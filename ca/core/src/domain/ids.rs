@@ -63,9 +63,11 @@ text_id! {
         && t.as_bytes()[0].is_ascii_alphanumeric()
 }
 text_id! {
-    /// The serial number of a token as its maker prints it, such as a YubiKey's decimal number.
-    TokenSerial, "a token serial", "1 to 64 of 0-9, A-Z, a-z, '-', ':', without leading zeros",
-    |t| made_of(t, 1..=64, |b| b.is_ascii_alphanumeric() || b"-:".contains(&b)) && !t.starts_with('0')
+    /// The serial number of a token as its maker prints it, such as a YubiKey's decimal number. A TPM has none: its
+    /// is SHA-256 over the `SubjectPublicKeyInfo` (DER) of its endorsement key, 64 lower-case hexadecimal digits.
+    TokenSerial, "a token serial", "1 to 64 of 0-9, A-Z, a-z, '-', ':', without leading zeros except in a TPM's hash",
+    |t| made_of(t, 1..=64, |b| b.is_ascii_alphanumeric() || b"-:".contains(&b))
+        && (!t.starts_with('0') || made_of(t, 64..=64, |b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 text_id! {
     /// The client's key for one attempt: a repeat with the same key returns the first result.
@@ -173,6 +175,17 @@ mod tests {
         }
         assert!(SerialNumber::from_bytes(&[0x7f; 20]).is_ok());
         assert!(SerialNumber::from_bytes(&[0x7f; 21]).is_err());
+    }
+
+    #[test]
+    fn only_a_tpms_hash_begins_with_a_zero() {
+        let hash = format!("0{}", "a".repeat(63));
+        for good in ["33064031", "A-1:b", hash.as_str()] {
+            assert!(TokenSerial::parse(good).is_ok(), "{good:?} was refused");
+        }
+        for bad in ["", "0", "0012", &hash[..63], &hash.to_uppercase(), &format!("{hash}0"), "a b"] {
+            assert!(TokenSerial::parse(bad).is_err(), "{bad:?} was taken");
+        }
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! 発行の可否: whether a user may have a certificate now. Asked when the enrolment is opened, and again with the proven
 //! assurance before anything is drafted; the store re-checks what concurrent requests could break.
 
+use ca_x509::KeyKind;
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 
 use super::{
-    attestation::{Attested, yubikey::DevicePolicy},
+    attestation::{
+        Attested, Rules,
+        tpm::TpmRules,
+        yubikey::{DevicePolicy, Firmware},
+    },
     business_hours::IssuingHours,
     certificate::{CertificateRecord, CertificateState},
     contract::{Contract, Plan},
-    device::{Assurance, Device},
+    device::{Assurance, Device, DeviceKind},
     enrolment::{AcquisitionCode, Binding},
     ids::SerialNumber,
     user::{Role, User, UserState},
@@ -22,8 +27,12 @@ pub struct IssuancePolicy {
     pub version: u32,
     /// When certificates can be obtained (rule 3).
     pub hours: IssuingHours,
-    /// Which devices and keys are accepted.
+    /// The accepted kinds of device.
+    pub kinds: Vec<DeviceKind>,
+    /// Which YubiKeys and keys in them are accepted.
     pub devices: DevicePolicy,
+    /// Which TPMs and keys in them are accepted.
+    pub tpm: TpmRules,
     /// The lowest assurance on which a certificate is issued at once.
     pub approve_from: Assurance,
     /// The lowest assurance that a member of staff may approve; `None` where that isn't done.
@@ -36,9 +45,29 @@ impl Default for IssuancePolicy {
         Self {
             version: 1,
             hours: IssuingHours::BankBusinessHours(super::business_hours::BankCalendar::default()),
+            kinds: vec![DeviceKind::YubiKeyPiv],
             devices: DevicePolicy::default(),
+            tpm: TpmRules::default(),
             approve_from: Assurance::AttestedWithPin,
             hold_from: None,
+        }
+    }
+}
+
+impl IssuancePolicy {
+    /// What evidence is judged by.
+    pub fn rules(&self) -> Rules<'_> {
+        Rules { kinds: &self.kinds, yubikey: &self.devices, tpm: &self.tpm }
+    }
+
+    /// The kinds of key that a device may have, best first: what an agent should generate.
+    pub fn keys_for(&self, kind: DeviceKind, firmware: Option<Firmware>) -> Vec<KeyKind> {
+        match (kind, firmware) {
+            (DeviceKind::YubiKeyPiv, Some(firmware)) => self.devices.keys_for(firmware),
+            (DeviceKind::YubiKeyPiv | DeviceKind::Tpm, _) => vec![KeyKind::P256, KeyKind::Rsa { bits: 2048 }],
+            (DeviceKind::Piv | DeviceKind::Pkcs11, _) => {
+                vec![KeyKind::P256, KeyKind::P384, KeyKind::Rsa { bits: 2048 }]
+            }
         }
     }
 }

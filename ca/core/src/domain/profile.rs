@@ -267,11 +267,21 @@ impl Profile {
     }
 }
 
+/// The TCG's identifier of TPM 2.0 (`tcg-sv-tpm20`), its hwType in "TPM 2.0 Keys for Device Identity and Attestation".
+const TPM_20: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.1.2");
+/// NIST's arc for PIV.
+const NIST_PIV: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.6");
+/// RSA Security's arc for PKCS#11.
+const PKCS_11: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.11");
+
 /// A device as hardwareModuleName (RFC 4108, 5): the type is the maker's arc for this kind of device, the serial number
 /// the ASCII text that is printed on it.
 pub fn hardware_module_name(device: &Device) -> (ObjectIdentifier, &[u8]) {
     let hw_type = match device.kind {
         DeviceKind::YubiKeyPiv => YUBICO_PIV,
+        DeviceKind::Tpm => TPM_20,
+        DeviceKind::Piv => NIST_PIV,
+        DeviceKind::Pkcs11 => PKCS_11,
     };
     (hw_type, device.serial.as_str().as_bytes())
 }

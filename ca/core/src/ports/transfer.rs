@@ -132,6 +132,7 @@ pub const TABLES: &[Table] = &[
             ("opened_at", Integer),
             ("refused_code", Text),
             ("refused_detail", Text),
+            ("ak_name", Octets),
         ],
     },
     Table {

@@ -355,7 +355,7 @@ impl World {
             user_id: id.to_owned(),
             credentials: Credentials::Password(login),
             device: device(serial),
-            firmware: FIRMWARE,
+            firmware: Some(FIRMWARE),
             idempotency_key: key(idempotency_key),
         }
     }

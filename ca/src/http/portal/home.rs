@@ -69,6 +69,9 @@ async fn gather(portal: &Portal, logged_in: &LoggedIn) -> Result<pages::Home, Ho
         days_left: days_left(t, portal.clock.now(), certificate.not_after),
         device_kind: match certificate.device.kind {
             DeviceKind::YubiKeyPiv => t.device_yubikey_piv,
+            DeviceKind::Tpm => t.device_tpm,
+            DeviceKind::Piv => t.device_piv,
+            DeviceKind::Pkcs11 => t.device_pkcs11,
         },
         device_serial: certificate.device.serial.to_string(),
         assurance: match certificate.assurance {

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use ca_wire::{Base64Url, enrolment::Certify};
-use softhsm_tests::bank::EnrolmentClient;
+use softhsm_tests::bank::{EnrolmentClient, challenge};
 
 use super::{
     Lab, baseline,
@@ -110,7 +110,7 @@ impl Customers<'_> {
         let certify = Certify {
             csr: Base64Url(csr.clone()),
             evidence: evidence.clone(),
-            challenge_signature: Base64Url(soft.answer(&opened.challenge.0)?),
+            challenge_signature: Base64Url(soft.answer(challenge(&opened)?)?),
         };
         let certified = self.client.certify(&opened, &certify, &key)?.map_err(refused)?;
         self.client.confirm(&opened, &certified, &key)?.map_err(refused)?;

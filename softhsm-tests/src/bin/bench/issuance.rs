@@ -21,7 +21,7 @@ use ca_wire::{
 };
 use reqwest::{Client, Identity};
 use serde::{Serialize, de::DeserializeOwned};
-use softhsm_tests::bank::{Bank, MachineClient, NewMachine, SoftToken};
+use softhsm_tests::bank::{Bank, MachineClient, NewMachine, SoftToken, challenge};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -188,7 +188,7 @@ fn step_two(index: usize, token: &Token, opened: &Opened) -> Result<(Uuid, Bytes
         bearer: opened.bearer.clone(),
         csr: Base64Url(token.csr.clone()),
         evidence: token.evidence.clone(),
-        challenge_signature: Base64Url(token.soft.answer(&opened.challenge.0)?),
+        challenge_signature: Base64Url(token.soft.answer(challenge(opened)?)?),
     };
     Ok((opened.enrolment_id, batch(entry)?))
 }

@@ -26,7 +26,7 @@ use crate::{
         audit::AuditEvent,
         contract::Contract,
         csr::{self, Csr},
-        enrolment::{Enrolment, EnrolmentState},
+        enrolment::{Binding, Enrolment, EnrolmentState},
         ids::{EnrolmentId, IdempotencyKey},
         issuance::{Delivered, DraftError},
         policy::{Applicant, Decision, IssuancePolicy, Reason, decide, is_still_bound},
@@ -245,11 +245,13 @@ impl CertifyEnrolment {
         let claim = Claim {
             csr: &csr,
             device: &enrolment.device,
+            is_inventoried: enrolment.binding == Binding::AssignedSerial,
+            ak_name: enrolment.ak_name.as_deref(),
             challenge: &enrolment.challenge,
             challenge_signature: &certify.challenge_signature,
         };
         let verdict =
-            attestation::verify(&certify.evidence, &claim, &self.anchors, &self.policy.devices, now);
+            attestation::verify(&certify.evidence, &claim, &self.anchors, self.policy.rules(), now);
         match verdict {
             Ok(attested) => Ok((csr, attested)),
             Err(error) => Err(Refusal::new(error.code(), full_text(&error))),

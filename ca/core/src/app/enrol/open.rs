@@ -84,8 +84,8 @@ pub struct Open {
     pub credentials: Credentials,
     /// The token that the key will live on.
     pub device: Device,
-    /// Its firmware, as claimed: only for what the agent is told to generate.
-    pub firmware: Firmware,
+    /// A YubiKey's firmware, as claimed: only for what the agent is told to generate.
+    pub firmware: Option<Firmware>,
     /// The client's key for this enrolment.
     pub idempotency_key: IdempotencyKey,
 }
@@ -194,6 +194,7 @@ impl OpenEnrolment {
             bearer_sha256: fresh.bearer_sha256,
             expires_at: fresh.expires_at,
             opened_at: now,
+            ak_name: None,
             state: EnrolmentState::Challenged,
         };
         let row = row(open, "enrolment.opened", now).with("enrolment", id).with("binding", binding.as_str());
@@ -296,7 +297,7 @@ impl OpenEnrolment {
             // Another node renewed it a moment ago; the agent's next attempt renews it here.
             return Err(Failure::Store(StoreError::Unavailable("another node is answering".into())).into());
         }
-        let keys = self.policy.devices.keys_for(open.firmware);
+        let keys = self.policy.keys_for(open.device.kind, open.firmware);
         Ok(Opened { enrolment, bearer: bearer.text, keys, certified, is_new })
     }
 

@@ -3,12 +3,14 @@
 //! Evidence counts only for the key that it names: the certification request and the signed challenge must be that
 //! key's. `yubikey` knows the device, `chain` the certificates.
 
+mod asserted;
 pub mod chain;
 mod fields;
 mod memory;
 mod proof;
 #[cfg(test)]
 mod tests;
+pub mod tpm;
 pub mod yubikey;
 
 use jiff::Timestamp;
@@ -18,16 +20,21 @@ pub use proof::{CHALLENGE_PREFIX, challenge_message};
 
 use super::{
     csr::Csr,
-    device::{Assurance, Device},
+    device::{Assurance, Device, DeviceKind},
 };
 use chain::ChainError;
-use yubikey::{DevicePolicy, Firmware, FormFactor, PinPolicy, Slot, TouchPolicy, YubiKeyEvidence};
+use tpm::{Tpm, TpmEvidence, TpmRules};
+use yubikey::{DevicePolicy, Firmware, PinPolicy, Slot, TouchPolicy, YubiKey, YubiKeyEvidence};
 
 /// Evidence as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// YubiKey PIV attestation.
     YubiKeyPiv(YubiKeyEvidence),
+    /// TPM 2.0 key attestation.
+    Tpm(TpmEvidence),
+    /// None: where the key lives is only claimed.
+    Asserted,
 }
 
 impl Evidence {
@@ -35,16 +42,21 @@ impl Evidence {
     pub fn format(&self) -> &'static str {
         match self {
             Self::YubiKeyPiv(_) => "yubikey-piv",
+            Self::Tpm(_) => "tpm",
+            Self::Asserted => "asserted",
         }
     }
 
-    /// Its parts for storage: the slot's certificate, f9, intermediates.
+    /// Its parts for storage. A YubiKey's: the slot's certificate, f9, intermediates. A TPM's: see
+    /// [`TpmEvidence::parts`]. What is only asserted has none.
     pub fn parts(&self) -> Vec<Vec<u8>> {
         match self {
             Self::YubiKeyPiv(evidence) => {
                 let own = [evidence.slot.clone(), evidence.f9.clone()];
                 own.into_iter().chain(evidence.intermediates.iter().cloned()).collect()
             }
+            Self::Tpm(evidence) => evidence.parts(),
+            Self::Asserted => Vec::new(),
         }
     }
 }
@@ -56,61 +68,85 @@ pub struct Claim<'a> {
     pub csr: &'a Csr,
     /// The device that was claimed when the enrolment was opened.
     pub device: &'a Device,
+    /// Whether the bank itself knows this device, by its serial: what stands in for a maker's certificate where a TPM
+    /// has none.
+    pub is_inventoried: bool,
+    /// The Name of the attestation key that the enrolment was opened with; a TPM's only.
+    pub ak_name: Option<&'a [u8]>,
     /// The enrolment's challenge.
     pub challenge: &'a [u8; 32],
     /// The key's signature over [`challenge_message`].
     pub challenge_signature: &'a [u8],
 }
 
+/// Which devices and keys are accepted, as the judge needs it: borrowed from the bank's policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The kinds of device.
+    pub kinds: &'a [DeviceKind],
+    /// What is asked of YubiKeys.
+    pub yubikey: &'a DevicePolicy,
+    /// What is asked of TPMs.
+    pub tpm: &'a TpmRules,
+}
+
 /// What was proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attested {
-    /// The device that made the key.
+    /// The device that made the key; where it is only asserted, the claimed one.
     pub device: Device,
-    /// Its firmware.
-    pub firmware: Firmware,
-    /// The slot that holds the key.
-    pub slot: Slot,
-    /// When the device asks for its PIN.
-    pub pin_policy: PinPolicy,
-    /// When it asks for a touch.
-    pub touch_policy: TouchPolicy,
-    /// Its shape, where the firmware says so.
-    pub form_factor: Option<FormFactor>,
-    /// A FIPS device.
-    pub fips: bool,
-    /// A CSPN device.
-    pub cspn: bool,
     /// The level of assurance that follows.
     pub assurance: Assurance,
-    /// SHA-256 of the trusted root's certificate.
-    pub root_sha256: [u8; 32],
+    /// SHA-256 of the trusted root's certificate, where one vouches for the device.
+    pub root_sha256: Option<[u8; 32]>,
+    /// What is particular to this kind of device.
+    pub particulars: Particulars,
+}
+
+/// What is particular to a kind of device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Particulars {
+    /// A key in a YubiKey.
+    YubiKey(YubiKey),
+    /// A key in a TPM.
+    Tpm(Tpm),
+    /// Nothing is known.
+    Asserted,
 }
 
 impl Attested {
     /// What was decoded, as `name=value` lines for the ledger.
     pub fn decoded(&self) -> String {
-        let form_factor = self.form_factor.map_or_else(|| "unknown".to_owned(), |form| form.to_string());
-        [
+        let mut lines = vec![
             format!("device={}", self.device.kind.as_str()),
             format!("serial={}", self.device.serial),
-            format!("firmware={}", self.firmware),
-            format!("slot={}", self.slot),
-            format!("pin_policy={}", self.pin_policy),
-            format!("touch_policy={}", self.touch_policy),
-            format!("form_factor={form_factor}"),
-            format!("fips={}", self.fips),
-            format!("cspn={}", self.cspn),
-            format!("assurance={}", self.assurance.as_str()),
-            format!("root_sha256={}", hex::encode(self.root_sha256)),
-        ]
-        .join("\n")
+        ];
+        match &self.particulars {
+            Particulars::YubiKey(yubikey) => lines.extend(yubikey.decoded()),
+            Particulars::Tpm(tpm) => lines.extend(tpm.decoded()),
+            Particulars::Asserted => {}
+        }
+        lines.push(format!("assurance={}", self.assurance.as_str()));
+        lines.extend(self.root_sha256.map(|root| format!("root_sha256={}", hex::encode(root))));
+        lines.join("\n")
     }
 }
 
 /// Why evidence is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// A kind of device that isn't accepted.
+    #[error("devices of the kind {} are not accepted", found.as_str())]
+    DeviceKind {
+        /// The kind.
+        found: DeviceKind,
+    },
+    /// Evidence of another kind than the claimed device.
+    #[error("the evidence is of the kind {found}, which is not that of the claimed device")]
+    Format {
+        /// The evidence's format.
+        found: &'static str,
+    },
     /// A certificate is larger than any genuine one.
     #[error("a certificate of the evidence is larger than {limit} octets")]
     TooLarge {
@@ -214,6 +250,8 @@ impl Refusal {
     /// The stable code, for the ledger, the audit trail and programs.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::DeviceKind { .. } => "evidence-device-kind",
+            Self::Format { .. } => "evidence-format",
             Self::TooLarge { .. } => "evidence-too-large",
             Self::TooManyCertificates { .. } => "evidence-too-many-certificates",
             Self::Malformed { .. } => "evidence-malformed",
@@ -244,11 +282,20 @@ pub fn verify(
     evidence: &Evidence,
     claim: &Claim<'_>,
     anchors: &Anchors,
-    policy: &DevicePolicy,
+    rules: Rules<'_>,
     now: Timestamp,
 ) -> Result<Attested, Refusal> {
-    let Evidence::YubiKeyPiv(evidence) = evidence;
-    let statement = yubikey::examine(evidence, anchors, now)?;
-    proof::same_key(&statement, claim)?;
-    statement.judge(claim.csr.key_kind(), policy)
+    let kind = claim.device.kind;
+    if !rules.kinds.contains(&kind) {
+        return Err(Refusal::DeviceKind { found: kind });
+    }
+    match (evidence, kind) {
+        (Evidence::YubiKeyPiv(evidence), DeviceKind::YubiKeyPiv) => {
+            let statement = yubikey::examine(evidence, anchors, now)?;
+            proof::same_key_and_device(&statement.public_key, &statement.device, claim)?;
+            statement.judge(claim.csr.key_kind(), rules.yubikey)
+        }
+        (Evidence::Asserted, DeviceKind::Piv | DeviceKind::Pkcs11) => asserted::judge(claim),
+        (evidence, _) => Err(Refusal::Format { found: evidence.format() }),
+    }
 }

@@ -3,7 +3,10 @@
 
 use ca_x509::{SignatureAlgorithm, verify::verify};
 
-use super::{Claim, Refusal, yubikey::Statement};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
+
+use super::{Claim, Refusal};
+use crate::domain::device::Device;
 
 /// Begins the message that the token's key signs. The wire's constant of the same name is equal.
 pub const CHALLENGE_PREFIX: &[u8] = b"inro-enrolment-challenge-v1\0";
@@ -16,16 +19,25 @@ pub fn challenge_message(challenge: &[u8; 32], spki_der: &[u8]) -> Vec<u8> {
 }
 
 /// The request's key is the attested one, the challenge is signed by it, and the device is the claimed one.
-pub(super) fn same_key(statement: &Statement, claim: &Claim<'_>) -> Result<(), Refusal> {
-    if statement.public_key != *claim.csr.public_key() {
+pub(super) fn same_key_and_device(
+    public_key: &SubjectPublicKeyInfoOwned,
+    device: &Device,
+    claim: &Claim<'_>,
+) -> Result<(), Refusal> {
+    if public_key != claim.csr.public_key() {
         return Err(Refusal::KeyMismatch);
     }
+    answers_challenge(claim)?;
+    if device != claim.device {
+        return Err(Refusal::WrongDevice { found: device.serial.to_string() });
+    }
+    Ok(())
+}
+
+/// The challenge is signed by the request's key.
+pub(super) fn answers_challenge(claim: &Claim<'_>) -> Result<(), Refusal> {
     let message = challenge_message(claim.challenge, claim.csr.public_key_der());
     let algorithm = SignatureAlgorithm::for_key(claim.csr.key_kind());
     verify(claim.csr.public_key(), algorithm, &message, claim.challenge_signature)
-        .map_err(|_| Refusal::ChallengeSignature)?;
-    if statement.device != *claim.device {
-        return Err(Refusal::WrongDevice { found: statement.device.serial.to_string() });
-    }
-    Ok(())
+        .map_err(|_| Refusal::ChallengeSignature)
 }

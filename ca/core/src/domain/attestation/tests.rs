@@ -1,6 +1,8 @@
 //! A maker's hierarchy of our own, its devices, and the attacks on them. Genuine devices are tested in
 //! `tests/evidence_genuine/`.
 
+use std::sync::LazyLock;
+
 use ca_x509::extension;
 use const_oid::ObjectIdentifier;
 use x509_cert::ext::{Extension, pkix::KeyUsages};
@@ -127,11 +129,26 @@ impl Maker {
         let csr = verified_csr(&self.key);
         let signature = self.key.sign(&challenge_message(&[9; 32], csr.public_key_der()));
         let claimed = device(SERIAL);
-        let claim =
-            Claim { csr: &csr, device: &claimed, challenge: &[9; 32], challenge_signature: &signature };
-        verify(&Evidence::YubiKeyPiv(evidence), &claim, &self.trusted(), policy, now())
+        let claim = claim(&csr, &claimed, &signature);
+        verify(&Evidence::YubiKeyPiv(evidence), &claim, &self.trusted(), rules(policy), now())
             .map_err(|error| error.code())
     }
+}
+
+fn claim<'a>(csr: &'a Csr, device: &'a Device, challenge_signature: &'a [u8]) -> Claim<'a> {
+    Claim {
+        csr,
+        device,
+        is_inventoried: false,
+        ak_name: None,
+        challenge: &[9; 32],
+        challenge_signature,
+    }
+}
+
+fn rules(yubikey: &DevicePolicy) -> Rules<'_> {
+    static TPM: LazyLock<TpmRules> = LazyLock::new(TpmRules::default);
+    Rules { kinds: &[DeviceKind::YubiKeyPiv], yubikey, tpm: &TPM }
 }
 
 /// The slot's extensions with another value for one of them.
@@ -407,10 +424,9 @@ fn evidence_request_and_challenge_are_of_one_key() {
         let csr = verified_csr(key);
         let signature = signer.sign(&challenge_message(&signed, csr.public_key_der()));
         let claimed = device(serial);
-        let claim =
-            Claim { csr: &csr, device: &claimed, challenge: &[9; 32], challenge_signature: &signature };
+        let claim = claim(&csr, &claimed, &signature);
         let evidence = Evidence::YubiKeyPiv(maker.evidence());
-        verify(&evidence, &claim, &maker.trusted(), &policy, now())
+        verify(&evidence, &claim, &maker.trusted(), rules(&policy), now())
             .map_or_else(|error| error.code(), |_| "ok")
     };
     assert_eq!(code(&maker.key, &maker.key, [9; 32], SERIAL), "ok");

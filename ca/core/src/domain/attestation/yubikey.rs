@@ -13,7 +13,7 @@ use ca_x509::KeyKind;
 
 pub use super::fields::{Firmware, FormFactor, PinPolicy, Slot, TouchPolicy};
 use super::{
-    Attested, ExtensionProblem, Refusal,
+    Attested, ExtensionProblem, Particulars, Refusal,
     chain::{Anchors, CA_CRITICALS, ChainError, DeviceCertificate, MAX_CERTIFICATE_BYTES},
 };
 use crate::domain::{
@@ -101,6 +101,41 @@ impl DevicePolicy {
             KeyKind::Rsa { bits: 4096 },
         ];
         known.into_iter().filter(|kind| firmware >= self.lowest_firmware(*kind)).collect()
+    }
+}
+
+/// What is particular to a key in a YubiKey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct YubiKey {
+    /// The device's firmware.
+    pub firmware: Firmware,
+    /// The slot that holds the key.
+    pub slot: Slot,
+    /// When the device asks for its PIN.
+    pub pin_policy: PinPolicy,
+    /// When it asks for a touch.
+    pub touch_policy: TouchPolicy,
+    /// Its shape, where the firmware says so.
+    pub form_factor: Option<FormFactor>,
+    /// A FIPS device.
+    pub fips: bool,
+    /// A CSPN device.
+    pub cspn: bool,
+}
+
+impl YubiKey {
+    /// What was decoded, as `name=value` lines.
+    pub(super) fn decoded(&self) -> Vec<String> {
+        let form_factor = self.form_factor.map_or_else(|| "unknown".to_owned(), |form| form.to_string());
+        vec![
+            format!("firmware={}", self.firmware),
+            format!("slot={}", self.slot),
+            format!("pin_policy={}", self.pin_policy),
+            format!("touch_policy={}", self.touch_policy),
+            format!("form_factor={form_factor}"),
+            format!("fips={}", self.fips),
+            format!("cspn={}", self.cspn),
+        ]
     }
 }
 
@@ -307,14 +342,16 @@ impl Statement {
                 _ => Assurance::AttestedWithPin,
             },
             device: self.device,
-            firmware: self.firmware,
-            slot: self.slot,
-            pin_policy: self.pin_policy,
-            touch_policy: self.touch_policy,
-            form_factor: self.form_factor,
-            fips: self.fips,
-            cspn: self.cspn,
-            root_sha256: self.root_sha256,
+            root_sha256: Some(self.root_sha256),
+            particulars: Particulars::YubiKey(YubiKey {
+                firmware: self.firmware,
+                slot: self.slot,
+                pin_policy: self.pin_policy,
+                touch_policy: self.touch_policy,
+                form_factor: self.form_factor,
+                fips: self.fips,
+                cspn: self.cspn,
+            }),
         })
     }
 }

@@ -1,0 +1,131 @@
+//! TPM 2.0 key attestation: an endorsement key (EK) that the maker or the bank knows, an attestation key (AK) that lives
+//! in the same TPM, and the AK's word for where the user's key was made.
+
+use std::fmt;
+
+/// The evidence. Public areas are TPMT_PUBLIC octets (TPM 2.0 Part 2, 12.2.4), certificates are DER.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TpmEvidence {
+    /// The endorsement key.
+    pub ek_public: Vec<u8>,
+    /// Its maker's certificate, where the TPM holds one.
+    pub ek_certificate: Option<Vec<u8>>,
+    /// Certificates between it and the root, if the agent has any; they only help to find the way.
+    pub ek_intermediates: Vec<Vec<u8>>,
+    /// The attestation key.
+    pub ak_public: Vec<u8>,
+    /// The attestation key's certificate and those above it, where a maker certified that key itself.
+    pub ak_certificates: Vec<Vec<u8>>,
+    /// The user's key.
+    pub key_public: Vec<u8>,
+    /// TPMS_ATTEST (Part 2, 10.12.12) of TPM2_Certify.
+    pub certify_info: Vec<u8>,
+    /// TPMT_SIGNATURE (Part 2, 11.3.4) of the attestation key over it.
+    pub certify_signature: Vec<u8>,
+}
+
+impl TpmEvidence {
+    /// Its parts for storage: `ek_public`, `ak_public`, `key_public`, `certify_info`, `certify_signature`, the EK's
+    /// certificate (empty where there is none), the number of its intermediates in one octet, those intermediates, and
+    /// the AK's certificates.
+    pub fn parts(&self) -> Vec<Vec<u8>> {
+        let number = u8::try_from(self.ek_intermediates.len()).unwrap_or(u8::MAX);
+        let own = [
+            self.ek_public.clone(),
+            self.ak_public.clone(),
+            self.key_public.clone(),
+            self.certify_info.clone(),
+            self.certify_signature.clone(),
+            self.ek_certificate.clone().unwrap_or_default(),
+            vec![number],
+        ];
+        own.into_iter().chain(self.ek_intermediates.clone()).chain(self.ak_certificates.clone()).collect()
+    }
+}
+
+/// Which TPMs are accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TpmRules {
+    /// Only TPMs of these makers; `None` for any whose anchors are trusted.
+    pub manufacturers: Option<Vec<Manufacturer>>,
+    /// Whether an endorsement key's certificate counts after its notAfter: healthy machines outlive theirs.
+    pub accept_expired_ek_certificates: bool,
+    /// Whether an endorsement key without certificate counts when the bank knows its hash.
+    pub accept_ek_by_inventory: bool,
+    /// Whether signatures over SHA-1 by the attestation key count.
+    pub accept_sha1: bool,
+}
+
+/// A TPM maker's identifier in the TCG vendor ID registry, such as `IFX` (0x49465800).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Manufacturer(pub u32);
+
+impl fmt::Display for Manufacturer {
+    /// The four characters of the registry without fillers, or else eight hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let octets = self.0.to_be_bytes();
+        let text = octets.trim_ascii_end();
+        let end = text.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+        match std::str::from_utf8(&text[..end]) {
+            Ok(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric()) => f.write_str(text),
+            _ => write!(f, "{:08X}", self.0),
+        }
+    }
+}
+
+/// What shows that a TPM is genuine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Voucher {
+    /// The maker's certificate for its endorsement key.
+    EkCertificate,
+    /// The bank's inventory, by the hash of its endorsement key.
+    Inventory,
+    /// A certificate for its attestation key.
+    AkCertificate,
+}
+
+impl Voucher {
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EkCertificate => "ek-certificate",
+            Self::Inventory => "inventory",
+            Self::AkCertificate => "ak-certificate",
+        }
+    }
+}
+
+/// What is particular to a key in a TPM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tpm {
+    /// What shows that the TPM is genuine.
+    pub voucher: Voucher,
+    /// Its maker, as its certificate says.
+    pub manufacturer: Option<Manufacturer>,
+    /// Its model, as its certificate says.
+    pub model: Option<String>,
+    /// Its version, as its certificate says.
+    pub version: Option<String>,
+    /// Whether a certificate that vouches for it has expired.
+    pub is_expired: bool,
+    /// The Name of the attestation key.
+    pub ak_name: Vec<u8>,
+    /// The Name of the user's key.
+    pub key_name: Vec<u8>,
+}
+
+impl Tpm {
+    /// What was decoded, as `name=value` lines.
+    pub(super) fn decoded(&self) -> Vec<String> {
+        let unknown = || "unknown".to_owned();
+        vec![
+            format!("voucher={}", self.voucher.as_str()),
+            format!("manufacturer={}", self.manufacturer.map_or_else(unknown, |maker| maker.to_string())),
+            format!("model={}", self.model.clone().unwrap_or_else(unknown)),
+            format!("version={}", self.version.clone().unwrap_or_else(unknown)),
+            format!("voucher_expired={}", self.is_expired),
+            format!("ak_name={}", hex::encode(&self.ak_name)),
+            format!("key_name={}", hex::encode(&self.key_name)),
+        ]
+    }
+}
