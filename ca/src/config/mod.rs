@@ -19,6 +19,7 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
+use ca_core::domain::policy::WrittenPolicy;
 use serde::Deserialize;
 
 pub(crate) use enrolment::Enrolment;
@@ -28,7 +29,7 @@ pub(crate) use listen::{Listen, Tls};
 pub(crate) use login::{Login, Passwords};
 pub(crate) use machine::Machine;
 pub(crate) use node::{Database, Node, Postgres};
-pub(crate) use policy::Policy;
+pub(crate) use policy::TomlPolicies;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use telemetry::{Log, LogFormat, Telemetry};
 pub(crate) use trust::Trust;
@@ -48,7 +49,8 @@ pub(crate) struct Config {
     pub(crate) enrolment: Enrolment,
     pub(crate) login: Login,
     pub(crate) passwords: Passwords,
-    pub(crate) policy: Policy,
+    /// The bank's own policy.
+    pub(crate) policy: WrittenPolicy,
     pub(crate) machines: Vec<Machine>,
     pub(crate) log: Log,
     pub(crate) telemetry: Telemetry,

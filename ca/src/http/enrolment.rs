@@ -6,10 +6,11 @@ use ca_core::{
         attestation::{
             Evidence,
             tpm::TpmEvidence,
-            yubikey::{DevicePolicy, Firmware, YubiKeyEvidence},
+            yubikey::{Firmware, YubiKeyEvidence},
         },
         device::{Device, DeviceKind},
         ids::TokenSerial,
+        policy::{DevicePolicy, key_name},
     },
 };
 use ca_wire::{
@@ -26,8 +27,6 @@ use super::problem::Refused;
 pub(crate) struct Forms {
     /// The issuing CA's certificate and those above it, DER.
     pub(crate) chain: Vec<Base64Url>,
-    /// What keys must be.
-    pub(crate) devices: DevicePolicy,
 }
 
 impl Forms {
@@ -45,27 +44,21 @@ impl Forms {
             challenge: Some(Base64Url(opened.enrolment.challenge.to_vec())),
             tpm_credential: None,
             expires_at: opened.enrolment.expires_at,
-            key: self.key_requirements(&opened.keys),
+            key: key_requirements(&opened.policy.rules.devices, &opened.keys),
             certified: der.map(|der| self.certified(der)),
         }
     }
 
-    fn key_requirements(&self, keys: &[KeyKind]) -> KeyRequirements {
-        let touch = self.devices.touch_policies.first();
-        KeyRequirements {
-            slots: self.devices.slots.iter().map(ToString::to_string).collect(),
-            algorithms: keys.iter().map(|kind| algorithm(*kind)).collect(),
-            pin_policy: "once".to_owned(),
-            touch_policy: touch.map_or("never", |touch| touch.as_str()).to_owned(),
-        }
-    }
 }
 
-fn algorithm(kind: KeyKind) -> String {
-    match kind {
-        KeyKind::P256 => "p256".to_owned(),
-        KeyKind::P384 => "p384".to_owned(),
-        KeyKind::Rsa { bits } => format!("rsa{bits}"),
+/// What the contract's policy asks of a key.
+fn key_requirements(devices: &DevicePolicy, keys: &[KeyKind]) -> KeyRequirements {
+    let rules = &devices.yubikey;
+    KeyRequirements {
+        slots: rules.slots.iter().map(ToString::to_string).collect(),
+        algorithms: keys.iter().map(|kind| key_name(*kind)).collect(),
+        pin_policy: rules.pin_policies.first().map_or("once", |pin| pin.as_str()).to_owned(),
+        touch_policy: rules.touch_policies.first().map_or("never", |touch| touch.as_str()).to_owned(),
     }
 }
 

@@ -94,7 +94,6 @@ pub(super) fn api(
         confirm: Arc::new(confirm),
         forms: Arc::new(Forms {
             chain: std::iter::once(&files.certificate).chain(&files.chain).cloned().map(Base64Url).collect(),
-            devices: policy.devices.clone(),
         }),
         lowest_agent: enrolment.lowest_agent.clone(),
         newest_agent: enrolment.newest_agent.clone(),

@@ -20,7 +20,7 @@ use ca_core::{
         accord::Accords, audit_verify::VerifyAudit, certificates::Certificates, customers::Customers,
         logout::LogOut, revoke::Revoke,
     },
-    domain::{attestation::tpm::TpmRules, device::DeviceKind, policy::IssuancePolicy},
+    domain::policy::IssuancePolicy,
     ports::rng::Rng,
 };
 use tokio::sync::Notify;
@@ -116,11 +116,9 @@ pub(crate) async fn server(
     let certificates = Arc::new(adapters.certificates());
     let sessions = Arc::new(portal::check_session(&config, adapters)?);
     let policy = Arc::new(IssuancePolicy {
-        version: config.policy.version,
+        id: config.policy.id.clone(),
         hours: material.hours.clone(),
-        devices: config.policy.devices.clone(),
-        approve_from: config.policy.approve_from,
-        tpm: TpmRules::default(),
+        rules: config.policy.rules.clone(),
         hold_from: None,
     });
     let issuers = issuers::issuers(&config, material)?;

@@ -63,6 +63,18 @@ impl From<PasswordsBusy> for Failure {
     }
 }
 
+/// An error with its causes, in one line.
+pub(crate) fn full_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// Lets `?` carry the ports' errors into a use case's error by way of its `Failure` variant.
 macro_rules! carries_failure {
     ($error:ty) => {

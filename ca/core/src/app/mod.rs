@@ -2,6 +2,7 @@
 //! variant of the use case's own error and leaves an audit row.
 
 pub mod accord;
+pub mod account;
 pub mod acquisition_code;
 pub mod answer_ocsp;
 pub mod audit_budget;
@@ -13,11 +14,16 @@ pub mod enrol;
 pub mod failure;
 pub mod issue;
 mod journal;
+pub mod judge_fleet;
 pub mod login;
 pub mod logout;
 pub mod machines;
+pub mod manage_policies;
+pub mod manage_users;
 pub mod move_ledger;
+mod own_password;
 pub mod password_policy;
+pub mod policies;
 pub mod publish_crl;
 pub mod reconcile;
 pub mod refuse_form;
@@ -27,4 +33,5 @@ pub mod revoke;
 pub mod session;
 mod token;
 mod trail;
+pub mod trust;
 mod wrong_password;

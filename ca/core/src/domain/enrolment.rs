@@ -42,6 +42,9 @@ pub enum Binding {
     AssignedSerial,
     /// A one-time acquisition code from the branch's letter.
     AcquisitionCode,
+    /// Nothing but the password: the first token to come, for a user's first certificate, where the contract's policy
+    /// allows it.
+    FirstCome,
 }
 
 impl Binding {
@@ -50,12 +53,13 @@ impl Binding {
         match self {
             Self::AssignedSerial => "assigned-serial",
             Self::AcquisitionCode => "acquisition-code",
+            Self::FirstCome => "first-come",
         }
     }
 
     /// Reads the stable name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::AssignedSerial, Self::AcquisitionCode].into_iter().find(|b| b.as_str() == text)
+        [Self::AssignedSerial, Self::AcquisitionCode, Self::FirstCome].into_iter().find(|b| b.as_str() == text)
     }
 }
 

@@ -92,6 +92,26 @@ text_id! {
     |t| made_of(t, 1..=32, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
+text_id! {
+    /// A policy by the name that its author gives it, such as `fips-only`.
+    PolicyName, "a policy name", "1 to 32 of a-z, 0-9, '-'",
+    |t| made_of(t, 1..=32, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+impl PolicyName {
+    /// The bank's own, which the configuration holds; no policy of the ledger has this name.
+    pub fn bank() -> Self {
+        Self("bank".to_owned())
+    }
+}
+
+text_id! {
+    /// A member of the bank's staff: never changed, never another person's.
+    StaffId, "a staff ID", "2 to 32 of a-z, 0-9, '-', '_', '.', beginning with a letter or digit",
+    |t| made_of(t, 2..=32, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
+        && t.as_bytes()[0].is_ascii_alphanumeric()
+}
+
 /// One enrolment, from the challenge to the confirmation. It is also the intent's name at the signer: one enrolment
 /// leads to at most one certificate. (A responder's renewal is named by one as well, without an enrolment.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

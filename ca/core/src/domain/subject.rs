@@ -11,6 +11,8 @@ use super::{contract::Contract, user::User};
 pub const MAX_ORGANIZATION_CHARS: usize = 64;
 /// ub-common-name (RFC 5280, appendix A.1), characters.
 pub const MAX_COMMON_NAME_CHARS: usize = 64;
+/// The longest note, characters.
+pub const MAX_NOTE_CHARS: usize = 200;
 
 /// Text that may not stand in a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +63,14 @@ pub fn check_organization(text: &str) -> Result<(), InvalidText> {
 /// [`InvalidText`] says what is wrong with it.
 pub fn check_common_name(text: &str) -> Result<(), InvalidText> {
     check("display name", text, MAX_COMMON_NAME_CHARS)
+}
+
+/// Checks a reason or note that people write for people who look years later.
+///
+/// # Errors
+/// [`InvalidText`] says what is wrong with it.
+pub fn check_note(field: &'static str, text: &str) -> Result<(), InvalidText> {
+    check(field, text, MAX_NOTE_CHARS)
 }
 
 fn check(field: &'static str, text: &str, allowed: usize) -> Result<(), InvalidText> {

@@ -6,9 +6,16 @@
 pub mod books;
 pub mod census;
 pub mod clock;
+pub mod fleet;
+pub mod inventory;
 pub mod password;
+pub mod policies;
+pub mod rejudgements;
 pub mod responders;
 pub mod rng;
+pub mod search;
 pub mod signer;
+pub mod staff;
 pub mod store;
 pub mod transfer;
+pub mod trust;

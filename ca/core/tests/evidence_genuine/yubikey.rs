@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use ca_core::domain::attestation::{
     Anchor, Anchors, Purpose, Refusal, Trust,
-    yubikey::{DevicePolicy, Statement, YubiKeyEvidence, examine},
+    yubikey::{YubiKeyRules, Statement, YubiKeyEvidence, examine},
 };
 use ca_x509::{KeyKind, signed::Signed};
 use der::{Decode, Encode};
@@ -196,7 +196,7 @@ fn every_genuine_device_gets_its_verdict() {
                 assert_eq!(said(&statement), [firmware, serial, slot, pin, touch, form, &fips], "{name}");
                 // Ed25519 keys aren't certified at all; any kind does to see the other verdicts.
                 let kind = KeyKind::of(&statement.public_key).unwrap_or(KeyKind::P256);
-                let judged = statement.judge(kind, &DevicePolicy::default());
+                let judged = statement.judge(kind, &YubiKeyRules::default());
                 assert_eq!(judged.map_or_else(|refusal| refusal.code(), |_| "approve"), *verdict, "{name}");
             }
             (found, expected) => panic!("{name}: {found:?} instead of {expected:?}"),

@@ -3,7 +3,7 @@
 //! A refusal for what was sent is final and kept with the evidence; a refusal for the hour or the account's state is
 //! not. A repeat returns the first result, whichever it was.
 
-use std::{error::Error, sync::Arc};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -17,12 +17,13 @@ use super::{
 use crate::{
     app::{
         audit_budget::{AuditBudget, refused_stranger},
-        failure::{Failure, carries_failure},
+        failure::{Failure, carries_failure, full_text},
         issue::{Approved, Issue, IssueError},
         trail::{Details, event, refused},
+        trust::{InUse, Trusted},
     },
     domain::{
-        attestation::{self, Anchors, Attested, Claim, Evidence},
+        attestation::{self, Attested, Claim, Evidence},
         audit::AuditEvent,
         contract::Contract,
         csr::{self, Csr},
@@ -49,8 +50,8 @@ pub struct CertifyEnrolment {
     pub audit: Arc<dyn AuditStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// The makers' roots.
-    pub anchors: Arc<Anchors>,
+    /// The makers' certificates that are believed.
+    pub trust: Arc<Trusted>,
     /// The rules of issuance.
     pub policy: Arc<IssuancePolicy>,
     /// Steps 4 to 9.
@@ -147,6 +148,12 @@ enum Judgement {
     Final(Refusal),
 }
 
+/// When it is judged, and by whose word: one answer to both for the whole request.
+struct Judging {
+    now: Timestamp,
+    trust: Arc<InUse>,
+}
+
 struct Approval {
     csr: Csr,
     attested: Attested,
@@ -175,15 +182,16 @@ impl CertifyEnrolment {
             return self.first_result(&certify.caller, &enrolment).await;
         }
         let now = self.clock.now();
-        let judged = self.judge(&certify, &enrolment, now).await;
+        let judging = Judging { now, trust: self.trust.current() };
+        let judged = self.judge(&certify, &enrolment, &judging).await;
         let judgement = match judged {
             Ok(judgement) => judgement,
             Err(error @ CertifyError::Failure(_)) => return Err(error),
             Err(error) => return Err(self.note(&certify.caller, &enrolment, error).await),
         };
         match judgement {
-            Judgement::Approved(approval) => self.issue(&certify, &enrolment, &approval, now).await,
-            Judgement::Final(refusal) => self.refuse(&certify, &enrolment, refusal, now).await,
+            Judgement::Approved(approval) => self.issue(&certify, &enrolment, &approval, &judging).await,
+            Judgement::Final(refusal) => self.refuse(&certify, &enrolment, refusal, &judging).await,
         }
     }
 
@@ -221,14 +229,14 @@ impl CertifyEnrolment {
         &self,
         certify: &Certify,
         enrolment: &Enrolment,
-        now: Timestamp,
+        judging: &Judging,
     ) -> Result<Judgement, CertifyError> {
-        let (csr, attested) = match debug_span!("evidence").in_scope(|| self.examine(certify, enrolment, now))
-        {
+        let examined = debug_span!("evidence").in_scope(|| self.examine(certify, enrolment, judging));
+        let (csr, attested) = match examined {
             Ok(examined) => examined,
             Err(refusal) => return Ok(Judgement::Final(refusal)),
         };
-        self.approve(enrolment, csr, attested, now).instrument(debug_span!("policy")).await
+        self.approve(enrolment, csr, attested, judging.now).instrument(debug_span!("policy")).await
     }
 
     /// Steps 1 and 2.
@@ -236,7 +244,7 @@ impl CertifyEnrolment {
         &self,
         certify: &Certify,
         enrolment: &Enrolment,
-        now: Timestamp,
+        judging: &Judging,
     ) -> Result<(Csr, Attested), Refusal> {
         let csr = match csr::verify(&certify.csr, &enrolment.user) {
             Ok(csr) => csr,
@@ -250,8 +258,8 @@ impl CertifyEnrolment {
             challenge: &enrolment.challenge,
             challenge_signature: &certify.challenge_signature,
         };
-        let verdict =
-            attestation::verify(&certify.evidence, &claim, &self.anchors, self.policy.rules(), now);
+        let (anchors, rules) = (&judging.trust.anchors, self.policy.rules.devices.rules());
+        let verdict = attestation::verify(&certify.evidence, &claim, anchors, rules, judging.now);
         match verdict {
             Ok(attested) => Ok((csr, attested)),
             Err(error) => Err(Refusal::new(error.code(), full_text(&error))),
@@ -268,7 +276,7 @@ impl CertifyEnrolment {
     ) -> Result<Judgement, CertifyError> {
         let applicant = self.certificates.applicant(&enrolment.user).await?;
         let applicant = applicant.ok_or_else(|| Failure::defect("an enrolment without user"))?;
-        if !is_still_bound(&applicant.user, &enrolment.device, enrolment.binding) {
+        if !is_still_bound(&self.policy.rules.binding, &applicant.user, &enrolment.device, enrolment.binding) {
             return Err(CertifyError::Policy(Reason::TokenNotAssigned));
         }
         match decide(&self.policy, &applicant, &attested, now) {
@@ -289,9 +297,10 @@ impl CertifyEnrolment {
         certify: &Certify,
         enrolment: &Enrolment,
         approval: &Approval,
-        now: Timestamp,
+        judging: &Judging,
     ) -> Result<Certified, CertifyError> {
-        let evidence = self.evidence(certify, "accepted", approval.attested.decoded(), now);
+        let decoded = approval.attested.decoded();
+        let evidence = self.evidence((certify, enrolment), "accepted", decoded, judging);
         let approved = Approved {
             actor: &certify.caller.actor(&enrolment.user),
             enrolment: enrolment.id,
@@ -315,7 +324,7 @@ impl CertifyEnrolment {
                 });
             }
         };
-        self.refuse(certify, enrolment, refusal, now).await
+        self.refuse(certify, enrolment, refusal, judging).await
     }
 
     /// The result of the request that settled the enrolment.
@@ -354,9 +363,9 @@ impl CertifyEnrolment {
         certify: &Certify,
         enrolment: &Enrolment,
         refusal: Refusal,
-        now: Timestamp,
+        judging: &Judging,
     ) -> Result<Certified, CertifyError> {
-        let evidence = self.evidence(certify, &refusal.code, String::new(), now);
+        let evidence = self.evidence((certify, enrolment), &refusal.code, String::new(), judging);
         let row = self.row(&certify.caller, enrolment, &refusal.code);
         let kept = self
             .certificates
@@ -383,15 +392,24 @@ impl CertifyEnrolment {
             .with("why", why)
     }
 
-    fn evidence(&self, certify: &Certify, verdict: &str, decoded: String, now: Timestamp) -> StoredEvidence {
+    fn evidence(
+        &self,
+        (certify, enrolment): (&Certify, &Enrolment),
+        verdict: &str,
+        decoded: String,
+        judging: &Judging,
+    ) -> StoredEvidence {
         StoredEvidence {
             format: certify.evidence.format().to_owned(),
             parts: certify.evidence.parts(),
             csr: certify.csr.clone(),
-            policy_version: self.policy.version,
+            challenge: enrolment.challenge,
+            challenge_signature: certify.challenge_signature.clone(),
+            policy_version: self.policy.id.version,
+            trust_version: judging.trust.version,
             verdict: verdict.to_owned(),
             decoded,
-            judged_at: now,
+            judged_at: judging.now,
         }
     }
 }
@@ -405,6 +423,8 @@ fn is_final(reason: &Reason) -> bool {
         | Reason::UserLocked
         | Reason::OtherContract
         | Reason::OutsideHours { .. }
+        | Reason::DeviceKind { .. }
+        | Reason::Token(_)
         | Reason::TokenNotAssigned
         | Reason::Quota => false,
     }
@@ -423,16 +443,4 @@ fn without_certificate(error: IssueError) -> CertifyError {
         | IssueError::Closed
         | IssueError::Signature(_)) => Failure::defect(full_text(&error)).into(),
     }
-}
-
-/// An error with its causes, in one line.
-fn full_text(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

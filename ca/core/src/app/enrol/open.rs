@@ -97,6 +97,8 @@ pub struct Opened {
     pub enrolment: Enrolment,
     /// Authorises the later steps until the challenge expires.
     pub bearer: SecretString,
+    /// The policy of the user's contract.
+    pub policy: Arc<IssuancePolicy>,
     /// Kinds of key to generate, best first.
     pub keys: Vec<KeyKind>,
     /// The certificate, when the enrolment led to one already and only its writing or confirmation is missing.
@@ -219,7 +221,7 @@ impl OpenEnrolment {
     async fn check_policy(&self, open: &Open, user: &User, now: Timestamp) -> Result<(), OpenError> {
         let applicant = self.certificates.applicant(&user.id).await?;
         let applicant = applicant.ok_or_else(|| Failure::defect("a user who vanished"))?;
-        match may_open(&self.policy, &applicant, now) {
+        match may_open(&self.policy, &applicant, open.device.kind, now) {
             Decision::Approve => Ok(()),
             Decision::Hold => Err(self.refuse(open, "held", OpenError::Held, now).await),
             Decision::Refuse(reason) => {
@@ -237,7 +239,7 @@ impl OpenEnrolment {
         now: Timestamp,
     ) -> Result<Opened, OpenError> {
         let certified = match &enrolment.state {
-            EnrolmentState::Challenged if !Self::still_binds(open, user, &enrolment) => {
+            EnrolmentState::Challenged if !self.still_binds(open, user, &enrolment) => {
                 return Err(self.unbound(open, &user.id, "binding-withdrawn", now).await);
             }
             EnrolmentState::Challenged => None,
@@ -297,8 +299,8 @@ impl OpenEnrolment {
             // Another node renewed it a moment ago; the agent's next attempt renews it here.
             return Err(Failure::Store(StoreError::Unavailable("another node is answering".into())).into());
         }
-        let keys = self.policy.keys_for(open.device.kind, open.firmware);
-        Ok(Opened { enrolment, bearer: bearer.text, keys, certified, is_new })
+        let keys = self.policy.rules.devices.keys_for(open.device.kind, open.firmware);
+        Ok(Opened { enrolment, bearer: bearer.text, policy: self.policy.clone(), keys, certified, is_new })
     }
 
     async fn refuse(&self, open: &Open, why: &str, error: OpenError, now: Timestamp) -> OpenError {

@@ -9,7 +9,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use ca_x509::signed::{Signed, SignedError};
 use const_oid::{
     ObjectIdentifier,
-    db::rfc5280::{ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE},
+    db::rfc5280::{
+        ID_CE_BASIC_CONSTRAINTS, ID_CE_CERTIFICATE_POLICIES, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE,
+    },
 };
 use der::Decode;
 use jiff::Timestamp;
@@ -22,14 +24,14 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoOwned,
 };
 
-use super::memory::Memory;
+use super::{memory::Memory, set_order};
 
 /// Certificates in a chain at the most, leaf and root included.
 pub const MAX_CHAIN: usize = 6;
 /// A device certificate has at most so many octets; genuine ones have under 1,200.
 pub const MAX_CERTIFICATE_BYTES: usize = 4096;
-/// At most so many anchors.
-const MAX_ANCHORS: usize = 64;
+/// At most so many anchors: the makers of TPMs have hundreds of issuing certificates.
+const MAX_ANCHORS: usize = 4096;
 
 /// How far a configured certificate is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,51 @@ pub enum Purpose {
     PivIssuer,
     /// It only links others to a root. Certificates for FIDO or `OpenPGP` belong nowhere.
     Link,
+    /// It stands somewhere above the certificates of TPMs' endorsement or attestation keys, and vouches for nothing else.
+    TpmMaker,
+}
+
+/// What a chain is to show. Anchors of one errand are nothing on another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// The chain begins with a CA certificate, f9's, which vouches for PIV keys.
+    Piv,
+    /// The chain begins with the certificate of a TPM's key.
+    Tpm {
+        /// Whether certificates count after their notAfter.
+        after_expiry: bool,
+    },
+}
+
+impl Errand {
+    /// CA certificates below the first one above the beginning.
+    fn cas_below(self) -> usize {
+        match self {
+            Self::Piv => 1,
+            Self::Tpm { .. } => 0,
+        }
+    }
+
+    /// Whether a certificate may stand so far above the beginning, counted from 0.
+    fn admits(self, candidate: &Candidate, depth: usize) -> bool {
+        match self {
+            Self::Piv if depth == 0 => candidate.purpose == Purpose::PivIssuer,
+            Self::Piv => matches!(candidate.purpose, Purpose::PivIssuer | Purpose::Link),
+            Self::Tpm { .. } => candidate.purpose == Purpose::TpmMaker,
+        }
+    }
+
+    /// What a CA certificate may mark critical here.
+    fn ca_criticals(self) -> &'static [ObjectIdentifier] {
+        match self {
+            Self::Piv => &CA_CRITICALS,
+            Self::Tpm { .. } => &TPM_CA_CRITICALS,
+        }
+    }
+
+    fn after_expiry(self) -> bool {
+        self == Self::Tpm { after_expiry: true }
+    }
 }
 
 /// A configured certificate of a device maker.
@@ -103,8 +150,8 @@ pub enum ChainError {
     /// A critical extension that isn't understood.
     #[error("a certificate in its chain has the critical extension {0}, which is not understood")]
     CriticalExtension(ObjectIdentifier),
-    /// Its issuer vouches for something else than PIV keys.
-    #[error("its issuer doesn't vouch for PIV keys")]
+    /// Its issuer vouches for something else.
+    #[error("its issuer doesn't vouch for keys of this kind")]
     Purpose,
     /// More certificates than a chain may have.
     #[error("its chain is too long")]
@@ -152,7 +199,21 @@ impl DeviceCertificate {
     /// A `der` error when it isn't one, when something follows it, or when its two algorithm fields differ.
     pub(super) fn parse(der: &[u8]) -> der::Result<Self> {
         let signed = Signed::parse(der)?;
-        let tbs = TbsCertificateInner::<Raw>::from_der(signed.tbs)?;
+        Self::new(der, &signed, signed.tbs)
+    }
+
+    /// Reads a certificate whose names may have the elements of a SET out of DER's order, as some genuine TPMs' have.
+    /// Signatures are checked over the octets as they came.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(super) fn parse_unsorted(der: &[u8]) -> der::Result<Self> {
+        let signed = Signed::parse(der)?;
+        Self::new(der, &signed, &set_order::sorted(signed.tbs)?)
+    }
+
+    fn new(der: &[u8], signed: &Signed<'_>, tbs: &[u8]) -> der::Result<Self> {
+        let tbs = TbsCertificateInner::<Raw>::from_der(tbs)?;
         if *tbs.signature() != signed.algorithm {
             return Err(der::ErrorKind::Failed.into());
         }
@@ -187,19 +248,28 @@ impl DeviceCertificate {
         })
     }
 
-    /// Valid at `now`, version 3 and without critical extensions other than `understood`.
+    /// Valid at `now` and without critical extensions other than `understood`.
     pub(super) fn check_time_and_criticals(
         &self,
         now: Timestamp,
         understood: &[ObjectIdentifier],
     ) -> Result<(), ChainError> {
+        self.check_time(now, false)?;
+        self.check_criticals(understood)
+    }
+
+    /// Valid at `now`, or past its notAfter where that doesn't matter.
+    pub(super) fn check_time(&self, now: Timestamp, after_expiry: bool) -> Result<(), ChainError> {
         let validity = self.tbs.validity();
         // Not as jiff timestamps: 9999-12-31T23:59:59Z, which makers use, is beyond their range.
         let now = u64::try_from(now.as_second()).map_err(|_| ChainError::NotValidNow)?;
         let (from, to) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
-        if !(from.as_secs()..=to.as_secs()).contains(&now) {
-            return Err(ChainError::NotValidNow);
-        }
+        let is_valid = from.as_secs() <= now && (after_expiry || now <= to.as_secs());
+        if is_valid { Ok(()) } else { Err(ChainError::NotValidNow) }
+    }
+
+    /// No critical extensions other than `understood`.
+    pub(super) fn check_criticals(&self, understood: &[ObjectIdentifier]) -> Result<(), ChainError> {
         let stranger = self.all_extensions().iter().find(|e| e.critical && !understood.contains(&e.extn_id));
         stranger.map_or(Ok(()), |extension| Err(ChainError::CriticalExtension(extension.extn_id)))
     }
@@ -227,7 +297,7 @@ impl DeviceCertificate {
     }
 
     /// The one extension with this identifier; malformed or twice makes no CA.
-    fn decoded<'a, T: Decode<'a, Error = der::Error>>(
+    pub(super) fn decoded<'a, T: Decode<'a, Error = der::Error>>(
         &'a self,
         oid: ObjectIdentifier,
     ) -> Result<Option<T>, ChainError> {
@@ -237,6 +307,11 @@ impl DeviceCertificate {
             return Err(ChainError::NotCa);
         }
         first.map(|e| T::from_der(e.extn_value.as_bytes())).transpose().map_err(|_| ChainError::NotCa)
+    }
+
+    /// Its DER.
+    pub(super) fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// SHA-256 of its DER.
@@ -249,6 +324,9 @@ impl DeviceCertificate {
 
 /// What any CA certificate may mark critical.
 pub(super) const CA_CRITICALS: [ObjectIdentifier; 2] = [ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE];
+/// What makers of TPMs also do: policies and purposes that say no more than that it is about TPMs.
+const TPM_CA_CRITICALS: [ObjectIdentifier; 4] =
+    [ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE, ID_CE_CERTIFICATE_POLICIES, ID_CE_EXT_KEY_USAGE];
 
 /// A certificate that chains may lead over.
 #[derive(Clone, Debug)]
@@ -285,14 +363,14 @@ impl Anchors {
         if !has(|candidate| candidate.trust == Trust::Root) {
             return Err(AnchorError::None("root"));
         }
-        if !has(|candidate| candidate.purpose == Purpose::PivIssuer) {
-            return Err(AnchorError::None("issuer of PIV attestation certificates"));
+        if !has(|candidate| matches!(candidate.purpose, Purpose::PivIssuer | Purpose::TpmMaker)) {
+            return Err(AnchorError::None("issuer of PIV attestation certificates, nor a maker of TPMs"));
         }
         Ok(Self { candidates, memory: Memory::default() })
     }
 
-    /// Follows `certificate` (a CA certificate, the first above the leaf) to a root, over configured intermediates and
-    /// `offered` ones, which are trusted for nothing but the way. Returns the chain above it, root last.
+    /// Follows `certificate`, with which the errand begins, to a root, over configured intermediates and `offered` ones,
+    /// which are trusted for nothing but the way.
     ///
     /// # Errors
     /// [`ChainError`] of the attempt that got furthest.
@@ -300,14 +378,18 @@ impl Anchors {
         &self,
         certificate: &DeviceCertificate,
         offered: Vec<DeviceCertificate>,
+        errand: Errand,
         now: Timestamp,
     ) -> Result<Path, ChainError> {
-        let link =
-            |certificate| Candidate { certificate, trust: Trust::Intermediate, purpose: Purpose::Link };
+        let purpose = match errand {
+            Errand::Piv => Purpose::Link,
+            Errand::Tpm { .. } => Purpose::TpmMaker,
+        };
+        let link = |certificate| Candidate { certificate, trust: Trust::Intermediate, purpose };
         let offered: Vec<Candidate> = offered.into_iter().map(link).collect();
         let pool: Vec<&Candidate> = self.candidates.iter().chain(&offered).collect();
         let mut way = Vec::new();
-        let path = self.climb(&pool, certificate, &mut way, now)?;
+        let path = self.climb(&pool, certificate, &mut way, (errand, now))?;
         let mut below = certificate;
         for above in way.into_iter().map(|index| &pool[index].certificate) {
             self.memory.learn(&below.der, &above.der);
@@ -322,7 +404,7 @@ impl Anchors {
         pool: &[&Candidate],
         below: &DeviceCertificate,
         used: &mut Vec<usize>,
-        now: Timestamp,
+        (errand, now): (Errand, Timestamp),
     ) -> Result<Path, ChainError> {
         // The leaf, and the certificate that the climb started from, are below the used ones.
         if used.len() + 2 >= MAX_CHAIN {
@@ -333,12 +415,12 @@ impl Anchors {
             if used.contains(&index) || candidate.certificate.tbs.subject() != below.tbs.issuer() {
                 continue;
             }
-            let attempt = self.step(candidate, below, used.len(), now).and_then(|()| {
+            let attempt = self.step(candidate, below, used.len(), (errand, now)).and_then(|()| {
                 used.push(index);
                 if candidate.trust == Trust::Root {
                     return Ok(Path { length: used.len(), root_sha256: candidate.certificate.sha256() });
                 }
-                self.climb(pool, &candidate.certificate, used, now).inspect_err(|_| {
+                self.climb(pool, &candidate.certificate, used, (errand, now)).inspect_err(|_| {
                     used.pop();
                 })
             });
@@ -351,22 +433,24 @@ impl Anchors {
         Err(furthest)
     }
 
-    /// Whether `candidate` may have issued `below`, which is the `depth`-th certificate above the leaf, counted from 0.
+    /// Whether `candidate` may have issued `below`, which is the `depth`-th certificate from the beginning, counted from 0.
     fn step(
         &self,
         candidate: &Candidate,
         below: &DeviceCertificate,
         depth: usize,
-        now: Timestamp,
+        (errand, now): (Errand, Timestamp),
     ) -> Result<(), ChainError> {
         if !self.memory.knows(&below.der, &candidate.certificate.der) {
             below.is_signed_by(&candidate.certificate)?;
         }
-        if depth == 0 && candidate.purpose != Purpose::PivIssuer {
+        if !errand.admits(candidate, depth) {
             return Err(ChainError::Purpose);
         }
-        candidate.certificate.check_ca(depth + 1)?;
-        candidate.certificate.check_time_and_criticals(now, &CA_CRITICALS)
+        let certificate = &candidate.certificate;
+        certificate.check_ca(depth + errand.cas_below())?;
+        certificate.check_time(now, errand.after_expiry())?;
+        certificate.check_criticals(errand.ca_criticals())
     }
 }
 
@@ -380,7 +464,11 @@ pub(super) struct Path {
 }
 
 fn candidate(anchor: &Anchor) -> Result<Candidate, String> {
-    let certificate = DeviceCertificate::parse(&anchor.der).map_err(|error| error.to_string())?;
+    let certificate = match anchor.purpose {
+        Purpose::PivIssuer | Purpose::Link => DeviceCertificate::parse(&anchor.der),
+        Purpose::TpmMaker => DeviceCertificate::parse_unsorted(&anchor.der),
+    };
+    let certificate = certificate.map_err(|error| error.to_string())?;
     certificate.check_ca(0).map_err(|error| error.to_string())?;
     if anchor.trust == Trust::Root {
         let self_issued = certificate.tbs.subject() == certificate.tbs.issuer();

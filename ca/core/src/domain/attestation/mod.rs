@@ -8,11 +8,13 @@ pub mod chain;
 mod fields;
 mod memory;
 mod proof;
+mod set_order;
 #[cfg(test)]
 mod tests;
 pub mod tpm;
 pub mod yubikey;
 
+use ca_x509::KeyKind;
 use jiff::Timestamp;
 
 pub use chain::{Anchor, AnchorError, Anchors, Purpose, Trust};
@@ -21,10 +23,11 @@ pub use proof::{CHALLENGE_PREFIX, challenge_message};
 use super::{
     csr::Csr,
     device::{Assurance, Device, DeviceKind},
+    policy::key_name,
 };
 use chain::ChainError;
 use tpm::{Tpm, TpmEvidence, TpmRules};
-use yubikey::{DevicePolicy, Firmware, PinPolicy, Slot, TouchPolicy, YubiKey, YubiKeyEvidence};
+use yubikey::{Firmware, FormFactor, PinPolicy, Slot, TouchPolicy, YubiKey, YubiKeyEvidence, YubiKeyRules};
 
 /// Evidence as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,20 @@ impl Evidence {
             Self::Asserted => Vec::new(),
         }
     }
+
+    /// What [`format`](Self::format) and [`parts`](Self::parts) of an earlier day say; `None` when they don't.
+    pub fn from_parts(format: &str, parts: &[Vec<u8>]) -> Option<Self> {
+        match (format, parts) {
+            ("yubikey-piv", [slot, f9, intermediates @ ..]) => Some(Self::YubiKeyPiv(YubiKeyEvidence {
+                slot: slot.clone(),
+                f9: f9.clone(),
+                intermediates: intermediates.to_vec(),
+            })),
+            ("tpm", parts) => TpmEvidence::from_parts(parts).map(Self::Tpm),
+            ("asserted", []) => Some(Self::Asserted),
+            _ => None,
+        }
+    }
 }
 
 /// What the evidence must agree with.
@@ -84,8 +101,10 @@ pub struct Claim<'a> {
 pub struct Rules<'a> {
     /// The kinds of device.
     pub kinds: &'a [DeviceKind],
+    /// The kinds of key.
+    pub algorithms: &'a [KeyKind],
     /// What is asked of YubiKeys.
-    pub yubikey: &'a DevicePolicy,
+    pub yubikey: &'a YubiKeyRules,
     /// What is asked of TPMs.
     pub tpm: &'a TpmRules,
 }
@@ -203,8 +222,26 @@ pub enum Refusal {
         /// The attested slot.
         found: Slot,
     },
-    /// The device would use the key without its PIN.
-    #[error("the key's PIN policy is {found}; the device must ask for its PIN")]
+    /// A kind of key that isn't accepted.
+    #[error("keys of the kind {} are not accepted", key_name(*found))]
+    Algorithm {
+        /// The kind.
+        found: KeyKind,
+    },
+    /// Only devices of a certified series are accepted.
+    #[error("the device is not of the {series} series, and no others are accepted")]
+    NotOfSeries {
+        /// The series.
+        series: &'static str,
+    },
+    /// A shape that isn't accepted.
+    #[error("devices of the shape {found} are not accepted")]
+    FormFactor {
+        /// The attested shape.
+        found: FormFactor,
+    },
+    /// A PIN policy that isn't accepted, such as that the device would use the key without its PIN.
+    #[error("the key's PIN policy {found} is not accepted")]
     PinPolicy {
         /// The attested policy.
         found: PinPolicy,
@@ -266,6 +303,9 @@ impl Refusal {
             Self::ChallengeSignature => "evidence-challenge-signature",
             Self::WrongDevice { .. } => "evidence-wrong-device",
             Self::WrongSlot { .. } => "evidence-wrong-slot",
+            Self::Algorithm { .. } => "evidence-algorithm",
+            Self::NotOfSeries { .. } => "evidence-not-of-series",
+            Self::FormFactor { .. } => "evidence-form-factor",
             Self::PinPolicy { .. } => "evidence-pin-policy",
             Self::TouchPolicy { .. } => "evidence-touch-policy",
             Self::FirmwareTooOld { .. } => "evidence-firmware-too-old",
@@ -289,11 +329,15 @@ pub fn verify(
     if !rules.kinds.contains(&kind) {
         return Err(Refusal::DeviceKind { found: kind });
     }
+    let key = claim.csr.key_kind();
+    if !rules.algorithms.contains(&key) {
+        return Err(Refusal::Algorithm { found: key });
+    }
     match (evidence, kind) {
         (Evidence::YubiKeyPiv(evidence), DeviceKind::YubiKeyPiv) => {
             let statement = yubikey::examine(evidence, anchors, now)?;
             proof::same_key_and_device(&statement.public_key, &statement.device, claim)?;
-            statement.judge(claim.csr.key_kind(), rules.yubikey)
+            statement.judge(key, rules.yubikey)
         }
         (Evidence::Asserted, DeviceKind::Piv | DeviceKind::Pkcs11) => asserted::judge(claim),
         (evidence, _) => Err(Refusal::Format { found: evidence.format() }),

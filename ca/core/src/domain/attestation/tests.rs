@@ -125,7 +125,7 @@ impl Maker {
     }
 
     /// The whole verdict, with an honest request and challenge.
-    fn verdict(&self, evidence: YubiKeyEvidence, policy: &DevicePolicy) -> Result<Attested, &'static str> {
+    fn verdict(&self, evidence: YubiKeyEvidence, policy: &YubiKeyRules) -> Result<Attested, &'static str> {
         let csr = verified_csr(&self.key);
         let signature = self.key.sign(&challenge_message(&[9; 32], csr.public_key_der()));
         let claimed = device(SERIAL);
@@ -146,9 +146,9 @@ fn claim<'a>(csr: &'a Csr, device: &'a Device, challenge_signature: &'a [u8]) ->
     }
 }
 
-fn rules(yubikey: &DevicePolicy) -> Rules<'_> {
+fn rules(yubikey: &YubiKeyRules) -> Rules<'_> {
     static TPM: LazyLock<TpmRules> = LazyLock::new(TpmRules::default);
-    Rules { kinds: &[DeviceKind::YubiKeyPiv], yubikey, tpm: &TPM }
+    Rules { kinds: &[DeviceKind::YubiKeyPiv], algorithms: &KEY_KINDS, yubikey, tpm: &TPM }
 }
 
 /// The slot's extensions with another value for one of them.
@@ -160,7 +160,7 @@ fn slot_saying(oid: ObjectIdentifier, value: &[u8]) -> Vec<Extension> {
 #[test]
 fn an_honest_device_is_attested_with_everything_it_says() {
     let maker = Maker::new();
-    let attested = maker.verdict(maker.evidence(), &DevicePolicy::default()).expect("attested");
+    let attested = maker.verdict(maker.evidence(), &YubiKeyRules::default()).expect("attested");
     assert_eq!(attested.assurance, Assurance::AttestedWithPin);
     let decoded = attested.decoded();
     for line in [
@@ -178,16 +178,63 @@ fn an_honest_device_is_attested_with_everything_it_says() {
     }
 }
 
+fn yubikey_of(attested: &Attested) -> YubiKey {
+    let Particulars::YubiKey(yubikey) = &attested.particulars else { panic!("{attested:?}") };
+    yubikey.clone()
+}
+
+/// A policy may want a certified series, a shape, or other kinds of key.
+#[test]
+fn a_policy_may_want_a_series_a_shape_or_a_kind_of_key() {
+    let maker = Maker::new();
+    let marked = |oid| {
+        let f9 = maker.f9_with([vec![raw_extension(oid, false, &[1])], ca(Some(0))].concat());
+        YubiKeyEvidence { f9, ..maker.evidence() }
+    };
+    let (fips, cspn) = (marked(arc(10)), marked(arc(11)));
+    let code = |evidence: &YubiKeyEvidence, rules: &YubiKeyRules| {
+        maker.verdict(evidence.clone(), rules).map_or_else(|code| code, |_| "ok")
+    };
+    let fips_only = YubiKeyRules { fips_only: true, ..YubiKeyRules::default() };
+    assert_eq!(code(&fips, &fips_only), "ok");
+    assert_eq!(code(&cspn, &fips_only), "evidence-not-of-series");
+    let cspn_only = YubiKeyRules { cspn_only: true, ..YubiKeyRules::default() };
+    assert_eq!(code(&cspn, &cspn_only), "ok");
+    assert_eq!(code(&maker.evidence(), &cspn_only), "evidence-not-of-series");
+    let nano = YubiKeyRules { form_factors: Some(vec![FormFactor::UsbCNano]), ..YubiKeyRules::default() };
+    assert_eq!(code(&maker.evidence(), &nano), "evidence-form-factor");
+
+    let csr = verified_csr(&maker.key);
+    let signature = maker.key.sign(&challenge_message(&[9; 32], csr.public_key_der()));
+    let claimed = device(SERIAL);
+    let claim = claim(&csr, &claimed, &signature);
+    let evidence = Evidence::YubiKeyPiv(maker.evidence());
+    let yubikey = YubiKeyRules::default();
+    let rsa_only = Rules { algorithms: &KEY_KINDS[2..], ..rules(&yubikey) };
+    let refused = verify(&evidence, &claim, &maker.trusted(), rsa_only, now());
+    assert_eq!(refused.map_err(|error| error.code()), Err("evidence-algorithm"));
+}
+
+#[test]
+fn stored_evidence_is_what_it_was() {
+    let evidence = Evidence::YubiKeyPiv(Maker::new().evidence());
+    assert_eq!(Evidence::from_parts(evidence.format(), &evidence.parts()), Some(evidence.clone()));
+    assert_eq!(Evidence::from_parts("yubikey-piv", &evidence.parts()[..1]), None);
+    assert_eq!(Evidence::from_parts("asserted", &[]), Some(Evidence::Asserted));
+    assert_eq!(Evidence::from_parts("asserted", &evidence.parts()), None);
+    assert_eq!(Evidence::from_parts("smoke-signals", &[]), None);
+}
+
 #[test]
 fn fips_and_cspn_are_read_from_f9_and_form_factor() {
     let maker = Maker::new();
     let marks = vec![raw_extension(arc(10), false, &[1]), raw_extension(arc(11), false, &[1])];
     let f9 = maker.f9_with([marks, ca(Some(0))].concat());
-    let marked = maker.verdict(YubiKeyEvidence { f9, ..maker.evidence() }, &DevicePolicy::default());
-    let marked = marked.expect("attested");
+    let marked = maker.verdict(YubiKeyEvidence { f9, ..maker.evidence() }, &YubiKeyRules::default());
+    let marked = yubikey_of(&marked.expect("attested"));
     assert!(marked.fips && marked.cspn);
-    let octet = maker.verdict(maker.with_slot(slot_saying(arc(9), &[0x81])), &DevicePolicy::default());
-    let octet = octet.expect("attested");
+    let octet = maker.verdict(maker.with_slot(slot_saying(arc(9), &[0x81])), &YubiKeyRules::default());
+    let octet = yubikey_of(&octet.expect("attested"));
     assert!(octet.fips && !octet.cspn);
     assert_eq!(octet.form_factor, Some(FormFactor::UsbAKeychain));
 }
@@ -376,9 +423,9 @@ fn the_devices_own_extensions_must_be_there_once_and_well_formed() {
 #[test]
 fn the_device_policy_is_applied() {
     let maker = Maker::new();
-    let policy = DevicePolicy::default();
+    let policy = YubiKeyRules::default();
     let code =
-        |evidence, policy: &DevicePolicy| maker.verdict(evidence, policy).map_or_else(|code| code, |_| "ok");
+        |evidence, policy: &YubiKeyRules| maker.verdict(evidence, policy).map_or_else(|code| code, |_| "ok");
     assert_eq!(code(maker.with_slot(slot_saying(arc(8), &[1, 2])), &policy), "evidence-pin-policy");
     for pin in 2..=5 {
         assert_eq!(code(maker.with_slot(slot_saying(arc(8), &[pin, 1])), &policy), "ok", "PIN policy {pin}");
@@ -386,12 +433,12 @@ fn the_device_policy_is_applied() {
     let slot = maker.slot_with("YubiKey PIV Attestation 9c", honest_slot());
     let signature_slot = YubiKeyEvidence { slot, ..maker.evidence() };
     assert_eq!(code(signature_slot.clone(), &policy), "evidence-wrong-slot");
-    let both = DevicePolicy { slots: vec![Slot::AUTHENTICATION, Slot::SIGNATURE], ..policy.clone() };
+    let both = YubiKeyRules { slots: vec![Slot::AUTHENTICATION, Slot::SIGNATURE], ..policy.clone() };
     assert_eq!(code(signature_slot, &both), "ok");
-    let touch = DevicePolicy { touch_policies: vec![TouchPolicy::Always], ..policy.clone() };
+    let touch = YubiKeyRules { touch_policies: vec![TouchPolicy::Always], ..policy.clone() };
     assert_eq!(code(maker.evidence(), &touch), "evidence-touch-policy");
 
-    let lenient = DevicePolicy { accept_pin_never: true, ..policy };
+    let lenient = YubiKeyRules { pin_policies: vec![PinPolicy::Never, PinPolicy::Once], ..policy };
     let without_pin =
         maker.verdict(maker.with_slot(slot_saying(arc(8), &[1, 2])), &lenient).expect("attested");
     assert_eq!(without_pin.assurance, Assurance::Attested, "what was proven is less");
@@ -400,8 +447,9 @@ fn the_device_policy_is_applied() {
 /// EC from 5.7.0 (EUCLEAK), RSA-2048 from 5.0.0, older refused.
 #[test]
 fn firmware_floors_depend_on_the_kind_of_key() {
-    let policy = DevicePolicy::default();
-    let kinds = |version| policy.keys_for(Firmware::parse(version).expect("a version"));
+    let policy = YubiKeyRules::default();
+    let devices = DevicePolicy::default();
+    let kinds = |version| devices.keys_for(DeviceKind::YubiKeyPiv, Firmware::parse(version));
     assert_eq!(kinds("4.3.7"), []);
     assert_eq!(kinds("4.9.9"), []);
     assert_eq!(kinds("5.0.0"), [ca_x509::KeyKind::Rsa { bits: 2048 }]);
@@ -419,7 +467,7 @@ fn firmware_floors_depend_on_the_kind_of_key() {
 fn evidence_request_and_challenge_are_of_one_key() {
     let maker = Maker::new();
     let other = TestKey::p256();
-    let policy = DevicePolicy::default();
+    let policy = YubiKeyRules::default();
     let code = |key: &TestKey, signer: &TestKey, signed: [u8; 32], serial: &str| {
         let csr = verified_csr(key);
         let signature = signer.sign(&challenge_message(&signed, csr.public_key_der()));

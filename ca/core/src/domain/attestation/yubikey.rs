@@ -14,7 +14,7 @@ use ca_x509::KeyKind;
 pub use super::fields::{Firmware, FormFactor, PinPolicy, Slot, TouchPolicy};
 use super::{
     Attested, ExtensionProblem, Particulars, Refusal,
-    chain::{Anchors, CA_CRITICALS, ChainError, DeviceCertificate, MAX_CERTIFICATE_BYTES},
+    chain::{Anchors, CA_CRITICALS, ChainError, DeviceCertificate, Errand, MAX_CERTIFICATE_BYTES},
 };
 use crate::domain::{
     device::{Assurance, Device, DeviceKind},
@@ -49,14 +49,14 @@ pub struct YubiKeyEvidence {
     pub intermediates: Vec<Vec<u8>>,
 }
 
-/// Which devices and keys are accepted.
+/// Which YubiKeys and keys in them are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DevicePolicy {
-    /// The slots that keys may live in.
+pub struct YubiKeyRules {
+    /// The slots that keys may live in, in order of preference.
     pub slots: Vec<Slot>,
-    /// Whether a key that works without PIN is accepted, with the lower assurance that follows.
-    pub accept_pin_never: bool,
-    /// The accepted touch policies.
+    /// The accepted PIN policies, the one to be generated first. A key that works without PIN has a lower assurance.
+    pub pin_policies: Vec<PinPolicy>,
+    /// The accepted touch policies, the one to be generated first.
     pub touch_policies: Vec<TouchPolicy>,
     /// The lowest firmware for keys on P-256 and P-384.
     pub lowest_for_ec: Firmware,
@@ -64,24 +64,38 @@ pub struct DevicePolicy {
     pub lowest_for_rsa_2048: Firmware,
     /// The lowest firmware for larger RSA keys.
     pub lowest_for_larger_rsa: Firmware,
+    /// Only devices of the FIPS series.
+    pub fips_only: bool,
+    /// Only devices of the CSPN series.
+    pub cspn_only: bool,
+    /// Only devices of these shapes; `None` for any.
+    pub form_factors: Option<Vec<FormFactor>>,
 }
 
-impl Default for DevicePolicy {
+impl Default for YubiKeyRules {
     /// Slot 9a, PIN asked for, any touch policy. EC from 5.7.0, which is free of EUCLEAK (YSA-2024-03); RSA-2048 from
     /// 5.0.0, well clear of ROCA; larger RSA keys exist from 5.7.0.
     fn default() -> Self {
         Self {
             slots: vec![Slot::AUTHENTICATION],
-            accept_pin_never: false,
+            pin_policies: vec![
+                PinPolicy::Once,
+                PinPolicy::Always,
+                PinPolicy::MatchOnce,
+                PinPolicy::MatchAlways,
+            ],
             touch_policies: vec![TouchPolicy::Never, TouchPolicy::Always, TouchPolicy::Cached],
             lowest_for_ec: Firmware::new(5, 7, 0),
             lowest_for_rsa_2048: Firmware::new(5, 0, 0),
             lowest_for_larger_rsa: Firmware::new(5, 7, 0),
+            fips_only: false,
+            cspn_only: false,
+            form_factors: None,
         }
     }
 }
 
-impl DevicePolicy {
+impl YubiKeyRules {
     /// The lowest firmware for keys of this kind.
     pub fn lowest_firmware(&self, key: KeyKind) -> Firmware {
         match key {
@@ -89,18 +103,6 @@ impl DevicePolicy {
             KeyKind::Rsa { bits: 2048 } => self.lowest_for_rsa_2048,
             KeyKind::Rsa { .. } => self.lowest_for_larger_rsa,
         }
-    }
-
-    /// The kinds of key that a device of this firmware may have, best first: what an agent should generate.
-    pub fn keys_for(&self, firmware: Firmware) -> Vec<KeyKind> {
-        let known = [
-            KeyKind::P256,
-            KeyKind::P384,
-            KeyKind::Rsa { bits: 2048 },
-            KeyKind::Rsa { bits: 3072 },
-            KeyKind::Rsa { bits: 4096 },
-        ];
-        known.into_iter().filter(|kind| firmware >= self.lowest_firmware(*kind)).collect()
     }
 }
 
@@ -207,7 +209,7 @@ fn check_f9(
         return Err(ChainError::NotCa);
     }
     f9.check_time_and_criticals(now, &CA_CRITICALS)?;
-    let path = anchors.path_above(f9, offered, now)?;
+    let path = anchors.path_above(f9, offered, Errand::Piv, now)?;
     match f9.check_ca(0) {
         Err(ChainError::NotCa) if lacks_constraints_as_shipped(f9) && path.length == 1 => {
             f9.check_key_usage()?;
@@ -322,15 +324,27 @@ impl Statement {
     ///
     /// # Errors
     /// The first [`Refusal`].
-    pub fn judge(self, key: KeyKind, policy: &DevicePolicy) -> Result<Attested, Refusal> {
+    pub fn judge(self, key: KeyKind, policy: &YubiKeyRules) -> Result<Attested, Refusal> {
         if !policy.slots.contains(&self.slot) {
             return Err(Refusal::WrongSlot { found: self.slot });
         }
-        if self.pin_policy == PinPolicy::Never && !policy.accept_pin_never {
+        if !policy.pin_policies.contains(&self.pin_policy) {
             return Err(Refusal::PinPolicy { found: self.pin_policy });
         }
         if !policy.touch_policies.contains(&self.touch_policy) {
             return Err(Refusal::TouchPolicy { found: self.touch_policy });
+        }
+        if policy.fips_only && !self.fips {
+            return Err(Refusal::NotOfSeries { series: "FIPS" });
+        }
+        if policy.cspn_only && !self.cspn {
+            return Err(Refusal::NotOfSeries { series: "CSPN" });
+        }
+        if let Some(shapes) = &policy.form_factors {
+            let found = self.form_factor.unwrap_or(FormFactor::Unknown);
+            if !shapes.contains(&found) {
+                return Err(Refusal::FormFactor { found });
+            }
         }
         let lowest = policy.lowest_firmware(key);
         if self.firmware < lowest {

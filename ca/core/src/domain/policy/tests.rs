@@ -1,9 +1,19 @@
 //! The rules of issuance, by number.
 
+use ca_x509::KeyKind;
 use jiff::SignedDuration;
 
 use super::*;
-use crate::domain::fixtures::{at, attested, contract, device, now, record, user};
+use crate::domain::{
+    attestation::yubikey::Firmware,
+    business_hours::IssuingHours,
+    certificate::{CertificateRecord, CertificateState},
+    contract::Plan,
+    device::{Assurance, DeviceKind},
+    enrolment::{AcquisitionCode, Binding},
+    fixtures::{at, attested, contract, device, now, record, user},
+    user::{Role, User, UserState},
+};
 
 const MASTER: Role = Role::Master;
 const GENERAL: Role = Role::General;
@@ -30,7 +40,7 @@ fn decision(user: &User, certificates: &[CertificateRecord], other_holders: usiz
         other_holders,
     };
     let policy = IssuancePolicy::default();
-    let opened = may_open(&policy, &applicant, now());
+    let opened = may_open(&policy, &applicant, DeviceKind::YubiKeyPiv, now());
     let decided = decide(&policy, &applicant, &attested(Assurance::AttestedWithPin), now());
     assert_eq!(opened, decided, "what may open an enrolment is what gets a certificate");
     decided
@@ -78,10 +88,10 @@ fn rule_3_outside_the_hours_the_refusal_says_when() {
     let applicant = newcomer();
     let evening = at("2026-11-20T21:00:00+09:00");
     let closed = Decision::Refuse(Reason::OutsideHours { opens_at: Some(at("2026-11-24T09:00:00+09:00")) });
-    assert_eq!(may_open(&IssuancePolicy::default(), &applicant, evening), closed);
+    assert_eq!(may_open(&IssuancePolicy::default(), &applicant, DeviceKind::YubiKeyPiv, evening), closed);
     let demonstration =
         IssuancePolicy { hours: IssuingHours::AlwaysOpenForDemonstration, ..Default::default() };
-    assert_eq!(may_open(&demonstration, &applicant, evening), Decision::Approve);
+    assert_eq!(may_open(&demonstration, &applicant, DeviceKind::YubiKeyPiv, evening), Decision::Approve);
 }
 
 /// Rule 14: "Suspension (利用停止) is a state of the account".
@@ -113,23 +123,80 @@ fn assurance_decides_between_approval_hold_and_refusal() {
     assert_eq!(decide(&holding, &applicant, &attested(Assurance::Asserted), now()), refused);
 }
 
-/// Rule 12, Binding: "either a token serial that the bank (or the master) assigned to that user, or a one-time
+/// Rule 12, Binding (紐付け): "either a token serial that the bank (or the master) assigned to that user, or a one-time
 /// acquisition code". "Assigned serial is the default".
 #[test]
 fn rule_12_a_token_is_assigned_or_a_code_is_given() {
+    let rules = BindingRules::default();
     let (mine, other) = (device("111"), device("222"));
     let unassigned = user("hokkai-01", GENERAL);
     let assigned = User { assigned_device: Some(mine.clone()), ..unassigned.clone() };
 
-    assert_eq!(bind(&assigned, &mine, CodeCheck::NotPresented), Ok(Binding::AssignedSerial));
+    assert_eq!(bind(&rules, &assigned, &mine, CodeCheck::NotPresented), Ok(Binding::AssignedSerial));
     for code in [CodeCheck::NotPresented, CodeCheck::Right, CodeCheck::Wrong] {
-        assert_eq!(bind(&assigned, &other, code), Err(BindingRefusal::OtherDeviceAssigned), "{code:?}");
+        let refused = Err(BindingRefusal::OtherDeviceAssigned);
+        assert_eq!(bind(&rules, &assigned, &other, code), refused, "{code:?}");
     }
-    assert_eq!(bind(&unassigned, &mine, CodeCheck::Right), Ok(Binding::AcquisitionCode));
-    assert_eq!(bind(&unassigned, &mine, CodeCheck::NotPresented), Err(BindingRefusal::NothingAssigned));
+    assert_eq!(bind(&rules, &unassigned, &mine, CodeCheck::Right), Ok(Binding::AcquisitionCode));
+    let nothing = Err(BindingRefusal::NothingAssigned);
+    assert_eq!(bind(&rules, &unassigned, &mine, CodeCheck::NotPresented), nothing);
     for code in [CodeCheck::Wrong, CodeCheck::Expired, CodeCheck::Burnt] {
-        assert_eq!(bind(&unassigned, &mine, code), Err(BindingRefusal::Code(code)));
+        assert_eq!(bind(&rules, &unassigned, &mine, code), Err(BindingRefusal::Code(code)));
     }
+}
+
+/// Rule 12, 先着 (first come): "First-come binding exists, per contract, off by default."
+#[test]
+fn rule_12_the_first_token_to_come_binds_only_where_the_contract_allows_it() {
+    let everything = [Binding::AssignedSerial, Binding::AcquisitionCode, Binding::FirstCome];
+    let open = BindingRules::of(everything.to_vec()).expect("rules");
+    let (mine, other) = (device("111"), device("222"));
+    let unassigned = user("hokkai-01", GENERAL);
+    let assigned = User { assigned_device: Some(mine.clone()), ..unassigned.clone() };
+
+    assert!(!BindingRules::default().accept(Binding::FirstCome), "off by default");
+    assert_eq!(bind(&open, &unassigned, &mine, CodeCheck::NotPresented), Ok(Binding::FirstCome));
+    assert_eq!(bind(&open, &unassigned, &mine, CodeCheck::Right), Ok(Binding::AcquisitionCode));
+    let wrong = Err(BindingRefusal::Code(CodeCheck::Wrong));
+    assert_eq!(bind(&open, &unassigned, &mine, CodeCheck::Wrong), wrong, "a wrong code isn't passed over");
+    let refused = Err(BindingRefusal::OtherDeviceAssigned);
+    assert_eq!(bind(&open, &assigned, &other, CodeCheck::NotPresented), refused, "an assignment stands");
+    let for_machines = open.without_people();
+    let nothing = Err(BindingRefusal::NothingAssigned);
+    assert_eq!(bind(&for_machines, &unassigned, &mine, CodeCheck::NotPresented), nothing);
+}
+
+/// Rule 12 with 失効: whoever had a certificate needs more than a password for the next one.
+#[test]
+fn rule_12_first_come_is_for_the_first_certificate() {
+    assert!(is_first(&[]));
+    assert!(is_first(&[record(1, "2027-06-30T14:59:59Z", CertificateState::Abandoned)]));
+    for state in [issued(), revoked(), CertificateState::Intended] {
+        assert!(!is_first(&[record(1, "2027-06-30T14:59:59Z", state)]));
+    }
+}
+
+/// Rule 12: a contract's policy may accept less than the rule does, and that counts for enrolments under way.
+#[test]
+fn rule_12_what_the_contracts_policy_does_not_accept_does_not_bind() {
+    let codes = BindingRules::of(vec![Binding::AcquisitionCode]).expect("rules");
+    let serials = BindingRules::of(vec![Binding::AssignedSerial]).expect("rules");
+    let (mine, other) = (device("111"), device("222"));
+    let unassigned = user("hokkai-01", GENERAL);
+    let assigned = User { assigned_device: Some(mine.clone()), ..unassigned.clone() };
+    let not_accepted = Err(BindingRefusal::NotAccepted);
+
+    assert_eq!(bind(&codes, &assigned, &mine, CodeCheck::NotPresented), not_accepted);
+    assert_eq!(bind(&codes, &assigned, &mine, CodeCheck::Right), Ok(Binding::AcquisitionCode));
+    assert_eq!(bind(&serials, &unassigned, &mine, CodeCheck::Right), not_accepted);
+
+    let all = BindingRules::default();
+    assert!(is_still_bound(&all, &unassigned, &mine, Binding::AcquisitionCode));
+    assert!(!is_still_bound(&serials, &unassigned, &mine, Binding::AcquisitionCode), "taken out since");
+    assert!(!is_still_bound(&all, &unassigned, &mine, Binding::FirstCome), "taken out since");
+    assert!(is_still_bound(&all, &assigned, &mine, Binding::FirstCome), "assigned since");
+    assert!(!is_still_bound(&all, &assigned, &other, Binding::AcquisitionCode), "another was assigned");
+    assert!(!is_still_bound(&all, &unassigned, &mine, Binding::AssignedSerial), "taken away");
 }
 
 /// Rules 12 and 13: the code has a deadline (取得期限), and failures burn it.
@@ -147,4 +214,71 @@ fn rules_12_and_13_codes_expire_and_burn() {
     assert_eq!(check(Some(&stored), None, before), CodeCheck::NotPresented);
     let burnt = AcquisitionCode { attempts_left: 0, ..stored };
     assert_eq!(check(Some(&burnt), Some([1; 32]), before), CodeCheck::Burnt, "even the right one");
+}
+
+/// A kind of device that the contract's policy doesn't accept is told before anything happens on the token.
+#[test]
+fn a_device_of_another_kind_opens_nothing() {
+    let found = DeviceKind::Pkcs11;
+    let refused = Decision::Refuse(Reason::DeviceKind { found });
+    assert_eq!(may_open(&IssuancePolicy::default(), &newcomer(), found, now()), refused);
+}
+
+#[test]
+fn an_agent_is_told_only_of_keys_that_its_device_can_have() {
+    let policy = DevicePolicy {
+        algorithms: vec![KeyKind::Rsa { bits: 4096 }, KeyKind::Rsa { bits: 2048 }, KeyKind::P256],
+        ..DevicePolicy::default()
+    };
+    let keys = |kind, firmware| policy.keys_for(kind, firmware);
+    let all = policy.algorithms.clone();
+    assert_eq!(keys(DeviceKind::YubiKeyPiv, Some(Firmware::new(5, 7, 1))), all, "in the policy's order");
+    let old = keys(DeviceKind::YubiKeyPiv, Some(Firmware::new(5, 4, 3)));
+    assert_eq!(old, [KeyKind::Rsa { bits: 2048 }]);
+    assert_eq!(keys(DeviceKind::YubiKeyPiv, Some(Firmware::new(4, 3, 5))), []);
+    assert_eq!(keys(DeviceKind::Tpm, None), [KeyKind::Rsa { bits: 2048 }, KeyKind::P256]);
+    assert_eq!(keys(DeviceKind::Piv, None), all);
+}
+
+#[test]
+fn the_inventory_admits_what_is_in_stock_or_the_contracts_own() {
+    let mine = contract().number;
+    let others = crate::domain::ids::ContractNumber::parse("7654321").expect("a number");
+    let handed_out = |contract: &crate::domain::ids::ContractNumber| TokenState::HandedOut { contract: contract.clone() };
+    for (state, optional, required) in [
+        (None, Ok(()), Err(UnfitToken::Unknown)),
+        (Some(TokenState::InStock), Ok(()), Ok(())),
+        (Some(handed_out(&mine)), Ok(()), Ok(())),
+        (Some(handed_out(&others)), Err(UnfitToken::OtherContract), Err(UnfitToken::OtherContract)),
+        (Some(TokenState::Lost), Err(UnfitToken::OutOfUse), Err(UnfitToken::OutOfUse)),
+        (Some(TokenState::Retired), Err(UnfitToken::OutOfUse), Err(UnfitToken::OutOfUse)),
+    ] {
+        assert_eq!(admit(InventoryRule::Optional, state.as_ref(), &mine), optional, "{state:?}");
+        assert_eq!(admit(InventoryRule::Required, state.as_ref(), &mine), required, "{state:?}");
+    }
+}
+
+#[test]
+fn a_token_goes_from_customer_to_customer_by_way_of_the_bank() {
+    let handed_out = TokenState::HandedOut { contract: contract().number };
+    let every = [
+        TokenState::InStock,
+        handed_out.clone(),
+        TokenState::Lost,
+        TokenState::Broken,
+        TokenState::Returned,
+        TokenState::Retired,
+    ];
+    for (from, to) in [
+        (TokenState::InStock, vec!["handed-out", "lost", "broken", "returned", "retired"]),
+        (handed_out, vec!["lost", "broken", "returned", "retired"]),
+        (TokenState::Lost, vec!["broken", "returned", "retired"]),
+        (TokenState::Broken, vec!["in-stock", "lost", "returned", "retired"]),
+        (TokenState::Returned, vec!["in-stock", "handed-out", "lost", "broken", "retired"]),
+        (TokenState::Retired, vec![]),
+    ] {
+        let possible: Vec<&str> =
+            every.iter().filter(|next| from.may_become(next)).map(TokenState::as_str).collect();
+        assert_eq!(possible, to, "{from:?}");
+    }
 }

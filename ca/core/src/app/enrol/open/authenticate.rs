@@ -134,19 +134,26 @@ impl OpenEnrolment {
         open: &Open,
         known: &Authenticated,
     ) -> Result<(Binding, Option<[u8; 32]>), OpenError> {
-        let (check, presented) = match &open.credentials {
-            Credentials::Password(login) => presented_code(login, known),
-            Credentials::Machine(_) => (CodeCheck::NotPresented, None),
+        let all = &self.policy.rules.binding;
+        let (check, presented, rules) = match &open.credentials {
+            Credentials::Password(login) => {
+                let (check, presented) = presented_code(login, known);
+                (check, presented, all.clone())
+            }
+            Credentials::Machine(_) => (CodeCheck::NotPresented, None, all.without_people()),
         };
-        let refusal = match bind(&known.user, &open.device, check) {
-            Ok(Binding::AssignedSerial) => return Ok((Binding::AssignedSerial, None)),
+        let refusal = match bind(&rules, &known.user, &open.device, check) {
             Ok(Binding::AcquisitionCode) => return Ok((Binding::AcquisitionCode, presented)),
+            Ok(binding) => return Ok((binding, None)),
             Err(refusal) => refusal,
         };
         Err(match (refusal, &open.credentials) {
             // No code was guessed, so none is burnt. It throttles all the same, or its absence would tell that the
             // password is right.
-            (BindingRefusal::NothingAssigned, Credentials::Password(login)) => {
+            (
+                BindingRefusal::NothingAssigned | BindingRefusal::NotAccepted,
+                Credentials::Password(login),
+            ) => {
                 self.throttles.failed(Some(&known.user.id), &login.source, known.now);
                 self.refuse(open, refusal.code(), OpenError::Authentication, known.now).await
             }
@@ -155,12 +162,12 @@ impl OpenEnrolment {
     }
 
     /// Whether what bound the user to the token when the enrolment was opened binds still, for whoever opens it again.
-    pub(super) fn still_binds(open: &Open, user: &User, enrolment: &Enrolment) -> bool {
+    pub(super) fn still_binds(&self, open: &Open, user: &User, enrolment: &Enrolment) -> bool {
         let binding = match &open.credentials {
             Credentials::Password(_) => enrolment.binding,
             Credentials::Machine(_) => Binding::AssignedSerial,
         };
-        is_still_bound(user, &enrolment.device, binding)
+        is_still_bound(&self.policy.rules.binding, user, &enrolment.device, binding)
     }
 }
 

@@ -41,6 +41,27 @@ impl TpmEvidence {
         ];
         own.into_iter().chain(self.ek_intermediates.clone()).chain(self.ak_certificates.clone()).collect()
     }
+
+    /// The evidence of such [`parts`](Self::parts); `None` when they aren't.
+    pub fn from_parts(parts: &[Vec<u8>]) -> Option<Self> {
+        let [ek_public, ak_public, key_public, certify_info, certify_signature, ek_certificate, number, rest @ ..] =
+            parts
+        else {
+            return None;
+        };
+        let [number] = number.as_slice() else { return None };
+        let (ek_intermediates, ak_certificates) = rest.split_at_checked(usize::from(*number))?;
+        Some(Self {
+            ek_public: ek_public.clone(),
+            ek_certificate: Some(ek_certificate.clone()).filter(|der| !der.is_empty()),
+            ek_intermediates: ek_intermediates.to_vec(),
+            ak_public: ak_public.clone(),
+            ak_certificates: ak_certificates.to_vec(),
+            key_public: key_public.clone(),
+            certify_info: certify_info.clone(),
+            certify_signature: certify_signature.clone(),
+        })
+    }
 }
 
 /// Which TPMs are accepted.
