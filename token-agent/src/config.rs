@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) proxy_password_file: Option<PathBuf>,
     /// Where enrolments under way are recorded.
     pub(crate) state_dir: Option<PathBuf>,
+    /// A vendor's PKCS#11 module, whose tokens are used beside the cards in readers.
+    pub(crate) pkcs11_module: Option<PathBuf>,
     /// `ja` or `en`.
     #[serde(default, deserialize_with = "lang")]
     pub(crate) lang: Option<Lang>,

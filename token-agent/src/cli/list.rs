@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{args::ListArgs, exit::CliError, output::Output};
 use crate::{
     certificate::{CertificateDetails, Unreadable, printable, table, to_pem},
+    config::Config,
     messages::{Label, Lang, say},
     token::{ReaderState, Slot, TokenDriver, TokenError, all::Tokens},
 };
@@ -19,8 +20,8 @@ struct Entry {
     details: Result<CertificateDetails, Unreadable>,
 }
 
-pub(super) fn run(args: &ListArgs, output: &mut Output) -> Result<(), CliError> {
-    let entries = collect(&Tokens::connected(), args.token.as_deref())?;
+pub(super) fn run(args: &ListArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
+    let entries = collect(&Tokens::connected(config.pkcs11_module.as_deref()), args.token.as_deref())?;
     let now = Timestamp::now();
     let json = json!({"certificates": entries.iter().map(|entry| to_json(entry, now)).collect::<Vec<_>>()});
     output.result(&json, |lang| {

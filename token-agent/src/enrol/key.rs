@@ -4,7 +4,7 @@ use ca_wire::{
     Base64Url,
     enrolment::{Certify, KeyRequirements, Opened, challenge_message},
 };
-use ca_x509::{KeyKind, name::NameBuilder};
+use ca_x509::name::NameBuilder;
 use der::{
     Decode, Encode,
     asn1::{BitString, SetOfVec},
@@ -101,6 +101,10 @@ pub(super) fn obtain(
     record: &mut RecordFile,
 ) -> Result<Key, EnrolError> {
     let slot = plan.slot;
+    let known = record.key.as_ref().and_then(|begun| begun.public_key.as_deref());
+    if let Some(known) = known.and_then(|digits| hex::decode(digits).ok()) {
+        token.recall(slot, &known);
+    }
     let present = match token.attest(slot)? {
         Some(attestation) => read(plan, attestation)?,
         None => None,
@@ -131,6 +135,7 @@ pub(super) fn obtain(
                 algorithm: plan.spec.algorithm.to_string(),
                 replaces: standing,
                 generated: None,
+                public_key: None,
             });
             record.save()?;
             generate(token, person, plan, record)
@@ -175,6 +180,7 @@ fn generate(
 fn remember(record: &mut RecordFile, key: &Key) -> Result<(), EnrolError> {
     if let Some(begun) = record.key.as_mut() {
         begun.generated = Some(fingerprint(&key.spki));
+        begun.public_key = Some(hex::encode(&key.spki));
     }
     Ok(record.save()?)
 }
@@ -183,7 +189,7 @@ fn remember(record: &mut RecordFile, key: &Key) -> Result<(), EnrolError> {
 fn read(plan: &Plan, attestation: Attestation) -> Result<Option<Key>, EnrolError> {
     let spki = attestation.public_key().map_err(EnrolError::Encoding)?;
     let public_key = SubjectPublicKeyInfoOwned::from_der(&spki).map_err(EnrolError::Encoding)?;
-    let Some(algorithm) = KeyKind::of(&public_key).ok().and_then(KeyAlgorithm::of) else {
+    let Some(algorithm) = KeyAlgorithm::of_public_key(&public_key) else {
         return Ok(None);
     };
     Ok(Some(Key { slot: plan.slot, algorithm, touch: plan.spec.touch, spki, attestation }))

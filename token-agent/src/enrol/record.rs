@@ -58,6 +58,9 @@ pub(super) struct KeyRecord {
     pub(super) replaces: Option<String>,
     /// The same of the new key, once it was generated.
     pub(super) generated: Option<String>,
+    /// Its `SubjectPublicKeyInfo` in hexadecimal digits, for tokens that show it only once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) public_key: Option<String>,
 }
 
 /// A record with its file; the lock lasts as long as it lives.
@@ -252,6 +255,7 @@ mod tests {
             algorithm: "p256".to_owned(),
             replaces: None,
             generated: Some("00".to_owned()),
+            public_key: None,
         };
         record.key = Some(key.clone());
         record.enrolment_id = Some(Uuid::new_v4());

@@ -21,7 +21,7 @@ impl Secret {
     }
 }
 
-/// A PIN or PUK: 1 to 8 octets.
+/// A PIN or PUK: 1 to 64 octets, of which a PIV card takes 8 at the most.
 pub(crate) struct Pin(Zeroizing<Vec<u8>>);
 
 /// Why a PIN isn't taken.
@@ -40,12 +40,13 @@ pub(crate) enum WeakPin {
 }
 
 impl Pin {
+    const LONGEST: usize = 64;
     const FACTORY_PIN: &[u8] = b"123456";
     const FACTORY_PUK: &[u8] = b"12345678";
 
     /// Takes a PIN that the token shall judge; `None` when it can't be one.
     pub(crate) fn new(text: &str) -> Option<Self> {
-        (1..=8).contains(&text.len()).then(|| Self(Zeroizing::new(text.as_bytes().to_vec())))
+        (1..=Self::LONGEST).contains(&text.len()).then(|| Self(Zeroizing::new(text.as_bytes().to_vec())))
     }
 
     /// Takes a PIN that is to be set.
@@ -71,7 +72,7 @@ impl Pin {
         Ok(Self(Zeroizing::new(octets.to_vec())))
     }
 
-    /// Takes octets as they are, at most eight.
+    /// Takes octets as they are.
     pub(crate) fn of_octets(octets: Zeroizing<Vec<u8>>) -> Self {
         Self(octets)
     }
@@ -88,7 +89,14 @@ impl Pin {
         *self.0 == Self::FACTORY_PIN
     }
 
-    /// At most 8 octets.
+    /// Eight octets, the rest FF, as PIV cards take it (NIST SP 800-73-4, part 2, 2.4.3); `None` when it is longer.
+    pub(crate) fn padded(&self) -> Option<Zeroizing<[u8; 8]>> {
+        let mut block = Zeroizing::new([0xff; 8]);
+        block.get_mut(..self.0.len())?.copy_from_slice(&self.0);
+        Some(block)
+    }
+
+    /// The octets.
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -97,6 +105,14 @@ impl Pin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_pins_are_padded_with_ff() {
+        let pin = |text| Pin::new(text).expect("a PIN");
+        assert_eq!(pin("246810").padded().as_deref(), Some(b"246810\xff\xff"));
+        assert_eq!(pin("24681012").padded().as_deref(), Some(b"24681012"));
+        assert!(pin("246810121").padded().is_none(), "too long for a PIV card");
+    }
 
     #[test]
     fn chosen_pins_are_neither_short_nor_easy() {

@@ -3,15 +3,21 @@
 //! A reader is listed once: what one driver calls foreign may be another's token. Drivers are asked in their order, so
 //! that a token which two of them could open is opened by the one that can prove more.
 
-use super::{Reader, ReaderState, Token, TokenDriver, TokenError, yubikey_piv::YubiKeys};
+use std::path::Path;
+
+use super::{
+    Reader, ReaderState, Token, TokenDriver, TokenError, piv::PivCards, pkcs11::Module, yubikey_piv::YubiKeys,
+};
 
 /// The drivers, those first whose tokens are attested.
 pub(crate) struct Tokens(Vec<Box<dyn TokenDriver>>);
 
 impl Tokens {
-    /// What is connected to this machine.
-    pub(crate) fn connected() -> Self {
-        Self(vec![Box::new(YubiKeys)])
+    /// What is connected to this machine, and what the vendor's PKCS#11 module shows.
+    pub(crate) fn connected(module: Option<&Path>) -> Self {
+        let mut drivers: Vec<Box<dyn TokenDriver>> = vec![Box::new(YubiKeys), Box::new(PivCards)];
+        drivers.extend(module.map(|path| Box::new(Module::new(path)) as Box<dyn TokenDriver>));
+        Self(drivers)
     }
 }
 

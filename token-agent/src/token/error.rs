@@ -1,5 +1,7 @@
 //! Why a token didn't do what was asked. The words for people stand in `messages`.
 
+use std::path::PathBuf;
+
 use super::Slot;
 
 /// A failure at the token.
@@ -43,6 +45,20 @@ pub(crate) enum TokenError {
     },
     #[error("the token refused to {action} with status {status:04x}")]
     Status { action: &'static str, status: u16 },
+    #[error("the PKCS#11 module {} can't be used", path.display())]
+    ModuleUnusable {
+        path: PathBuf,
+        #[source]
+        source: cryptoki::error::Error,
+    },
+    #[error("the token's module failed to {action}")]
+    Module {
+        action: &'static str,
+        #[source]
+        source: cryptoki::error::Error,
+    },
+    #[error("the token would let its new key out")]
+    KeyNotKept,
 }
 
 impl TokenError {
@@ -76,6 +92,28 @@ impl TokenError {
         }
     }
 
+    /// What a PKCS#11 module says, where it matters to people.
+    pub(crate) fn from_module(error: cryptoki::error::Error, action: &'static str) -> Self {
+        use cryptoki::error::{Error, RvError};
+        match error {
+            Error::Pkcs11(RvError::DeviceRemoved | RvError::TokenNotPresent, _) => Self::Removed,
+            Error::Pkcs11(RvError::PinLocked, _) => Self::PinBlocked,
+            source => Self::Module { action, source },
+        }
+    }
+
+    /// The status of a command that carried a PIN or PUK (NIST SP 800-73-4, part 2, 3.2).
+    pub(crate) fn of_pin(status: u16, action: &'static str) -> Result<(), Self> {
+        match status {
+            0x9000 => Ok(()),
+            0x6983 | 0x63c0 => Err(Self::PinBlocked),
+            0x63c1..=0x63cf => Err(Self::PinWrong { tries_left: (status & 0xf) as u8 }),
+            // The new value breaks a rule of the token, such as the PIN complexity of firmware 5.7.
+            0x6985 | 0x6a80 => Err(Self::PinRefused),
+            status => Err(Self::Status { action, status }),
+        }
+    }
+
     /// Whether the token is gone, or not the one it was a moment ago.
     pub(crate) fn is_absence(&self) -> bool {
         matches!(
@@ -86,5 +124,20 @@ impl TokenError {
 
     pub(crate) fn is_about_the_pin(&self) -> bool {
         matches!(self, Self::PinWrong { .. } | Self::PinBlocked | Self::PinRefused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_words_tell_the_tries() {
+        assert!(TokenError::of_pin(0x9000, "x").is_ok());
+        assert!(matches!(TokenError::of_pin(0x63c2, "x"), Err(TokenError::PinWrong { tries_left: 2 })));
+        assert!(matches!(TokenError::of_pin(0x63c0, "x"), Err(TokenError::PinBlocked)));
+        assert!(matches!(TokenError::of_pin(0x6983, "x"), Err(TokenError::PinBlocked)));
+        assert!(matches!(TokenError::of_pin(0x6985, "x"), Err(TokenError::PinRefused)));
+        assert!(matches!(TokenError::of_pin(0x6f00, "x"), Err(TokenError::Status { status: 0x6f00, .. })));
     }
 }

@@ -5,6 +5,9 @@ pub(crate) mod all;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod objects;
+mod piv;
+mod pkcs11;
 mod types;
 pub(crate) mod yubikey_piv;
 
@@ -45,8 +48,8 @@ pub(crate) trait Token {
     /// Replaces the factory's PUK; `false` when it had been replaced before.
     fn replace_factory_puk(&mut self, new: &Pin) -> Result<bool, TokenError>;
 
-    /// Authenticates with the management key: the one kept on the token under the PIN, else the factory's, else
-    /// `given`. The PIN must have been verified.
+    /// Authenticates with the management key, where the token has one: the one kept on the token under the PIN, else the
+    /// factory's, else `given`. The PIN must have been verified.
     fn unlock(&mut self, given: Option<&ManagementKey>) -> Result<ManagementKeyOrigin, TokenError>;
 
     /// Replaces the management key, after [`Token::unlock`], by a random one that is kept on the token under the PIN.
@@ -61,6 +64,10 @@ pub(crate) trait Token {
 
     /// Whether it generates keys of this algorithm, and they are safe to use.
     fn suits(&self, algorithm: KeyAlgorithm) -> bool;
+
+    /// Reminds a token of the public key that was generated in a slot before an interruption: some show it only once. It
+    /// is believed only after a signature.
+    fn recall(&mut self, _slot: Slot, _public_key: &[u8]) {}
 
     /// What the token says of the slot's key; `None` when there is no key, or an imported one.
     fn attest(&mut self, slot: Slot) -> Result<Option<Attestation>, TokenError>;
@@ -86,7 +93,8 @@ pub(crate) trait Token {
     /// Deletes the slot's certificate; nothing happens when there is none.
     fn delete_certificate(&mut self, slot: Slot) -> Result<(), TokenError>;
 
-    /// Writes a new CHUID and CCC, by which Windows notices that the token's content changed.
+    /// Writes a new CHUID and CCC, by which Windows notices that the token's content changed; nothing where they are the
+    /// token's identity, or it has none.
     fn write_identifiers(&mut self, identifiers: &Identifiers) -> Result<(), TokenError>;
 
     /// Makes the slot's key unusable for ever: deletes it (firmware 5.7), or generates another over it.

@@ -1,9 +1,9 @@
-//! The PIV data objects that the agent reads and writes (NIST SP 800-73-4 part 1, appendix A; for the management
+//! The PIV data objects that the agent reads and writes on any card (NIST SP 800-73-4 part 1, appendix A; for the management
 //! key, Yubico's convention). Inside an object stand BER-TLV items with one-octet tags.
 
 use std::io::Read;
 
-use der::{AnyRef, Decode, Encode, Reader, SliceReader, Tag};
+use der::{AnyRef, Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use flate2::read::GzDecoder;
 use yubikey::ObjectId;
 use zeroize::Zeroizing;
@@ -22,6 +22,12 @@ const LARGEST: usize = 3049;
 /// No certificate of a token unpacks to more.
 const LARGEST_UNPACKED: u64 = 16 * 1024;
 
+/// What stands around an object.
+pub(super) const OBJECT: u8 = 0x53;
+/// What stands around the items of GENERAL AUTHENTICATE.
+pub(super) const DYNAMIC_AUTHENTICATION: u8 = 0x7c;
+/// The number of the tag 7F49, around a public key.
+const PUBLIC_KEY: TagNumber = TagNumber(0x49);
 const CERTIFICATE: u8 = 0x70;
 const CERTIFICATE_INFO: u8 = 0x71;
 const CHECKSUM: u8 = 0xfe;
@@ -135,7 +141,8 @@ pub(super) fn ccc(identifiers: &Identifiers) -> Vec<u8> {
     .concat()
 }
 
-fn items(bytes: &[u8]) -> Option<Vec<(u8, &[u8])>> {
+/// The items in a row, with the first octet of their tags.
+pub(super) fn items(bytes: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     let mut reader = SliceReader::new(bytes).ok()?;
     let mut items = Vec::new();
     while let Some(tag) = reader.peek_byte() {
@@ -144,7 +151,23 @@ fn items(bytes: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     Some(items)
 }
 
-fn item(tag: u8, value: &[u8]) -> Option<Vec<u8>> {
+/// What the only item holds, which has this tag.
+pub(super) fn inside(bytes: &[u8], tag: u8) -> Option<&[u8]> {
+    match items(bytes)?.as_slice() {
+        [(found, value)] if *found == tag => Some(value),
+        _ => None,
+    }
+}
+
+/// What the public key's template holds, which is all there is.
+pub(super) fn inside_public_key(bytes: &[u8]) -> Option<&[u8]> {
+    let template = AnyRef::from_der(bytes).ok()?;
+    let is_public_key = template.tag() == Tag::Application { constructed: true, number: PUBLIC_KEY };
+    is_public_key.then(|| template.value())
+}
+
+/// One item.
+pub(super) fn item(tag: u8, value: &[u8]) -> Option<Vec<u8>> {
     let tag = Tag::from_der(&[tag]).ok()?;
     AnyRef::new(tag, value).and_then(|any| any.to_der()).ok()
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use ca_wire::{Base64Url, enrolment::Evidence};
 use ca_x509::{KeyKind, SignatureAlgorithm};
 use der::{Decode, Encode};
+use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::Certificate;
 use zeroize::Zeroizing;
 
@@ -13,6 +14,10 @@ use zeroize::Zeroizing;
 pub(crate) enum Kind {
     /// A YubiKey's PIV application.
     YubiKeyPiv,
+    /// Another maker's PIV card.
+    Piv,
+    /// A token behind a vendor's PKCS#11 module.
+    Pkcs11,
 }
 
 impl Kind {
@@ -20,6 +25,8 @@ impl Kind {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::YubiKeyPiv => "yubikey-piv",
+            Self::Piv => "piv",
+            Self::Pkcs11 => "pkcs11",
         }
     }
 
@@ -27,6 +34,8 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::YubiKeyPiv => "YubiKey",
+            Self::Piv => "PIV card",
+            Self::Pkcs11 => "PKCS#11 token",
         }
     }
 }
@@ -71,7 +80,8 @@ impl fmt::Display for Firmware {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TokenIdentity {
     pub(crate) kind: Kind,
-    /// The serial number: a YubiKey's as printed on it, decimal.
+    /// What the bank knows it by. A YubiKey's serial number as printed on it, decimal; of a PIV card `guid:` and the GUID
+    /// in its CHUID; of a PKCS#11 token its maker and number.
     pub(crate) serial: String,
     /// `None` where the kind has none that matters.
     pub(crate) firmware: Option<Firmware>,
@@ -170,6 +180,11 @@ impl KeyAlgorithm {
     }
 
     /// The algorithm of a public key, when it is one that tokens generate.
+    pub(crate) fn of_public_key(key: &SubjectPublicKeyInfoOwned) -> Option<Self> {
+        KeyKind::of(key).ok().and_then(Self::of)
+    }
+
+    /// The same of a kind.
     pub(crate) fn of(kind: KeyKind) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.kind() == kind)
     }
@@ -258,6 +273,10 @@ pub(crate) enum ManagementKeyOrigin {
     Protected,
     /// The caller gave it.
     Given,
+    /// It is the factory's on a token whose key the agent can't change.
+    Unchangeable,
+    /// The token has none: the PIN permits everything.
+    NotNeeded,
 }
 
 /// A management key's octets.
@@ -267,6 +286,11 @@ impl ManagementKey {
     /// Takes 16, 24 or 32 octets: the lengths of AES-128, of AES-192 and triple DES, and of AES-256.
     pub(crate) fn new(octets: Zeroizing<Vec<u8>>) -> Option<Self> {
         matches!(octets.len(), 16 | 24 | 32).then_some(Self(octets))
+    }
+
+    /// The one that PIV cards leave the factory with.
+    pub(crate) fn factory() -> Self {
+        Self::of_24(&[1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8])
     }
 
     /// Takes the octets of a triple-DES or AES-192 key.
@@ -319,6 +343,11 @@ pub(crate) enum Attestation {
         /// The certificate of the token's attestation key (f9), DER.
         f9: Vec<u8>,
     },
+    /// Nobody vouches for it.
+    Asserted {
+        /// The DER of the key's `SubjectPublicKeyInfo`.
+        public_key: Vec<u8>,
+    },
 }
 
 impl Attestation {
@@ -331,6 +360,7 @@ impl Attestation {
             Self::YubiKeyPiv { slot, .. } => {
                 Certificate::from_der(slot)?.tbs_certificate().subject_public_key_info().to_der()
             }
+            Self::Asserted { public_key } => Ok(public_key.clone()),
         }
     }
 
@@ -342,6 +372,7 @@ impl Attestation {
                 f9: Base64Url(f9.clone()),
                 intermediates: Vec::new(),
             },
+            Self::Asserted { .. } => Evidence::Asserted {},
         }
     }
 }

@@ -144,8 +144,36 @@ pub(crate) fn explain_token(error: &TokenError, lang: Lang) -> Explanation {
             ),
             say!(lang, "Tell the bank.", "銀行にご連絡ください。"),
         ),
+        TokenError::ModuleUnusable { path, source } => {
+            let (path, reason) = (printable(&path.display().to_string()), printable(&source.to_string()));
+            (
+                say!(
+                    lang,
+                    "The PKCS#11 module {path} can't be used: {reason}.",
+                    "PKCS#11モジュール {path} を使えません({reason})。"
+                ),
+                say!(
+                    lang,
+                    "Check --pkcs11-module, or pkcs11_module in agent.toml, and that the vendor's software is installed.",
+                    "--pkcs11-module(または agent.toml の pkcs11_module)と、メーカーのソフトウェアが導入済みかを確認してください。"
+                ),
+            )
+        }
+        TokenError::KeyNotKept => (
+            say!(
+                lang,
+                "The token made a key that could leave it; that key was destroyed.",
+                "トークンが、外部に取り出せる鍵を生成したため、その鍵を破棄しました。"
+            ),
+            say!(
+                lang,
+                "Use another token, or ask its vendor for a setting that keeps keys inside.",
+                "別のトークンを使うか、鍵を取り出せない設定についてメーカーに確認してください。"
+            ),
+        ),
         TokenError::Unsupported(_)
         | TokenError::Malformed(_)
+        | TokenError::Module { .. }
         | TokenError::Failed { .. }
         | TokenError::Status { .. } => {
             (say!(lang, "The token failed: {error}.", "トークンでエラーが発生しました({error})。"), again())

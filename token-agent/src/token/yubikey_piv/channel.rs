@@ -40,8 +40,8 @@ impl Channel {
     /// VERIFY (SP 800-73-4 part 2, 3.2.1).
     pub(super) fn verify_pin(&mut self, pin: &Pin) -> Result<(), TokenError> {
         let mut command = Zeroizing::new(vec![0, VERIFY, 0, Reference::Pin as u8, 8]);
-        command.extend_from_slice(&*padded(pin));
-        refusal(self.transmit(&command, "verify the PIN")?, "verify the PIN")
+        command.extend_from_slice(pin.padded().ok_or(TokenError::PinRefused)?.as_slice());
+        TokenError::of_pin(self.transmit(&command, "verify the PIN")?, "verify the PIN")
     }
 
     /// CHANGE REFERENCE DATA (SP 800-73-4 part 2, 3.2.2).
@@ -51,9 +51,10 @@ impl Channel {
             Reference::Puk => "change the PUK",
         };
         let mut command = Zeroizing::new(vec![0, CHANGE_REFERENCE_DATA, 0, which as u8, 16]);
-        command.extend_from_slice(&*padded(current));
-        command.extend_from_slice(&*padded(new));
-        refusal(self.transmit(&command, action)?, action)
+        for half in [current, new] {
+            command.extend_from_slice(half.padded().ok_or(TokenError::PinRefused)?.as_slice());
+        }
+        TokenError::of_pin(self.transmit(&command, action)?, action)
     }
 
     /// Deletes a slot's key; a slot without one is as good.
@@ -89,43 +90,5 @@ impl Drop for Channel {
             // A card that is gone needs no goodbye.
             let _ = card.disconnect(pcsc::Disposition::LeaveCard);
         }
-    }
-}
-
-fn padded(pin: &Pin) -> Zeroizing<[u8; 8]> {
-    let mut block = Zeroizing::new([0xff; 8]);
-    block[..pin.expose().len()].copy_from_slice(pin.expose());
-    block
-}
-
-fn refusal(status: u16, action: &'static str) -> Result<(), TokenError> {
-    match status {
-        0x9000 => Ok(()),
-        0x6983 | 0x63c0 => Err(TokenError::PinBlocked),
-        0x63c1..=0x63cf => Err(TokenError::PinWrong { tries_left: (status & 0xf) as u8 }),
-        // The new value breaks a rule of the token, such as the PIN complexity of firmware 5.7.
-        0x6985 | 0x6a80 => Err(TokenError::PinRefused),
-        status => Err(TokenError::Status { action, status }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_pins_are_padded_with_ff() {
-        let pin = Pin::new("246810").expect("a PIN");
-        assert_eq!(*padded(&pin), *b"246810\xff\xff");
-    }
-
-    #[test]
-    fn status_words_tell_the_tries() {
-        assert!(refusal(0x9000, "x").is_ok());
-        assert!(matches!(refusal(0x63c2, "x"), Err(TokenError::PinWrong { tries_left: 2 })));
-        assert!(matches!(refusal(0x63c0, "x"), Err(TokenError::PinBlocked)));
-        assert!(matches!(refusal(0x6983, "x"), Err(TokenError::PinBlocked)));
-        assert!(matches!(refusal(0x6985, "x"), Err(TokenError::PinRefused)));
-        assert!(matches!(refusal(0x6f00, "x"), Err(TokenError::Status { status: 0x6f00, .. })));
     }
 }

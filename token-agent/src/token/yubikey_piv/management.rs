@@ -6,8 +6,10 @@ use yubikey::{
     piv::{self, ManagementSlotId, SlotAlgorithmId, SlotId},
 };
 
-use super::objects::{self, PRINTED};
-use crate::token::{Firmware, ManagementKey, ManagementKeyOrigin, TokenError};
+use crate::token::{
+    Firmware, ManagementKey, ManagementKeyOrigin, TokenError,
+    objects::{self, PRINTED},
+};
 
 const FACTORY: [u8; 24] = [1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8];
 

@@ -5,7 +5,6 @@
 
 mod channel;
 mod management;
-mod objects;
 mod session;
 mod token;
 

@@ -13,13 +13,13 @@ use yubikey::{
 use super::{
     channel::{Channel, Reference},
     firmware_of, identity_of, management,
-    objects::{self, certificate_object},
 };
 use crate::{
     secret::Pin,
     token::{
         Attestation, Firmware, Identifiers, KeyAlgorithm, KeyPresence, KeySpec, ManagementKey,
         ManagementKeyOrigin, PinPolicy, PinStatus, Slot, SlotState, TokenError, TokenIdentity, TouchPolicy,
+        objects::{self, certificate_object},
     },
 };
 
