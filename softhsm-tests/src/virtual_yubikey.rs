@@ -1,7 +1,8 @@
-//! A YubiKey's PIV application in software, spoken to over the vpcd protocol.
+//! A YubiKey's PIV application in software, spoken to over the vpcd protocol; or, as [`Make::Foreign`], a PIV card of
+//! another maker, which has the standard's commands only.
 //!
 //! It answers as the genuine device of the chosen firmware would, attests with certificates of the genuine shape
-//! under a test vendor's root, and misbehaves in the chosen ways. Not emulated: Curve25519, the other applications
+//! under a test vendor's root, and misbehaves in the chosen ways. Not emulated: X25519, the other applications
 //! beyond what tools need to recognise the device, secure channels, biometrics.
 
 mod apdu;
@@ -27,6 +28,6 @@ pub use error::CardError;
 pub use key::{Algorithm, PinPolicy, PrivateKey, TouchPolicy};
 pub use management_key::{Cipher, ManagementKey};
 pub use plug::VirtualYubiKey;
-pub use profile::{Firmware, FormFactor, Misbehaviour, Profile, ProfileError, Touch};
+pub use profile::{Firmware, FormFactor, Make, Misbehaviour, Profile, ProfileError, Touch};
 pub use state::{Reference, Slot, State};
 pub use status::Status;

@@ -46,9 +46,18 @@ struct Arguments {
     /// Firmware version: before 5.7 with a 3DES management key, from 5.7 with AES-192.
     #[arg(long, default_value = "5.7.2")]
     firmware: Firmware,
-    /// usb-a-keychain, usb-a-nano, usb-c-keychain, usb-c-nano or usb-c-lightning.
+    /// usb-a-keychain, usb-a-nano, usb-c-keychain, usb-c-nano, usb-c-lightning, usb-a-bio or usb-c-bio.
     #[arg(long, default_value = "usb-c-keychain")]
     form_factor: FormFactor,
+    /// The device is certified after FIPS 140.
+    #[arg(long)]
+    fips: bool,
+    /// The device is certified after CSPN.
+    #[arg(long)]
+    cspn: bool,
+    /// A PIV card of another maker instead: no attestation, none of Yubico's commands.
+    #[arg(long)]
+    foreign: bool,
     /// Keeps the device's keys, certificates, PINs and counters.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -121,13 +130,16 @@ fn make(arguments: Arguments) -> Result<Card> {
     } else {
         Touch::After(Duration::from_millis(arguments.touch_delay))
     };
+    let plain =
+        if arguments.foreign { Profile::foreign(serial) } else { Profile::new(serial, arguments.firmware) };
     let profile = Profile {
-        serial,
-        firmware: arguments.firmware,
         form_factor: arguments.form_factor,
+        fips: arguments.fips,
+        cspn: arguments.cspn,
         touch,
         latency: Duration::from_millis(arguments.latency),
         misbehaviours: arguments.misbehave,
+        ..plain
     };
     let authority = match (arguments.attestation, arguments.attestation_root, arguments.attestation_key) {
         (Some(directory), ..) => AttestationRoots::load(&directory)?.authority(profile.firmware).clone(),

@@ -143,6 +143,12 @@ impl AttestationAuthority {
             Generation::Second => "CN=YubiKey PIV Attestation",
         };
         let mut extensions = vec![vendor_extension(3, &profile.firmware.bytes())?];
+        if profile.fips {
+            extensions.push(vendor_extension(10, &7_u8.to_der()?)?);
+        }
+        if profile.cspn {
+            extensions.push(vendor_extension(11, &1_u8.to_der()?)?);
+        }
         if !profile.has(&Misbehaviour::AttestationWithoutBasicConstraints) {
             extensions.push(certificate_authority(0)?);
         }
@@ -335,7 +341,7 @@ impl Told {
             extensions.push(vendor_extension(8, policy)?);
         }
         if profile.firmware >= Firmware(5, 0, 0) {
-            extensions.push(vendor_extension(9, &[profile.form_factor as u8])?);
+            extensions.push(vendor_extension(9, &[profile.form_octet()])?);
         }
         Ok(extensions)
     }
@@ -344,7 +350,7 @@ impl Told {
 fn rsa_key() -> Result<RsaPrivateKey, CardError> {
     match PrivateKey::generate(Algorithm::Rsa2048)? {
         PrivateKey::Rsa(key) => Ok(*key),
-        PrivateKey::P256(_) | PrivateKey::P384(_) => Err(CardError::KeyGeneration),
+        _ => Err(CardError::KeyGeneration),
     }
 }
 

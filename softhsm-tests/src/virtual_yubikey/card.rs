@@ -10,7 +10,7 @@ use super::{
     attestation::AttestationAuthority,
     error::CardError,
     management_key::Waiting,
-    profile::{Misbehaviour, Profile, Touch},
+    profile::{Make, Misbehaviour, Profile, Touch},
     state::State,
     status::{Outcome, Status},
     tlv,
@@ -20,6 +20,12 @@ use super::{
 pub const ATR: &[u8] = &[
     0x3b, 0xfd, 0x13, 0x00, 0x00, 0x81, 0x31, 0xfe, 0x15, 0x80, 0x73, 0xc0, 0x21, 0xc0, 0x57, 0x59, 0x75,
     0x62, 0x69, 0x4b, 0x65, 0x79, 0x40,
+];
+
+/// Answer to reset of another maker's card: T=1, "JCOPv241" in the historical bytes.
+const FOREIGN_ATR: &[u8] = &[
+    0x3b, 0xf8, 0x13, 0x00, 0x00, 0x81, 0x31, 0xfe, 0x45, 0x4a, 0x43, 0x4f, 0x50, 0x76, 0x32, 0x34, 0x31,
+    0xb7,
 ];
 
 const PIV: &[u8] = &[0xa0, 0x00, 0x00, 0x03, 0x08, 0x00, 0x00, 0x10, 0x00, 0x01, 0x00];
@@ -115,6 +121,14 @@ impl Card {
         &self.profile
     }
 
+    /// What it says when it is powered on.
+    pub(super) fn atr(&self) -> &'static [u8] {
+        match self.profile.make {
+            Make::YubiKey => ATR,
+            Make::Foreign => FOREIGN_ATR,
+        }
+    }
+
     /// Changes the behaviour from the next command on.
     pub fn misbehave(&mut self, misbehaviour: Misbehaviour) {
         self.profile.misbehaviours.push(misbehaviour);
@@ -192,7 +206,7 @@ impl Card {
             return self.select(command);
         }
         match self.session.application {
-            Application::Piv => self.serve_piv(command),
+            Application::Piv if self.is_understood(command.instruction) => self.serve_piv(command),
             Application::Management if command.instruction == 0x1d => Ok(self.device_information(command.p1)),
             Application::Otp if (command.instruction, command.p1) == (0x01, 0x10) => {
                 Ok(self.profile.serial.to_be_bytes().to_vec())
@@ -200,6 +214,12 @@ impl Card {
             Application::Otp if command.instruction == 0x03 => Ok(self.otp_status()),
             _ => Err(Status::UNKNOWN_INSTRUCTION),
         }
+    }
+
+    /// Another maker's card knows the commands of the standard.
+    fn is_understood(&self, instruction: u8) -> bool {
+        const STANDARD: [u8; 7] = [0x20, 0x24, 0x2c, 0x47, 0x87, 0xcb, 0xdb];
+        self.profile.make == Make::YubiKey || STANDARD.contains(&instruction)
     }
 
     fn serve_piv(&mut self, command: &Command) -> Outcome {
@@ -232,6 +252,8 @@ impl Card {
             |identifier: &[u8]| identifier.starts_with(&command.data) || command.data.starts_with(identifier);
         let (application, response) = if named(PIV) {
             (Application::Piv, piv_properties())
+        } else if self.profile.make == Make::Foreign {
+            return Err(Status::NOT_FOUND);
         } else if named(MANAGEMENT) {
             let text = format!("Virtual mgr - FW version {}", self.profile.firmware);
             (Application::Management, text.into_bytes())
@@ -259,7 +281,7 @@ impl Card {
             tlv::put(&mut fields, 0x01, &ONLY_PIV);
             tlv::put(&mut fields, 0x02, &self.profile.serial.to_be_bytes());
             tlv::put(&mut fields, 0x03, &ONLY_PIV);
-            tlv::put(&mut fields, 0x04, &[self.profile.form_factor as u8]);
+            tlv::put(&mut fields, 0x04, &[self.profile.form_octet()]);
             tlv::put(&mut fields, 0x05, &self.profile.firmware.bytes());
             tlv::put(&mut fields, 0x06, &[0, 0]);
             tlv::put(&mut fields, 0x07, &[15]);

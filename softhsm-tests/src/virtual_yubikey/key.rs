@@ -1,6 +1,12 @@
 //! Private keys in slots: generate, import, sign, agree, and show the public half.
 
-use aws_lc_rs::{encoding::AsDer, rsa as aws_rsa};
+use std::sync::Arc;
+
+use aws_lc_rs::{
+    encoding::AsDer,
+    rsa as aws_rsa,
+    signature::{Ed25519KeyPair, KeyPair as _},
+};
 use p256::elliptic_curve::{Generate, sec1::ToSec1Point};
 use rsa::{
     BoxedUint, RsaPrivateKey,
@@ -8,11 +14,17 @@ use rsa::{
     traits::PublicKeyParts,
 };
 use serde::{Deserialize, Serialize};
-use x509_cert::{der::Decode, spki::SubjectPublicKeyInfoOwned};
+use x509_cert::{
+    der::{
+        Decode,
+        asn1::{BitString, ObjectIdentifier},
+    },
+    spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned},
+};
 
 use super::{
     error::CardError,
-    profile::Firmware,
+    profile::{Firmware, Make, Profile},
     status::{Outcome, Status},
     tlv,
 };
@@ -33,6 +45,8 @@ pub enum Algorithm {
     P384 = 0x14,
     /// RSA with a 4096-bit modulus.
     Rsa4096 = 0x16,
+    /// Ed25519.
+    Ed25519 = 0xe0,
 }
 
 impl Algorithm {
@@ -45,10 +59,11 @@ impl Algorithm {
             0x11 => Self::P256,
             0x14 => Self::P384,
             0x16 => Self::Rsa4096,
+            0xe0 => Self::Ed25519,
             _ => return None,
         };
-        let large = matches!(algorithm, Self::Rsa3072 | Self::Rsa4096);
-        (!large || firmware >= Firmware::LARGE_RSA).then_some(algorithm)
+        let recent = matches!(algorithm, Self::Rsa3072 | Self::Rsa4096 | Self::Ed25519);
+        (!recent || firmware >= Firmware::LARGE_RSA).then_some(algorithm)
     }
 
     /// Bytes of a modulus or a field element.
@@ -58,7 +73,7 @@ impl Algorithm {
             Self::Rsa2048 => 256,
             Self::Rsa3072 => 384,
             Self::Rsa4096 => 512,
-            Self::P256 => 32,
+            Self::P256 | Self::Ed25519 => 32,
             Self::P384 => 48,
         }
     }
@@ -73,6 +88,8 @@ pub enum PrivateKey {
     P256(p256::SecretKey),
     /// NIST P-384.
     P384(p384::SecretKey),
+    /// Ed25519.
+    Ed25519(Arc<Ed25519KeyPair>),
 }
 
 impl std::fmt::Debug for PrivateKey {
@@ -90,6 +107,10 @@ impl PrivateKey {
         let size = match algorithm {
             Algorithm::P256 => return Ok(Self::P256(p256::SecretKey::generate_from_rng(&mut rand::rng()))),
             Algorithm::P384 => return Ok(Self::P384(p384::SecretKey::generate_from_rng(&mut rand::rng()))),
+            Algorithm::Ed25519 => {
+                let pair = Ed25519KeyPair::generate().map_err(|_| CardError::KeyGeneration)?;
+                return Ok(Self::Ed25519(Arc::new(pair)));
+            }
             // AWS-LC makes no keys that small.
             Algorithm::Rsa1024 => {
                 let key = RsaPrivateKey::new_unchecked(&mut rand::rng(), 1024)
@@ -117,6 +138,9 @@ impl PrivateKey {
         if let Ok(key) = p384::SecretKey::from_pkcs8_der(der) {
             return Ok(Self::P384(key));
         }
+        if let Ok(pair) = Ed25519KeyPair::from_pkcs8(der) {
+            return Ok(Self::Ed25519(Arc::new(pair)));
+        }
         let key = RsaPrivateKey::from_pkcs8_der(der).map_err(|_| CardError::StoredKey)?;
         Ok(Self::Rsa(Box::new(key)))
     }
@@ -130,6 +154,10 @@ impl PrivateKey {
             Self::Rsa(key) => key.to_pkcs8_der(),
             Self::P256(key) => key.to_pkcs8_der(),
             Self::P384(key) => key.to_pkcs8_der(),
+            Self::Ed25519(pair) => {
+                let document = pair.to_pkcs8().map_err(|_| CardError::StoredKey)?;
+                return Ok(document.as_ref().to_vec());
+            }
         };
         Ok(document.map_err(|_| CardError::StoredKey)?.as_bytes().to_vec())
     }
@@ -144,6 +172,9 @@ impl PrivateKey {
             Algorithm::P384 => {
                 p384::SecretKey::from_slice(part(6)?).map(Self::P384).map_err(|_| Status::WRONG_DATA)
             }
+            Algorithm::Ed25519 => Ed25519KeyPair::from_seed_unchecked(part(7)?)
+                .map(|pair| Self::Ed25519(Arc::new(pair)))
+                .map_err(|_| Status::WRONG_DATA),
             _ => {
                 let number = |bytes: &[u8]| BoxedUint::from_be_slice_vartime(bytes);
                 let key =
@@ -162,6 +193,7 @@ impl PrivateKey {
         match self {
             Self::P256(_) => Algorithm::P256,
             Self::P384(_) => Algorithm::P384,
+            Self::Ed25519(_) => Algorithm::Ed25519,
             Self::Rsa(key) => match key.size() {
                 128 => Algorithm::Rsa1024,
                 384 => Algorithm::Rsa3072,
@@ -181,6 +213,7 @@ impl PrivateKey {
             }
             Self::P256(key) => tlv::put(&mut out, 0x86, key.public_key().to_sec1_point(false).as_bytes()),
             Self::P384(key) => tlv::put(&mut out, 0x86, key.public_key().to_sec1_point(false).as_bytes()),
+            Self::Ed25519(pair) => tlv::put(&mut out, 0x86, pair.public_key().as_ref()),
         }
         out
     }
@@ -194,12 +227,14 @@ impl PrivateKey {
             Self::Rsa(key) => key.to_public_key().to_public_key_der(),
             Self::P256(key) => key.public_key().to_public_key_der(),
             Self::P384(key) => key.public_key().to_public_key_der(),
+            Self::Ed25519(pair) => return ed25519_info(pair.public_key().as_ref()),
         };
         let document = document?;
         Ok(SubjectPublicKeyInfoOwned::from_der(document.as_bytes())?)
     }
 
-    /// The private-key operation of GENERAL AUTHENTICATE: raw RSA, or ECDSA over a digest (DER signature).
+    /// The private-key operation of GENERAL AUTHENTICATE: raw RSA, ECDSA over a digest (DER signature), or Ed25519 over
+    /// the message.
     pub(super) fn sign(&self, input: &[u8]) -> Outcome {
         match self {
             Self::Rsa(key) => raw_rsa(key, input),
@@ -217,13 +252,14 @@ impl PrivateKey {
                     SigningKey::from(key).sign_prehash(&digest).map_err(|_| Status::INTERNAL)?;
                 Ok(signature.as_bytes().to_vec())
             }
+            Self::Ed25519(pair) => Ok(pair.sign(input).as_ref().to_vec()),
         }
     }
 
     /// ECDH with an uncompressed point: the x coordinate.
     pub(super) fn agree(&self, point: &[u8]) -> Outcome {
         match self {
-            Self::Rsa(_) => Err(Status::WRONG_DATA),
+            Self::Rsa(_) | Self::Ed25519(_) => Err(Status::WRONG_DATA),
             Self::P256(key) => {
                 let peer = p256::PublicKey::from_sec1_bytes(point).map_err(|_| Status::WRONG_DATA)?;
                 Ok(key.diffie_hellman(&peer).raw_secret_bytes().to_vec())
@@ -234,6 +270,15 @@ impl PrivateKey {
             }
         }
     }
+}
+
+/// RFC 8410, section 4.
+fn ed25519_info(public_key: &[u8]) -> Result<SubjectPublicKeyInfoOwned, CardError> {
+    let oid = ObjectIdentifier::new_unwrap("1.3.101.112");
+    Ok(SubjectPublicKeyInfoOwned {
+        algorithm: AlgorithmIdentifierOwned { oid, parameters: None },
+        subject_public_key: BitString::from_bytes(public_key)?,
+    })
 }
 
 /// The host has already padded: the card only raises to the private exponent.
@@ -268,6 +313,10 @@ pub enum PinPolicy {
     Once = 2,
     /// Before every use.
     Always = 3,
+    /// A fingerprint or the PIN, once in a session. Fingerprints aren't emulated: the PIN it is.
+    MatchOnce = 4,
+    /// A fingerprint or the PIN, before every use.
+    MatchAlways = 5,
 }
 
 /// When a touch is asked for.
@@ -282,8 +331,16 @@ pub enum TouchPolicy {
     Cached = 3,
 }
 
-/// The policy tags `AA` and `AB` of GENERATE and IMPORT, with the slot's defaults where they are absent or 0.
-pub(super) fn policies(elements: &[tlv::Element<'_>], slot: u8) -> Result<(PinPolicy, TouchPolicy), Status> {
+/// The policy tags `AA` and `AB` of GENERATE and IMPORT, with the slot's defaults where they are absent or 0. Policies
+/// with fingerprints are for devices that can read them.
+pub(super) fn policies(
+    elements: &[tlv::Element<'_>],
+    slot: u8,
+    profile: &Profile,
+) -> Result<(PinPolicy, TouchPolicy), Status> {
+    if profile.make == Make::Foreign && elements.iter().any(|element| matches!(element.tag, 0xaa | 0xab)) {
+        return Err(Status::WRONG_DATA);
+    }
     let byte = |tag| match tlv::find(elements, tag) {
         None => Ok(0),
         Some([value]) => Ok(*value),
@@ -293,6 +350,8 @@ pub(super) fn policies(elements: &[tlv::Element<'_>], slot: u8) -> Result<(PinPo
         (1, _) | (0, 0x9e) => PinPolicy::Never,
         (3, _) | (0, 0x9c) => PinPolicy::Always,
         (0 | 2, _) => PinPolicy::Once,
+        (4, _) if profile.form_factor.is_bio() => PinPolicy::MatchOnce,
+        (5, _) if profile.form_factor.is_bio() => PinPolicy::MatchAlways,
         _ => return Err(Status::WRONG_DATA),
     };
     let touch = match byte(0xab)? {

@@ -12,7 +12,7 @@ use rustix::net::sockopt;
 use vpicc::{Connection, VSmartCard};
 
 use super::{
-    card::{ATR, Card, Reaction},
+    card::{Card, Reaction},
     status::Status,
 };
 
@@ -201,7 +201,7 @@ impl Served<'_> {
 
 impl VSmartCard for Served<'_> {
     fn atr(&self) -> &[u8] {
-        ATR
+        self.card().atr()
     }
 
     fn power_on(&mut self) {

@@ -13,7 +13,7 @@ impl Firmware {
     pub const AES_MANAGEMENT_KEY: Self = Self(5, 4, 0);
     /// The first with GET METADATA.
     pub const METADATA: Self = Self(5, 3, 0);
-    /// The first with RSA-3072/4096, MOVE KEY and an AES-192 management key from the factory.
+    /// The first with RSA-3072/4096, Ed25519, MOVE KEY and an AES-192 management key from the factory.
     pub const LARGE_RSA: Self = Self(5, 7, 0);
     /// The first whose attestations lead to the second generation of roots.
     pub const NEW_ATTESTATION: Self = Self(5, 7, 4);
@@ -38,7 +38,7 @@ pub enum ProfileError {
     Firmware(String),
     /// Not one of the form factors.
     #[error(
-        "`{0}` is not a form factor: usb-a-keychain, usb-a-nano, usb-c-keychain, usb-c-nano, usb-c-lightning"
+        "`{0}` is not a form factor: usb-a-keychain, usb-a-nano, usb-c-keychain, usb-c-nano, usb-c-lightning, usb-a-bio, usb-c-bio"
     )]
     FormFactor(String),
     /// Not one of the misbehaviours.
@@ -72,6 +72,17 @@ pub enum FormFactor {
     UsbCNano = 4,
     /// USB-C and Lightning.
     UsbCLightning = 5,
+    /// USB-A with a fingerprint reader.
+    UsbABio = 6,
+    /// USB-C with a fingerprint reader.
+    UsbCBio = 7,
+}
+
+impl FormFactor {
+    /// Whether it can ask for a fingerprint in place of the PIN.
+    pub fn is_bio(self) -> bool {
+        matches!(self, Self::UsbABio | Self::UsbCBio)
+    }
 }
 
 impl FromStr for FormFactor {
@@ -84,6 +95,8 @@ impl FromStr for FormFactor {
             "usb-c-keychain" => Self::UsbCKeychain,
             "usb-c-nano" => Self::UsbCNano,
             "usb-c-lightning" => Self::UsbCLightning,
+            "usb-a-bio" => Self::UsbABio,
+            "usb-c-bio" => Self::UsbCBio,
             _ => return Err(ProfileError::FormFactor(text.to_owned())),
         })
     }
@@ -168,15 +181,31 @@ impl FromStr for Misbehaviour {
     }
 }
 
-/// Everything that makes one virtual YubiKey differ from another.
+/// Whose card it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Make {
+    /// A YubiKey.
+    YubiKey,
+    /// A PIV card of another maker: NIST SP 800-73-4 and nothing else. No attestation, no metadata, no version, a
+    /// triple-DES management key, and a CHUID from the factory that tells it from others.
+    Foreign,
+}
+
+/// Everything that makes one virtual card differ from another.
 #[derive(Clone, Debug)]
 pub struct Profile {
+    /// Whose card it is.
+    pub make: Make,
     /// The serial number printed on the device.
     pub serial: u32,
     /// Decides on algorithms, the management key's type and the attestation hierarchy.
     pub firmware: Firmware,
     /// Reported in attestations.
     pub form_factor: FormFactor,
+    /// Certified after FIPS 140: said by the f9 certificate and the form factor.
+    pub fips: bool,
+    /// Certified after CSPN: said by the f9 certificate.
+    pub cspn: bool,
     /// What happens when a touch is asked for.
     pub touch: Touch,
     /// How long each command takes on top of its work.
@@ -189,13 +218,33 @@ impl Profile {
     /// An honest, fast USB-C YubiKey that is touched when it asks for it.
     pub fn new(serial: u32, firmware: Firmware) -> Self {
         Self {
+            make: Make::YubiKey,
             serial,
             firmware,
             form_factor: FormFactor::UsbCKeychain,
+            fips: false,
+            cspn: false,
             touch: Touch::After(Duration::ZERO),
             latency: Duration::ZERO,
             misbehaviours: Vec::new(),
         }
+    }
+
+    /// A card of another maker, told from others by the GUID in its CHUID.
+    pub fn foreign(serial: u32) -> Self {
+        Self { make: Make::Foreign, ..Self::new(serial, Firmware(0, 0, 0)) }
+    }
+
+    /// The GUID in the CHUID of a foreign card.
+    pub fn guid(&self) -> [u8; 16] {
+        let mut guid = *b"inro-foreign----";
+        guid[12..].copy_from_slice(&self.serial.to_be_bytes());
+        guid
+    }
+
+    /// The octet in attestations: the form factor, with the flag of FIPS devices.
+    pub(super) fn form_octet(&self) -> u8 {
+        self.form_factor as u8 | if self.fips { 0x80 } else { 0 }
     }
 
     /// The same with one more misbehaviour.

@@ -35,7 +35,7 @@ impl Card {
         let elements = tlv::all(template.value).ok_or(Status::WRONG_DATA)?;
         let Some([algorithm]) = tlv::find(&elements, 0x80) else { return Err(Status::WRONG_DATA) };
         let algorithm = Algorithm::from_byte(*algorithm, self.profile.firmware).ok_or(Status::WRONG_DATA)?;
-        let (pin_policy, touch_policy) = policies(&elements, command.p2)?;
+        let (pin_policy, touch_policy) = policies(&elements, command.p2, &self.profile)?;
         let key = PrivateKey::generate(algorithm).map_err(|_| Status::INTERNAL)?;
         let public = tlv::wrap(0x7f49, &key.public_template());
         self.fill(command.p2, Slot { key, generated: true, pin_policy, touch_policy })?;
@@ -50,7 +50,7 @@ impl Card {
         let algorithm =
             Algorithm::from_byte(command.p1, self.profile.firmware).ok_or(Status::WRONG_PARAMETERS)?;
         let elements = tlv::all(&command.data).ok_or(Status::WRONG_DATA)?;
-        let (pin_policy, touch_policy) = policies(&elements, command.p2)?;
+        let (pin_policy, touch_policy) = policies(&elements, command.p2, &self.profile)?;
         let key = PrivateKey::import(algorithm, &elements)?;
         self.fill(command.p2, Slot { key, generated: false, pin_policy, touch_policy })?;
         Ok(Vec::new())
@@ -91,8 +91,8 @@ impl Card {
     fn permit(&mut self, slot: &Slot) -> Result<(), Status> {
         let proven = match slot.pin_policy {
             PinPolicy::Never => true,
-            PinPolicy::Once => self.session.pin,
-            PinPolicy::Always => std::mem::take(&mut self.session.pin_fresh),
+            PinPolicy::Once | PinPolicy::MatchOnce => self.session.pin,
+            PinPolicy::Always | PinPolicy::MatchAlways => std::mem::take(&mut self.session.pin_fresh),
         };
         if !proven {
             return Err(Status::SECURITY_NOT_SATISFIED);

@@ -11,7 +11,7 @@ use super::{
     error::CardError,
     key::{PinPolicy, PrivateKey, TouchPolicy},
     management_key::ManagementKey,
-    profile::Profile,
+    profile::{Make, Profile},
 };
 
 /// A PIN or PUK with its counter. The value is padded to eight bytes with FF, as on the wire.
@@ -96,6 +96,8 @@ pub struct State {
     pub attestation: AttestationKey,
 }
 
+/// Data object of the Card Holder Unique Identifier.
+const CHUID_OBJECT: u32 = 0x005f_c102;
 /// Data object of the f9 certificate.
 pub(super) const ATTESTATION_OBJECT: u32 = 0x005f_ff01;
 
@@ -105,15 +107,21 @@ impl State {
     /// # Errors
     /// When the f9 certificate can't be encoded.
     pub fn factory(profile: &Profile, attestation: AttestationKey) -> Result<Self, CardError> {
-        let (_, certificate) = attestation.to_parts()?;
-        let mut object = super::tlv::wrap(0x70, &certificate);
-        object.extend([0x71, 1, 0, 0xfe, 0]);
+        let objects = match profile.make {
+            Make::YubiKey => {
+                let (_, certificate) = attestation.to_parts()?;
+                let mut object = super::tlv::wrap(0x70, &certificate);
+                object.extend([0x71, 1, 0, 0xfe, 0]);
+                BTreeMap::from([(ATTESTATION_OBJECT, object)])
+            }
+            Make::Foreign => BTreeMap::from([(CHUID_OBJECT, chuid(profile.guid()))]),
+        };
         Ok(Self {
             pin: Reference::factory(*b"123456\xff\xff", 3),
             puk: Reference::factory(*b"12345678", 3),
             management_key: ManagementKey::factory(profile.firmware),
             slots: BTreeMap::new(),
-            objects: BTreeMap::from([(ATTESTATION_OBJECT, object)]),
+            objects,
             attestation,
         })
     }
@@ -166,6 +174,17 @@ impl State {
         }
         stored.into_state().map(Some)
     }
+}
+
+/// A CHUID (SP 800-73-4, part 1, table 9): the FASC-N of cards outside the federal scheme, the GUID, an expiry, no
+/// signature.
+fn chuid(guid: [u8; 16]) -> Vec<u8> {
+    let mut object = super::tlv::wrap(0x30, &[0xd4; 25]);
+    super::tlv::put(&mut object, 0x34, &guid);
+    super::tlv::put(&mut object, 0x35, b"20991231");
+    super::tlv::put(&mut object, 0x3e, &[]);
+    super::tlv::put(&mut object, 0xfe, &[]);
+    object
 }
 
 #[derive(Serialize, Deserialize)]
