@@ -8,11 +8,12 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# What a fresh Debian machine lacks. The TPM stack comes with the features that need it.
+# What a fresh Debian machine lacks.
 PACKAGES := \
 	build-essential pkg-config openssl curl \
 	softhsm2 opensc opensc-pkcs11 libengine-pkcs11-openssl \
 	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool \
+	libtss2-dev libtss2-tcti-swtpm0 swtpm swtpm-tools tpm2-tools gnutls-bin \
 	sqlite3 postgresql pgbouncer \
 	systemd sudo \
 	clang libssl-dev
