@@ -72,7 +72,10 @@ pub(super) enum Command {
         /// The user.
         #[arg(value_parser = UserId::parse)]
         id: UserId,
-        /// The serial number as the maker prints it.
+        /// What it is: yubikey-piv, tpm, piv or pkcs11.
+        #[arg(long, value_parser = device_kind, default_value = DeviceKind::YubiKeyPiv.as_str())]
+        kind: DeviceKind,
+        /// The serial number: a YubiKey's as printed on it; of the others as `inro-agent tokens` shows it.
         #[arg(long, value_parser = TokenSerial::parse, required_unless_present = "remove", conflicts_with = "remove")]
         serial: Option<TokenSerial>,
         /// Take the assigned token away.
@@ -239,8 +242,8 @@ async fn change(desk: &Desk, command: Command, output: Output) -> Result<(), Cli
             customers.set_password(operator(), &id, kind, password).await?;
             (id, "password set")
         }
-        Command::AssignToken { id, serial, .. } => {
-            let device = serial.map(|serial| Device { kind: DeviceKind::YubiKeyPiv, serial });
+        Command::AssignToken { id, kind, serial, .. } => {
+            let device = serial.map(|serial| Device { kind, serial });
             customers.assign_device(operator(), &id, device.as_ref()).await?;
             (id, if device.is_some() { "token assigned" } else { "token taken away" })
         }
@@ -264,6 +267,11 @@ async fn change(desk: &Desk, command: Command, output: Output) -> Result<(), Cli
         }
     };
     output.result(&Done { user: id.as_str(), done }, |out| writeln!(out, "{id}: {done}"))
+}
+
+fn device_kind(text: &str) -> Result<DeviceKind, String> {
+    let names = DeviceKind::ALL.map(DeviceKind::as_str).join(", ");
+    DeviceKind::parse(text).ok_or_else(|| format!("expected one of {names}"))
 }
 
 async fn acquisition_code(desk: &Desk, config: &Config, id: &UserId, output: Output) -> Result<(), CliError> {
