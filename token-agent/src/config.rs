@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use agent_tpm::Address;
 use serde::Deserialize;
 
 use crate::messages::Lang;
@@ -27,6 +28,9 @@ pub(crate) struct Config {
     pub(crate) state_dir: Option<PathBuf>,
     /// A vendor's PKCS#11 module, whose tokens are used beside the cards in readers.
     pub(crate) pkcs11_module: Option<PathBuf>,
+    /// The TPM's device or TCTI; without it, what `TPM2TOOLS_TCTI` says, or `/dev/tpmrm0`.
+    #[serde(default, deserialize_with = "tpm")]
+    pub(crate) tpm: Option<Address>,
     /// `ja` or `en`.
     #[serde(default, deserialize_with = "lang")]
     pub(crate) lang: Option<Lang>,
@@ -60,6 +64,10 @@ impl Config {
         toml::from_str(&text)
             .map_err(|error| ConfigError::Invalid { path, reason: error.message().to_owned() })
     }
+}
+
+fn tpm<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 fn lang<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Lang>, D::Error> {

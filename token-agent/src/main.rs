@@ -1,18 +1,24 @@
 //! `inro-agent`: what the customer runs to obtain a certificate whose key lives on a token.
 //!
-//! `cli` reads the command and shows results; `enrol` and `erase` are the flows; `token` and `server` are the two worlds
+//! `cli` and `gui` are the two ways to use it; `enrol`, `change_pin` and `erase` are the flows; `token` and `server` are the two worlds
 //! they work with, each behind a port; `messages` holds every sentence that people read. The agent opens no port.
 
 mod certificate;
+mod change_pin;
 mod cli;
 mod config;
 mod enrol;
 mod erase;
+#[cfg(feature = "window")]
+mod gui;
+mod inventory;
 mod messages;
 mod paths;
+mod route;
 mod secret;
 mod server;
 mod token;
+mod tpm;
 
 use std::process::ExitCode;
 

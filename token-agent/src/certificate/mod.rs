@@ -6,4 +6,4 @@ mod render;
 
 pub(crate) use check::{Rejection, check_issued};
 pub(crate) use details::{CertificateDetails, Unreadable, ValidityState};
-pub(crate) use render::{local_time, printable, table, to_pem};
+pub(crate) use render::{as_text, local_time, printable, rows, save_new, table, to_pem};

@@ -1,6 +1,11 @@
 //! Certificates as text for people.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write as _,
+    fs::OpenOptions,
+    io::{self, Write as _},
+    path::Path,
+};
 
 use der::pem::{LineEnding, encode_string};
 use jiff::{Timestamp, tz::TimeZone};
@@ -28,24 +33,28 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
-/// A certificate's details, one line each.
-pub(crate) fn table(details: &CertificateDetails, lang: Lang) -> String {
+/// A certificate's details, as people see them. Texts are [`printable`].
+pub(crate) fn rows(details: &CertificateDetails) -> [(Label, String); 9] {
     let none = || "–".to_owned();
-    let optional = |value: &Option<String>| value.clone().unwrap_or_else(none);
+    let optional = |value: &Option<String>| value.as_deref().map_or_else(none, printable);
     let policies = if details.policies.is_empty() { none() } else { details.policies.join(", ") };
-    let rows = [
-        (Label::Subject, details.subject.clone()),
+    [
+        (Label::Subject, printable(&details.subject)),
         (Label::UserId, optional(&details.user_id)),
         (Label::Serial, details.serial.clone()),
-        (Label::Issuer, details.issuer.clone()),
+        (Label::Issuer, printable(&details.issuer)),
         (Label::NotBefore, local_time(details.not_before)),
         (Label::NotAfter, local_time(details.not_after)),
         (Label::TokenSerial, optional(&details.token_serial)),
         (Label::Policies, policies),
         (Label::Fingerprint, details.sha256.clone()),
-    ];
-    rows.iter().fold(String::new(), |mut out, (label, value)| {
-        let _ = writeln!(out, "  {}: {}", label.text(lang), printable(value));
+    ]
+}
+
+/// A certificate's details, one line each.
+pub(crate) fn table(details: &CertificateDetails, lang: Lang) -> String {
+    rows(details).iter().fold(String::new(), |mut out, (label, value)| {
+        let _ = writeln!(out, "  {}: {value}", label.text(lang));
         out
     })
 }
@@ -53,6 +62,20 @@ pub(crate) fn table(details: &CertificateDetails, lang: Lang) -> String {
 /// A certificate in PEM (RFC 7468).
 pub(crate) fn to_pem(der: &[u8]) -> Result<String, der::pem::Error> {
     encode_string("CERTIFICATE", LineEnding::LF, der)
+}
+
+/// What is kept of a certificate in a text file: its details and the PEM.
+pub(crate) fn as_text(der: &[u8], lang: Lang) -> String {
+    let details = CertificateDetails::read(der).map(|details| table(&details, lang)).unwrap_or_default();
+    let pem = to_pem(der).unwrap_or_default();
+    format!("{details}\n{pem}")
+}
+
+/// Writes a new file; one that exists is left alone.
+pub(crate) fn save_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 #[cfg(test)]

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use agent_tpm::{Address, Place};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::{
+    config::Config,
     messages::Lang,
+    route::{ProxyPassword, Route},
     secret::SecretSource,
     token::{KeyAlgorithm, Slot},
 };
@@ -22,9 +25,18 @@ Exit status:
   7  interrupted: run the same command again to go on
   8  not agreed to: nothing was overwritten or erased";
 
+const TOKENS: &str = "\
+Tokens:
+  YubiKeys (firmware 5 and later) prove to the bank that a key was made on them. Other PIV cards, and the tokens of a
+  vendor's PKCS#11 module (--pkcs11-module), can only claim it: the bank certifies their keys where it has agreed to
+  that with your company, and refuses them elsewhere. A PIV card needs a CHUID with a GUID, by which it is known, and
+  its management key (--management-key-file) unless that is still the factory's.
+
+";
+
 /// Certificates whose keys live on tokens.
 #[derive(Debug, Parser)]
-#[command(name = "inro-agent", version, after_help = EXIT_CODES)]
+#[command(name = "inro-agent", version, after_help = format!("{TOKENS}{EXIT_CODES}"))]
 pub(super) struct Args {
     /// Language of messages; otherwise that of the configuration or of LANG
     #[arg(long, global = true, value_enum)]
@@ -35,6 +47,12 @@ pub(super) struct Args {
     /// Configuration file (agent.toml)
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// A vendor's PKCS#11 module, whose tokens are used beside the cards in readers
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) pkcs11_module: Option<PathBuf>,
+    /// The TPM; otherwise that of the configuration or of `TPM2TOOLS_TCTI`, or /dev/tpmrm0
+    #[arg(long, global = true, value_name = "DEVICE")]
+    pub(super) tpm: Option<Address>,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -47,16 +65,26 @@ pub(super) enum Command {
     List(ListArgs),
     /// Obtain a certificate; run again, it goes on where it was interrupted
     Enroll(Box<EnrollArgs>),
+    /// Change a token's PIN
+    ChangePin(ChangePinArgs),
     /// Erase key and certificate of a slot, before a token is handed on or thrown away
     Erase(EraseArgs),
+    /// Open the window
+    #[cfg(feature = "window")]
+    Gui(GuiArgs),
+    /// Show this computer's TPM: its serial number, the tries left, the keys in it
+    Tpm,
     /// Show the agent's version
     Version,
+    /// Write man pages and shell completions, for packages
+    #[command(hide = true)]
+    Generate(GenerateArgs),
 }
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ListArgs {
-    /// Only this token's
-    #[arg(long, value_name = "SERIAL")]
+    /// Only this token's (`tpm` for this computer's TPM)
+    #[arg(long, value_name = "SERIAL|tpm")]
     pub(super) token: Option<String>,
 }
 
@@ -68,8 +96,8 @@ pub(super) struct EnrollArgs {
     /// Login ID
     #[arg(long, value_name = "ID")]
     pub(super) user: String,
-    /// Serial of the token, where several are connected
-    #[arg(long, value_name = "SERIAL")]
+    /// Serial of the token, where several are connected; `tpm` for this computer's TPM
+    #[arg(long, value_name = "SERIAL|tpm")]
     pub(super) token: Option<String>,
     /// PIV slot; otherwise the bank's first choice
     #[arg(long, value_parser = slot)]
@@ -101,17 +129,57 @@ pub(super) struct EnrollArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct EraseArgs {
-    /// Serial of the token
-    #[arg(long, value_name = "SERIAL")]
+    /// Serial of the token; `tpm` for this computer's TPM
+    #[arg(long, value_name = "SERIAL|tpm")]
     pub(super) token: String,
     /// PIV slot
     #[arg(long, value_parser = slot)]
-    pub(super) slot: Slot,
+    pub(super) slot: Option<Slot>,
+    /// Number of the key in the TPM, where there are several
+    #[arg(long, value_name = "N", value_parser = place, conflicts_with = "slot")]
+    pub(super) key: Option<Place>,
     /// Don't ask whether it is meant
     #[arg(long)]
     pub(super) yes: bool,
     #[command(flatten)]
     pub(super) pin: PinArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ChangePinArgs {
+    /// Serial of the token; `tpm` for this computer's TPM
+    #[arg(long, value_name = "SERIAL|tpm")]
+    pub(super) token: String,
+    /// Number of the key in the TPM, where there are several
+    #[arg(long, value_name = "N", value_parser = place)]
+    pub(super) key: Option<Place>,
+    #[command(flatten)]
+    pub(super) pin: PinArgs,
+    #[command(flatten)]
+    pub(super) new_pin: NewPinArgs,
+}
+
+#[cfg(feature = "window")]
+#[derive(Debug, ClapArgs)]
+pub(super) struct GuiArgs {
+    /// The bank's enrolment service; otherwise that of the configuration
+    #[arg(long, value_name = "https://HOST[:PORT]")]
+    pub(super) server: Option<String>,
+    /// Login ID that stands in the form at first
+    #[arg(long, value_name = "ID")]
+    pub(super) user: Option<String>,
+    /// Where enrolments under way are recorded
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct GenerateArgs {
+    /// Where to; folders are made as needed
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) folder: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -129,6 +197,21 @@ pub(super) struct ConnectionArgs {
     /// File with the password at the proxy; not the login password
     #[arg(long, value_name = "FILE")]
     pub(super) proxy_password_file: Option<PathBuf>,
+}
+
+impl ConnectionArgs {
+    /// What these options say, and the configuration where they say nothing.
+    pub(super) fn route(&self, server: Option<&String>, config: &Config) -> Route {
+        let preset = Route::of_config(config);
+        let password = self.proxy_password_file.clone().map(ProxyPassword::File);
+        Route {
+            server: server.cloned().or(preset.server),
+            ca_file: self.ca_file.clone().or(preset.ca_file),
+            proxy: self.proxy.clone().or(preset.proxy),
+            proxy_user: self.proxy_user.clone().or(preset.proxy_user),
+            proxy_password: password.or(preset.proxy_password),
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -202,6 +285,11 @@ impl NewPinArgs {
     }
 }
 
+fn place(text: &str) -> Result<Place, String> {
+    let number = text.parse().ok().and_then(Place::new);
+    number.ok_or_else(|| format!("expected 1 to {}", Place::COUNT))
+}
+
 fn slot(text: &str) -> Result<Slot, String> {
     Slot::parse(text).ok_or_else(|| "expected 9a, 9c, 9d, 9e or 82 to 95".to_owned())
 }
@@ -226,7 +314,7 @@ mod tests {
         for command in Args::command().get_subcommands() {
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
-                let secret = ["password", "pin", "code", "key"].iter().any(|word| name.contains(word));
+                let secret = ["password", "pin", "code", "key_"].iter().any(|word| name.contains(word));
                 let indirect = name.ends_with("_file") || name.ends_with("_fd") || name.starts_with("ask_");
                 assert!(!secret || indirect, "{name} would stand in the process list");
             }

@@ -1,10 +1,6 @@
 //! `inro-agent enroll`.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    path::Path,
-};
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -15,15 +11,14 @@ use super::{
     exit::CliError,
     output::Output,
     person::TerminalPerson,
+    tpm::{self, TPM},
 };
 use crate::{
-    certificate::{CertificateDetails, table, to_pem},
+    certificate::{CertificateDetails, as_text, save_new, table, to_pem},
     config::Config,
-    enrol::{Order, Outcome, Place, Records, World, enrol},
+    enrol::{Order, Outcome, Place, Records, World, enrol, enrol_in_tpm},
     messages::{Lang, say},
     paths,
-    secret::SecretSource,
-    server::https::{Connection, HttpsApi},
     token::{ManagementKey, all::Tokens},
 };
 
@@ -31,7 +26,7 @@ pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Res
     if let Some(path) = args.out.as_ref().filter(|path| path.exists()) {
         return Err(CliError::Exists(path.clone()));
     }
-    let api = connect(&args, config)?;
+    let api = args.connection.route(args.server.as_ref(), config).connect()?;
     let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
     let records = Records::new(&state.ok_or(CliError::NoStateDirectory)?);
     let mut person = TerminalPerson {
@@ -52,34 +47,19 @@ pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Res
         start_over: args.start_over,
     };
     let mut world = World {
-        driver: &Tokens::connected(),
+        driver: &Tokens::connected(config.pkcs11_module.as_deref()),
         api: &api,
         person: &mut person,
         records: &records,
         now: Timestamp::now,
     };
-    let outcome = enrol(&mut world, &order).map_err(CliError::Flow)?;
+    let outcome = if order.token.as_deref() == Some(TPM) {
+        enrol_in_tpm(&mut world, &order, &tpm::machine(config)?)
+    } else {
+        enrol(&mut world, &order)
+    };
+    let outcome = outcome.map_err(CliError::Flow)?;
     report(&outcome, args.out.as_deref(), output)
-}
-
-fn connect(args: &EnrollArgs, config: &Config) -> Result<HttpsApi, CliError> {
-    let options = &args.connection;
-    let server = args.server.as_deref().or(config.server.as_deref()).ok_or(CliError::NoServer)?;
-    let ca_file = options.ca_file.as_ref().or(config.ca_file.as_ref());
-    let authorities = ca_file.map(|path| {
-        let read = fs::read(path).map_err(|source| CliError::Unreadable { path: path.clone(), source });
-        read.map(|pem| (path.display().to_string(), pem))
-    });
-    let authorities = authorities.transpose()?;
-    let user = options.proxy_user.as_deref().or(config.proxy_user.as_deref());
-    let file = options.proxy_password_file.as_ref().or(config.proxy_password_file.as_ref());
-    let password = file.map(|file| SecretSource::File(file.clone()).read()).transpose()?;
-    Ok(HttpsApi::new(&Connection {
-        server,
-        authorities: authorities.as_ref().map(|(path, pem)| (path.as_str(), pem.as_slice())),
-        proxy: options.proxy.as_deref().or(config.proxy.as_deref()),
-        proxy_credentials: user.zip(password.as_ref()),
-    })?)
 }
 
 /// The management key of `--management-key-file`.
@@ -109,11 +89,18 @@ fn report(outcome: &Outcome, out: Option<&Path>, output: &mut Output) -> Result<
             json["firmware"] = json!(token.firmware.map(|firmware| firmware.to_string()));
             json["slot"] = json!(slot.to_string());
         }
+        Place::Tpm { identity, place } => {
+            json["token"] = json!(identity.serial);
+            json["kind"] = json!(TPM);
+            json["firmware"] = json!(identity.firmware);
+            json["key"] = json!(place);
+        }
     }
     let table_in = |lang| details.as_ref().map(|details| table(details, lang)).unwrap_or_default();
     output.result(&json, |lang| format!("{}{}", done(outcome, lang), table_in(lang)))?;
     match out {
-        Some(path) => save(path, &format!("{}\n{pem}", table_in(output.lang))),
+        Some(path) => save_new(path, &as_text(&outcome.certificate, output.lang))
+            .map_err(|source| CliError::NotSaved { path: path.to_owned(), source }),
         None => Ok(()),
     }
 }
@@ -128,13 +115,10 @@ fn done(outcome: &Outcome, lang: Lang) -> String {
                 "証明書の取得が完了しました(トークン{serial}、スロット{slot})。初回ログインの前に、ブラウザをすべて閉じてください。\n"
             )
         }
+        Place::Tpm { place, .. } => say!(
+            lang,
+            "The certificate is for key {place} of this computer's TPM, and confirmed. Run “inro-agent browser setup” once, so that your browser finds it.\n",
+            "証明書の取得が完了しました(このパソコンのTPM、鍵{place})。ブラウザで使うには inro-agent browser setup を一度実行してください。\n"
+        ),
     }
-}
-
-fn save(path: &Path, text: &str) -> Result<(), CliError> {
-    let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|source| CliError::NotSaved { path: path.to_owned(), source })
 }

@@ -4,16 +4,16 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
-    args::EraseArgs, enroll::management_key, exit::CliError, output::Output, person::TerminalPerson,
+    args::EraseArgs,
+    enroll::management_key,
+    exit::CliError,
+    output::Output,
+    person::TerminalPerson,
+    tpm::{self, TPM},
 };
-use crate::{
-    certificate::printable,
-    erase::{Erased, erase},
-    messages::{Lang, say},
-    token::all::Tokens,
-};
+use crate::{config::Config, erase::erase, messages, token::all::Tokens};
 
-pub(super) fn run(args: &EraseArgs, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn run(args: &EraseArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
     let mut person = TerminalPerson {
         lang: output.lang,
         password: None,
@@ -23,9 +23,19 @@ pub(super) fn run(args: &EraseArgs, output: &mut Output) -> Result<(), CliError>
         new_pin: None,
         agreed: args.yes,
     };
+    if args.token == TPM {
+        return tpm::run_erase(args, config, &mut person, output);
+    }
+    let slot = args.slot.ok_or(CliError::NoSlot)?;
     let key = management_key(&args.pin)?;
-    let erased =
-        erase(&Tokens::connected(), &mut person, &args.token, args.slot, key.as_ref(), Timestamp::now())?;
+    let erased = erase(
+        &Tokens::connected(config.pkcs11_module.as_deref()),
+        &mut person,
+        &args.token,
+        slot,
+        key.as_ref(),
+        Timestamp::now(),
+    )?;
     let certificate = erased.what.as_ref().and_then(|what| what.certificate.as_ref());
     let json = json!({
         "token": erased.token.serial,
@@ -33,30 +43,5 @@ pub(super) fn run(args: &EraseArgs, output: &mut Output) -> Result<(), CliError>
         "erased": erased.what.is_some(),
         "certificate": certificate,
     });
-    output.result(&json, |lang| words(&erased, lang))
-}
-
-fn words(erased: &Erased, lang: Lang) -> String {
-    let (serial, slot) = (&erased.token.serial, erased.slot);
-    let Some(what) = &erased.what else {
-        return say!(
-            lang,
-            "Slot {slot} of token {serial} was empty; nothing was changed.\n",
-            "トークン{serial}のスロット{slot}は空です。変更していません。\n"
-        );
-    };
-    let mut text = say!(
-        lang,
-        "Key and certificate of slot {slot} of token {serial} are erased.\n",
-        "トークン{serial}のスロット{slot}の鍵と証明書を消去しました。\n"
-    );
-    if let Some(certificate) = &what.certificate {
-        let number = printable(&certificate.serial);
-        text.push_str(&say!(
-            lang,
-            "The bank doesn't know that: have certificate {number} revoked as well (by the master user; a master's own at the branch).\n",
-            "銀行側の失効は別の手続きです。証明書 {number} の失効も行ってください(マスターユーザが操作。マスターユーザ本人の証明書は窓口)。\n"
-        ));
-    }
-    text
+    output.result(&json, |lang| messages::erased(&erased, lang))
 }

@@ -2,11 +2,15 @@
 
 use std::{io, path::PathBuf, process::ExitCode};
 
+use agent_tpm::BadAddress;
+
 use crate::{
     certificate::printable,
     config::ConfigError,
     enrol::{EnrolError, Failure},
     messages::{Explanation, Lang, explain, say},
+    route::RouteError,
+    secret::SecretError,
     server::ServerError,
     token::TokenError,
 };
@@ -37,6 +41,10 @@ impl From<Exit> for ExitCode {
 pub(super) enum CliError {
     #[error(transparent)]
     Config(ConfigError),
+    #[error(transparent)]
+    TpmAddress(BadAddress),
+    #[error("no slot is named")]
+    NoSlot,
     #[error("no server is named")]
     NoServer,
     #[error("no folder for the record of the enrolment")]
@@ -57,6 +65,15 @@ pub(super) enum CliError {
         #[source]
         source: io::Error,
     },
+    #[error("{} can't be written", path.display())]
+    NotWritten {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[cfg(feature = "window")]
+    #[error("the window can't be opened: {0}")]
+    Window(String),
     #[error("the result could not be written")]
     Output(#[source] io::Error),
     #[error("{}", .0.error)]
@@ -69,15 +86,32 @@ impl<E: Into<EnrolError>> From<E> for CliError {
     }
 }
 
+impl From<RouteError> for CliError {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::NoServer => Self::NoServer,
+            RouteError::Unreadable { path, source } => Self::Unreadable { path, source },
+            RouteError::Secret(error) => Self::Flow(Failure::from(error)),
+            RouteError::Server(error) => Self::Flow(Failure::from(error)),
+        }
+    }
+}
+
 impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Config(_)
+            | Self::TpmAddress(_)
+            | Self::NoSlot
             | Self::NoServer
             | Self::NoStateDirectory
             | Self::ManagementKey
             | Self::Exists(_) => Exit::Usage,
-            Self::Unreadable { .. } | Self::NotSaved { .. } | Self::Output(_) => Exit::Machine,
+            Self::Unreadable { .. } | Self::NotSaved { .. } | Self::NotWritten { .. } | Self::Output(_) => {
+                Exit::Machine
+            }
+            #[cfg(feature = "window")]
+            Self::Window(_) => Exit::Machine,
             Self::Flow(failure) if failure.resumable && failure.error.is_interruption() => Exit::Interrupted,
             Self::Flow(failure) => exit_of(&failure.error),
         }
@@ -105,6 +139,29 @@ impl CliError {
                     ),
                 )
             }
+            Self::TpmAddress(error) => {
+                let error = printable(&error.to_string());
+                (
+                    say!(
+                        lang,
+                        "The TPM's address can't be used: {error}.",
+                        "TPMの指定が正しくありません({error})。"
+                    ),
+                    say!(
+                        lang,
+                        "Leave TPM2TOOLS_TCTI unset, or give --tpm /dev/tpmrm0.",
+                        "環境変数 TPM2TOOLS_TCTI を消すか、--tpm /dev/tpmrm0 を指定してください。"
+                    ),
+                )
+            }
+            Self::NoSlot => (
+                say!(lang, "No slot is named.", "スロットが指定されていません。"),
+                say!(
+                    lang,
+                    "Give --slot; “inro-agent tokens” shows what each holds.",
+                    "--slot で指定してください(内容は inro-agent tokens で確認できます)。"
+                ),
+            ),
             Self::NoServer => (
                 say!(lang, "No server is named.", "接続先のサーバが指定されていません。"),
                 say!(
@@ -166,6 +223,22 @@ impl CliError {
                     ),
                 )
             }
+            Self::NotWritten { path, .. } => {
+                let path = printable(&path.display().to_string());
+                (
+                    say!(lang, "{path} can't be written.", "{path} に書き込めません。"),
+                    say!(lang, "Check who may write there.", "書き込み権限を確認してください。"),
+                )
+            }
+            #[cfg(feature = "window")]
+            Self::Window(reason) => (
+                say!(lang, "The window can't be opened: {reason}.", "画面を表示できません({reason})。"),
+                say!(
+                    lang,
+                    "It needs a desktop with OpenGL 2 and a font. The commands do the same without: inro-agent --help.",
+                    "OpenGL 2以上のデスクトップ環境とフォントが必要です。コマンドでも同じ操作ができます(inro-agent --help)。"
+                ),
+            ),
             Self::Output(_) => (
                 say!(
                     lang,
@@ -182,6 +255,7 @@ impl CliError {
 fn exit_of(error: &EnrolError) -> Exit {
     match error {
         EnrolError::Token(error) if error.is_about_the_pin() => Exit::Pin,
+        EnrolError::Tpm(error) if error.is_about_the_pin() => Exit::Pin,
         EnrolError::WeakPin(_) => Exit::Pin,
         EnrolError::Server(ServerError::Refused(_)) | EnrolError::AgentTooOld { .. } => Exit::Refused,
         EnrolError::Server(
@@ -190,14 +264,22 @@ fn exit_of(error: &EnrolError) -> Exit {
         | EnrolError::Token(TokenError::Several { .. })
         | EnrolError::SlotNotPermitted { .. }
         | EnrolError::AlgorithmNotPermitted { .. }
-        | EnrolError::OtherSlotUnderWay(_) => Exit::Usage,
+        | EnrolError::OtherSlotUnderWay(_)
+        | EnrolError::WhichTpmKey { .. } => Exit::Usage,
         EnrolError::Server(_)
         | EnrolError::VersionsMalformed
         | EnrolError::RulesMalformed(_)
         | EnrolError::Rejected(_) => Exit::Network,
-        EnrolError::Secret(_) | EnrolError::Record(_) => Exit::Machine,
-        EnrolError::Occupied { .. } => Exit::NotAgreed,
+        EnrolError::Occupied { .. } | EnrolError::KeptTpmKey | EnrolError::Secret(SecretError::Declined) => {
+            Exit::NotAgreed
+        }
+        EnrolError::Secret(_) | EnrolError::Record(_) | EnrolError::Shelf(_) | EnrolError::NotKept => {
+            Exit::Machine
+        }
         EnrolError::Token(_)
+        | EnrolError::Tpm(_)
+        | EnrolError::TpmKeyLost(_)
+        | EnrolError::NoTpmKey
         | EnrolError::FirmwareTooOld(_)
         | EnrolError::NoAlgorithm { .. }
         | EnrolError::KeyGone(_)

@@ -5,7 +5,12 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{args::ListArgs, exit::CliError, output::Output};
+use super::{
+    args::ListArgs,
+    exit::CliError,
+    output::Output,
+    tpm::{self, TPM},
+};
 use crate::{
     certificate::{CertificateDetails, Unreadable, printable, table, to_pem},
     config::Config,
@@ -21,18 +26,31 @@ struct Entry {
 }
 
 pub(super) fn run(args: &ListArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
-    let entries = collect(&Tokens::connected(config.pkcs11_module.as_deref()), args.token.as_deref())?;
+    let only_tpm = args.token.as_deref() == Some(TPM);
+    let held = if only_tpm || args.token.is_none() { tpm::listed(config, only_tpm)? } else { Vec::new() };
+    let entries = if only_tpm {
+        Vec::new()
+    } else {
+        let driver = Tokens::connected(config.pkcs11_module.as_deref());
+        match collect(&driver, args.token.as_deref()) {
+            // Who has a TPM needs no smart-card service.
+            Err(TokenError::NoService(_)) if !held.is_empty() => Vec::new(),
+            other => other?,
+        }
+    };
     let now = Timestamp::now();
-    let json = json!({"certificates": entries.iter().map(|entry| to_json(entry, now)).collect::<Vec<_>>()});
-    output.result(&json, |lang| {
-        if entries.is_empty() {
+    let mut certificates: Vec<Value> = entries.iter().map(|entry| to_json(entry, now)).collect();
+    certificates.extend(held.iter().map(|held| tpm::held_json(held, now)));
+    output.result(&json!({"certificates": certificates}), |lang| {
+        if certificates.is_empty() {
             return say!(
                 lang,
                 "No certificate on the connected tokens.\n",
                 "接続中のトークンに証明書はありません。\n"
             );
         }
-        entries.iter().map(|entry| to_text(entry, now, lang)).collect()
+        let cards = entries.iter().map(|entry| to_text(entry, now, lang));
+        cards.chain(held.iter().map(|held| tpm::held_text(held, now, lang))).collect()
     })
 }
 

@@ -1,14 +1,19 @@
 //! The command line.
 
 mod args;
+mod change_pin;
 mod enroll;
 mod erase;
 mod exit;
+mod generate;
+#[cfg(feature = "window")]
+mod gui;
 mod list;
 mod logging;
 mod output;
 mod person;
 mod tokens;
+mod tpm;
 
 use std::{env, process::ExitCode};
 
@@ -26,20 +31,27 @@ use crate::{config::Config, messages::Lang, paths, server::Version};
 pub(crate) fn main() -> ExitCode {
     let args = Args::parse();
     logging::start();
-    let locale = Lang::of_environment(|name| env::var(name).ok());
-    let config = match Config::load(args.config.as_deref(), paths::configuration()) {
+    let locale = Lang::of_system();
+    let mut config = match Config::load(args.config.as_deref(), paths::configuration()) {
         Ok(config) => config,
         Err(error) => {
             let mut output = Output::new(args.lang.unwrap_or(locale), args.json);
             return output.fail(&CliError::Config(error)).into();
         }
     };
+    config.pkcs11_module = args.pkcs11_module.or(config.pkcs11_module);
+    config.tpm = args.tpm.or(config.tpm);
     let mut output = Output::new(args.lang.or(config.lang).unwrap_or(locale), args.json);
     let done = match args.command {
-        Command::Tokens => tokens::run(&mut output),
-        Command::List(options) => list::run(&options, &mut output),
+        Command::Tokens => tokens::run(&config, &mut output),
+        Command::List(options) => list::run(&options, &config, &mut output),
         Command::Enroll(options) => enroll::run(*options, &config, &mut output),
-        Command::Erase(options) => erase::run(&options, &mut output),
+        Command::Erase(options) => erase::run(&options, &config, &mut output),
+        Command::ChangePin(options) => change_pin::run(&options, &config, &mut output),
+        #[cfg(feature = "window")]
+        Command::Gui(options) => gui::run(options, &config, output.lang),
+        Command::Generate(options) => generate::run(&options),
+        Command::Tpm => tpm::show(&config, &mut output),
         Command::Version => version(&mut output),
     };
     match done {

@@ -7,34 +7,19 @@ use serde_json::{Value, json};
 use super::{exit::CliError, output::Output};
 use crate::{
     certificate::{CertificateDetails, printable},
+    config::Config,
+    inventory::{Report, survey},
     messages::{Label, Lang, explain_token, say},
     token::{
-        KeyAlgorithm, KeyPresence, PinStatus, Reader, ReaderState, Slot, SlotState, TokenDriver, TokenError,
-        TokenIdentity, all::Tokens,
+        KeyAlgorithm, KeyPresence, PinStatus, Reader, ReaderState, Slot, SlotState, TokenError, all::Tokens,
     },
 };
 
-/// What one token says of itself.
-struct Report {
-    pin: PinStatus,
-    occupied: Vec<(Slot, SlotState)>,
-}
-
-pub(super) fn run(output: &mut Output) -> Result<(), CliError> {
-    let driver = Tokens::connected();
-    let readers: Vec<(Reader, Option<Result<Report, TokenError>>)> = driver
-        .readers()?
-        .into_iter()
-        .map(|reader| {
-            let report = match &reader.state {
-                ReaderState::Token(identity) => Some(look(&driver, identity)),
-                _ => None,
-            };
-            (reader, report)
-        })
-        .collect();
+pub(super) fn run(config: &Config, output: &mut Output) -> Result<(), CliError> {
+    let driver = Tokens::connected(config.pkcs11_module.as_deref());
+    let readers = survey(&driver)?;
     let json = json!({
-        "readers": readers.iter().map(|(reader, report)| to_json(reader, report.as_ref())).collect::<Vec<_>>(),
+        "readers": readers.iter().map(|found| to_json(&found.reader, found.report.as_ref())).collect::<Vec<_>>(),
     });
     output.result(&json, |lang| {
         if readers.is_empty() {
@@ -44,21 +29,8 @@ pub(super) fn run(output: &mut Output) -> Result<(), CliError> {
                 "リーダー・トークンが接続されていません。\n"
             );
         }
-        readers.iter().map(|(reader, report)| to_text(reader, report.as_ref(), lang)).collect()
+        readers.iter().map(|found| to_text(&found.reader, found.report.as_ref(), lang)).collect()
     })
-}
-
-fn look(driver: &dyn TokenDriver, identity: &TokenIdentity) -> Result<Report, TokenError> {
-    let mut token = driver.open(&identity.serial)?;
-    let pin = token.pin_status()?;
-    let mut occupied = Vec::new();
-    for slot in Slot::all() {
-        let state = token.slot(slot)?;
-        if !state.is_free() {
-            occupied.push((slot, state));
-        }
-    }
-    Ok(Report { pin, occupied })
 }
 
 fn to_json(reader: &Reader, report: Option<&Result<Report, TokenError>>) -> Value {

@@ -1,5 +1,7 @@
 //! Why an enrolment didn't come to its end. The words for people stand in `messages`.
 
+use agent_tpm::{Health, Place as TpmPlace, ShelfError, TpmError};
+
 use super::record::RecordError;
 use crate::{
     certificate::Rejection,
@@ -32,6 +34,10 @@ pub(crate) enum EnrolError {
     Secret(#[from] SecretError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error(transparent)]
+    Tpm(#[from] TpmError),
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
     #[error("this agent is too old, the server asks for {lowest}")]
     AgentTooOld { lowest: Version, download: String },
     #[error("the server's versions can't be read")]
@@ -64,6 +70,16 @@ pub(crate) enum EnrolError {
     Rejected(#[from] Rejection),
     #[error("what was read back from slot {0} is not what was written")]
     ReadBack(Slot),
+    #[error("the certificate's file is not what was written")]
+    NotKept,
+    #[error("the TPM has several keys")]
+    WhichTpmKey { places: Vec<TpmPlace> },
+    #[error("the TPM no longer has the key: {0:?}")]
+    TpmKeyLost(Health),
+    #[error("the TPM has no such key")]
+    NoTpmKey,
+    #[error("the key in the TPM stays")]
+    KeptTpmKey,
 }
 
 impl EnrolError {
@@ -71,6 +87,7 @@ impl EnrolError {
     pub(crate) fn is_interruption(&self) -> bool {
         match self {
             Self::Token(error) => error.is_absence(),
+            Self::Tpm(TpmError::Absent { .. } | TpmError::Busy { .. } | TpmError::MemoryTaken) => true,
             Self::Server(ServerError::Refused(_)) => false,
             Self::Server(_) => true,
             _ => false,

@@ -28,6 +28,8 @@ pub(super) struct Issued {
 pub(crate) enum Place {
     /// In a slot of a card.
     Card { token: TokenIdentity, slot: Slot },
+    /// In this computer's TPM; the certificate in a file beside.
+    Tpm { identity: agent_tpm::Identity, place: agent_tpm::Place },
 }
 
 /// A device that was opened and not yet touched.

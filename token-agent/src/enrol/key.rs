@@ -4,18 +4,14 @@ use ca_wire::{
     Base64Url,
     enrolment::{Certify, KeyRequirements, Opened, challenge_message},
 };
-use ca_x509::name::NameBuilder;
-use der::{
-    Decode, Encode,
-    asn1::{BitString, SetOfVec},
-};
+use der::Decode;
 use sha2::{Digest, Sha256};
 use spki::SubjectPublicKeyInfoOwned;
-use x509_cert::request::{CertReq, CertReqInfo, Version};
 
 use super::{
     EnrolError, Order, Person, Question, Step,
     record::{KeyRecord, Record, RecordFile},
+    request::certification_request,
 };
 use crate::{
     certificate::CertificateDetails,
@@ -210,25 +206,15 @@ pub(super) fn evidence(
 ) -> Result<Certify, EnrolError> {
     person.tell(Step::Signing);
     let spki = SubjectPublicKeyInfoOwned::from_der(&key.spki).map_err(EnrolError::Encoding)?;
-    let info = CertReqInfo {
-        version: Version::V1,
-        subject: NameBuilder::new().user_id(user_id).build().map_err(EnrolError::Encoding)?,
-        public_key: spki.clone(),
-        attributes: SetOfVec::new(),
-    };
-    let to_be_signed = info.to_der().map_err(EnrolError::Encoding)?;
-    let signature = sign(token, person, key, &spki, pin, &to_be_signed)?;
-    let csr = CertReq {
-        info,
-        algorithm: key.algorithm.signature().identifier(),
-        signature: BitString::from_bytes(&signature).map_err(EnrolError::Encoding)?,
-    };
+    let csr = certification_request(&spki, key.algorithm.signature(), user_id, |message| {
+        sign(token, person, key, &spki, pin, message)
+    })?;
     let challenge =
         opened.challenge.as_ref().ok_or_else(|| EnrolError::RulesMalformed("no challenge".to_owned()))?;
     let challenge = challenge_message(&challenge.0, &key.spki);
     let challenge_signature = sign(token, person, key, &spki, pin, &challenge)?;
     Ok(Certify {
-        csr: Base64Url(csr.to_der().map_err(EnrolError::Encoding)?),
+        csr: Base64Url(csr),
         evidence: token.evidence(key.slot, &key.attestation, &challenge)?,
         challenge_signature: Base64Url(challenge_signature),
     })

@@ -12,8 +12,10 @@ mod key;
 mod person;
 mod prepare;
 mod record;
+mod request;
 #[cfg(test)]
 mod tests;
+mod tpm;
 
 use ca_wire::enrolment::{Certified, Certify, Confirm, Opened};
 use jiff::Timestamp;
@@ -23,19 +25,21 @@ pub(crate) use error::{EnrolError, Failure};
 pub(crate) use home::Place;
 pub(crate) use install::fresh_identifiers;
 pub(crate) use person::{Person, Question, Step};
-pub(crate) use prepare::{sole_serial, unlock};
+pub(crate) use prepare::{sole_serial, unlock, verified_pin};
 pub(crate) use record::{RecordError, Records};
 
 use self::{
     card::CardHome,
     home::{Claim, Home, Issued, KeyAtHome},
     record::RecordFile,
+    tpm::TpmHome,
 };
 use crate::{
     certificate::check_issued,
     secret::Secret,
     server::{EnrolmentApi, OpenRequest, Session, Version},
     token::{KeyAlgorithm, ManagementKey, Slot, TokenDriver},
+    tpm::Machine,
 };
 
 /// What the person ordered.
@@ -90,6 +94,22 @@ pub(crate) fn enrol(world: &mut World<'_>, order: &Order) -> Result<Outcome, Fai
         None => sole_serial(driver).map_err(EnrolError::Token)?,
     };
     at_home(world, order, &serial, || Ok(Box::new(CardHome::open(driver, &serial, order)?)))
+}
+
+/// The same in this computer's TPM. The order's token and slot don't count.
+///
+/// # Errors
+/// As [`enrol`].
+pub(crate) fn enrol_in_tpm(
+    world: &mut World<'_>,
+    order: &Order,
+    machine: &Machine,
+) -> Result<Outcome, Failure> {
+    check_version(world)?;
+    let tpm = machine.open().map_err(EnrolError::Tpm)?;
+    let home = TpmHome::open(machine, order, tpm)?;
+    let serial = home.serial().to_owned();
+    at_home(world, order, &serial, || Ok(Box::new(home)))
 }
 
 /// The rest, wherever the key will live. The device is opened once its record is locked.

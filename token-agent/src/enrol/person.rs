@@ -1,5 +1,6 @@
 //! The person at the machine: what they are asked, and what they are told while the card works.
 
+use agent_tpm::Place as TpmPlace;
 use jiff::Timestamp;
 
 use super::EnrolError;
@@ -37,6 +38,8 @@ pub(crate) enum Question {
     Overwrite { slot: Slot, certificate: Option<Box<CertificateDetails>> },
     /// Key and certificate of a slot would be erased.
     Erase { token: TokenIdentity, slot: Slot, certificate: Option<Box<CertificateDetails>> },
+    /// A key in the TPM and its certificate would be erased.
+    EraseTpmKey { place: TpmPlace, certificate: Option<Box<CertificateDetails>> },
 }
 
 /// What is going on.
@@ -61,4 +64,9 @@ pub(crate) enum Step {
     Writing { slot: Slot },
     Confirming,
     Erasing { slot: Slot },
+    ChoosePin,
+    GeneratingTpmKey { algorithm: KeyAlgorithm },
+    TpmKeyFound { place: TpmPlace },
+    KeepingCertificate,
+    ErasingTpmKey { place: TpmPlace },
 }

@@ -56,8 +56,10 @@ pub(super) fn prepare(
                 return Err(TokenError::ManagementKeyUnknown.into());
             }
         }
-        ManagementKeyOrigin::Protected => {}
-        ManagementKeyOrigin::Given => person.tell(Step::ManagementKeyKept(origin)),
+        ManagementKeyOrigin::Protected | ManagementKeyOrigin::NotNeeded => {}
+        ManagementKeyOrigin::Given | ManagementKeyOrigin::Unchangeable => {
+            person.tell(Step::ManagementKeyKept(origin))
+        }
     }
     // Where the firmware can't say, finding out costs a try; that is spent once, with the management key.
     let may_be_factory = status.factory.is_some() || origin == ManagementKeyOrigin::Factory;
@@ -83,7 +85,7 @@ pub(crate) fn unlock(
 
 /// Asks for the PIN until the token takes it. The last try is never spent here: the person shall decide on that one
 /// afresh.
-fn verified_pin(token: &mut dyn Token, person: &mut dyn Person) -> Result<Pin, EnrolError> {
+pub(crate) fn verified_pin(token: &mut dyn Token, person: &mut dyn Person) -> Result<Pin, EnrolError> {
     let mut wrong = None;
     loop {
         let Some(pin) = person.pin(wrong)? else {

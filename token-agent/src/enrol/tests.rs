@@ -135,7 +135,7 @@ impl Bench {
 }
 
 fn slot_of(outcome: &Outcome) -> Slot {
-    let Place::Card { slot, .. } = &outcome.place;
+    let Place::Card { slot, .. } = &outcome.place else { panic!("not on a card") };
     *slot
 }
 

@@ -4,11 +4,15 @@ mod enrolment;
 mod local;
 mod server;
 mod token;
+mod tpm;
 
 use super::{Lang, problem};
 use crate::{enrol::EnrolError, server::ServerError};
 
+#[cfg(feature = "window")]
+pub(crate) use server::explain_server;
 pub(crate) use token::explain_token;
+pub(crate) use tpm::{explain_lost, explain_tpm};
 
 /// A failure in people's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +29,13 @@ pub(crate) fn explain(error: &EnrolError, lang: Lang) -> Explanation {
         EnrolError::Server(error) => server::explain_server(error, lang),
         EnrolError::Secret(error) => local::explain_secret(error, lang),
         EnrolError::Record(error) => local::explain_record(error, lang),
+        EnrolError::Tpm(error) => tpm::explain_tpm(error, lang),
+        EnrolError::Shelf(_)
+        | EnrolError::NotKept
+        | EnrolError::WhichTpmKey { .. }
+        | EnrolError::TpmKeyLost(_)
+        | EnrolError::NoTpmKey
+        | EnrolError::KeptTpmKey => tpm::explain_key(error, lang),
         EnrolError::WeakPin(weak) => local::explain_weak_pin(*weak, lang),
         _ => enrolment::explain_enrolment(error, lang),
     }

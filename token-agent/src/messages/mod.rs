@@ -1,11 +1,17 @@
 //! Every sentence that people read, in Japanese and English. A failure says what happened and what to do next.
 
+mod done;
 mod failure;
 mod label;
 mod problem;
 mod step;
+#[cfg(feature = "window")]
+pub(crate) mod window;
 
-pub(crate) use failure::{Explanation, explain, explain_token};
+pub(crate) use done::{erased, still_to_revoke};
+#[cfg(feature = "window")]
+pub(crate) use failure::explain_server;
+pub(crate) use failure::{Explanation, explain, explain_lost, explain_token, explain_tpm};
 pub(crate) use label::Label;
 pub(crate) use step::{question, step};
 
@@ -23,6 +29,18 @@ impl Lang {
     pub(crate) fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let locale =
             ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(variable).find(|l| !l.is_empty());
+        Self::of_locale(locale.as_deref())
+    }
+
+    /// The language of whoever is logged in; Windows keeps it outside the environment.
+    pub(crate) fn of_system() -> Self {
+        if cfg!(windows) {
+            return Self::of_locale(sys_locale::get_locale().as_deref());
+        }
+        Self::of_environment(|name| std::env::var(name).ok())
+    }
+
+    fn of_locale(locale: Option<&str>) -> Self {
         if locale.is_some_and(|locale| locale.starts_with("ja")) { Self::Ja } else { Self::En }
     }
 }

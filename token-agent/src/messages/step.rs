@@ -90,6 +90,25 @@ pub(crate) fn step(step: &Step, lang: Lang) -> String {
             )
         }
         Step::Confirming => say!(lang, "Confirming to the bank …", "銀行に完了を通知しています…"),
+        Step::ChoosePin => say!(
+            lang,
+            "Choose a PIN for the new key in the TPM: 6 to 8 characters, not easy to guess.",
+            "TPMに作る鍵のPIN(6〜8文字、推測されにくいもの)を決めてください。"
+        ),
+        Step::GeneratingTpmKey { algorithm } => say!(
+            lang,
+            "Generating the key ({algorithm}) in this computer's TPM …",
+            "このパソコンのTPMに鍵({algorithm})を生成しています…"
+        ),
+        Step::TpmKeyFound { place } => {
+            say!(lang, "The key is in the TPM already (key {place}).", "鍵はTPMに生成済みです(鍵{place})。")
+        }
+        Step::KeepingCertificate => {
+            say!(lang, "Keeping the certificate on this computer …", "証明書をこのパソコンに保存しています…")
+        }
+        Step::ErasingTpmKey { place } => {
+            say!(lang, "Erasing key {place} in the TPM …", "TPMの鍵{place}を消去しています…")
+        }
         Step::Erasing { slot } => say!(
             lang,
             "Erasing key and certificate of slot {slot} …",
@@ -107,6 +126,14 @@ pub(crate) fn question(question: &Question, lang: Lang) -> String {
                 lang,
                 "Slot {slot} holds {what}. It will be destroyed for ever. Overwrite it?",
                 "スロット{slot}には{what}があります。上書きすると元に戻せません。上書きしますか?"
+            )
+        }
+        Question::EraseTpmKey { place, certificate } => {
+            let what = content(certificate.as_deref(), lang);
+            say!(
+                lang,
+                "Key {place} of this computer's TPM is {what}. It will be destroyed for ever. Erase it?",
+                "このパソコンのTPMの鍵{place}は{what}です。消去すると元に戻せません。消去しますか?"
             )
         }
         Question::Erase { token, slot, certificate } => {

@@ -36,6 +36,8 @@ pub(crate) enum SecretError {
     NoTerminal(#[source] io::Error),
     #[error("file descriptors can't be read on this system")]
     NoDescriptors,
+    #[error("the person who was asked doesn't want to go on")]
+    Declined,
 }
 
 impl SecretSource {

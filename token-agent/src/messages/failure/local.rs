@@ -48,6 +48,10 @@ pub(super) fn explain_secret(error: &SecretError, lang: Lang) -> Explanation {
             ),
             say!(lang, "Use the -file options.", "-file オプションを使ってください。"),
         ),
+        SecretError::Declined => (
+            say!(lang, "Stopped, as you asked.", "操作を中止しました。"),
+            say!(lang, "Begin again when you are ready.", "準備ができたら、もう一度実行してください。"),
+        ),
     };
     Explanation { what, next }
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[expect(clippy::too_many_lines, reason = "a table of sentences")]
-pub(super) fn explain_server(error: &ServerError, lang: Lang) -> Explanation {
+pub(crate) fn explain_server(error: &ServerError, lang: Lang) -> Explanation {
     let resume = || {
         say!(
             lang,

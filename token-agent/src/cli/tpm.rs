@@ -1,0 +1,202 @@
+//! The TPM's part of the commands: `--token tpm`, and `inro-agent tpm`.
+
+use std::fmt::Write;
+
+use agent_tpm::{Health, Identity, Lockout, Place, Shelf};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    args::{ChangePinArgs, EraseArgs},
+    exit::CliError,
+    output::Output,
+    person::TerminalPerson,
+};
+use crate::{
+    certificate::{CertificateDetails, printable, table, to_pem},
+    config::Config,
+    messages::{Explanation, Label, Lang, explain_lost, explain_tpm, say, still_to_revoke},
+    tpm::{ErasedKey, Held, Machine, change_pin, erase, survey},
+};
+
+/// Stands for the TPM where other tokens have a serial.
+pub(super) const TPM: &str = "tpm";
+
+/// This computer's TPM and the user's shelf.
+pub(super) fn machine(config: &Config) -> Result<Machine, CliError> {
+    let shelf = Shelf::usual().ok_or(CliError::NoStateDirectory)?;
+    Machine::new(config.tpm.clone(), shelf).map_err(CliError::TpmAddress)
+}
+
+/// `inro-agent tpm`.
+pub(super) fn show(config: &Config, output: &mut Output) -> Result<(), CliError> {
+    let machine = machine(config)?;
+    let mut tpm = machine.open()?;
+    let (identity, lockout) = (tpm.identity()?, tpm.lockout()?);
+    // A TPM without resource manager serves one connection at a time.
+    drop(tpm);
+    let held = survey(&machine)?;
+    let now = Timestamp::now();
+    let json = json!({
+        "serial": identity.serial,
+        "manufacturer": identity.manufacturer,
+        "firmware": identity.firmware,
+        "address": machine.address.to_string(),
+        "endorsement_certificate": identity.ek_certificate.is_some(),
+        "lockout": {
+            "failed": lockout.failed,
+            "most": lockout.most,
+            "seconds": lockout.seconds,
+            "locked": lockout.locked,
+        },
+        "keys": held.iter().map(|held| held_json(held, now)).collect::<Vec<_>>(),
+    });
+    output.result(&json, |lang| {
+        let mut text = identity_text(&identity, lockout, lang);
+        text.extend(held.iter().map(|held| held_text(held, now, lang)));
+        text
+    })
+}
+
+/// What `inro-agent list` tells of the TPM: everything when it was asked for, else what the user has in it.
+pub(super) fn listed(config: &Config, asked: bool) -> Result<Vec<Held>, CliError> {
+    let machine = machine(config)?;
+    let has_entries = machine.shelf.entries().is_ok_and(|entries| !entries.is_empty());
+    if asked || has_entries { Ok(survey(&machine)?) } else { Ok(Vec::new()) }
+}
+
+pub(super) fn run_change_pin(
+    args: &ChangePinArgs,
+    config: &Config,
+    person: &mut TerminalPerson,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let place = change_pin(&machine(config)?, person, args.key)?;
+    output.result(&json!({"token": TPM, "key": place, "changed": true}), |lang| {
+        say!(
+            lang,
+            "Key {place} of this computer's TPM has its new PIN.\n",
+            "TPMの鍵{place}のPINを変更しました。\n"
+        )
+    })
+}
+
+pub(super) fn run_erase(
+    args: &EraseArgs,
+    config: &Config,
+    person: &mut TerminalPerson,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let erased = erase(&machine(config)?, person, args.key)?;
+    let json = json!({
+        "token": TPM,
+        "key": erased.place,
+        "erased": erased.place.is_some(),
+        "certificate": erased.certificate,
+    });
+    output.result(&json, |lang| erased_text(&erased, lang))
+}
+
+pub(super) fn held_json(held: &Held, now: Timestamp) -> Value {
+    let place = held.entry.as_ref().map(|entry| entry.place).or(held.key.as_ref().map(|key| key.place));
+    let mut json = json!({"token": TPM, "key": place, "health": health_json(held)});
+    if let Some(entry) = &held.entry {
+        json["serial"] = json!(entry.tpm);
+        json["user"] = json!(entry.user_id);
+        match CertificateDetails::read(&entry.certificate) {
+            Ok(details) => {
+                json["state"] = json!(details.state(now));
+                json["days_left"] = details.days_left(now).into();
+                json["certificate"] = json!(details);
+                json["pem"] = to_pem(&entry.certificate).ok().into();
+            }
+            Err(_) => json["state"] = "unreadable".into(),
+        }
+    } else {
+        json["state"] = "no-certificate".into();
+    }
+    json
+}
+
+fn health_json(held: &Held) -> Value {
+    match &held.health {
+        Ok(Health::Good) => json!("good"),
+        Ok(Health::Cleared) => json!("cleared"),
+        Ok(Health::Removed) => json!("removed"),
+        Ok(Health::OtherTpm) => json!("other-tpm"),
+        Err(error) => json!({"error": error.to_string()}),
+    }
+}
+
+pub(super) fn held_text(held: &Held, now: Timestamp, lang: Lang) -> String {
+    let place = held.entry.as_ref().map(|entry| entry.place).or(held.key.as_ref().map(|key| key.place));
+    let place = place.map_or_else(String::new, |place: Place| place.to_string());
+    let mut text = say!(lang, "TPM of this computer, key {place}\n", "このパソコンのTPM、鍵{place}\n");
+    let trouble = match &held.health {
+        Ok(Health::Good) => None,
+        Ok(health) => Some(explain_lost(*health, lang)),
+        Err(error) => Some(explain_tpm(error, lang)),
+    };
+    if let Some(Explanation { what, next }) = trouble {
+        let _ = writeln!(text, "  {what} {next}");
+    }
+    match held.entry.as_ref().map(|entry| CertificateDetails::read(&entry.certificate)) {
+        Some(Ok(details)) => {
+            let state = details.state(now).text(lang, details.days_left(now));
+            let _ = writeln!(text, "  {}: {state}", Label::State.text(lang));
+            text.push_str(&table(&details, lang));
+        }
+        Some(Err(_)) => {
+            text.push_str(&say!(lang, "  An unreadable certificate.\n", "  読み取れない証明書\n"))
+        }
+        None => text.push_str(&say!(
+            lang,
+            "  A key without a certificate on this computer.\n",
+            "  このパソコンに証明書がない鍵\n"
+        )),
+    }
+    text
+}
+
+fn identity_text(identity: &Identity, lockout: Lockout, lang: Lang) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}: {}", Label::TokenSerial.text(lang), identity.serial);
+    let (maker, firmware) = (printable(&identity.manufacturer), &identity.firmware);
+    let _ = writeln!(text, "  TPM 2.0, {maker}, {} {firmware}", Label::Firmware.text(lang));
+    let certificate = if identity.ek_certificate.is_some() {
+        say!(lang, "the maker's certificate is in the TPM", "製造者の証明書あり")
+    } else {
+        say!(
+            lang,
+            "no certificate of the maker: the bank must know this serial number beforehand",
+            "製造者の証明書なし(シリアル番号を事前に銀行へ登録する必要があります)"
+        )
+    };
+    let _ = writeln!(text, "  {certificate}");
+    let tries = lockout.tries_left();
+    let pins = match tries {
+        0 => say!(lang, "locked for now", "一時的にロック中"),
+        _ => say!(lang, "{tries} tries left", "残り{tries}回"),
+    };
+    let _ = writeln!(text, "  {}: {pins}", Label::Pin.text(lang));
+    text
+}
+
+fn erased_text(erased: &ErasedKey, lang: Lang) -> String {
+    let mut text = match erased.place {
+        Some(place) => say!(
+            lang,
+            "Key {place} of this computer's TPM and its certificate are erased.\n",
+            "TPMの鍵{place}と証明書を消去しました。\n"
+        ),
+        None => say!(
+            lang,
+            "The certificate of a key that the TPM no longer has is erased.\n",
+            "TPMにない鍵の証明書を消去しました。\n"
+        ),
+    };
+    if let Some(certificate) = &erased.certificate {
+        text.push_str(&still_to_revoke(certificate, lang));
+    }
+    text
+}

@@ -1,0 +1,287 @@
+//! This computer's TPM as the home of a key: a place instead of a slot, a PIN that belongs to the key, a challenge that
+//! only the right TPM can open.
+
+use agent_tpm::{Algorithm, Identity, Key, Place as TpmPlace, Scheme, Shelf, Tpm, TpmError};
+use ca_wire::{
+    Base64Url,
+    enrolment::{
+        Certify, DeviceClaim, Evidence, KeyRequirements, Opened, TpmCredential, TpmIdentity,
+        challenge_message,
+    },
+};
+use der::Decode;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use spki::SubjectPublicKeyInfoOwned;
+use zeroize::Zeroizing;
+
+use super::{
+    EnrolError, Order, Person, Step,
+    home::{Claim, Home, Issued, KeyAtHome, Place},
+    record::{KeyRecord, RecordFile},
+    request::certification_request,
+};
+use crate::{
+    secret::Pin,
+    token::KeyAlgorithm,
+    tpm::{Machine, verified_pin},
+};
+
+/// The kind of device that the CA's API names.
+const KIND: &str = "tpm";
+
+/// An opened TPM.
+pub(super) struct TpmHome<'a> {
+    machine: &'a Machine,
+    order: &'a Order,
+    tpm: Box<dyn Tpm>,
+    identity: Identity,
+    /// The attestation key's public area.
+    attestation_key: Vec<u8>,
+}
+
+/// A TPM with the user's key.
+struct TpmKey<'a> {
+    home: TpmHome<'a>,
+    key: Key,
+    algorithm: KeyAlgorithm,
+    public_key: SubjectPublicKeyInfoOwned,
+    pin: Pin,
+}
+
+impl<'a> TpmHome<'a> {
+    pub(super) fn open(
+        machine: &'a Machine,
+        order: &'a Order,
+        mut tpm: Box<dyn Tpm>,
+    ) -> Result<Self, EnrolError> {
+        let identity = tpm.identity()?;
+        let attestation_key = tpm.attestation_key()?;
+        Ok(Self { machine, order, tpm, identity, attestation_key })
+    }
+
+    pub(super) fn serial(&self) -> &str {
+        &self.identity.serial
+    }
+
+    fn keys_at(&mut self, place: TpmPlace) -> Result<Option<Key>, TpmError> {
+        Ok(self.tpm.keys()?.into_iter().find(|key| key.place == place))
+    }
+
+    /// The key that was generated for the enrolment under way, if it was.
+    fn begun(&mut self, record: &KeyRecord) -> Result<(TpmPlace, Option<Key>), EnrolError> {
+        let number = record.slot.parse().ok().and_then(TpmPlace::new);
+        let place = number.ok_or_else(|| EnrolError::RulesMalformed(record.slot.clone()))?;
+        let found = self.keys_at(place)?;
+        match &record.generated {
+            None => Ok((place, found)),
+            Some(generated) => match found.filter(|key| fingerprint(&key.spki) == *generated) {
+                Some(key) => Ok((place, Some(key))),
+                None => Err(TpmError::KeyGone(place).into()),
+            },
+        }
+    }
+
+    fn free_place(&mut self) -> Result<TpmPlace, EnrolError> {
+        let taken: Vec<TpmPlace> = self.tpm.keys()?.into_iter().map(|key| key.place).collect();
+        Ok(TpmPlace::all().find(|place| !taken.contains(place)).ok_or(TpmError::NoPlace)?)
+    }
+
+    /// Finds the key of before the interruption, or generates one.
+    fn obtain(
+        &mut self,
+        person: &mut dyn Person,
+        rules: &KeyRequirements,
+        record: &mut RecordFile,
+    ) -> Result<(Key, Pin), EnrolError> {
+        let (place, found, algorithm) = match record.key.clone() {
+            Some(begun) => {
+                let algorithm = KeyAlgorithm::parse(&begun.algorithm).and_then(of_tpm);
+                let algorithm =
+                    algorithm.ok_or_else(|| EnrolError::RulesMalformed(begun.algorithm.clone()))?;
+                let (place, found) = self.begun(&begun)?;
+                (place, found, algorithm)
+            }
+            None => (self.free_place()?, None, choose_algorithm(rules, self.order)?),
+        };
+        if let Some(key) = found {
+            person.tell(Step::TpmKeyFound { place });
+            let pin = verified_pin(self.tpm.as_mut(), &key, person)?;
+            remember(record, &key)?;
+            return Ok((key, pin));
+        }
+        person.tell(Step::ChoosePin);
+        let pin = person.new_pin()?;
+        record.key = Some(KeyRecord {
+            slot: place.to_string(),
+            algorithm: in_agent(algorithm).to_string(),
+            replaces: None,
+            generated: None,
+            public_key: None,
+        });
+        record.save()?;
+        person.tell(Step::GeneratingTpmKey { algorithm: in_agent(algorithm) });
+        let key = self.tpm.generate(place, algorithm, pin.expose())?;
+        remember(record, &key)?;
+        Ok((key, pin))
+    }
+}
+
+impl Home for TpmHome<'_> {
+    fn claim(&self) -> Claim {
+        Claim {
+            device: DeviceClaim {
+                kind: KIND.to_owned(),
+                serial: self.identity.serial.clone(),
+                firmware: self.identity.firmware.clone(),
+            },
+            tpm: Some(TpmIdentity {
+                ek_public: Base64Url(self.identity.ek_public.clone()),
+                ek_certificate: self.identity.ek_certificate.clone().map(Base64Url),
+                ek_intermediates: Vec::new(),
+                ak_public: Base64Url(self.attestation_key.clone()),
+            }),
+        }
+    }
+
+    fn key<'h>(
+        mut self: Box<Self>,
+        person: &mut dyn Person,
+        rules: &KeyRequirements,
+        record: &mut RecordFile,
+    ) -> Result<Box<dyn KeyAtHome + 'h>, EnrolError>
+    where
+        Self: 'h,
+    {
+        let (key, pin) = self.obtain(person, rules, record)?;
+        let public_key = SubjectPublicKeyInfoOwned::from_der(&key.spki).map_err(EnrolError::Encoding)?;
+        let algorithm = in_agent(key.algorithm);
+        Ok(Box::new(TpmKey { home: *self, key, algorithm, public_key, pin }))
+    }
+}
+
+impl TpmKey<'_> {
+    /// A signature that is right.
+    fn sign(&mut self, message: &[u8]) -> Result<Vec<u8>, EnrolError> {
+        let scheme = if self.algorithm.is_rsa() { Scheme::Pkcs1 } else { Scheme::Ecdsa };
+        let digest = Sha256::digest(message);
+        let signature = self.home.tpm.sign(&self.key, self.pin.expose(), scheme, &digest)?;
+        ca_x509::verify::verify(&self.public_key, self.algorithm.signature(), message, &signature)
+            .map_err(|_| EnrolError::SignatureWrong)?;
+        Ok(signature)
+    }
+
+    /// Opens what the server sealed for this TPM.
+    fn challenge(&mut self, credential: Option<&TpmCredential>) -> Result<Zeroizing<Vec<u8>>, EnrolError> {
+        let credential =
+            credential.ok_or_else(|| EnrolError::RulesMalformed("no TPM credential".to_owned()))?;
+        Ok(self.home.tpm.activate(&credential.credential_blob.0, &credential.encrypted_secret.0)?)
+    }
+}
+
+impl KeyAtHome for TpmKey<'_> {
+    fn public_key(&self) -> &[u8] {
+        &self.key.spki
+    }
+
+    fn evidence(
+        &mut self,
+        person: &mut dyn Person,
+        user_id: &str,
+        opened: &Opened,
+    ) -> Result<Certify, EnrolError> {
+        person.tell(Step::Attesting);
+        let challenge = self.challenge(opened.tpm_credential.as_ref())?;
+        let message = challenge_message(&challenge, &self.key.spki);
+        let qualifying: [u8; 32] = Sha256::digest(&message).into();
+        let certified = self.home.tpm.certify(&self.key, self.pin.expose(), &qualifying)?;
+        person.tell(Step::Signing);
+        let (public_key, algorithm) = (self.public_key.clone(), self.algorithm.signature());
+        let csr = certification_request(&public_key, algorithm, user_id, |message| self.sign(message))?;
+        let challenge_signature = self.sign(&message)?;
+        let identity = &self.home.identity;
+        Ok(Certify {
+            csr: Base64Url(csr),
+            evidence: Evidence::Tpm {
+                ek_public: Base64Url(identity.ek_public.clone()),
+                ek_certificate: identity.ek_certificate.clone().map(Base64Url),
+                ek_intermediates: Vec::new(),
+                ak_public: Base64Url(self.home.attestation_key.clone()),
+                ak_certificates: Vec::new(),
+                key_public: Base64Url(self.key.public.clone()),
+                certify_info: Base64Url(certified.info),
+                certify_signature: Base64Url(certified.signature),
+            },
+            challenge_signature: Base64Url(challenge_signature),
+        })
+    }
+
+    fn install(
+        mut self: Box<Self>,
+        person: &mut dyn Person,
+        issued: &Issued,
+        _: Timestamp,
+    ) -> Result<Place, EnrolError> {
+        person.tell(Step::KeepingCertificate);
+        let TpmHome { machine, order, tpm, identity, .. } = &mut self.home;
+        let entry = agent_tpm::Entry {
+            version: 1,
+            tpm: identity.serial.clone(),
+            address: machine.address.to_string(),
+            place: self.key.place,
+            key_name: hex::encode(&self.key.name),
+            storage_name: hex::encode(tpm.storage_name()?),
+            user_id: order.user_id.clone(),
+            certificate: issued.certificate.clone(),
+        };
+        let shelf: &Shelf = &machine.shelf;
+        shelf.put(&entry)?;
+        if shelf.of_key(&self.key)?.as_ref() == Some(&entry) {
+            Ok(Place::Tpm { identity: identity.clone(), place: self.key.place })
+        } else {
+            Err(EnrolError::NotKept)
+        }
+    }
+}
+
+fn choose_algorithm(rules: &KeyRequirements, order: &Order) -> Result<Algorithm, EnrolError> {
+    let permitted = rules.algorithms.iter().filter_map(|name| KeyAlgorithm::parse(name));
+    let mut suitable = permitted.filter(|algorithm| of_tpm(*algorithm).is_some());
+    let model = || "TPM".to_owned();
+    let chosen = match order.algorithm {
+        Some(algorithm) => suitable
+            .find(|other| *other == algorithm)
+            .ok_or_else(|| EnrolError::AlgorithmNotPermitted { algorithm, model: model() })?,
+        None => suitable.next().ok_or_else(|| EnrolError::NoAlgorithm {
+            model: model(),
+            permitted: rules.algorithms.join(", "),
+        })?,
+    };
+    of_tpm(chosen).ok_or_else(|| EnrolError::AlgorithmNotPermitted { algorithm: chosen, model: model() })
+}
+
+fn of_tpm(algorithm: KeyAlgorithm) -> Option<Algorithm> {
+    match algorithm {
+        KeyAlgorithm::P256 => Some(Algorithm::P256),
+        KeyAlgorithm::Rsa2048 => Some(Algorithm::Rsa2048),
+        _ => None,
+    }
+}
+
+fn in_agent(algorithm: Algorithm) -> KeyAlgorithm {
+    match algorithm {
+        Algorithm::P256 => KeyAlgorithm::P256,
+        Algorithm::Rsa2048 => KeyAlgorithm::Rsa2048,
+    }
+}
+
+fn remember(record: &mut RecordFile, key: &Key) -> Result<(), EnrolError> {
+    if let Some(begun) = record.key.as_mut() {
+        begun.generated = Some(fingerprint(&key.spki));
+    }
+    Ok(record.save()?)
+}
+
+fn fingerprint(public_key: &[u8]) -> String {
+    hex::encode(Sha256::digest(public_key))
+}

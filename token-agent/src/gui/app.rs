@@ -1,0 +1,150 @@
+//! The window itself: one page at a time, and the flow that is under way.
+
+use std::sync::Arc;
+
+use eframe::egui::{self, Context, Ui, ViewportCommand};
+
+use super::{
+    Setup, look,
+    pages::{Page, connection::ConnectionForm, failed::Failed},
+    work::{Ended, Job, Machine, News, Work},
+};
+use crate::{
+    messages::{Lang, window::Word},
+    route::Route,
+};
+
+/// What all pages share.
+pub(super) struct Desk {
+    pub(super) lang: Lang,
+    pub(super) route: Arc<Route>,
+    pub(super) connection: ConnectionForm,
+    /// What was typed last; the password never stays.
+    pub(super) user_id: String,
+    /// Whether the page is shown for the first time.
+    pub(super) fresh: bool,
+    machine: Machine,
+    context: Context,
+}
+
+impl Desk {
+    pub(super) fn word(&self, word: Word) -> &'static str {
+        word.text(self.lang)
+    }
+
+    /// Starts a flow.
+    pub(super) fn start(&self, job: Job) -> Work {
+        Work::start(job, self.machine.clone(), self.context.clone())
+    }
+
+    pub(super) fn close_window(&self) {
+        self.context.send_viewport_cmd(ViewportCommand::Close);
+    }
+}
+
+/// The application.
+pub(super) struct Window {
+    desk: Desk,
+    page: Page,
+    /// Somebody tried to close it while it was at work.
+    held: bool,
+}
+
+impl Window {
+    pub(super) fn new(setup: Setup, context: &Context) -> Self {
+        let connection = ConnectionForm::of(&setup.route);
+        let desk = Desk {
+            lang: setup.lang,
+            route: Arc::new(setup.route),
+            connection,
+            user_id: setup.user_id,
+            fresh: true,
+            machine: Machine { state_dir: setup.state_dir, pkcs11_module: setup.pkcs11_module },
+            context: context.clone(),
+        };
+        Self { desk, page: Page::Start, held: false }
+    }
+
+    fn turn_to(&mut self, page: Page) {
+        self.page = page;
+        self.desk.fresh = true;
+        self.held = false;
+        self.desk.context.request_repaint();
+    }
+
+    /// A flow that is interrupted can be resumed, but a token that is left in the middle of a command is no state that
+    /// anybody should need.
+    fn guard_closing(&mut self) {
+        let closing = self.desk.context.input(|input| input.viewport().close_requested());
+        let Page::Working(working) = &mut self.page else { return };
+        if closing && !working.withdraw() {
+            self.desk.context.send_viewport_cmd(ViewportCommand::CancelClose);
+            self.held = true;
+        }
+    }
+
+    fn hear(&mut self) {
+        let Page::Working(working) = &mut self.page else { return };
+        let news: Vec<News> = working.work.news().collect();
+        for item in news {
+            match item {
+                News::Step(step) => working.progress.on(step),
+                News::Asks(ask) => working.ask(ask),
+                News::Ended(Ok(ended)) => {
+                    let next = match ended {
+                        Ended::Obtained(outcome) => {
+                            Page::obtained(*outcome, &working.progress, self.desk.lang)
+                        }
+                        Ended::PinChanged(token) => Page::PinChanged(token),
+                        Ended::Erased(erased) => Page::Erased(erased),
+                        Ended::Looked(_) | Ended::Surveyed(_) => Page::Start,
+                    };
+                    return self.turn_to(next);
+                }
+                News::Ended(Err(error)) => {
+                    let next = match Failed::of(error, working.purpose) {
+                        Some(failed) => Page::Failed(Box::new(failed)),
+                        None => working.purpose.begin(&self.desk),
+                    };
+                    return self.turn_to(next);
+                }
+            }
+        }
+    }
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, _: &Context, _: &mut eframe::Frame) {
+        self.guard_closing();
+        self.hear();
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        let other = self.desk.word(Word::OtherLanguage);
+        if look::header(ui, self.desk.word(Word::Product), other) {
+            self.desk.lang = match self.desk.lang {
+                Lang::Ja => Lang::En,
+                Lang::En => Lang::Ja,
+            };
+            let title = self.desk.word(Word::Product).to_owned();
+            ui.ctx().send_viewport_cmd(ViewportCommand::Title(title));
+        }
+        if let Page::Working(working) = &mut self.page {
+            working.ask_beside(ui.ctx(), &self.desk);
+        }
+        let held = self.held;
+        let (desk, page) = (&mut self.desk, &mut self.page);
+        let next = look::page(ui, page.name(), |ui| {
+            if held {
+                look::callout(ui, look::AMBER, |ui| {
+                    look::status(ui, egui::RichText::new(desk.word(Word::NotNow)));
+                });
+            }
+            page.show(ui, desk)
+        });
+        self.desk.fresh = false;
+        if let Some(next) = next {
+            self.turn_to(next);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The window (`inro-agent gui`): a wizard over the same flows as the command line.
+//!
+//! `app` holds the pages and draws one of them; `work` runs a flow on a thread of its own and carries questions and
+//! answers between it and the page. A flow never waits for the drawing, and the drawing never for a flow. Secrets are in
+//! [`field::SecretField`]s until the flow takes them.
+
+mod app;
+mod field;
+mod fonts;
+mod keep;
+mod look;
+mod pages;
+mod person;
+mod progress;
+mod support;
+mod work;
+
+use std::path::PathBuf;
+
+use eframe::egui::{self, ViewportBuilder};
+
+use crate::{
+    certificate::printable,
+    messages::{
+        Explanation, Lang, say,
+        window::{Word, explain_in_window, explain_route},
+    },
+    route::{Route, RouteError},
+};
+
+/// What the window begins with.
+pub(crate) struct Setup {
+    pub(crate) lang: Lang,
+    pub(crate) route: Route,
+    /// Where enrolments under way are recorded.
+    pub(crate) state_dir: PathBuf,
+    pub(crate) pkcs11_module: Option<PathBuf>,
+    /// What stands in the form at first.
+    pub(crate) user_id: String,
+}
+
+/// Why there is no window.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WindowError {
+    #[error(transparent)]
+    NoFont(#[from] fonts::NoFont),
+    #[error("{0}")]
+    NoDisplay(String),
+}
+
+/// Opens the window; returns when it is closed.
+///
+/// # Errors
+/// When there is no font or no display.
+pub(crate) fn run(setup: Setup) -> Result<(), WindowError> {
+    let fonts = fonts::of_system()?;
+    let options = eframe::NativeOptions {
+        viewport: ViewportBuilder::default()
+            .with_title(Word::Product.text(setup.lang))
+            .with_app_id("inro-agent")
+            .with_inner_size([820.0, 640.0])
+            .with_min_inner_size([420.0, 360.0]),
+        centered: true,
+        ..eframe::NativeOptions::default()
+    };
+    let created = move |context: &eframe::CreationContext<'_>| {
+        context.egui_ctx.set_fonts(fonts);
+        look::apply(&context.egui_ctx);
+        let window: Box<dyn eframe::App> = Box::new(app::Window::new(setup, &context.egui_ctx));
+        Ok(window)
+    };
+    eframe::run_native("inro-agent", options, Box::new(created))
+        .map_err(|error| WindowError::NoDisplay(error.to_string()))
+}
+
+/// What happened and what to do next, whatever it was.
+fn failure_words(error: &work::WorkError, lang: Lang) -> Explanation {
+    match error {
+        work::WorkError::Flow(failure) => explain_in_window(&failure.error, lang),
+        work::WorkError::Route(RouteError::NoServer) => Explanation {
+            what: say!(lang, "No server is named.", "接続先のサーバが指定されていません。"),
+            next: Word::ServerMissing.text(lang).to_owned(),
+        },
+        work::WorkError::Route(RouteError::Unreadable { path, .. }) => {
+            let path = printable(&path.display().to_string());
+            Explanation {
+                what: say!(lang, "{path} can't be read.", "{path} を読み取れません。"),
+                next: say!(
+                    lang,
+                    "Ask whoever set up this computer to check the agent's configuration.",
+                    "このパソコンを設定した担当者に、アプリの設定ファイルの確認を依頼してください。"
+                ),
+            }
+        }
+        work::WorkError::Route(RouteError::Secret(error)) => {
+            let error = printable(&error.to_string());
+            Explanation {
+                what: say!(
+                    lang,
+                    "The proxy's password is missing: {error}.",
+                    "プロキシのパスワードを読み取れません({error})。"
+                ),
+                next: say!(lang, "Fill it in under “Connection”.", "「接続設定」で入力してください。"),
+            }
+        }
+        work::WorkError::Route(RouteError::Server(error)) => explain_route(error, lang),
+        work::WorkError::Crashed => Explanation {
+            what: say!(lang, "The agent made a mistake.", "アプリの内部でエラーが発生しました。"),
+            next: say!(
+                lang,
+                "Connect the token again and try again. If it happens again, tell the bank.",
+                "トークンを接続し直して、もう一度実行してください。繰り返し発生する場合は銀行にご連絡ください。"
+            ),
+        },
+    }
+}
+
+/// An identity for a widget that doesn't depend on where it stands.
+fn id(name: &str) -> egui::Id {
+    egui::Id::unique(("inro-agent", name))
+}

@@ -1,0 +1,163 @@
+//! 接続設定: the bank's address and the company's proxy. It holds for as long as the window is open; what shall hold
+//! longer stands in `agent.toml`.
+
+use std::sync::Arc;
+
+use eframe::egui::{RichText, Ui};
+
+use super::Page;
+use crate::{
+    gui::{
+        app::Desk,
+        field::{self, SecretField},
+        look,
+    },
+    messages::window::Word,
+    route::{ProxyPassword, Route},
+};
+
+/// What the form holds.
+#[derive(Default)]
+pub(in crate::gui) struct ConnectionForm {
+    server: String,
+    use_proxy: bool,
+    host: String,
+    port: String,
+    user: String,
+    password: SecretField,
+    wrong: bool,
+}
+
+impl ConnectionForm {
+    pub(in crate::gui) fn of(route: &Route) -> Self {
+        let (host, port) = route.proxy.as_deref().map(host_and_port).unwrap_or_default();
+        Self {
+            server: route.server.clone().unwrap_or_default(),
+            use_proxy: route.proxy.is_some(),
+            host,
+            port,
+            user: route.proxy_user.clone().unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
+    /// The proxy's address; `None` when it isn't one.
+    fn proxy(&self) -> Option<String> {
+        let host = self.host.trim();
+        let port: u16 = self.port.trim().parse().ok().filter(|port| *port > 0)?;
+        let plausible = !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || ".-_:[]".contains(c));
+        plausible.then(|| format!("http://{host}:{port}"))
+    }
+
+    /// Makes the form the way to the server; `false` when it isn't right.
+    fn apply(&mut self, present: &Route) -> Option<Route> {
+        let server = Some(self.server.trim().to_owned()).filter(|server| !server.is_empty());
+        let ca_file = present.ca_file.clone();
+        if !self.use_proxy {
+            return Some(Route { server, ca_file, ..Route::default() });
+        }
+        let proxy = Some(self.proxy()?);
+        let user = self.user.trim();
+        let password = self.password.take_secret();
+        let password = if password.expose().is_empty() { None } else { Some(ProxyPassword::Typed(password)) };
+        Some(Route {
+            server,
+            ca_file,
+            proxy,
+            proxy_user: (!user.is_empty()).then(|| user.to_owned()),
+            // One that a file holds is used as long as nothing else is typed.
+            proxy_password: password.or_else(|| match &present.proxy_password {
+                Some(ProxyPassword::File(path)) => Some(ProxyPassword::File(path.clone())),
+                _ => None,
+            }),
+        })
+    }
+
+    pub(super) fn show(ui: &mut Ui, desk: &mut Desk) -> Option<Page> {
+        let lang = desk.lang;
+        let form = &mut desk.connection;
+        look::title(ui, Word::Connection.text(lang));
+        let first = look::focusable(field::text(ui, Word::Server.text(lang), &mut form.server));
+        if desk.fresh {
+            first.request_focus();
+        }
+        look::hint(ui, Word::ServerHint.text(lang));
+        ui.add_space(8.0);
+        look::focusable(ui.checkbox(&mut form.use_proxy, Word::UseProxy.text(lang)));
+        if form.use_proxy {
+            look::callout(ui, look::AMBER, |ui| look::paragraph(ui, Word::ProxyWarning.text(lang)));
+            look::focusable(field::text(ui, Word::ProxyHost.text(lang), &mut form.host));
+            look::focusable(field::text(ui, Word::ProxyPort.text(lang), &mut form.port));
+            look::focusable(field::text(ui, Word::ProxyUser.text(lang), &mut form.user));
+            look::focusable(field::secret(ui, Word::ProxyPassword.text(lang), &mut form.password));
+        }
+        if form.wrong {
+            look::status(ui, RichText::new(Word::PortWrong.text(lang)).color(look::RED));
+        }
+        let (back, next) = look::buttons(ui, |ui| {
+            let next = look::primary(ui, Word::Next.text(lang), true).clicked();
+            (look::secondary(ui, Word::Back.text(lang)).clicked(), next)
+        });
+        if next {
+            return match form.apply(&desk.route) {
+                Some(route) => {
+                    form.wrong = false;
+                    desk.route = Arc::new(route);
+                    Some(Page::Start)
+                }
+                None => {
+                    form.wrong = true;
+                    None
+                }
+            };
+        }
+        if back {
+            *form = Self::of(&desk.route);
+        }
+        back.then_some(Page::Start)
+    }
+}
+
+fn host_and_port(address: &str) -> (String, String) {
+    let bare = address.split_once("://").map_or(address, |(_, rest)| rest).trim_end_matches('/');
+    let (host, port) = bare.rsplit_once(':').unwrap_or((bare, ""));
+    (host.to_owned(), port.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preset_proxy_stands_in_the_form_and_comes_out_again() {
+        let preset = Route {
+            server: Some("https://bank.example".into()),
+            proxy: Some("http://proxy.example:3128/".into()),
+            proxy_user: Some("office".into()),
+            proxy_password: Some(ProxyPassword::File("/etc/proxy".into())),
+            ..Route::default()
+        };
+        let mut form = ConnectionForm::of(&preset);
+        let route = form.apply(&preset).expect("right");
+        assert_eq!(route.proxy.as_deref(), Some("http://proxy.example:3128"));
+        assert_eq!(route.proxy_user.as_deref(), Some("office"));
+        assert!(matches!(route.proxy_password, Some(ProxyPassword::File(_))));
+        form.use_proxy = false;
+        assert!(form.apply(&preset).expect("right").proxy.is_none());
+    }
+
+    #[test]
+    fn a_proxy_has_a_name_and_a_port() {
+        for (host, port) in
+            [("", "3128"), ("proxy", ""), ("proxy", "0"), ("proxy", "70000"), ("a b", "1"), ("u@p", "1")]
+        {
+            let form = ConnectionForm {
+                host: host.into(),
+                port: port.into(),
+                use_proxy: true,
+                ..ConnectionForm::default()
+            };
+            assert_eq!(form.proxy(), None, "{host}:{port}");
+        }
+    }
+}

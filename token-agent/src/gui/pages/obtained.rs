@@ -1,0 +1,62 @@
+//! The result: the certificate's details in the words that the browser's choice of certificates shows, to be saved and
+//! printed.
+
+use eframe::egui::{RichText, Ui};
+
+use super::Page;
+use crate::{
+    certificate::{CertificateDetails, rows},
+    enrol::Outcome,
+    gui::{app::Desk, look, pages::saving::Saving, progress::Progress},
+    messages::{Lang, window::Word},
+};
+
+/// The result.
+pub(in crate::gui) struct Obtained {
+    details: Option<CertificateDetails>,
+    notes: Vec<String>,
+    saving: Saving,
+}
+
+impl Obtained {
+    pub(super) fn new(outcome: Outcome, progress: &Progress, lang: Lang) -> Self {
+        let details = CertificateDetails::read(&outcome.certificate).ok();
+        let user_id = details.as_ref().and_then(|details| details.user_id.clone()).unwrap_or_default();
+        Self {
+            details,
+            notes: progress.notes(lang).collect(),
+            saving: Saving::new(outcome.certificate, user_id),
+        }
+    }
+
+    pub(super) fn show(&mut self, ui: &mut Ui, desk: &Desk) -> Option<Page> {
+        look::title(ui, desk.word(Word::DoneTitle));
+        look::callout(ui, look::GREEN, |ui| {
+            look::status(ui, RichText::new(desk.word(Word::DoneBrowsers)));
+        });
+        if let Some(details) = &self.details {
+            look::card(ui, |ui| {
+                for (label, value) in rows(details) {
+                    look::row(ui, label.text(desk.lang), &value);
+                }
+            });
+        }
+        if !self.notes.is_empty() {
+            look::callout(ui, look::AMBER, |ui| {
+                ui.label(RichText::new(desk.word(Word::Noted)).strong());
+                for note in &self.notes {
+                    look::paragraph(ui, note);
+                }
+            });
+        }
+        self.saving.show(ui, desk);
+        let close = look::buttons(ui, |ui| {
+            let close = look::primary(ui, desk.word(Word::Close), true);
+            if desk.fresh {
+                close.request_focus();
+            }
+            close.clicked()
+        });
+        close.then_some(Page::Start)
+    }
+}

@@ -1,0 +1,127 @@
+//! 処理中: what is going on, what the person has to do at the token, and the questions that come up.
+
+use eframe::egui::{Context, RichText, Ui};
+
+use super::{
+    Page,
+    certificates::{Holdings, Purpose as HoldingsPurpose},
+    dialog::Dialog,
+    obtain::Obtain,
+    tokens::ChangePin,
+};
+use crate::{
+    gui::{
+        app::Desk,
+        look,
+        progress::Progress,
+        work::{Answer, Ask, Work},
+    },
+    messages::window::{Stage, Word},
+};
+
+/// What the flow is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gui) enum Purpose {
+    Obtain,
+    ChangePin,
+    Erase,
+}
+
+impl Purpose {
+    /// The page on which it begins.
+    pub(in crate::gui) fn begin(self, desk: &Desk) -> Page {
+        match self {
+            Self::Obtain => Page::Obtain(Box::new(Obtain::new(desk))),
+            Self::ChangePin => Page::ChangePin(Box::new(ChangePin::new(desk))),
+            Self::Erase => Page::Holdings(Box::new(Holdings::new(desk, HoldingsPurpose::Erase))),
+        }
+    }
+
+    fn title(self) -> Word {
+        match self {
+            Self::Obtain => Word::Obtain,
+            Self::ChangePin => Word::ChangePin,
+            Self::Erase => Word::Erase,
+        }
+    }
+}
+
+/// A flow under way.
+pub(in crate::gui) struct Working {
+    pub(in crate::gui) work: Work,
+    pub(in crate::gui) purpose: Purpose,
+    pub(in crate::gui) progress: Progress,
+    dialog: Option<Dialog>,
+}
+
+impl Working {
+    pub(super) fn new(work: Work, purpose: Purpose) -> Self {
+        Self { work, purpose, progress: Progress::default(), dialog: None }
+    }
+
+    /// The flow asks something.
+    pub(in crate::gui) fn ask(&mut self, ask: Ask) {
+        self.dialog = Some(Dialog::new(ask));
+    }
+
+    /// Ends the flow where it waits for the person; whether it did.
+    pub(in crate::gui) fn withdraw(&mut self) -> bool {
+        let asked = self.dialog.take().is_some();
+        if asked {
+            self.work.answer(Answer::Declined);
+        }
+        asked
+    }
+
+    /// Shows the question, if there is one, over the page.
+    pub(in crate::gui) fn ask_beside(&mut self, context: &Context, desk: &Desk) {
+        let Some(dialog) = &mut self.dialog else { return };
+        if let Some(answer) = dialog.show(context, desk.lang) {
+            self.dialog = None;
+            self.work.answer(answer);
+        }
+    }
+
+    pub(super) fn show(&mut self, ui: &mut Ui, desk: &Desk) -> Option<Page> {
+        let lang = desk.lang;
+        look::title(ui, desk.word(self.purpose.title()));
+        look::hint(ui, desk.word(Word::WorkingHint));
+        ui.add_space(8.0);
+        if self.progress.wants_touch() {
+            look::callout(ui, look::AMBER, |ui| {
+                look::status(ui, RichText::new(desk.word(Word::TouchTitle)).size(22.0).color(look::AMBER));
+                look::paragraph(ui, desk.word(Word::TouchHint));
+            });
+        }
+        if self.purpose == Purpose::Obtain {
+            self.stages(ui, desk);
+        }
+        ui.horizontal(|ui| {
+            if self.dialog.is_none() {
+                ui.spinner();
+            }
+            look::status(ui, RichText::new(self.progress.words(lang)));
+        });
+        let notes: Vec<String> = self.progress.notes(lang).collect();
+        if !notes.is_empty() {
+            ui.add_space(6.0);
+            look::callout(ui, look::AMBER, |ui| {
+                ui.label(RichText::new(desk.word(Word::Noted)).strong());
+                for note in &notes {
+                    look::paragraph(ui, note);
+                }
+            });
+        }
+        None
+    }
+
+    fn stages(&self, ui: &mut Ui, desk: &Desk) {
+        let present = self.progress.stage.unwrap_or(Stage::Version);
+        look::card(ui, |ui| {
+            for (number, stage) in Stage::OBTAIN.into_iter().enumerate() {
+                let text = format!("{}.  {}", number + 1, stage.text(desk.lang));
+                look::stage(ui, &text, stage.cmp(&present));
+            }
+        });
+    }
+}

@@ -1,0 +1,10 @@
+//! The window's own words: titles, labels and hints, and remedies that speak of buttons where the catalogue's speak of
+//! commands.
+
+mod remedy;
+mod stage;
+mod word;
+
+pub(crate) use remedy::{explain_in_window, explain_route};
+pub(crate) use stage::Stage;
+pub(crate) use word::Word;

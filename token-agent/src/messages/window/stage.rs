@@ -1,0 +1,48 @@
+//! The stages of what is going on, as the window lists them.
+
+use crate::{enrol::Step, messages::Lang};
+
+/// A stage. Several steps belong to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Version,
+    Login,
+    Token,
+    Request,
+    Write,
+    Confirm,
+}
+
+impl Stage {
+    /// The stages of obtaining a certificate, in their order.
+    pub(crate) const OBTAIN: [Self; 6] =
+        [Self::Version, Self::Login, Self::Token, Self::Request, Self::Write, Self::Confirm];
+
+    /// The stage that begins or goes on with this step; `None` for what may be said at any time.
+    pub(crate) fn of(step: &Step) -> Option<Self> {
+        match step {
+            Step::CheckingVersion => Some(Self::Version),
+            Step::Authenticating => Some(Self::Login),
+            Step::Requesting => Some(Self::Request),
+            Step::Writing { .. } => Some(Self::Write),
+            Step::Confirming => Some(Self::Confirm),
+            Step::NewerAgent { .. } | Step::ClockDiffers { .. } | Step::Resuming => None,
+            _ => Some(Self::Token),
+        }
+    }
+
+    pub(crate) fn text(self, lang: Lang) -> &'static str {
+        let (english, japanese) = match self {
+            Self::Version => ("Checking the version", "バージョンの確認"),
+            Self::Login => ("Authenticating", "認証"),
+            Self::Token => ("Making the key on the token", "トークンの準備と鍵の生成"),
+            Self::Request => ("Requesting the certificate", "証明書の発行"),
+            Self::Write => ("Writing it to the token", "トークンへの書き込み"),
+            Self::Confirm => ("Confirming to the bank", "銀行への完了通知"),
+        };
+        match lang {
+            Lang::En => english,
+            Lang::Ja => japanese,
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Titles, labels, buttons and hints.
+
+use crate::messages::Lang;
+
+/// A text of the window that never changes. Terms in the Japanese ones are those of the bank's manuals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Product,
+    StartTitle,
+    StartIntroduction,
+    Obtain,
+    ObtainHint,
+    Certificates,
+    CertificatesHint,
+    ChangePin,
+    ChangePinHint,
+    Erase,
+    EraseHint,
+    Connection,
+    ConnectionHint,
+    Quit,
+    Back,
+    Close,
+    Cancel,
+    Next,
+    Save,
+    Print,
+    Copied,
+    Again,
+    Refresh,
+    OtherLanguage,
+    ObtainIntroduction,
+    LoginId,
+    LoginPassword,
+    AcquisitionCode,
+    AcquisitionCodeHint,
+    HasAcquisitionCode,
+    Authenticate,
+    Server,
+    ServerHint,
+    ServerMissing,
+    UseProxy,
+    ProxyWarning,
+    ProxyHost,
+    ProxyPort,
+    ProxyUser,
+    ProxyPassword,
+    PortWrong,
+    Token,
+    TokenLooking,
+    TokenNone,
+    TokenChoose,
+    ForeignCard,
+    BusyCard,
+    MuteCard,
+    WorkingHint,
+    TouchTitle,
+    TouchHint,
+    NotNow,
+    PinTitle,
+    PinHint,
+    Pin,
+    NewPinTitle,
+    NewPinHint,
+    NewPin,
+    NewPinAgain,
+    Ok,
+    OverwriteTitle,
+    Overwrite,
+    EraseTitle,
+    EraseButton,
+    EraseIntroduction,
+    EraseNothing,
+    Details,
+    FewerDetails,
+    NoTokens,
+    NoCertificates,
+    NoCertificate,
+    Unreadable,
+    DoneTitle,
+    DoneBrowsers,
+    PinChanged,
+    SaveTitle,
+    SaveAs,
+    FormatPage,
+    FormatText,
+    FailedTitle,
+    Resumable,
+    SupportCode,
+    SupportHint,
+    CopySupport,
+    Noted,
+    PageTitle,
+    PrintHint,
+}
+
+impl Word {
+    pub(crate) fn text(self, lang: Lang) -> &'static str {
+        let (english, japanese) = self.both();
+        match lang {
+            Lang::En => english,
+            Lang::Ja => japanese,
+        }
+    }
+
+    #[expect(clippy::too_many_lines, reason = "a table of words")]
+    fn both(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Product => ("Certificate agent", "証明書発行アプリ"),
+            Self::StartTitle => ("Start menu", "スタートメニュー"),
+            Self::StartIntroduction => (
+                "The certificate's key is made on your token and never leaves it.",
+                "電子証明書の鍵はトークンの中で作られ、外に出ることはありません。",
+            ),
+            Self::Obtain => ("Obtain a certificate", "証明書発行"),
+            Self::ObtainHint => (
+                "With your login ID and login password, onto the token you were given.",
+                "ログインIDとログインパスワードで、お手元のトークンに証明書を取得します。",
+            ),
+            Self::Certificates => ("My certificates", "証明書の確認"),
+            Self::CertificatesHint => (
+                "What is on the connected tokens, and until when it is valid.",
+                "接続中のトークンにある証明書の内容と有効期限を表示します。",
+            ),
+            Self::ChangePin => ("Change the PIN", "PINの変更"),
+            Self::ChangePinHint => ("Of a connected token.", "接続中のトークンのPINを変更します。"),
+            Self::Erase => ("Erase a certificate", "証明書の消去"),
+            Self::EraseHint => (
+                "Before a token is handed on or thrown away.",
+                "トークンを譲渡・廃棄する前に、証明書と鍵を消去します。",
+            ),
+            Self::Connection => ("Connection", "接続設定(プロキシ)"),
+            Self::ConnectionHint => {
+                ("The bank's address, and your company's proxy.", "接続先と、社内プロキシサーバの設定です。")
+            }
+            Self::Quit => ("Quit", "中断"),
+            Self::Back => ("Back", "戻る"),
+            Self::Close => ("Close", "閉じる"),
+            Self::Cancel => ("Cancel", "キャンセル"),
+            Self::Next => ("Next", "次へ"),
+            Self::Save => ("Save", "保存"),
+            Self::Print => ("Print", "印刷"),
+            Self::Copied => ("Copied.", "コピーしました。"),
+            Self::Again => ("Try again", "もう一度"),
+            Self::Refresh => ("Look again", "再読み込み"),
+            // Each language says the other's name in the other's words.
+            Self::OtherLanguage => ("日本語", "English"),
+            Self::ObtainIntroduction => (
+                "Connect your token, then fill in the login ID and the login password.",
+                "トークンを接続し、ログインIDとログインパスワードを入力してください。",
+            ),
+            Self::LoginId => ("Login ID", "ログインID"),
+            Self::LoginPassword => ("Login password", "ログインパスワード"),
+            Self::AcquisitionCode => ("Acquisition code", "取得用コード"),
+            Self::AcquisitionCodeHint => (
+                "The one-time code in the branch's letter. Without such a letter, leave this empty.",
+                "窓口からの通知に記載された、1回限りのコードです。通知がない場合は入力不要です。",
+            ),
+            Self::HasAcquisitionCode => ("I have an acquisition code", "取得用コードの通知を受け取っている"),
+            Self::Authenticate => ("Authenticate and obtain", "認証して発行"),
+            Self::Server => ("Bank's address", "接続先(銀行のアドレス)"),
+            Self::ServerHint => (
+                "As in the bank's letter, such as https://…",
+                "銀行から案内された https:// で始まるアドレスを入力してください。",
+            ),
+            Self::ServerMissing => (
+                "Fill in the bank's address under “Connection” first.",
+                "先に「接続設定」で接続先を入力してください。",
+            ),
+            Self::UseProxy => ("My company uses a proxy", "社内プロキシサーバを使う"),
+            Self::ProxyWarning => (
+                "These are not the login ID and login password. Ask your network's administrator for them.",
+                "ログインIDとログインパスワードではありません。不明な場合は社内のネットワーク管理者に確認してください。",
+            ),
+            Self::ProxyHost => ("Proxy server", "プロキシサーバ"),
+            Self::ProxyPort => ("Port", "ポート番号"),
+            Self::ProxyUser => ("Proxy user name", "プロキシのユーザ名"),
+            Self::ProxyPassword => ("Proxy password", "プロキシのパスワード"),
+            Self::PortWrong => (
+                "Fill in the proxy's name, and a port from 1 to 65535.",
+                "プロキシサーバ名と、1〜65535のポート番号を入力してください。",
+            ),
+            Self::Token => ("Token", "トークン"),
+            Self::TokenLooking => ("Looking for tokens …", "トークンを確認しています…"),
+            Self::TokenNone => (
+                "No token is connected. Connect it; it will appear here by itself.",
+                "トークンが接続されていません。接続すると自動的に表示されます。",
+            ),
+            Self::TokenChoose => ("Choose the token to use.", "使用するトークンを選択してください。"),
+            Self::ForeignCard => {
+                ("not a token that the agent can use", "このアプリで使えるトークンではありません")
+            }
+            Self::BusyCard => ("in use by another program", "別のプログラムが使用中です"),
+            Self::MuteCard => ("doesn't answer", "応答しません"),
+            Self::WorkingHint => (
+                "Leave the token in place and the window open.",
+                "トークンを抜かず、画面を閉じずにお待ちください。",
+            ),
+            Self::TouchTitle => ("Touch the token now", "トークンに触れてください"),
+            Self::TouchHint => (
+                "Put a finger on the metal contact while it blinks.",
+                "点滅している間に、金属部分に指で触れてください。",
+            ),
+            Self::NotNow => (
+                "The agent is at work on the token. It closes when that is done.",
+                "トークンへの処理が終わるまで、画面を閉じられません。",
+            ),
+            Self::PinTitle => ("The token's PIN", "トークンのPIN"),
+            Self::PinHint => (
+                "The PIN of the token itself; not the login password.",
+                "トークン自体のPINです(ログインパスワードではありません)。",
+            ),
+            Self::Pin => ("PIN", "PIN"),
+            Self::NewPinTitle => ("Choose a new PIN", "新しいPINの設定"),
+            Self::NewPinHint => (
+                "6 to 8 characters, not easy to guess. It is asked for at each login: remember it, and keep it apart from the token.",
+                "6〜8文字で、推測されにくいものにしてください。ログインのたびに使います。トークンとは別に保管してください。",
+            ),
+            Self::NewPin => ("New PIN", "新しいPIN"),
+            Self::NewPinAgain => ("New PIN again", "新しいPIN(確認)"),
+            Self::Ok => ("OK", "OK"),
+            Self::OverwriteTitle => ("The token is in use", "トークンは使用中です"),
+            Self::Overwrite => ("Overwrite", "上書きする"),
+            Self::EraseTitle => ("Erase for ever?", "消去の確認"),
+            Self::EraseButton => ("Erase", "消去する"),
+            Self::EraseIntroduction => (
+                "Key and certificate are destroyed for ever. The bank doesn't learn of it: have the certificate revoked as well.",
+                "証明書と鍵を消去すると元に戻せません。銀行側の失効は別の手続きです。失効の手続きも行ってください。",
+            ),
+            Self::EraseNothing => (
+                "The connected tokens hold nothing to erase.",
+                "接続中のトークンに、消去できる証明書・鍵はありません。",
+            ),
+            Self::Details => ("Details", "詳細"),
+            Self::FewerDetails => ("Fewer details", "詳細を閉じる"),
+            Self::NoTokens => ("No token is connected.", "トークンが接続されていません。"),
+            Self::NoCertificates => {
+                ("There is no certificate on the connected tokens.", "接続中のトークンに証明書はありません。")
+            }
+            Self::NoCertificate => ("A key without a certificate", "証明書のない鍵"),
+            Self::Unreadable => ("A certificate that can't be read", "読み取れない証明書"),
+            Self::DoneTitle => ("The certificate is on the token", "証明書の取得が完了しました"),
+            Self::DoneBrowsers => (
+                "Close all browser windows once before the first login.",
+                "初回ログインの前に、ブラウザの画面をすべて閉じてください。",
+            ),
+            Self::PinChanged => ("The PIN is changed", "PINを変更しました"),
+            Self::SaveTitle => ("Keep the details", "内容の保存・印刷"),
+            Self::SaveAs => ("File", "保存先"),
+            Self::FormatPage => ("Web page (HTML)", "ウェブページ(HTML)"),
+            Self::FormatText => ("Text", "テキスト"),
+            Self::FailedTitle => ("It could not be done", "手続きを完了できませんでした"),
+            Self::Resumable => (
+                "Nothing is lost: trying again goes on where it stopped.",
+                "途中までの手続きは保存されています。もう一度実行すると、続きから再開します。",
+            ),
+            Self::SupportCode => ("Support code", "お問い合わせ用コード"),
+            Self::SupportHint => (
+                "When you ask the bank or your company's help desk, tell them this code, or paste what “Copy” puts on the clipboard. It holds no password and no PIN.",
+                "銀行または社内のヘルプデスクへお問い合わせの際に、このコードをお伝えください。「コピー」した内容にパスワードやPINは含まれません。",
+            ),
+            Self::CopySupport => ("Copy", "コピー"),
+            Self::Noted => ("Please note", "お知らせ"),
+            Self::PageTitle => ("Certificate details", "電子証明書の内容"),
+            Self::PrintHint => (
+                "To print, use the browser's print command (Ctrl+P).",
+                "印刷する場合は、ブラウザの印刷機能(Ctrl+P)を使ってください。",
+            ),
+        }
+    }
+}
