@@ -74,7 +74,7 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
     let material = material::load(config);
     findings.push(Finding::of("certificates, CRL, trust anchors and calendar", &material));
     let identity = material::server_identity(&config.tls).and_then(|identity| {
-        crate::http::tls::public(&identity)?;
+        crate::http::tls::CurrentIdentity::new(&identity)?;
         Ok(())
     });
     findings.push(Finding::of("server certificate and key", &identity));
@@ -91,11 +91,11 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
     findings.extend(responders(config, adapters).await);
     for (issuer, files) in config.issuers.iter().zip(&material.issuers) {
         let what =
-            format!("keys of the signer {:?} against the certificates of {}", issuer.signer, issuer.id);
+            format!("keys of the signer {} against the certificates of {}", issuer.signer, issuer.id);
         findings.push(Finding::of(what, &prove(issuer, files, adapters).await.map_err(|e| e.error)));
         let signs = adapters.signers.healthy(&issuer.id).await;
-        let signs = signs.with_context(|| format!("look at `inro-hsm` and its log for {:?}", issuer.signer));
-        findings.push(Finding::of(format!("the signer {:?} signs", issuer.signer), &signs));
+        let signs = signs.with_context(|| format!("look at `inro-hsm` and its log for {}", issuer.signer));
+        findings.push(Finding::of(format!("the signer {} signs", issuer.signer), &signs));
     }
     findings
 }
@@ -145,7 +145,7 @@ async fn prove(issuer: &config::Issuer, files: &IssuerMaterial, adapters: &Adapt
             SignerError::Unavailable(_) | SignerError::LockedOut(_) => Exit::Unavailable,
         };
         let remedy = format!(
-            "issuer.{}: the signer {:?} at {} doesn't answer as it should; start it, or correct signer, signer_socket, \
+            "issuer.{}: the signer {} at {} doesn't answer as it should; start it, or correct signer, signer_socket, \
              issuing_key and ocsp_key",
             issuer.id,
             issuer.signer,

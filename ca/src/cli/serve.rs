@@ -26,6 +26,7 @@ use crate::{
         gate::Gate,
         layers, machine, openapi, ops, portal, tls, validation,
     },
+    jobs::TlsFiles,
     material::{self, Material},
     wiring::{self, Adapters, Server},
 };
@@ -76,20 +77,23 @@ struct Listeners {
     public_tls: Arc<rustls::ServerConfig>,
     client_tls: Arc<rustls::ServerConfig>,
     clients: Arc<Clients>,
+    tls: TlsFiles,
 }
 
 impl Listeners {
     async fn bind(config: &Config, material: &Material) -> Result<Self, CliError> {
         let identity = material::server_identity(&config.tls).map_err(CliError::configuration)?;
+        let current = Arc::new(tls::CurrentIdentity::new(&identity).map_err(CliError::configuration)?);
         let issuing = material::customer(config, &material.issuers).map_err(CliError::configuration)?;
         let clients = Arc::new(wiring::clients(config, material).map_err(CliError::configuration)?);
         let verifier = ClientVerifier::new(&issuing.certificate, clients.clone());
         let verifier = verifier.map_err(CliError::configuration)?;
         Ok(Self {
-            public_tls: tls::public(&identity).map_err(CliError::configuration)?,
-            client_tls: tls::with_client_certificates(&identity, verifier)
+            public_tls: tls::public(current.clone()).map_err(CliError::configuration)?,
+            client_tls: tls::with_client_certificates(current.clone(), verifier)
                 .map_err(CliError::configuration)?,
             clients,
+            tls: TlsFiles { files: config.tls.clone(), taken_up: identity, current },
             public: bind("listen.public", config.listen.public).await?,
             client: bind("listen.client", config.listen.client).await?,
             validation: bind("listen.validation", config.listen.validation).await?,
@@ -137,7 +141,7 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
     let (metrics, store, rng) = (server.metrics.clone(), server.store.clone(), server.rng.clone());
     let gate = Gate::new(server.accords.clone(), server.api.clock.clone());
     let public = layers::private(
-        gate.before(portal::public_router(server.top))
+        gate.before(portal::public_router(server.public))
             .merge(gate.before_api(api::router(server.api).merge(openapi::router(server.document)))),
     );
     let client = layers::private(
@@ -173,7 +177,7 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
     let ops = tokio::spawn(ops.serve());
 
     let stop_jobs = CancellationToken::new();
-    let mut jobs = server.jobs.start(&stop_jobs);
+    let mut jobs = server.jobs.start(listeners.tls, &stop_jobs);
     let mut serving: JoinSet<()> = all.into_iter().map(Listener::serve).collect();
     while serving.join_next().await.is_some() {}
     if ending.grace(server.detached.ended()).await.is_none() {

@@ -1,6 +1,9 @@
 //! `[enrolment]`: obtaining certificates.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::Deserialize;
 
@@ -13,6 +16,7 @@ pub(super) struct Raw {
     lowest_agent: String,
     newest_agent: String,
     agent_download: String,
+    agent_packages: Vec<String>,
     throttle_free_failures: u32,
     throttle_first_wait: String,
     throttle_longest_wait: String,
@@ -27,6 +31,7 @@ impl Default for Raw {
             lowest_agent: "0.1.0".to_owned(),
             newest_agent: env!("CARGO_PKG_VERSION").to_owned(),
             agent_download: String::new(),
+            agent_packages: Vec::new(),
             throttle_free_failures: 3,
             throttle_first_wait: "2s".to_owned(),
             throttle_longest_wait: "15m".to_owned(),
@@ -47,6 +52,8 @@ pub(crate) struct Enrolment {
     pub(crate) newest_agent: String,
     /// Where people get it; empty: the public listener's top page.
     pub(crate) agent_download: String,
+    /// Files of the agent that the download page offers, with their checksums.
+    pub(crate) agent_packages: Vec<PathBuf>,
     /// Failures of one user ID that cost nothing (rule 13); an address, which a company shares, has ten times as many.
     pub(crate) throttle_free_failures: u32,
     /// The wait after the first failure that costs; it doubles with each further one.
@@ -60,7 +67,7 @@ pub(crate) struct Enrolment {
 }
 
 impl Raw {
-    pub(super) fn validate(self) -> ConfigResult<Enrolment> {
+    pub(super) fn validate(self, base: &Path) -> ConfigResult<Enrolment> {
         let enrolment = Enrolment {
             challenge_lifetime: value::duration(
                 "enrolment.challenge_lifetime",
@@ -70,6 +77,7 @@ impl Raw {
             lowest_agent: version("enrolment.lowest_agent", self.lowest_agent)?,
             newest_agent: version("enrolment.newest_agent", self.newest_agent)?,
             agent_download: self.agent_download,
+            agent_packages: packages(&self.agent_packages, base)?,
             throttle_free_failures: value::within(
                 "enrolment.throttle_free_failures",
                 self.throttle_free_failures,
@@ -118,4 +126,28 @@ fn version(key: &str, text: String) -> ConfigResult<String> {
         format_args!("{text:?} isn't a version"),
         "write it as major.minor.patch, such as \"0.1.0\"",
     ))
+}
+
+/// Files whose names can stand in an address and in a header, each name once.
+fn packages(texts: &[String], base: &Path) -> ConfigResult<Vec<PathBuf>> {
+    const KEY: &str = "enrolment.agent_packages";
+    let paths = value::paths(KEY, texts, base)?;
+    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b));
+    for (position, path) in paths.iter().enumerate() {
+        if !path.file_name().and_then(|name| name.to_str()).is_some_and(plain) {
+            return Err(ConfigError::value(
+                KEY,
+                format_args!("{} hasn't a plain name", path.display()),
+                "name the file with A-Z, a-z, 0-9, '-', '_', '.' and '+' alone",
+            ));
+        }
+        if paths[..position].iter().any(|other| other.file_name() == path.file_name()) {
+            return Err(ConfigError::value(
+                KEY,
+                format_args!("two files have the name of {}", path.display()),
+                "give each its own",
+            ));
+        }
+    }
+    Ok(paths)
 }

@@ -121,7 +121,7 @@ pub(super) struct RawTls {
 }
 
 /// The server certificate for both TLS listeners; it is the operator's, not one of ours.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tls {
     /// PEM, the server's first, then its intermediates.
     pub(crate) certificate_file: PathBuf,

@@ -11,6 +11,7 @@ mod login;
 mod machine;
 mod node;
 mod policy;
+mod retention;
 mod shutdown;
 mod telemetry;
 mod trust;
@@ -30,6 +31,7 @@ pub(crate) use login::{Login, Passwords};
 pub(crate) use machine::Machine;
 pub(crate) use node::{Database, Node, Postgres};
 pub(crate) use policy::TomlPolicies;
+pub(crate) use retention::Retention;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use telemetry::{Log, LogFormat, Telemetry};
 pub(crate) use trust::Trust;
@@ -49,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) enrolment: Enrolment,
     pub(crate) login: Login,
     pub(crate) passwords: Passwords,
+    pub(crate) retention: Retention,
     /// The bank's own policy.
     pub(crate) policy: WrittenPolicy,
     pub(crate) machines: Vec<Machine>,
@@ -108,6 +111,8 @@ struct Raw {
     #[serde(default)]
     passwords: login::RawPasswords,
     #[serde(default)]
+    retention: retention::Raw,
+    #[serde(default)]
     policy: policy::Raw,
     #[serde(default)]
     machine: Vec<machine::Raw>,
@@ -147,9 +152,10 @@ impl Config {
             validation: raw.validation.validate(&base)?,
             trust: raw.trust.validate(&base)?,
             hours: raw.hours.validate(&base)?,
-            enrolment: raw.enrolment.validate()?,
+            enrolment: raw.enrolment.validate(&base)?,
             login: raw.login.validate()?,
             passwords: raw.passwords.validate()?,
+            retention: raw.retention.validate()?,
             policy: raw.policy.validate()?,
             machines: machine::validate(raw.machine, &base)?,
             log: raw.log.validate()?,
@@ -224,6 +230,9 @@ mod tests {
             ("memory_kib = 19456", "memory_kib = 1024", "passwords.memory_kib"),
             ("lock_at = 5", "lock_at = 5\nlock_out = 6", "lock_out"),
             ("level = \"info\"", "level = \"loud\"", "log.level"),
+            ("logins = \"400d\"", "logins = \"0d\"", "retention.logins"),
+            ("# agent_packages = []", "agent_packages = [\"a b\"]", "enrolment.agent_packages"),
+            ("# agent_packages = []", "agent_packages = [\"a/x\", \"b/x\"]", "enrolment.agent_packages"),
             ("pause = \"5s\"", "pause = \"1h\"", "shutdown.pause"),
             ("sample = 0.05", "sample = 5", "telemetry.sample"),
             ("endpoint = \"\"", "endpoint = \"https://collector.example\"", "telemetry.endpoint"),

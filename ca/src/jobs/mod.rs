@@ -7,15 +7,23 @@ mod publish_crl;
 mod reconcile;
 mod renew_responder;
 mod responders;
+mod revoke_fallen;
 mod sweep_sessions;
+mod take_up_trust;
 mod watch_files;
+mod watch_tls;
 
 use std::{sync::Arc, time::Duration};
 
 use ca_core::{
     app::{
-        accord::Accords, publish_crl::PublishCrl, reconcile::Reconcile, renew_responder::RenewResponder,
+        accord::Accords,
+        publish_crl::PublishCrl,
+        reconcile::Reconcile,
+        rejudge::Rejudge,
+        renew_responder::RenewResponder,
         session::CheckSession,
+        trust::{ReadTrust, Trusted},
     },
     ports::{clock::Clock, store::RevocationStore},
 };
@@ -32,6 +40,7 @@ pub(crate) use lease::Leader;
 pub(crate) use observe::Observe;
 pub(crate) use responders::Responders;
 pub(crate) use watch_files::{Files, MACHINE_ALARM};
+pub(crate) use watch_tls::TlsFiles;
 
 /// Everything that the jobs need.
 pub(crate) struct Jobs {
@@ -47,6 +56,10 @@ pub(crate) struct Jobs {
     /// One for each issuer.
     pub(crate) reconcile: Vec<Reconcile>,
     pub(crate) sessions: Arc<CheckSession>,
+    /// What is believed about devices, and where new versions are read.
+    pub(crate) trust: (ReadTrust, Arc<Trusted>),
+    /// Plans of revocation, with which node executes them.
+    pub(crate) rejudge: (Rejudge, Leader),
     pub(crate) validation: Arc<Validation>,
     pub(crate) revocations: Arc<dyn RevocationStore>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -60,8 +73,9 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     /// Starts them all; they end soon after `stop`.
-    pub(crate) fn start(self, stop: &CancellationToken) -> JoinSet<()> {
+    pub(crate) fn start(self, tls: TlsFiles, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
+        tasks.spawn(until(stop.clone(), watch_tls::run(tls)));
         let (caught_up, is_caught_up) = watch::channel(false);
         let (reconcile, accords, metrics) = (self.reconcile, self.accords, self.metrics.clone());
         let reconcile = reconcile::Job { reconcile, accords, metrics, caught_up };
@@ -100,6 +114,17 @@ impl Jobs {
                 leader.resign().await;
             });
         }
+        let (read, trusted) = self.trust;
+        tasks.spawn(until(stop.clone(), take_up_trust::run(read, trusted, self.metrics.clone())));
+        let (rejudge, leader) = self.rejudge;
+        let (leader, revoked) = (Arc::new(leader), self.revoked);
+        let job =
+            revoke_fallen::Job { rejudge, leader: leader.clone(), metrics: self.metrics.clone(), revoked };
+        let job = Box::pin(until(stop.clone(), after(is_caught_up, job.run())));
+        tasks.spawn(async move {
+            job.await;
+            leader.resign().await;
+        });
         tasks.spawn(until(stop.clone(), sweep_sessions::run(self.sessions, self.metrics.clone())));
         let watch = watch_files::run(self.files, self.validation, self.clock, self.metrics, renewed);
         tasks.spawn(until(stop.clone(), watch));

@@ -2,14 +2,15 @@
 //! the remedy.
 
 mod machines;
+mod packages;
 mod root_crl;
-mod trust;
+pub(crate) mod trust;
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use ca_core::domain::{
-    attestation::chain::Anchors,
+    attestation::Anchor,
     business_hours::{BankCalendar, IssuingHours},
 };
 use ca_x509::signed::Signed;
@@ -18,6 +19,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use x509_cert::Certificate;
 
 pub(crate) use machines::Registered;
+pub(crate) use packages::packages;
 pub(crate) use root_crl::{root_crl, succeeds};
 
 use crate::{
@@ -202,7 +204,6 @@ pub(crate) fn public_key(certificate: &[u8]) -> anyhow::Result<Vec<u8>> {
 pub(crate) struct Material {
     /// In the order of the configuration.
     pub(crate) issuers: Vec<IssuerMaterial>,
-    pub(crate) anchors: Arc<Anchors>,
     pub(crate) hours: IssuingHours,
     pub(crate) root_crl: Vec<u8>,
     pub(crate) machines: Vec<Registered>,
@@ -221,16 +222,24 @@ pub(crate) fn customer<'a>(
     position.and_then(|position| issuers.get(position)).context("there is no customer issuer")
 }
 
+/// The makers' certificates that the configuration's files name; empty where it names none.
+///
+/// # Errors
+/// When a file can't be used, or a certificate isn't one that is permitted.
+pub(crate) fn anchors(config: &Config) -> anyhow::Result<Vec<Anchor>> {
+    if config.trust.has_files() { trust::anchors(&config.trust) } else { Ok(Vec::new()) }
+}
+
 /// Reads them all.
 ///
 /// # Errors
 /// At the first that can't be used.
 pub(crate) fn load(config: &Config) -> anyhow::Result<Material> {
     let issuers = config.issuers.iter().map(issuer).collect::<anyhow::Result<Vec<_>>>()?;
+    anchors(config)?;
     let root = issuers.first().and_then(|issuer| issuer.chain.last()).context("issuer: there is none")?;
     Ok(Material {
         root_crl: root_crl(&config.validation.root_crl, root)?,
-        anchors: Arc::new(trust::anchors(&config.trust)?),
         hours: issuing_hours(&config.hours)?,
         machines: machines::machines(config, &customer(config, &issuers)?.certificate)?,
         issuers,

@@ -11,6 +11,7 @@ mod moving;
 mod observe;
 mod portal;
 mod responders;
+mod trust;
 mod validation;
 
 use std::sync::Arc;
@@ -20,7 +21,6 @@ use ca_core::{
         accord::Accords, audit_verify::VerifyAudit, certificates::Certificates, customers::Customers,
         logout::LogOut, revoke::Revoke,
     },
-    domain::policy::IssuancePolicy,
     ports::rng::Rng,
 };
 use tokio::sync::Notify;
@@ -31,10 +31,11 @@ use ledger::Ledger;
 pub(crate) use ledger::{check_address, migrate};
 pub(crate) use moving::{Route, move_ledger};
 pub(crate) use responders::{Renewals, renewals, responders_in_use};
+pub(crate) use trust::{in_use, trust_desk, trusted};
 
 use crate::{
     adapters::passwords::Argon2Passwords,
-    config::{self, Config},
+    config::Config,
     http::{
         api::Api,
         clients::Clients,
@@ -42,7 +43,7 @@ use crate::{
         machine::MachineApi,
         openapi,
         ops::Ops,
-        portal::{Portal, Top},
+        portal::{Portal, Public},
         validation::Validation,
     },
     jobs::Jobs,
@@ -76,7 +77,7 @@ pub(crate) async fn desk(config: &Config) -> anyhow::Result<Desk> {
 /// Everything that serving needs.
 pub(crate) struct Server {
     pub(crate) api: Arc<Api>,
-    pub(crate) top: Arc<Top>,
+    pub(crate) public: Arc<Public>,
     pub(crate) portal: Arc<Portal>,
     pub(crate) machines: Arc<MachineApi>,
     /// The OpenAPI document.
@@ -115,24 +116,25 @@ pub(crate) async fn server(
     let revoked = Arc::new(Notify::new());
     let certificates = Arc::new(adapters.certificates());
     let sessions = Arc::new(portal::check_session(&config, adapters)?);
-    let policy = Arc::new(IssuancePolicy {
-        id: config.policy.id.clone(),
-        hours: material.hours.clone(),
-        rules: config.policy.rules.clone(),
-        hold_from: None,
-    });
+    let policies = adapters.policies_with(&config, material.hours.clone());
+    let (trusted, read_trust) = trust::trusted(&config, adapters).await?;
     let issuers = issuers::issuers(&config, material)?;
     let admit = Arc::new(machine::admit(adapters));
     let responders = Arc::new(responders::responders(&config, adapters, &issuers)?);
     let in_use = responders::in_use(&responders).await;
     let validation =
         Arc::new(validation::validation(&config, material, adapters, metrics.clone(), &issuers, &in_use)?);
+    let (customers, revoke) = (Arc::new(adapters.customers()), Arc::new(adapters.revoke(&config)));
+    let public = Arc::new(portal::public(&config)?);
     let portal = Arc::new(Portal {
+        account: Arc::new(portal::account(&config, adapters)),
+        manage: Arc::new(portal::manage_users(&config, adapters, customers.clone(), revoke.clone())),
+        history_days: config.retention.logins.as_secs() / 86_400,
         login: Arc::new(portal::log_in(&config, adapters)),
         session: sessions.clone(),
         logout: Arc::new(LogOut { logins: adapters.store.clone(), clock: adapters.clock.clone() }),
-        revoke: Arc::new(adapters.revoke(&config)),
-        customers: Arc::new(adapters.customers()),
+        revoke,
+        customers,
         certificates,
         logins: adapters.store.clone(),
         clock: adapters.clock.clone(),
@@ -150,17 +152,12 @@ pub(crate) async fn server(
     let ops = Arc::new(observe::ops(adapters, readiness.clone(), detached.clone(), pools));
     let observe = observe::job(&config, adapters, readiness.clone(), validation.clone());
     let api =
-        Arc::new(api::api(&config, material, adapters, &policy, enrolment_passwords, detached.clone())?);
+        Arc::new(api::api(&config, material, adapters, (&policies, &trusted), enrolment_passwords, detached.clone())?);
     Ok(Server {
         document: openapi::json(&openapi::Servers::of(&config))?,
         machines: Arc::new(machine::api(&config, adapters, admit, &issuers, &api)),
         api,
-        top: Arc::new(Top {
-            client_url: config.listen.client_url.clone(),
-            public_url: config.listen.public_url.clone(),
-            always_open: config.hours.mode == config::HoursMode::AlwaysOpen,
-            download: Some(config.enrolment.agent_download.clone()).filter(|url| !url.is_empty()),
-        }),
+        public,
         portal,
         ops,
         readiness,
@@ -174,6 +171,8 @@ pub(crate) async fn server(
             responders: responders.clone(),
             reconcile: jobs::reconcile(adapters, &issuers),
             sessions,
+            trust: (read_trust, trusted),
+            rejudge: (adapters.rejudge(), jobs::rejudgements(&config, adapters)),
             validation: validation.clone(),
             revocations: adapters.store.clone(),
             clock: adapters.clock.clone(),

@@ -17,9 +17,13 @@ pub mod suite {
     pub mod enrolments;
     pub mod login;
     pub mod parallel;
+    pub mod policies;
     pub mod responders;
     pub mod revocations;
     pub mod signers;
+    pub mod tokens;
+    pub mod staff;
+    pub mod trust;
 }
 
 /// Makes the module `$engine` with every case as a test. `$fresh` is an async function that returns a store with an
@@ -32,7 +36,8 @@ macro_rules! contract {
                 a_removed_user_leaves_the_place_but_keeps_the_id, a_token_serves_one_user, attempts_burn_a_code;
             login: passwords_are_apart_by_kind, wrong_passwords_lock_and_the_branch_unlocks,
                 a_right_password_forgets_only_wrong_ones_of_its_kind,
-                a_session_needs_a_standing_certificate, sessions_are_touched_closed_and_purged;
+                a_session_needs_a_standing_certificate, sessions_are_touched_closed_and_purged,
+                a_new_password_ends_sessions;
             enrolments: a_repeat_finds_the_first_enrolment, an_acquisition_code_is_used_up,
                 a_challenge_is_renewed_by_one, a_refusal_is_for_good_and_keeps_the_evidence;
             certificates: a_certificate_goes_from_intent_to_confirmed, an_intent_needs_a_free_user_key_and_token,
@@ -42,12 +47,21 @@ macro_rules! contract {
                 a_revocation_comes_back_from_a_journal, a_crl_holds_what_has_not_expired, crl_numbers_rise;
             responders: a_renewal_goes_from_intent_to_certificate, a_renewal_that_was_given_up_is_never_issued,
                 a_revoked_responder_is_not_listed_for_use;
+            policies: each_version_of_a_policy_is_set_once, the_last_assignment_of_a_contract_counts,
+                the_fleet_is_what_lives_with_its_evidence;
+            tokens: a_list_of_tokens_is_registered_whole_or_not_at_all, a_token_moves_from_the_state_that_was_seen,
+                assignments_and_inventory_agree;
             books: a_page_of_the_journal_is_looked_up_at_once;
             signers: a_signer_keeps_its_journal, reconciliation_goes_forward_only,
                 the_furthest_journaled_certificate_is_known, a_lease_has_one_holder;
+            staff: a_key_is_one_active_members, a_staff_session_ends_with_its_member, a_request_takes_another_member,
+                an_effect_that_fails_leaves_the_request_open, of_many_approvals_at_once_one_counts,
+                searches_find_by_beginning_and_go_on, a_token_is_found_by_its_serial, the_trail_is_read_backwards;
+            trust: a_trust_bundle_takes_two_steps, a_rejudgement_is_planned_and_ends_once;
             parallel: one_idempotency_key_opens_one_enrolment, one_user_gets_one_intent,
                 losers_never_take_others_with_them, crl_numbers_are_given_once;
-            census: what_is_unfinished_is_counted, certificates_that_expire_soon_are_counted,
+            census: what_is_unfinished_is_counted, open_renewals_of_responders_are_counted,
+                certificates_that_expire_soon_are_counted,
                 a_crl_says_what_it_is_without_its_entries, a_probe_writes_and_changes_nothing;
         }
     };

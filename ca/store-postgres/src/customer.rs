@@ -12,6 +12,7 @@ use ca_core::{
     },
     ports::store::{Conflict, CustomerStore, StoreResult},
 };
+use jiff::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     failure::Failure,
     outcome::Written,
     rows::{UserRow, digest, time},
+    token,
 };
 
 #[async_trait]
@@ -87,9 +89,9 @@ impl CustomerStore for PostgresStore {
         device: Option<&Device>,
         audit: AuditEvent,
     ) -> StoreResult<()> {
-        let (id, device) = (id.clone(), device.cloned());
+        let (id, device, at) = (id.clone(), device.cloned(), audit.at);
         self.write(Some(audit), move |tx| {
-            Box::pin(async move { assign_device(tx, &id, device.as_ref()).await })
+            Box::pin(async move { assign_device(tx, &id, device.as_ref(), at).await })
         })
         .await
     }
@@ -250,7 +252,8 @@ async fn register_user(tx: &mut PgConnection, new: &User) -> Result<Written<()>,
     Ok(Written::Changed(()))
 }
 
-/// A removed user keeps the ID and nothing else: no token, code, password or session.
+/// A removed user keeps ID and name, which certificates bear, and nothing else: no address, token, code, password or
+/// session.
 async fn set_user_state(
     tx: &mut PgConnection,
     id: &UserId,
@@ -259,6 +262,7 @@ async fn set_user_state(
     let (id, name) = (id.as_str(), state.as_str());
     let updated = sqlx::query!(
         "UPDATE users SET state = $2,
+             email = CASE WHEN $2 <> 'removed' THEN email END,
              device_kind = CASE WHEN $2 <> 'removed' THEN device_kind END,
              device_serial = CASE WHEN $2 <> 'removed' THEN device_serial END
          WHERE id = $1 AND state <> 'removed'",
@@ -278,13 +282,17 @@ async fn set_user_state(
     Ok(Written::Changed(()))
 }
 
-async fn assign_device(
+/// Assigns a token, inside any fact that does.
+pub(crate) async fn assign_device(
     tx: &mut PgConnection,
     id: &UserId,
     device: Option<&Device>,
+    at: Timestamp,
 ) -> Result<Written<()>, Failure> {
     if let Some(device) = device {
         refuse_device_of_another(&mut *tx, id, device).await?;
+        let holder = user(&mut *tx, id).await?.ok_or(Conflict::Missing)?;
+        token::assigned(&mut *tx, device, &holder.contract, at).await?;
     }
     let (kind, serial) = columns(device);
     let id = id.as_str();
@@ -325,7 +333,8 @@ async fn refuse_device_of_another(
     if of_another { Err(Conflict::DeviceInUse.into()) } else { Ok(()) }
 }
 
-async fn set_acquisition_code(
+/// Replaces a code, inside any fact that does.
+pub(crate) async fn set_acquisition_code(
     tx: &mut PgConnection,
     id: &UserId,
     code: &AcquisitionCode,

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use ca_core::{
     domain::{
         audit::AuditEvent,
-        ids::{SerialNumber, UserId},
+        ids::UserId,
         user::{PasswordHash, PasswordKind, UserState},
     },
-    ports::store::{Conflict, LoginStore, Session, StoreResult},
+    ports::store::{Conflict, LoginEntry, LoginStore, Session, StoreResult},
 };
 use jiff::Timestamp;
 use sqlx::PgConnection;
@@ -21,11 +21,14 @@ impl LoginStore for PostgresStore {
         id: &UserId,
         kind: PasswordKind,
         hash: &PasswordHash,
+        keep: Option<&[u8; 32]>,
         audit: AuditEvent,
     ) -> StoreResult<()> {
-        let (id, hash) = (id.clone(), hash.clone());
-        self.write(Some(audit), move |tx| Box::pin(async move { set_password(tx, &id, kind, &hash).await }))
-            .await
+        let (id, hash, keep) = (id.clone(), hash.clone(), keep.copied());
+        self.write(Some(audit), move |tx| {
+            Box::pin(async move { set_password(tx, &id, kind, &hash, keep.as_ref()).await })
+        })
+        .await
     }
 
     async fn password(&self, id: &UserId, kind: PasswordKind) -> StoreResult<Option<PasswordHash>> {
@@ -88,8 +91,12 @@ impl LoginStore for PostgresStore {
         .await
     }
 
-    async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<(Timestamp, SerialNumber)>> {
+    async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<LoginEntry>> {
         Ok(session::last_logins(self.readers(), id, limit).await?)
+    }
+
+    async fn purge_logins(&self, before: Timestamp) -> StoreResult<u64> {
+        self.write(None, move |tx| Box::pin(async move { session::purge_logins(tx, before).await })).await
     }
 }
 
@@ -98,7 +105,15 @@ async fn set_password(
     id: &UserId,
     kind: PasswordKind,
     hash: &PasswordHash,
+    keep: Option<&[u8; 32]>,
 ) -> Result<Written<()>, Failure> {
+    if let Some(token) = keep {
+        may_act(&mut *tx, id).await?;
+        let session = session::by_token(&mut *tx, token).await?;
+        session.filter(|session| session.user == *id).ok_or(Conflict::Missing)?;
+    }
+    wrong_password::forget(&mut *tx, id, kind).await?;
+    session::end_others(&mut *tx, id, keep).await?;
     let (id, kind, phc) = (id.as_str(), kind.as_str(), hash.expose_phc());
     let inserted = sqlx::query!(
         "INSERT INTO passwords (user_id, kind, phc)
@@ -118,12 +133,16 @@ async fn accept_password(
     id: &UserId,
     kind: PasswordKind,
 ) -> Result<Written<()>, Failure> {
-    let user = customer::user(&mut *tx, id).await?;
-    if !user.is_some_and(|user| user.state == UserState::Active && user.locked_at.is_none()) {
-        return Err(Conflict::Missing.into());
-    }
+    may_act(&mut *tx, id).await?;
     wrong_password::forget(tx, id, kind).await?;
     Ok(Written::Changed(()))
+}
+
+/// `Missing` when the user is locked or suspended, or isn't there.
+async fn may_act(tx: &mut PgConnection, id: &UserId) -> Result<(), Failure> {
+    let user = customer::user(tx, id).await?;
+    let acts = user.is_some_and(|user| user.state == UserState::Active && user.locked_at.is_none());
+    if acts { Ok(()) } else { Err(Conflict::Missing.into()) }
 }
 
 async fn unlock(tx: &mut PgConnection, id: &UserId) -> Result<Written<()>, Failure> {

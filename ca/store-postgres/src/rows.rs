@@ -6,9 +6,10 @@ use ca_core::{
         device::{Assurance, Device, DeviceKind},
         enrolment::{Binding, Enrolment, EnrolmentState},
         ids::{
-            ContractNumber, EnrolmentId, IdempotencyKey, InvalidId, IssuerId, SerialNumber, SignerName,
+            ContractNumber, EnrolmentId, IdempotencyKey, InvalidId, IssuerId, PolicyName, SerialNumber, SignerName,
             TokenSerial, UserId,
         },
+        policy::PolicyVersion,
         responder::ResponderRecord,
         revocation::{Revocation, RevocationReason},
         user::{Role, User, UserState},
@@ -30,11 +31,11 @@ fn corrupt(column: &str, value: impl std::fmt::Debug) -> Failure {
     Failure::Corrupt(format!("{column} is {value:?}"))
 }
 
-fn id<T>(column: &str, text: &str, parse: impl FnOnce(&str) -> Result<T, InvalidId>) -> Parsed<T> {
+pub(crate) fn id<T>(column: &str, text: &str, parse: impl FnOnce(&str) -> Result<T, InvalidId>) -> Parsed<T> {
     parse(text).map_err(|_| corrupt(column, text))
 }
 
-fn name<T>(column: &str, text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Parsed<T> {
+pub(crate) fn name<T>(column: &str, text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Parsed<T> {
     parse(text).ok_or_else(|| corrupt(column, text))
 }
 
@@ -57,6 +58,19 @@ pub(crate) fn signed(what: &str, number: u64) -> Parsed<i64> {
     i64::try_from(number).map_err(|_| corrupt(what, number))
 }
 
+/// A small number that can't be negative.
+pub(crate) fn number(column: &str, number: i64) -> Parsed<u32> {
+    u32::try_from(number).map_err(|_| corrupt(column, number))
+}
+
+/// A policy's name and version.
+pub(crate) fn policy_version(table: &str, text: &str, version: i64) -> Parsed<PolicyVersion> {
+    Ok(PolicyVersion {
+        name: id(&format!("{table}.policy_name"), text, PolicyName::parse)?,
+        version: number(&format!("{table}.policy_version"), version)?,
+    })
+}
+
 /// 32 octets.
 pub(crate) fn digest(column: &str, bytes: &[u8]) -> Parsed<[u8; 32]> {
     bytes.try_into().map_err(|_| corrupt(column, bytes))
@@ -67,11 +81,11 @@ pub(crate) fn serial(column: &str, bytes: &[u8]) -> Parsed<SerialNumber> {
     SerialNumber::from_bytes(bytes).map_err(|_| corrupt(column, bytes))
 }
 
-fn enrolment_id(column: &str, bytes: &[u8]) -> Parsed<EnrolmentId> {
+pub(crate) fn enrolment_id(column: &str, bytes: &[u8]) -> Parsed<EnrolmentId> {
     Uuid::from_slice(bytes).map(EnrolmentId).map_err(|_| corrupt(column, bytes))
 }
 
-fn device(table: &str, kind: &str, serial: &str) -> Parsed<Device> {
+pub(crate) fn device(table: &str, kind: &str, serial: &str) -> Parsed<Device> {
     Ok(Device {
         kind: name(&format!("{table}.device_kind"), kind, DeviceKind::parse)?,
         serial: id(&format!("{table}.device_serial"), serial, TokenSerial::parse)?,
@@ -131,12 +145,12 @@ pub(crate) struct EnrolmentRow {
     pub(crate) opened_at: i64,
     pub(crate) refused_code: Option<String>,
     pub(crate) refused_detail: Option<String>,
+    pub(crate) ak_name: Option<Vec<u8>>,
     pub(crate) serial: Option<Vec<u8>>,
 }
 
 impl TryFrom<EnrolmentRow> for Enrolment {
     type Error = Failure;
-    pub(crate) ak_name: Option<Vec<u8>>,
 
     fn try_from(row: EnrolmentRow) -> Parsed<Self> {
         let state = match (row.refused_code, row.refused_detail, &row.serial) {
@@ -157,12 +171,12 @@ impl TryFrom<EnrolmentRow> for Enrolment {
             bearer_sha256: digest("enrolments.bearer_sha256", &row.bearer_sha256)?,
             expires_at: time("enrolments.expires_at", row.expires_at)?,
             opened_at: time("enrolments.opened_at", row.opened_at)?,
+            ak_name: row.ak_name,
             state,
         })
     }
 }
 
-            ak_name: row.ak_name,
 /// A row of `certificates` with its user's contract and its revocation.
 #[derive(Debug)]
 pub(crate) struct CertificateRow {
@@ -205,7 +219,7 @@ impl StateColumns {
         }
         match (self.revoked_at, self.revoked_reason, self.der, self.issued_at) {
             (Some(at), Some(code), der, _) => {
-                Ok(CertificateState::Revoked { der, at: time("revocations.at", at)?, reason: reason(code)? })
+                Ok(CertificateState::Revoked { der, at: time("revocations.at", at)?, reason: reason("revocations.reason", code)? })
             }
             (None, None, Some(der), Some(at)) => Ok(CertificateState::Issued {
                 der,
@@ -249,9 +263,9 @@ impl TryFrom<CertificateRow> for CertificateRecord {
     }
 }
 
-fn reason(code: i16) -> Parsed<RevocationReason> {
+pub(crate) fn reason(column: &str, code: i16) -> Parsed<RevocationReason> {
     let known = u8::try_from(code).ok().and_then(RevocationReason::from_code);
-    known.ok_or_else(|| corrupt("revocations.reason", code))
+    known.ok_or_else(|| corrupt(column, code))
 }
 
 /// A row of `revocations` of a known issuer.
@@ -270,7 +284,7 @@ impl RevocationRow {
             issuer: issuer.clone(),
             serial: serial("revocations.serial", &self.serial)?,
             at: time("revocations.at", self.at)?,
-            reason: reason(self.reason)?,
+            reason: reason("revocations.reason", self.reason)?,
             not_after: time("revocations.not_after", self.not_after)?,
         })
     }

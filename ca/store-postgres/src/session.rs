@@ -1,11 +1,8 @@
 //! Portal sessions, each bound to one certificate.
 
 use ca_core::{
-    domain::{
-        ids::{SerialNumber, UserId},
-        user::PasswordKind,
-    },
-    ports::store::{Conflict, Session},
+    domain::{ids::UserId, user::PasswordKind},
+    ports::store::{Conflict, LoginEntry, Session},
 };
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
@@ -13,7 +10,7 @@ use sqlx::{PgConnection, PgExecutor};
 use crate::{
     failure::Failure,
     outcome::Written,
-    rows::{SessionRow, serial, time},
+    rows::{SessionRow, device, serial, time},
     wrong_password,
 };
 
@@ -119,20 +116,47 @@ pub(crate) async fn purge(
     Ok(Written::Changed(deleted.rows_affected()))
 }
 
+/// Ends the user's sessions, all but the one with this token.
+pub(crate) async fn end_others(
+    tx: &mut PgConnection,
+    user: &UserId,
+    keep: Option<&[u8; 32]>,
+) -> Result<(), Failure> {
+    // No session has an empty token's hash.
+    let (user, keep) = (user.as_str(), keep.map_or(&[][..], <[u8; 32]>::as_slice));
+    sqlx::query!("DELETE FROM sessions WHERE user_id = $1 AND token_sha256 <> $2", user, keep)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 pub(crate) async fn last_logins(
     executor: impl PgExecutor<'_>,
     user: &UserId,
     limit: u32,
-) -> Result<Vec<(Timestamp, SerialNumber)>, Failure> {
+) -> Result<Vec<LoginEntry>, Failure> {
     let user = user.as_str();
     let rows = sqlx::query!(
-        "SELECT at, serial FROM logins WHERE user_id = $1 ORDER BY id DESC LIMIT $2",
+        "SELECT l.at, l.serial, c.device_kind, c.device_serial
+         FROM logins l JOIN certificates c ON c.issuer = l.issuer AND c.serial = l.serial
+         WHERE l.user_id = $1 ORDER BY l.id DESC LIMIT $2",
         user,
         i64::from(limit)
     )
     .fetch_all(executor)
     .await?;
-    let rows =
-        rows.into_iter().map(|row| Ok((time("logins.at", row.at)?, serial("logins.serial", &row.serial)?)));
-    rows.collect()
+    let entry = |at, number: &[u8], kind: &str, device_serial: &str| {
+        Ok(LoginEntry {
+            at: time("logins.at", at)?,
+            serial: serial("logins.serial", number)?,
+            device: device("certificates", kind, device_serial)?,
+        })
+    };
+    rows.iter().map(|row| entry(row.at, &row.serial, &row.device_kind, &row.device_serial)).collect()
+}
+
+pub(crate) async fn purge_logins(tx: &mut PgConnection, before: Timestamp) -> Result<Written<u64>, Failure> {
+    let before = before.as_millisecond();
+    let deleted = sqlx::query!("DELETE FROM logins WHERE at < $1", before).execute(tx).await?;
+    Ok(Written::Changed(deleted.rows_affected()))
 }

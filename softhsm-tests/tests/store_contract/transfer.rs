@@ -37,7 +37,7 @@ async fn fill(store: &impl Ledger) {
     store.set_acquisition_code(&user_id(7), &code, event("code.issued")).await.expect("a code");
     let hash = PasswordHash::from_phc("$argon2id$v=19$m=8,t=1,p=1$x".to_owned());
     store
-        .set_password(&user_id(1), PasswordKind::Login, &hash, event("password.set"))
+        .set_password(&user_id(1), PasswordKind::Login, &hash, None, event("password.set"))
         .await
         .expect("a password");
     store

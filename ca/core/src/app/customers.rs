@@ -10,6 +10,7 @@ use super::{
     acquisition_code,
     failure::{Failure, carries_failure},
     password_policy::{self, WeakPassword},
+    policies::Policies,
     trail::{Details, event, refused},
 };
 use crate::{
@@ -19,11 +20,13 @@ use crate::{
         device::Device,
         enrolment::AcquisitionCode,
         ids::{ContractNumber, UserId},
+        policy::{self, UnfitToken},
         subject::{self, InvalidText},
         user::{PasswordKind, Role, User, UserState},
     },
     ports::{
         clock::Clock,
+        inventory::InventoryStore,
         password::Passwords,
         rng::Rng,
         store::{AuditStore, Conflict, CustomerStore, LoginStore, StoreError},
@@ -44,6 +47,10 @@ pub struct Customers {
     pub clock: Arc<dyn Clock>,
     /// Acquisition codes.
     pub rng: Arc<dyn Rng>,
+    /// The rules of the contracts.
+    pub policies: Arc<Policies>,
+    /// Tokens that the bank knows.
+    pub inventory: Arc<dyn InventoryStore>,
 }
 
 /// A contract to be registered.
@@ -114,6 +121,9 @@ pub enum CustomerError {
     /// A serial belongs to at most one user.
     #[error("the token serves another user")]
     DeviceInUse,
+    /// The token inventory doesn't let the token be used.
+    #[error(transparent)]
+    Token(#[from] UnfitToken),
     /// The password isn't taken.
     #[error(transparent)]
     Password(#[from] WeakPassword),
@@ -136,6 +146,7 @@ impl CustomerError {
             Self::UnknownUser => "unknown-user",
             Self::PlanExhausted => "plan-exhausted",
             Self::DeviceInUse => "device-in-use",
+            Self::Token(unfit) => unfit.code(),
             Self::Password(_) => "weak-password",
             Self::NotAMaster => "not-a-master",
             Self::Failure(_) => "failure",
@@ -219,7 +230,7 @@ impl Customers {
             };
         }
         let hash = self.passwords.hash(password).await?;
-        missing_is_unknown(self.logins.set_password(id, kind, &hash, row).await)
+        missing_is_unknown(self.logins.set_password(id, kind, &hash, None, row).await)
     }
 
     async fn check_password(
@@ -233,8 +244,7 @@ impl Customers {
             PasswordKind::Confirmation if user.role != Role::Master => {
                 return Err(CustomerError::NotAMaster);
             }
-            PasswordKind::Confirmation => PasswordKind::Login,
-            PasswordKind::Login => PasswordKind::Confirmation,
+            kind => kind.other(),
         };
         password_policy::check(password, id)?;
         if let Some(other) = self.logins.password(id, other).await?
@@ -245,10 +255,10 @@ impl Customers {
         Ok(())
     }
 
-    /// Assigns a token to a user, or takes it away (rule 12).
+    /// Assigns a token to a user, or takes it away (rule 12). One that the inventory knows goes to the user's contract.
     ///
     /// # Errors
-    /// `UnknownUser`, `DeviceInUse`.
+    /// `UnknownUser`, `DeviceInUse`, `Token`.
     pub async fn assign_device(&self, by: Actor, id: &UserId, device: Option<&Device>) -> CustomerResult<()> {
         let row = match device {
             Some(device) => self
@@ -257,12 +267,29 @@ impl Customers {
                 .with("serial", &device.serial),
             None => self.row(by, "user.device-released", id),
         };
-        match self.customers.assign_device(id, device, row.clone()).await {
-            Err(StoreError::Conflict(Conflict::DeviceInUse)) => {
-                self.refuse(row, "user.device-refused", CustomerError::DeviceInUse).await
-            }
-            result => missing_is_unknown(result),
+        if let Some(device) = device
+            && let Err(error) = self.check_inventory(id, device).await
+        {
+            return match error {
+                CustomerError::Token(_) => self.refuse(row, "user.device-refused", error).await,
+                error => Err(error),
+            };
         }
+        let error = match self.customers.assign_device(id, device, row.clone()).await {
+            Err(StoreError::Conflict(Conflict::DeviceInUse)) => CustomerError::DeviceInUse,
+            // It moved since it was looked up.
+            Err(StoreError::Conflict(Conflict::TokenUnfit)) => UnfitToken::OutOfUse.into(),
+            result => return missing_is_unknown(result),
+        };
+        self.refuse(row, "user.device-refused", error).await
+    }
+
+    /// What the inventory says of the token, by the rule of the contract's policy.
+    async fn check_inventory(&self, id: &UserId, device: &Device) -> CustomerResult<()> {
+        let user = self.user(id).await?;
+        let rule = self.policies.of(&user.contract).await?.rules.inventory;
+        let state = self.inventory.token(device).await?.map(|token| token.state);
+        Ok(policy::admit(rule, state.as_ref(), &user.contract)?)
     }
 
     /// Issues an acquisition code in place of any before it. The code itself is kept nowhere.

@@ -32,6 +32,9 @@ pub enum WeakPassword {
     /// A control character, which no form can send reliably.
     #[error("a password has no control characters")]
     ControlCharacter,
+    /// The new password is the one that it replaces.
+    #[error("the new password is different from the one before")]
+    SameAsBefore,
     /// The confirmation password is the login password.
     #[error("the confirmation password is different from the login password")]
     SameAsOther,

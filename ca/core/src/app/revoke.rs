@@ -12,24 +12,25 @@ use super::{
     accord::Accords,
     failure::{Failure, carries_failure},
     journal::{push_revocations, whole_second},
+    own_password::{OwnPassword, Verdict},
     trail::{Details, event, refused},
-    wrong_password,
 };
 use crate::{
     domain::{
         audit::Actor,
         certificate::{CertificateRecord, CertificateState},
         ids::{IssuerId, SerialNumber, UserId},
+        management::acting_master,
         revocation::{Revocation, RevocationReason},
-        user::{PasswordKind, Role, User, UserState},
+        user::{PasswordKind, Role, User},
     },
     ports::{
         clock::Clock,
         password::Passwords,
         signer::Signer,
         store::{
-            AuditStore, CertificateStore, Conflict, CustomerStore, LoginStore, RevocationStore,
-            RevokeOutcome, SignerStore, StoreError,
+            AuditStore, CertificateStore, CustomerStore, LoginStore, RevocationStore, RevokeOutcome,
+            SignerStore,
         },
     },
 };
@@ -234,9 +235,7 @@ impl Revoke {
         let row = |error: &RevokeError| {
             event(now, actor.clone(), "certificate.revoke-refused", id).with("why", error.code())
         };
-        let master = self.customers.user(id).await?.filter(|user| {
-            user.role == Role::Master && user.state == UserState::Active && user.locked_at.is_none()
-        });
+        let master = self.customers.user(id).await?.filter(|user| acting_master(user).is_ok());
         let reason = RevocationReason::parse(&request.reason).filter(|r| MASTER_REASONS.contains(r));
         let judged = match (master, reason) {
             (None, _) => Err(RevokeError::NotPermitted),
@@ -248,23 +247,21 @@ impl Revoke {
             Ok(permitted) => permitted,
             Err(error) => return Err(refused(&*self.audit, row(&error), error).await),
         };
-        let hash = self.logins.password(id, PasswordKind::Confirmation).await?;
-        if !self.passwords.verify(request.confirmation.clone(), hash).await? {
-            let (ports, wrong) = ((&*self.logins, &*self.audit), (id, PasswordKind::Confirmation));
-            let row = row(&RevokeError::Confirmation);
-            wrong_password::count(ports, wrong, now, self.lock_at, row).await?;
-            return Err(RevokeError::Confirmation);
-        }
-        let accepted = event(now, actor.clone(), "user.password-accepted", id)
-            .with("kind", PasswordKind::Confirmation.as_str());
-        match self.logins.accept_password(id, PasswordKind::Confirmation, accepted).await {
-            Ok(()) => Ok(permitted),
-            // Locked or suspended while this password was verified.
-            Err(StoreError::Conflict(Conflict::Missing)) => {
+        let asked = OwnPassword {
+            logins: &*self.logins,
+            audit: &*self.audit,
+            passwords: &*self.passwords,
+            lock_at: self.lock_at,
+        };
+        let wrong = row(&RevokeError::Confirmation);
+        let whose = (id, PasswordKind::Confirmation);
+        match asked.verify(whose, request.confirmation.clone(), now, wrong).await? {
+            Verdict::Right => Ok(permitted),
+            Verdict::Wrong => Err(RevokeError::Confirmation),
+            Verdict::MayNotAct => {
                 let error = RevokeError::NotPermitted;
                 Err(refused(&*self.audit, row(&error), error).await)
             }
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -2,6 +2,7 @@
 //! arguments.
 
 pub mod anchor;
+pub mod approval;
 pub mod attestation;
 pub mod audit;
 pub mod business_hours;
@@ -21,6 +22,8 @@ pub mod key_quality;
 pub mod lint;
 pub mod login;
 pub mod machine;
+pub mod management;
+pub mod notice;
 pub mod ocsp;
 pub mod policy;
 pub mod profile;
@@ -28,8 +31,10 @@ pub mod receipt;
 pub mod responder;
 pub mod revocation;
 pub mod serial;
+pub mod staff;
 pub mod standing;
 pub mod subject;
 pub mod throttle;
+pub mod trust;
 pub mod user;
 pub mod validity;

@@ -99,6 +99,14 @@ impl PasswordKind {
             Self::Confirmation => "confirmation",
         }
     }
+
+    /// The kind that it isn't.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Login => Self::Confirmation,
+            Self::Confirmation => Self::Login,
+        }
+    }
 }
 
 /// A password hash in PHC string form (argon2id). Not shown by `Debug`.

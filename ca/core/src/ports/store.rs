@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use crate::domain::{
@@ -21,7 +22,7 @@ use crate::domain::{
     device::Device,
     enrolment::{AcquisitionCode, Enrolment},
     ids::{ContractNumber, EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, UserId},
-    policy::Applicant,
+    policy::{Applicant, PolicyVersion},
     revocation::{Revocation, RevocationReason},
     user::{PasswordHash, PasswordKind, User, UserState},
 };
@@ -61,12 +62,18 @@ pub enum Conflict {
     /// The key is certified already, or the token serves another user.
     #[error("the key or token is in use by another certificate")]
     DeviceInUse,
+    /// The inventory doesn't let the token be used: it is another contract's, or out of use.
+    #[error("the token inventory doesn't let the token be used")]
+    TokenUnfit,
     /// The acquisition code is wrong, used, expired or burnt.
     #[error("the acquisition code is not valid")]
     Code,
     /// A CRL with this number exists, or a higher one.
     #[error("the CRL number doesn't rise")]
     CrlNumber,
+    /// Two members of staff are needed, and this is the one who asked; or only that one may, and this isn't.
+    #[error("it takes another member of staff")]
+    FourEyes,
     /// The signer is known with another journal.
     #[error("the signer's journal is not the one that the ledger knows it by")]
     OtherJournal,
@@ -113,12 +120,15 @@ pub trait CustomerStore: Send + Sync {
 /// Passwords and portal sessions.
 #[async_trait]
 pub trait LoginStore: Send + Sync {
-    /// Sets a password.
+    /// Sets a password, forgets the wrong ones of its kind and ends the user's sessions. With `keep`, the SHA-256 of a
+    /// session's token, the user does it: that session goes on, and without it, or when the user is locked or suspended,
+    /// it is `Missing`.
     async fn set_password(
         &self,
         id: &UserId,
         kind: PasswordKind,
         hash: &PasswordHash,
+        keep: Option<&[u8; 32]>,
         audit: AuditEvent,
     ) -> StoreResult<()>;
     /// A user's password hash.
@@ -149,8 +159,21 @@ pub trait LoginStore: Send + Sync {
     async fn close_session(&self, token_sha256: &[u8; 32], audit: AuditEvent) -> StoreResult<()>;
     /// Deletes sessions that were last used before `idle_since` or opened before `opened_before`.
     async fn purge_sessions(&self, idle_since: Timestamp, opened_before: Timestamp) -> StoreResult<u64>;
-    /// The user's last logins, newest first: when, and with which certificate.
-    async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<(Timestamp, SerialNumber)>>;
+    /// The user's last logins, newest first.
+    async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<LoginEntry>>;
+    /// Forgets logins before a time, all users'.
+    async fn purge_logins(&self, before: Timestamp) -> StoreResult<u64>;
+}
+
+/// A login that was admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginEntry {
+    /// When.
+    pub at: Timestamp,
+    /// With which certificate.
+    pub serial: SerialNumber,
+    /// Where its key lives.
+    pub device: Device,
 }
 
 /// A portal session, bound to one certificate.
@@ -313,14 +336,45 @@ pub struct StoredEvidence {
     pub parts: Vec<Vec<u8>>,
     /// The certification request, raw.
     pub csr: Vec<u8>,
-    /// Version of the policy that judged it.
-    pub policy_version: u32,
+    /// The challenge that was answered.
+    pub challenge: [u8; 32],
+    /// The key's signature over [`challenge_message`](crate::domain::attestation::challenge_message).
+    pub challenge_signature: Vec<u8>,
+    /// The policy that judged it, in the version that held.
+    pub policy: PolicyVersion,
+    /// Version of the trust bundle whose anchors judged it; 0 for those of the configuration's files.
+    pub trust_version: u32,
     /// `accepted`, or the refusal's stable code.
     pub verdict: String,
     /// What was decoded, as `name=value` lines.
     pub decoded: String,
     /// When.
     pub judged_at: Timestamp,
+}
+
+impl StoredEvidence {
+    /// SHA-256 over all of it: the audit trail names it, so that a row which was changed afterwards shows.
+    pub fn sha256(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(b"inro-evidence-record-1");
+        let mut put = |octets: &[u8]| {
+            hash.update((octets.len() as u64).to_be_bytes());
+            hash.update(octets);
+        };
+        put(self.format.as_bytes());
+        put(&(self.parts.len() as u64).to_be_bytes());
+        self.parts.iter().for_each(|part| put(part));
+        put(&self.csr);
+        put(&self.challenge);
+        put(&self.challenge_signature);
+        put(self.policy.name.as_str().as_bytes());
+        put(&self.policy.version.to_be_bytes());
+        put(&self.trust_version.to_be_bytes());
+        put(self.verdict.as_bytes());
+        put(self.decoded.as_bytes());
+        put(&self.judged_at.as_millisecond().to_be_bytes());
+        hash.finalize().into()
+    }
 }
 
 /// How long other processes' revocations may take to show in [`RevocationStore::revocation_head`].

@@ -1,11 +1,13 @@
 //! The use cases over fakes of every port: rules, refusals, faults before and after each commit, recovery.
 
+mod account;
 mod certify;
 mod customers;
 mod device;
 mod faults;
 mod login;
 mod machines;
+mod manage_users;
 mod open;
 mod pki;
 mod publish;

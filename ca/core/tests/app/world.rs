@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ca_core::{
     app::{
         accord::{Accord, Accords},
+        account::Account,
         answer_ocsp::AnswerOcsp,
         audit_verify::VerifyAudit,
         customers::{CodeTerms, Customers, NewContract, NewUser},
@@ -19,10 +20,13 @@ use ca_core::{
         issue::Issue,
         login::{LogIn, LoggedIn, Login, LoginError},
         logout::LogOut,
+        manage_users::ManageUsers,
+        policies::Policies,
         publish_crl::PublishCrl,
         reconcile::{Reconcile, ReconcileTerms},
         revoke::Revoke,
         session::{CheckSession, SessionTerms},
+        trust::Trusted,
     },
     domain::{
         audit::Actor,
@@ -39,7 +43,7 @@ use ca_core::{
         rng::Rng,
         store::{CertificateStore, RevokeOutcome},
     },
-    testing::{CountingRng, ManualClock, MemorySigner, MemoryStore, PlainPasswords},
+    testing::{CountingRng, ManualClock, MemoryForm, MemorySigner, MemoryStore, PlainPasswords},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -60,14 +64,16 @@ pub(crate) struct World {
     pub(crate) passwords: Arc<PlainPasswords>,
     pub(crate) authority: Authority,
     pub(crate) maker: Maker,
-    pub(crate) customers: Customers,
+    pub(crate) customers: Arc<Customers>,
+    pub(crate) account: Account,
+    pub(crate) manage: ManageUsers,
     pub(crate) open: Arc<OpenEnrolment>,
     pub(crate) certify: Arc<CertifyEnrolment>,
     pub(crate) confirm: ConfirmEnrolment,
     pub(crate) log_in: LogIn,
     pub(crate) log_out: LogOut,
     pub(crate) sessions: CheckSession,
-    pub(crate) revoke: Revoke,
+    pub(crate) revoke: Arc<Revoke>,
     pub(crate) reconcile: Reconcile,
     pub(crate) accord: Arc<Accord>,
     pub(crate) publish: PublishCrl,
@@ -139,6 +145,30 @@ impl Backstage {
             passwords: self.passwords.clone(),
             clock: self.clock.clone(),
             issuer: issuer_id(),
+            lock_at: 3,
+        }
+    }
+
+    fn account(&self) -> Account {
+        Account {
+            customers: self.store.clone(),
+            logins: self.store.clone(),
+            audit: self.store.clone(),
+            passwords: self.passwords.clone(),
+            clock: self.clock.clone(),
+            lock_at: 3,
+        }
+    }
+
+    fn manage(&self, customers: Arc<Customers>, revoke: Arc<Revoke>) -> ManageUsers {
+        ManageUsers {
+            customers,
+            revoke,
+            certificates: self.store.clone(),
+            logins: self.store.clone(),
+            audit: self.store.clone(),
+            passwords: self.passwords.clone(),
+            clock: self.clock.clone(),
             lock_at: 3,
         }
     }
@@ -222,7 +252,9 @@ impl World {
         (store, signer, clock, rng): (Arc<MemoryStore>, Arc<MemorySigner>, Arc<ManualClock>, Arc<dyn Rng>),
     ) -> Self {
         let passwords = Arc::new(PlainPasswords::default());
-        let policy = Arc::new(IssuancePolicy::default());
+        let form = Arc::<MemoryForm>::default();
+        let bank = Arc::new(IssuancePolicy::default());
+        let policies = Arc::new(Policies::new(store.clone(), form.clone(), clock.clone(), bank));
         let accords = Accords::new([issuer_id()]);
         let accord = accords.of(&issuer_id()).expect("the issuer's");
         let issue = Arc::new(Issue {
@@ -244,7 +276,8 @@ impl World {
             rng: rng.clone(),
             throttles: Arc::new(Throttles::new(ThrottlePolicy::default(), ThrottlePolicy::default())),
             budget: Arc::default(),
-            policy: policy.clone(),
+            policies: policies.clone(),
+            inventory: store.clone(),
             bearer_key: BearerKey::generate(&*rng),
             challenge_lifetime: SignedDuration::from_mins(15),
             accord: accord.clone(),
@@ -254,19 +287,22 @@ impl World {
             certificates: store.clone(),
             audit: store.clone(),
             clock: clock.clone(),
-            anchors: Arc::new(maker.anchors()),
-            policy,
+            trust: Arc::new(Trusted::files(maker.anchors())),
+            policies: policies.clone(),
+            inventory: store.clone(),
             issue,
             budget: Arc::default(),
         };
-        let customers = Customers {
+        let customers = Arc::new(Customers {
             customers: store.clone(),
             logins: store.clone(),
             audit: store.clone(),
             passwords: passwords.clone(),
             clock: clock.clone(),
             rng: rng.clone(),
-        };
+            policies: policies.clone(),
+            inventory: store.clone(),
+        });
         let log_in = LogIn {
             customers: store.clone(),
             logins: store.clone(),
@@ -280,7 +316,10 @@ impl World {
             budget: Arc::default(),
         };
         let backstage = Backstage { store, signer, clock, passwords, accords, accord };
+        let revoke = Arc::new(backstage.revoke());
         Self {
+            account: backstage.account(),
+            manage: backstage.manage(customers.clone(), revoke.clone()),
             customers,
             open: Arc::new(open),
             certify: Arc::new(certify),
@@ -288,7 +327,7 @@ impl World {
             confirm: backstage.confirm(),
             log_out: LogOut { logins: backstage.store.clone(), clock: backstage.clock.clone() },
             sessions: backstage.sessions(),
-            revoke: backstage.revoke(),
+            revoke,
             reconcile: backstage.reconcile(&authority),
             accord: backstage.accord.clone(),
             publish: backstage.publish(&authority),

@@ -10,7 +10,7 @@ pub(super) const FORM: &str = "__Host-inro-form";
 pub(super) const LANGUAGE: &str = "__Host-inro-lang";
 
 /// A cookie's value. One that was sent twice is none: somebody planted the other.
-pub(super) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut found = pairs
         .flat_map(|pairs| pairs.split(';'))
@@ -22,7 +22,7 @@ pub(super) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// Sets a cookie until the browser closes. `value` is one of our own, without separators.
-pub(super) fn set(name: &str, value: &str) -> Option<HeaderValue> {
+pub(crate) fn set(name: &str, value: &str) -> Option<HeaderValue> {
     let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict");
     let mut header = HeaderValue::try_from(text).ok()?;
     header.set_sensitive(true);
@@ -30,7 +30,7 @@ pub(super) fn set(name: &str, value: &str) -> Option<HeaderValue> {
 }
 
 /// Deletes a cookie.
-pub(super) fn delete(name: &str) -> Option<HeaderValue> {
+pub(crate) fn delete(name: &str) -> Option<HeaderValue> {
     let text = format!("{name}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
     HeaderValue::try_from(text).ok()
 }

@@ -1,30 +1,33 @@
-//! ホーム: the certificate, the device that it lives on, the last logins.
+//! ホーム: notices, the certificate and where it lives, the last logins; and 利用履歴照会.
 
 use std::sync::Arc;
 
+use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use ca_core::{
     app::customers::CustomerError,
     domain::{
-        device::{Assurance, DeviceKind},
-        user::Role,
+        contract::Contract,
+        notice::{Notice, days_left, notice},
+        user::User,
     },
-    ports::store::StoreError,
+    ports::store::{LoginEntry, StoreError},
 };
-use ca_x509::name::shown;
-use der::Decode;
 use jiff::Timestamp;
 
 use super::{
     Portal,
     catalogue::Catalogue,
-    pages::{self, page},
-    unavailable,
+    certificate::{Facts, device, role},
+    forms::failed,
+    pages::{Frame, page},
     visitor::LoggedIn,
 };
 
-/// Logins shown at the most.
-const LOGINS: u32 = 5;
+/// Logins on the home page.
+const LAST_LOGINS: u32 = 5;
+/// Logins in the history.
+const HISTORY: u32 = 100;
 
 #[derive(Debug, thiserror::Error)]
 enum HomeError {
@@ -34,67 +37,104 @@ enum HomeError {
     Store(#[from] StoreError),
 }
 
+/// An お知らせ as the page shows it.
+struct Shown {
+    class: &'static str,
+    text: String,
+    days: String,
+}
+
+/// A login as tables show it.
+struct Login {
+    at: String,
+    device: String,
+    serial: String,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    frame: Frame,
+    notice: Option<Shown>,
+    contract: Contract,
+    user: User,
+    role: &'static str,
+    welcome: String,
+    /// The login before this one.
+    previous: Option<String>,
+    facts: Facts,
+    logins: Vec<Login>,
+}
+
+#[derive(Template)]
+#[template(path = "history.html")]
+struct History {
+    frame: Frame,
+    lead: String,
+    kept: String,
+    logins: Vec<Login>,
+}
+
 /// The home page.
 pub(super) async fn get(State(portal): State<Arc<Portal>>, logged_in: LoggedIn) -> Response {
     match gather(&portal, &logged_in).await {
         Ok(home) => page(StatusCode::OK, &home),
-        Err(error) => {
-            let visitor = &logged_in.visitor;
-            unavailable("the home page", &error, visitor.language, visitor.support_id, &portal)
-        }
+        Err(error) => failed("the home page", &error, &portal, &logged_in),
     }
 }
 
-async fn gather(portal: &Portal, logged_in: &LoggedIn) -> Result<pages::Home, HomeError> {
-    let (user, certificate) = (&logged_in.active.user, &logged_in.active.certificate);
+async fn gather(portal: &Portal, logged_in: &LoggedIn) -> Result<Home, HomeError> {
+    let (user, record) = (&logged_in.active.user, &logged_in.active.certificate);
     let (contract, _) = portal.customers.contract(&user.contract).await?;
-    let logins = portal.logins.last_logins(&user.id, LOGINS).await?;
+    let entries = portal.logins.last_logins(&user.id, LAST_LOGINS).await?;
     let frame = logged_in.frame("home");
-    let t = frame.t;
-    let (subject, issuer) = names(certificate.der().unwrap_or_default());
-    Ok(pages::Home {
-        contract_name: contract.name,
-        contract_number: contract.number.to_string(),
-        display_name: user.display_name.clone(),
-        user_id: user.id.to_string(),
-        role: match user.role {
-            Role::Master => t.role_master,
-            Role::General => t.role_general,
-        },
-        subject,
-        issuer,
-        serial: certificate.serial.to_string(),
-        valid_from: t.time(certificate.not_before),
-        valid_until: t.time(certificate.not_after),
-        days_left: days_left(t, portal.clock.now(), certificate.not_after),
-        device_kind: match certificate.device.kind {
-            DeviceKind::YubiKeyPiv => t.device_yubikey_piv,
-            DeviceKind::Tpm => t.device_tpm,
-            DeviceKind::Piv => t.device_piv,
-            DeviceKind::Pkcs11 => t.device_pkcs11,
-        },
-        device_serial: certificate.device.serial.to_string(),
-        assurance: match certificate.assurance {
-            Assurance::Asserted => t.assurance_asserted,
-            Assurance::Attested => t.assurance_attested,
-            Assurance::AttestedWithPin => t.assurance_attested_pin,
-        },
-        logins: logins.into_iter().map(|(at, serial)| (t.time(at), serial.to_string())).collect(),
+    let (t, now) = (frame.t, portal.clock.now());
+    Ok(Home {
+        notice: shown(t, now, record.not_after),
+        role: role(t, user.role),
+        welcome: Catalogue::fill(t.own.welcome, &user.display_name),
+        previous: entries.get(1).map(|entry| t.time(entry.at)),
+        facts: Facts::of(t, record, now),
+        logins: logins(t, &entries),
+        contract,
+        user: user.clone(),
         frame,
     })
 }
 
-fn days_left(t: &Catalogue, now: Timestamp, until: Timestamp) -> String {
-    let days = until.duration_since(now).as_hours() / 24;
-    Catalogue::fill(t.days_left, &days.max(0).to_string())
+/// Rule 6: the notice of today, if there is one.
+fn shown(t: &Catalogue, now: Timestamp, not_after: Timestamp) -> Option<Shown> {
+    let (class, text) = match notice(now, not_after)? {
+        Notice::RenewalOpen => ("notice", t.own.notice_open),
+        Notice::Urgent => ("notice urgent", t.own.notice_urgent),
+        Notice::LastDay => ("notice urgent", t.own.notice_last),
+    };
+    Some(Shown {
+        class,
+        text: Catalogue::fill(text, &t.time(not_after)),
+        days: Catalogue::fill(t.own.days_until, &days_left(now, not_after).to_string()),
+    })
 }
 
-/// Subject and issuer as they stand in the certificate.
-fn names(der: &[u8]) -> (String, String) {
-    x509_cert::Certificate::from_der(der)
-        .map(|certificate| {
-            let tbs = certificate.tbs_certificate();
-            (shown(tbs.subject()), shown(tbs.issuer()))
-        })
-        .unwrap_or_default()
+fn logins(t: &Catalogue, entries: &[LoginEntry]) -> Vec<Login> {
+    let login = |entry: &LoginEntry| Login {
+        at: t.time(entry.at),
+        device: device(t, &entry.device),
+        serial: entry.serial.to_string(),
+    };
+    entries.iter().map(login).collect()
+}
+
+/// 利用履歴照会.
+pub(super) async fn history(State(portal): State<Arc<Portal>>, logged_in: LoggedIn) -> Response {
+    let frame = logged_in.frame("history");
+    let t = frame.t;
+    match portal.logins.last_logins(&logged_in.active.user.id, HISTORY).await {
+        Ok(entries) => {
+            let lead = Catalogue::fill(t.own.history_lead, &HISTORY.to_string());
+            let kept = Catalogue::fill(t.own.history_kept, &portal.history_days.to_string());
+            page(StatusCode::OK, &History { lead, kept, logins: logins(t, &entries), frame })
+        }
+        Err(error) => failed("the login history", &error, &portal, &logged_in),
+    }
 }

@@ -24,6 +24,7 @@ use subtle::ConstantTimeEq;
 use super::{
     Portal, cookies, message,
     pages::{Frame, LoginForm, page},
+    renewal::first_page,
     see, unavailable,
     visitor::{LoggedIn, Presented, Visitor, explain, presented},
 };
@@ -150,7 +151,8 @@ fn admitted(portal: &Portal, opened: &Opened) -> Response {
     portal.metrics.outcome("login", "admitted");
     tracing::info!(user = %opened.user.id, serial = %opened.certificate.serial, "logged in");
     let session = cookies::set(cookies::SESSION, opened.session_token.expose_secret());
-    with_cookie(with_cookie(see("/home"), session), cookies::delete(cookies::FORM))
+    let first = first_page(portal.clock.now(), opened.certificate.not_after);
+    with_cookie(with_cookie(see(first), session), cookies::delete(cookies::FORM))
 }
 
 /// The one field that every form has.

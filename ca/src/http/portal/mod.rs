@@ -1,13 +1,18 @@
-//! The pages that customers see: the public top page, and behind the client certificate login, home and the master's
-//! revocation. Server-rendered, without scripts. Each request is judged by the ledger anew.
+//! The pages that customers see: the public ones, and behind the client certificate login, home, the user's own account
+//! and the master's user management. Server-rendered, without scripts. Each request is judged by the ledger anew.
 
-mod catalogue;
-mod cookies;
+pub(super) mod catalogue;
+mod certificate;
+pub(super) mod cookies;
+mod forms;
 mod home;
 mod login;
-mod manage;
-mod pages;
-mod top;
+pub(super) mod pages;
+mod public;
+mod renewal;
+mod revocation;
+mod settings;
+mod users;
 mod visitor;
 
 use std::sync::Arc;
@@ -22,11 +27,13 @@ use axum::{
 };
 use ca_core::{
     app::{
+        account::Account,
         certificates::Certificates,
         customers::Customers,
         login::LogIn,
         logout::LogOut,
         machines::{AdmitError, AdmitMachine},
+        manage_users::ManageUsers,
         refuse_form::{Forgery, RefuseForm},
         revoke::Revoke,
         session::CheckSession,
@@ -42,7 +49,7 @@ use crate::{logging, metrics::Metrics};
 use catalogue::{Catalogue, Language};
 use pages::{Frame, Message, page};
 
-pub(crate) use top::{Top, router as public_router};
+pub(crate) use public::{Package, Public, router as public_router};
 
 /// What the portal needs.
 pub(crate) struct Portal {
@@ -51,8 +58,14 @@ pub(crate) struct Portal {
     pub(crate) logout: Arc<LogOut>,
     pub(crate) revoke: Arc<Revoke>,
     pub(crate) customers: Arc<Customers>,
+    /// A user's own account.
+    pub(crate) account: Arc<Account>,
+    /// What masters do to general users.
+    pub(crate) manage: Arc<ManageUsers>,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) logins: Arc<dyn LoginStore>,
+    /// Days that logins are remembered.
+    pub(crate) history_days: u64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) issuer: IssuerId,
@@ -75,9 +88,29 @@ pub(crate) fn router(portal: Arc<Portal>) -> Router {
         .route("/logout", post(login::logout))
         .route("/logged-out", get(login::logged_out))
         .route("/home", get(home::get))
-        .route("/manage", get(manage::overview))
-        .route("/manage/users/revoke", get(manage::select).post(manage::execute))
-        .route("/manage/users/revoke/confirm", get(manage::back_to_select).post(manage::confirm))
+        .route("/history", get(home::history))
+        .route("/certificate", get(certificate::get))
+        .route("/renewal", get(renewal::get).post(renewal::choose))
+        .route("/renewal/steps", get(renewal::steps))
+        .route("/settings", get(settings::get))
+        .route("/settings/password", get(settings::login_password).post(settings::change_login_password))
+        .route(
+            "/settings/confirmation-password",
+            get(settings::confirmation_password).post(settings::change_confirmation_password),
+        )
+        .route("/settings/stop", get(settings::stop).post(settings::stop_now))
+        .route("/stopped", get(settings::stopped))
+        .route("/manage", get(revocation::overview))
+        .route("/manage/users", get(users::list))
+        .route("/manage/users.csv", get(users::csv))
+        .route("/manage/users/register", get(users::register_form).post(users::register))
+        .route("/manage/users/revoke", get(revocation::select).post(revocation::execute))
+        .route("/manage/users/revoke/confirm", get(revocation::back_to_select).post(revocation::confirm))
+        .route("/manage/users/revoke/result", get(revocation::result))
+        .route("/manage/users/{id}", get(users::show))
+        .route("/manage/users/{id}/{act}", get(users::act_form).post(users::act))
+        .route("/help", get(public::help))
+        .route("/environments", get(public::environments))
         .fallback(not_found)
         .layer(CsrfLayer::new())
         .layer(middleware::from_fn_with_state(portal.clone(), explained))
@@ -95,7 +128,7 @@ async fn not_found(State(portal): State<Arc<Portal>>, Extension(language): Exten
 
 /// Finds the language of a request: the switch in the address, else the cookie, else Japanese. The switch is kept in
 /// the cookie.
-async fn language(mut request: Request, next: Next) -> Response {
+pub(super) async fn language(mut request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let switched = query.split('&').find_map(|pair| pair.strip_prefix("lang=")).and_then(Language::parse);
     let kept = cookies::value(request.headers(), cookies::LANGUAGE).and_then(Language::parse);
@@ -201,6 +234,6 @@ fn unavailable(
 }
 
 /// See Other, as an answer to a form.
-fn see(path: &'static str) -> Response {
+fn see(path: &str) -> Response {
     Redirect::to(path).into_response()
 }

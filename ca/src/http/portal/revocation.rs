@@ -2,41 +2,86 @@
 
 use std::sync::Arc;
 
-use axum::{Form, extract::State, http::StatusCode, response::Response};
+use askama::Template;
+use axum::{
+    Form,
+    extract::{Query, State},
+    http::StatusCode,
+    response::Response,
+};
 use ca_core::{
     app::{
         customers::CustomerError,
-        failure::Failure,
         refuse_form::Forgery,
-        revoke::{MASTER_REASONS, MasterRevocation, RevokeError, TargetRefusal, TargetResult},
+        revoke::{MASTER_REASONS, MasterRevocation, RevokeError, TargetResult},
     },
     domain::{
-        certificate::{CertificateRecord, CertificateState},
+        certificate::CertificateState,
         ids::UserId,
+        management::{Denied, may_manage},
         revocation::RevocationReason,
-        user::{Role, User},
     },
 };
-use secrecy::SecretString;
 
 use super::{
     Portal,
     catalogue::Catalogue,
-    message,
-    pages::{self, ResultLine, RevokeConfirm, RevokeResult, RevokeSelect, UserLine, page},
-    see, unavailable,
+    forms::{Fields, failed, field, not_permitted, secret},
+    pages::{Frame, page},
+    see,
+    users::{Line, lines},
     visitor::LoggedIn,
 };
 
-/// A form's fields in the order of the page; a name may occur several times.
-type Fields = Vec<(String, String)>;
+/// Users on a result page at the most: the largest plan.
+const MAX_LINES: usize = 100;
+
+#[derive(Template)]
+#[template(path = "manage.html")]
+struct Manage {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "revoke_select.html")]
+struct RevokeSelect {
+    frame: Frame,
+    csrf: String,
+    users: Vec<Line>,
+    problem: Option<&'static str>,
+}
+
+#[derive(Template)]
+#[template(path = "revoke_confirm.html")]
+struct RevokeConfirm {
+    frame: Frame,
+    csrf: String,
+    users: Vec<Line>,
+    /// Value, label, whether it is chosen.
+    reasons: Vec<(&'static str, &'static str, bool)>,
+    problem: Option<&'static str>,
+}
+
+/// A line of the 証明書失効結果画面.
+struct ResultLine {
+    user_id: String,
+    done: bool,
+    text: String,
+}
+
+#[derive(Template)]
+#[template(path = "revoke_result.html")]
+struct RevokeResult {
+    frame: Frame,
+    lines: Vec<ResultLine>,
+}
 
 /// 管理.
 pub(super) async fn overview(State(portal): State<Arc<Portal>>, logged_in: LoggedIn) -> Response {
     if !logged_in.is_master() {
         return not_permitted(&portal, &logged_in);
     }
-    page(StatusCode::OK, &pages::Manage { frame: logged_in.frame("manage") })
+    page(StatusCode::OK, &Manage { frame: logged_in.frame("manage") })
 }
 
 /// The list of general users.
@@ -84,54 +129,87 @@ pub(super) async fn execute(
         // Who may not is refused below, where the refusal is written down.
         Check::Fine | Check::NotPermitted => {}
     }
-    let confirmation: SecretString = fields
-        .iter_mut()
-        .find(|(name, _)| name == "confirmation")
-        .map(|(_, value)| std::mem::take(value))
-        .unwrap_or_default()
-        .into();
-    let request = MasterRevocation {
-        targets: targets(&fields),
-        reason: field(&fields, "reason").unwrap_or(RevocationReason::Unspecified.as_str()).to_owned(),
-        confirmation,
-    };
+    let confirmation = secret(&mut fields, "confirmation");
+    let reason = reason(&fields).to_owned();
+    let request = MasterRevocation { targets: targets(&fields), reason, confirmation };
     // On its own task: a connection that breaks off doesn't stop half-way through the list.
     let (revoke, master) = (portal.revoke.clone(), logged_in.active.user.id.clone());
     let result = portal.detached.spawn(async move { revoke.by_master(&master, request).await }).await;
     match result {
-        Ok(Ok(results)) => done(&portal, &logged_in, results),
-        Ok(Err(error)) => failed(&portal, &logged_in, &fields, error).await,
-        Err(panicked) => unavailable_here("a revocation", &panicked, &portal, &logged_in),
+        Ok(Ok(results)) => done(&portal, &results),
+        Ok(Err(error)) => refused(&portal, &logged_in, &fields, error).await,
+        Err(panicked) => failed("a revocation", &panicked, &portal, &logged_in),
     }
 }
 
-fn done(portal: &Portal, logged_in: &LoggedIn, results: Vec<TargetResult>) -> Response {
+/// The result has a page of its own, so that a reload doesn't revoke again.
+fn done(portal: &Portal, results: &[TargetResult]) -> Response {
     portal.revoked.notify_one();
-    let frame = logged_in.frame("manage");
-    let t = frame.t;
-    let lines = results
-        .into_iter()
-        .map(|line| {
-            portal.metrics.outcome("revocation", if line.result.is_ok() { "revoked" } else { "refused" });
-            ResultLine {
-                user_id: line.user.to_string(),
-                done: line.result.is_ok(),
-                text: match &line.result {
-                    Ok(revoked) => revoked
-                        .first()
-                        .map(|first| Catalogue::fill(t.revoked_at, &t.time(first.at)))
-                        .unwrap_or_default(),
-                    Err(TargetRefusal::NotYours) => t.not_yours.to_owned(),
-                    Err(TargetRefusal::Master) => t.revoked_at_branch.to_owned(),
-                    Err(TargetRefusal::NothingToRevoke) => t.has_no_certificate.to_owned(),
-                },
-            }
-        })
-        .collect();
-    page(StatusCode::OK, &RevokeResult { frame, lines })
+    for line in results {
+        portal.metrics.outcome("revocation", if line.result.is_ok() { "revoked" } else { "refused" });
+    }
+    let users: Vec<String> = results.iter().map(|line| format!("user={}", line.user)).collect();
+    see(&format!("/manage/users/revoke/result?{}", users.join("&")))
 }
 
-async fn failed(portal: &Arc<Portal>, logged_in: &LoggedIn, fields: &Fields, error: RevokeError) -> Response {
+/// 証明書失効結果画面: how it stands now with the certificates of these users.
+pub(super) async fn result(
+    State(portal): State<Arc<Portal>>,
+    logged_in: LoggedIn,
+    Query(query): Query<Fields>,
+) -> Response {
+    if !logged_in.is_master() {
+        return not_permitted(&portal, &logged_in);
+    }
+    let mut lines = Vec::new();
+    for user in targets(&query).into_iter().take(MAX_LINES) {
+        match result_line(&portal, &logged_in, &user).await {
+            Ok(line) => lines.push(line),
+            Err(error) => return failed("the result of a revocation", &error, &portal, &logged_in),
+        }
+    }
+    if lines.is_empty() {
+        return see("/manage/users");
+    }
+    page(StatusCode::OK, &RevokeResult { frame: logged_in.frame("manage"), lines })
+}
+
+async fn result_line(
+    portal: &Portal,
+    logged_in: &LoggedIn,
+    id: &UserId,
+) -> Result<ResultLine, CustomerError> {
+    let t = logged_in.visitor.language.catalogue();
+    let user = match portal.customers.user(id).await {
+        Ok(user) => Some(user),
+        Err(CustomerError::UnknownUser) => None,
+        Err(error) => return Err(error),
+    };
+    let (done, text) = match may_manage(&logged_in.active.user, user.as_ref()) {
+        Err(Denied::Master) => (false, t.revoked_at_branch.to_owned()),
+        Err(Denied::NotYours | Denied::NotAMaster) => (false, t.not_yours.to_owned()),
+        Ok(()) => {
+            let newest = portal.certificates.of_user(id).await?.into_iter().next();
+            match newest.map(|record| record.state) {
+                Some(CertificateState::Revoked { at, .. }) => {
+                    (true, Catalogue::fill(t.revoked_at, &t.time(at)))
+                }
+                Some(CertificateState::Issued { .. } | CertificateState::Intended) => {
+                    (false, t.still_stands.to_owned())
+                }
+                Some(CertificateState::Abandoned) | None => (false, t.has_no_certificate.to_owned()),
+            }
+        }
+    };
+    Ok(ResultLine { user_id: id.to_string(), done, text })
+}
+
+async fn refused(
+    portal: &Arc<Portal>,
+    logged_in: &LoggedIn,
+    fields: &Fields,
+    error: RevokeError,
+) -> Response {
     let t = logged_in.visitor.language.catalogue();
     match error {
         RevokeError::Confirmation => {
@@ -142,7 +220,7 @@ async fn failed(portal: &Arc<Portal>, logged_in: &LoggedIn, fields: &Fields, err
         }
         RevokeError::Reason => list(portal, logged_in, StatusCode::BAD_REQUEST, Some(t.form_expired)).await,
         RevokeError::NotPermitted => not_permitted(portal, logged_in),
-        RevokeError::Failure(failure) => unavailable_here("a revocation", &failure, portal, logged_in),
+        RevokeError::Failure(failure) => failed("a revocation", &failure, portal, logged_in),
     }
 }
 
@@ -157,7 +235,7 @@ enum Check {
 fn check(logged_in: &LoggedIn, fields: &Fields) -> Check {
     if !logged_in.is_master() {
         Check::NotPermitted
-    } else if logged_in.active.csrf_matches(field(fields, "csrf").unwrap_or_default()) {
+    } else if logged_in.active.csrf_matches(field(fields, "csrf")) {
         Check::Fine
     } else {
         Check::Forged
@@ -168,8 +246,11 @@ async fn forged(portal: &Portal, logged_in: &LoggedIn) {
     portal.forged(logged_in.visitor.certificate.as_deref(), "revocation", Forgery::Token).await;
 }
 
-fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
-    fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+/// The reason that was chosen; none is 「指定しない」.
+fn reason(fields: &Fields) -> &str {
+    Some(field(fields, "reason"))
+        .filter(|reason| !reason.is_empty())
+        .unwrap_or(RevocationReason::Unspecified.as_str())
 }
 
 /// The ticked users; each once, what isn't a user ID left out.
@@ -191,12 +272,12 @@ async fn list(
     status: StatusCode,
     problem: Option<&'static str>,
 ) -> Response {
-    match general_users(portal, logged_in).await {
-        Ok(users) => {
+    match lines(portal, logged_in).await {
+        Ok((_, users)) => {
             let (frame, csrf) = (logged_in.frame("manage"), logged_in.csrf.clone());
             page(status, &RevokeSelect { frame, csrf, users, problem })
         }
-        Err(failure) => unavailable_here("the list of users", &failure, portal, logged_in),
+        Err(error) => failed("the list of users", &error, portal, logged_in),
     }
 }
 
@@ -209,14 +290,16 @@ async fn ask(
 ) -> Response {
     let t = logged_in.visitor.language.catalogue();
     let chosen = targets(fields);
-    let users: Vec<UserLine> = match general_users(portal, logged_in).await {
-        Ok(users) => users.into_iter().filter(|u| chosen.iter().any(|c| c.as_str() == u.user_id)).collect(),
-        Err(failure) => return unavailable_here("the list of users", &failure, portal, logged_in),
+    let users: Vec<Line> = match lines(portal, logged_in).await {
+        Ok((_, users)) => {
+            users.into_iter().filter(|u| chosen.iter().any(|c| c.as_str() == u.user_id)).collect()
+        }
+        Err(error) => return failed("the list of users", &error, portal, logged_in),
     };
     if users.is_empty() {
         return list(portal, logged_in, StatusCode::BAD_REQUEST, Some(t.choose_someone)).await;
     }
-    let picked = field(fields, "reason").unwrap_or(RevocationReason::Unspecified.as_str());
+    let picked = reason(fields);
     let reasons = MASTER_REASONS
         .into_iter()
         .filter_map(|reason| {
@@ -232,61 +315,4 @@ async fn ask(
         .collect();
     let (frame, csrf) = (logged_in.frame("manage"), logged_in.csrf.clone());
     page(status, &RevokeConfirm { frame, csrf, users, reasons, problem })
-}
-
-/// The general users of the master's contract with what can be said of their certificates.
-async fn general_users(portal: &Arc<Portal>, logged_in: &LoggedIn) -> Result<Vec<UserLine>, Failure> {
-    let users = match portal.customers.contract(&logged_in.active.user.contract).await {
-        Ok((_, users)) => users,
-        Err(CustomerError::Failure(failure)) => return Err(failure),
-        Err(_) => Vec::new(),
-    };
-    let t = logged_in.visitor.language.catalogue();
-    let now = portal.clock.now();
-    let mut lines = Vec::new();
-    for user in users.iter().filter(|user| user.role == Role::General) {
-        let certificates = portal.certificates.of_user(&user.id).await?;
-        lines.push(line(t, user, &certificates, now));
-    }
-    Ok(lines)
-}
-
-fn line(t: &Catalogue, user: &User, certificates: &[CertificateRecord], now: jiff::Timestamp) -> UserLine {
-    let standing = certificates
-        .iter()
-        .find(|c| matches!(c.state, CertificateState::Issued { .. } | CertificateState::Intended));
-    let (state, valid_until) = match standing {
-        None if certificates.iter().any(|c| matches!(c.state, CertificateState::Revoked { .. })) => {
-            (t.state_revoked, String::new())
-        }
-        None => (t.state_none, String::new()),
-        Some(c) if c.state == CertificateState::Intended => (t.state_being_issued, String::new()),
-        Some(c) if c.not_after < now => (t.state_expired, t.time(c.not_after)),
-        Some(c) => (t.state_valid, t.time(c.not_after)),
-    };
-    UserLine {
-        user_id: user.id.to_string(),
-        name: user.display_name.clone(),
-        state,
-        valid_until,
-        revocable: standing.is_some(),
-    }
-}
-
-fn not_permitted(portal: &Portal, logged_in: &LoggedIn) -> Response {
-    let visitor = &logged_in.visitor;
-    let t = visitor.language.catalogue();
-    let text = (t.not_permitted_title, t.not_permitted_text);
-    let link = Some((t.to_home, "/home".to_owned()));
-    message(StatusCode::FORBIDDEN, visitor.language, text, link, Some(visitor.support_id), portal)
-}
-
-fn unavailable_here(
-    what: &'static str,
-    error: &(dyn std::error::Error + 'static),
-    portal: &Portal,
-    logged_in: &LoggedIn,
-) -> Response {
-    let visitor = &logged_in.visitor;
-    unavailable(what, error, visitor.language, visitor.support_id, portal)
 }

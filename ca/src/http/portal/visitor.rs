@@ -38,6 +38,8 @@ pub(super) struct Visitor {
     pub(super) session: Option<String>,
     /// The cookie behind the login form's token.
     pub(super) form: Option<String>,
+    /// The address's query without the language, as the language switch keeps it.
+    pub(super) query: String,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Visitor {
@@ -53,8 +55,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
             certificate: peer.identity.customer().map(|certificate| certificate.to_vec()),
             session: cookie(cookies::SESSION),
             form: cookie(cookies::FORM),
+            query: kept(parts.uri.query().unwrap_or_default()),
         })
     }
+}
+
+fn kept(query: &str) -> String {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("lang="));
+    pairs.map(|pair| format!("{pair}&")).collect()
 }
 
 /// What can be said of the certificate before a password is asked for.
@@ -119,7 +127,8 @@ impl LoggedIn {
             master: self.is_master(),
             csrf: self.csrf.clone(),
         };
-        Frame { section, who: Some(who), ..Frame::anonymous(self.visitor.language) }
+        let query = self.visitor.query.clone();
+        Frame { section, who: Some(who), query, ..Frame::anonymous(self.visitor.language) }
     }
 }
 

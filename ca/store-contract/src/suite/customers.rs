@@ -43,6 +43,8 @@ pub async fn a_removed_user_leaves_the_place_but_keeps_the_id(store: impl Ledger
         .expect("suspended");
     refused(store.register_user(&user(2, Role::General), event("user.registered")).await, Conflict::Quota);
     store.set_user_state(&user_id(1), UserState::Removed, event("user.removed")).await.expect("removed");
+    let removed = store.user(&user_id(1)).await.expect("a query").expect("the user");
+    assert_eq!((removed.email, removed.assigned_device), (None, None), "more than ID and name was kept");
     refused(store.register_user(&user(1, Role::General), event("user.registered")).await, Conflict::Taken);
     store.register_user(&user(2, Role::General), event("user.registered")).await.expect("the place is free");
     refused(

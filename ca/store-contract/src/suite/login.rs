@@ -5,11 +5,11 @@ use ca_core::{
         revocation::RevocationReason,
         user::{PasswordHash, PasswordKind, UserState},
     },
-    ports::store::{Conflict, Session},
+    ports::store::{Conflict, LoginEntry, Session},
 };
 
 use crate::samples::{
-    Ledger, at, complete, customers, digest, event, intend, issue, issuer, refused, serial, user_id,
+    Ledger, at, complete, customers, device, digest, event, intend, issue, issuer, refused, serial, user_id,
     verified_actions,
 };
 
@@ -30,7 +30,7 @@ pub async fn passwords_are_apart_by_kind(store: impl Ledger) {
     let hash = |text: &str| PasswordHash::from_phc(format!("$argon2id$v=19$m=8,t=1,p=1${text}"));
     let set = |n, kind, text: &'static str| {
         let (store, hash) = (&store, hash(text));
-        async move { store.set_password(&user_id(n), kind, &hash, event("password.set")).await }
+        async move { store.set_password(&user_id(n), kind, &hash, None, event("password.set")).await }
     };
     refused(set(8, PasswordKind::Login, "a").await, Conflict::Missing);
     set(0, PasswordKind::Login, "a").await.expect("set");
@@ -129,8 +129,55 @@ pub async fn a_session_needs_a_standing_certificate(store: impl Ledger) {
     store.revoke(&issuer(), &serial(1), reason, at(40), event("revoked")).await.expect("revoked");
     refused(open(session(1, 3, 50)).await, Conflict::Missing);
     let logins = store.last_logins(&user_id(1), 5).await.expect("a query");
-    assert_eq!(logins, [(at(30), serial(1)), (at(20), serial(1))], "newest first");
+    let entry = |second| LoginEntry { at: at(second), serial: serial(1), device: device(1) };
+    assert_eq!(logins, [entry(30), entry(20)], "newest first");
     assert_eq!(store.last_logins(&user_id(1), 1).await.expect("a query").len(), 1);
+    assert_eq!(store.purge_logins(at(30)).await.expect("purged"), 1, "the older one");
+    assert_eq!(store.last_logins(&user_id(1), 5).await.expect("a query"), [entry(30)]);
+}
+
+pub async fn a_new_password_ends_sessions(store: impl Ledger) {
+    customers(&store, 2).await;
+    issue(&store, 1).await;
+    issue(&store, 2).await;
+    let hash = PasswordHash::from_phc("$argon2id$v=19$m=8,t=1,p=1$x".to_owned());
+    let set = |keep: Option<[u8; 32]>| {
+        let (store, hash) = (&store, &hash);
+        async move {
+            let (kind, audit) = (PasswordKind::Login, event("password.set"));
+            store.set_password(&user_id(1), kind, hash, keep.as_ref(), audit).await
+        }
+    };
+    let stand = async || {
+        let mut standing = Vec::new();
+        for token in 1..=4 {
+            if store.session(&digest(5, token)).await.expect("a query").is_some() {
+                standing.push(token);
+            }
+        }
+        standing
+    };
+    for (user, token) in [(1, 1), (1, 2), (1, 3), (2, 4)] {
+        store.open_session(&session(user, token, 10), event("login")).await.expect("a session");
+    }
+    let wrong = async || {
+        let counted = store.count_wrong_password(&user_id(1), PasswordKind::Login, at(1), 9, event("wrong"));
+        counted.await.expect("counted")
+    };
+    assert_eq!((wrong().await, wrong().await), (1, 2));
+    set(Some(digest(5, 2))).await.expect("the user's own change");
+    assert_eq!(stand().await, [2, 4], "the session that it was done in, and other users'");
+    assert_eq!(wrong().await, 1, "wrong ones of the old password count no longer");
+    // Another's session, one that is gone, and a user who may not act.
+    refused(set(Some(digest(5, 4))).await, Conflict::Missing);
+    refused(set(Some(digest(5, 1))).await, Conflict::Missing);
+    store
+        .set_user_state(&user_id(1), UserState::Suspended, event("user.suspended"))
+        .await
+        .expect("suspended");
+    refused(set(Some(digest(5, 2))).await, Conflict::Missing);
+    set(None).await.expect("the bank's change");
+    assert_eq!(stand().await, [4]);
 }
 
 pub async fn sessions_are_touched_closed_and_purged(store: impl Ledger) {

@@ -89,6 +89,11 @@ impl CustomerStore for MemoryStore {
                 return Err(conflict(Conflict::Missing));
             }
             row.user.state = to;
+            if to == UserState::Removed {
+                (row.user.email, row.user.assigned_device) = (None, None);
+                (row.login, row.confirmation, row.code) = (None, None, None);
+                state.sessions.retain(|_, session| session.user != *id);
+            }
             state.append(&audit);
             Ok(())
         })
@@ -103,6 +108,10 @@ impl CustomerStore for MemoryStore {
         self.commit("assign_device", |state| {
             if device.is_some_and(|device| state.device_serves_another(device, id)) {
                 return Err(conflict(Conflict::DeviceInUse));
+            }
+            let contract = state.user_mut(id)?.user.contract.clone();
+            if let Some(device) = device {
+                state.token_assigned(device, &contract, audit.at)?;
             }
             state.user_mut(id)?.user.assigned_device = device.cloned();
             state.append(&audit);

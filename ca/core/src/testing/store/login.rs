@@ -8,10 +8,10 @@ use crate::{
     domain::{
         audit::AuditEvent,
         certificate::CertificateState,
-        ids::{SerialNumber, UserId},
+        ids::UserId,
         user::{PasswordHash, PasswordKind, UserState},
     },
-    ports::store::{Conflict, LoginStore, Session, StoreResult},
+    ports::store::{Conflict, LoginEntry, LoginStore, Session, StoreResult},
 };
 
 #[async_trait]
@@ -21,14 +21,24 @@ impl LoginStore for MemoryStore {
         id: &UserId,
         kind: PasswordKind,
         hash: &PasswordHash,
+        keep: Option<&[u8; 32]>,
         audit: AuditEvent,
     ) -> StoreResult<()> {
         self.commit("set_password", |state| {
+            if let Some(token) = keep {
+                let of_user = state.sessions.get(token).is_some_and(|session| session.user == *id);
+                let user = &state.user_mut(id)?.user;
+                if !of_user || user.state != UserState::Active || user.locked_at.is_some() {
+                    return Err(conflict(Conflict::Missing));
+                }
+            }
             let row = state.user_mut(id)?;
+            *row.wrong(kind) = 0;
             match kind {
                 PasswordKind::Login => row.login = Some(hash.clone()),
                 PasswordKind::Confirmation => row.confirmation = Some(hash.clone()),
             }
+            state.sessions.retain(|token, session| session.user != *id || Some(token) == keep);
             state.append(&audit);
             Ok(())
         })
@@ -137,10 +147,23 @@ impl LoginStore for MemoryStore {
         })
     }
 
-    async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<(Timestamp, SerialNumber)>> {
+    async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<LoginEntry>> {
         self.query("last_logins", |state| {
             let of_user = state.logins.iter().rev().filter(|s| s.user == *id).take(limit as usize);
-            of_user.map(|s| (s.opened_at, s.serial.clone())).collect()
+            let entry = |s: &Session| {
+                let mut rows = state.certificates.iter().map(|row| &row.record);
+                let record = rows.find(|record| record.issuer == s.issuer && record.serial == s.serial)?;
+                Some(LoginEntry { at: s.opened_at, serial: s.serial.clone(), device: record.device.clone() })
+            };
+            of_user.filter_map(entry).collect()
+        })
+    }
+
+    async fn purge_logins(&self, before: Timestamp) -> StoreResult<u64> {
+        self.commit("purge_logins", |state| {
+            let kept = state.logins.len();
+            state.logins.retain(|login| login.opened_at >= before);
+            Ok((kept - state.logins.len()) as u64)
         })
     }
 }

@@ -38,135 +38,167 @@ impl Language {
     }
 }
 
-/// The sentences of a language. `{}` stands for a value.
-pub(crate) struct Catalogue {
-    pub(crate) lang: &'static str,
-    pub(crate) other_lang: &'static str,
-    pub(crate) other_language: &'static str,
-    pub(crate) time_format: &'static str,
+/// Defines a part of the catalogue, so that a test can walk through all of it.
+macro_rules! texts {
+    ($(#[$doc:meta])* $name:ident { $($text:ident,)* } lists { $($list:ident,)* } $(parts { $($part:ident: $kind:ty,)* })?) => {
+        $(#[$doc])*
+        pub(crate) struct $name {
+            $(pub(crate) $text: &'static str,)*
+            $(pub(crate) $list: &'static [&'static str],)*
+            $($(pub(crate) $part: $kind,)*)?
+        }
 
-    pub(crate) service: &'static str,
-    pub(crate) skip_to_content: &'static str,
-    pub(crate) language: &'static str,
-    pub(crate) menu: &'static str,
-    pub(crate) you_are_here: &'static str,
-    pub(crate) mail_warning: &'static str,
-    pub(crate) support_id: &'static str,
-    pub(crate) back: &'static str,
+        impl $name {
+            /// Every sentence with the name of its place.
+            #[cfg(test)]
+            fn sentences(&self) -> Vec<(String, &'static str)> {
+                let texts = [$((stringify!($text), self.$text),)*];
+                let mut all: Vec<_> = texts.into_iter().map(|(name, text): (&str, _)| (name.to_owned(), text)).collect();
+                $(all.extend(self.$list.iter().enumerate().map(|(n, text)| (format!("{}[{n}]", stringify!($list)), *text)));)*
+                $($(all.extend(self.$part.sentences().into_iter().map(|(name, text)| (format!("{}.{name}", stringify!($part)), text)));)*)?
+                all
+            }
+        }
+    };
+}
 
-    pub(crate) top_title: &'static str,
-    pub(crate) certificate_login: &'static str,
-    pub(crate) certificate_login_text: &'static str,
-    pub(crate) obtain: &'static str,
-    pub(crate) obtain_text: &'static str,
-    pub(crate) obtain_step_install: &'static str,
-    pub(crate) obtain_step_connect: &'static str,
-    pub(crate) obtain_step_run: &'static str,
-    pub(crate) hours_bank: &'static str,
-    pub(crate) hours_always: &'static str,
-    pub(crate) download_agent: &'static str,
-    pub(crate) download_elsewhere: &'static str,
+mod sections;
 
-    pub(crate) user_id: &'static str,
-    pub(crate) user_id_from_certificate: &'static str,
-    pub(crate) login_password: &'static str,
-    pub(crate) login: &'static str,
-    pub(crate) logout: &'static str,
-    pub(crate) login_failed: &'static str,
-    pub(crate) form_expired: &'static str,
-
-    pub(crate) home: &'static str,
-    pub(crate) your_certificate: &'static str,
-    pub(crate) role: &'static str,
-    pub(crate) role_master: &'static str,
-    pub(crate) role_general: &'static str,
-    pub(crate) contract_number: &'static str,
-    pub(crate) subject: &'static str,
-    pub(crate) issuer: &'static str,
-    pub(crate) serial: &'static str,
-    pub(crate) valid_from: &'static str,
-    pub(crate) valid_until: &'static str,
-    pub(crate) days_left: &'static str,
-    pub(crate) device: &'static str,
-    pub(crate) device_kind: &'static str,
-    pub(crate) device_yubikey_piv: &'static str,
-    pub(crate) device_tpm: &'static str,
-    pub(crate) device_piv: &'static str,
-    pub(crate) device_pkcs11: &'static str,
-    pub(crate) device_serial: &'static str,
-    pub(crate) assurance: &'static str,
-    pub(crate) assurance_asserted: &'static str,
-    pub(crate) assurance_attested: &'static str,
-    pub(crate) assurance_attested_pin: &'static str,
-    pub(crate) last_logins: &'static str,
-    pub(crate) no_logins: &'static str,
-    pub(crate) when: &'static str,
-    pub(crate) with_certificate: &'static str,
-    pub(crate) unknown_login: &'static str,
-
-    pub(crate) manage: &'static str,
-    pub(crate) manage_users: &'static str,
-    pub(crate) revoke_certificates: &'static str,
-    pub(crate) revoke_certificates_text: &'static str,
-    pub(crate) revoke_select_text: &'static str,
-    pub(crate) no_general_users: &'static str,
-    pub(crate) choose: &'static str,
-    pub(crate) name: &'static str,
-    pub(crate) certificate_state: &'static str,
-    pub(crate) state_none: &'static str,
-    pub(crate) state_valid: &'static str,
-    pub(crate) state_expired: &'static str,
-    pub(crate) state_revoked: &'static str,
-    pub(crate) state_being_issued: &'static str,
-    pub(crate) revoke: &'static str,
-    pub(crate) choose_someone: &'static str,
-    pub(crate) revoke_confirm_title: &'static str,
-    pub(crate) revoke_confirm_text: &'static str,
-    pub(crate) revoke_final: &'static str,
-    pub(crate) reason: &'static str,
-    pub(crate) reason_unspecified: &'static str,
-    pub(crate) reason_key_compromise: &'static str,
-    pub(crate) reason_affiliation_changed: &'static str,
-    pub(crate) reason_cessation: &'static str,
-    pub(crate) confirmation_password: &'static str,
-    pub(crate) confirmation_wrong: &'static str,
-    pub(crate) execute: &'static str,
-    pub(crate) revoke_result_title: &'static str,
-    pub(crate) revoke_result_text: &'static str,
-    pub(crate) result: &'static str,
-    pub(crate) particulars: &'static str,
-    pub(crate) result_ok: &'static str,
-    pub(crate) result_failed: &'static str,
-    pub(crate) revoked_at: &'static str,
-    pub(crate) revoked_at_branch: &'static str,
-    pub(crate) has_no_certificate: &'static str,
-    pub(crate) not_yours: &'static str,
-
-    pub(crate) no_certificate_title: &'static str,
-    pub(crate) no_certificate_text: &'static [&'static str],
-    pub(crate) expired_title: &'static str,
-    pub(crate) expired_text: &'static [&'static str],
-    pub(crate) revoked_title: &'static str,
-    pub(crate) revoked_text: &'static [&'static str],
-    pub(crate) unusable_title: &'static str,
-    pub(crate) unusable_text: &'static [&'static str],
-    pub(crate) suspended_title: &'static str,
-    pub(crate) suspended_text: &'static [&'static str],
-    pub(crate) session_ended_title: &'static str,
-    pub(crate) session_ended_text: &'static [&'static str],
-    pub(crate) logged_out_title: &'static str,
-    pub(crate) logged_out_text: &'static [&'static str],
-    pub(crate) not_permitted_title: &'static str,
-    pub(crate) not_permitted_text: &'static [&'static str],
-    pub(crate) not_found_title: &'static str,
-    pub(crate) not_found_text: &'static [&'static str],
-    pub(crate) not_understood_title: &'static str,
-    pub(crate) not_understood_text: &'static [&'static str],
-    pub(crate) unavailable_title: &'static str,
-    pub(crate) unavailable_text: &'static [&'static str],
-    pub(crate) to_login: &'static str,
-    pub(crate) to_top: &'static str,
-    pub(crate) to_home: &'static str,
+texts! {
+    /// The sentences of a language. `{}` stands for a value.
+    Catalogue {
+        lang,
+        other_lang,
+        other_language,
+        time_format,
+        service,
+        skip_to_content,
+        language,
+        menu,
+        you_are_here,
+        mail_warning,
+        support_id,
+        back,
+        top_title,
+        certificate_login,
+        certificate_login_text,
+        obtain,
+        obtain_text,
+        obtain_step_install,
+        obtain_step_connect,
+        obtain_step_run,
+        hours_bank,
+        hours_always,
+        download_agent,
+        download_elsewhere,
+        user_id,
+        user_id_from_certificate,
+        login_password,
+        login,
+        logout,
+        login_failed,
+        form_expired,
+        home,
+        your_certificate,
+        role,
+        role_master,
+        role_general,
+        contract_number,
+        subject,
+        issuer,
+        serial,
+        valid_from,
+        valid_until,
+        days_left,
+        device,
+        device_kind,
+        device_yubikey_piv,
+        device_tpm,
+        device_piv,
+        device_pkcs11,
+        device_serial,
+        assurance,
+        assurance_asserted,
+        assurance_attested,
+        assurance_attested_pin,
+        last_logins,
+        no_logins,
+        when,
+        with_certificate,
+        unknown_login,
+        manage,
+        manage_users,
+        revoke_certificates,
+        revoke_certificates_text,
+        revoke_select_text,
+        no_general_users,
+        choose,
+        name,
+        certificate_state,
+        state_none,
+        state_valid,
+        state_expired,
+        state_revoked,
+        state_being_issued,
+        revoke,
+        choose_someone,
+        revoke_confirm_title,
+        revoke_confirm_text,
+        revoke_final,
+        reason,
+        reason_unspecified,
+        reason_key_compromise,
+        reason_affiliation_changed,
+        reason_cessation,
+        confirmation_password,
+        confirmation_wrong,
+        execute,
+        revoke_result_title,
+        revoke_result_text,
+        result,
+        particulars,
+        result_ok,
+        result_failed,
+        revoked_at,
+        revoked_at_branch,
+        has_no_certificate,
+        still_stands,
+        not_yours,
+        no_certificate_title,
+        expired_title,
+        revoked_title,
+        unusable_title,
+        suspended_title,
+        session_ended_title,
+        logged_out_title,
+        not_permitted_title,
+        not_found_title,
+        not_understood_title,
+        unavailable_title,
+        to_login,
+        to_top,
+        to_home,
+    }
+    lists {
+        no_certificate_text,
+        expired_text,
+        revoked_text,
+        unusable_text,
+        suspended_text,
+        session_ended_text,
+        logged_out_text,
+        not_permitted_text,
+        not_found_text,
+        not_understood_text,
+        unavailable_text,
+    }
+    parts {
+        public: sections::Public,
+        help: sections::Help,
+        own: sections::Own,
+        renewal: sections::Renewal,
+        users: sections::Users,
+    }
 }
 
 impl Catalogue {
@@ -194,10 +226,28 @@ mod tests {
         assert_eq!(EN.time(at), "22 November 2027, 23:59 (Japan time)");
     }
 
+    /// "all strings in one catalogue per language, none missing": what is missing doesn't compile; here, that nothing is
+    /// empty, left in the other language, or lacks a value's place.
     #[test]
-    fn both_languages_have_the_same_places_for_values() {
-        for (ja, en) in [(JA.days_left, EN.days_left), (JA.revoked_at, EN.revoked_at)] {
-            assert_eq!((ja.matches("{}").count(), en.matches("{}").count()), (1, 1), "{ja} / {en}");
+    fn both_languages_say_everything() {
+        let (ja, en) = (JA.sentences(), EN.sentences());
+        assert!(ja.len() > 200, "{}", ja.len());
+        let japanese = |text: &str| {
+            text.chars()
+                .any(|c| ('\u{3040}'..='\u{30ff}').contains(&c) || ('\u{4e00}'..='\u{9fff}').contains(&c))
+        };
+        // Tags, names of languages and formats.
+        let technical = ["lang", "other_lang", "other_language", "time_format", "own.welcome"];
+        for ((name, ja), (other, en)) in ja.iter().zip(&en) {
+            assert_eq!(name, other, "a list is longer in one language");
+            assert!(!ja.trim().is_empty() && !en.trim().is_empty(), "{name} is empty");
+            assert_eq!(ja.matches("{}").count(), en.matches("{}").count(), "{name}: places for values");
+            if !technical.contains(&&**name) {
+                assert!(!japanese(en), "{name} has Japanese in English: {en}");
+                assert!(japanese(ja) || ja.is_ascii(), "{name} isn't Japanese: {ja}");
+                assert_ne!(ja, en, "{name} isn't translated");
+            }
         }
+        assert_eq!(ja.len(), en.len());
     }
 }

@@ -1,5 +1,9 @@
 //! English.
 
+mod own;
+mod public;
+mod users;
+
 use super::Catalogue;
 
 /// English.
@@ -36,7 +40,7 @@ pub(crate) const EN: Catalogue = Catalogue {
     login_password: "Login password",
     login: "Log in",
     logout: "Log out",
-    login_failed: "That didn't work. Check your login password and enter it again. Several mistakes in a row lock your ID; your branch can unlock it.",
+    login_failed: "That didn't work. Check your login password and enter it again. An ID that is locked after several mistakes, or suspended, can't log in with the right password either: general users ask their master user or branch, master users their branch.",
     form_expired: "This form had expired. Please enter it again.",
 
     home: "Home",
@@ -104,13 +108,14 @@ pub(crate) const EN: Catalogue = Catalogue {
     revoked_at: "Revoked on {}.",
     revoked_at_branch: "A master user's certificate is revoked at the branch.",
     has_no_certificate: "There is no certificate to revoke.",
+    still_stands: "Not revoked yet; try again.",
     not_yours: "Not a general user of this contract.",
 
     no_certificate_title: "No certificate",
     no_certificate_text: &[
         "Your browser presented no certificate, so you can't go on.",
         "Connect your token, close all browser windows and open one again. When the browser asks, pick the certificate with your own user ID.",
-        "If you have no certificate yet, obtain one from the top page.",
+        "Browsers may leave out a certificate that has expired. If you have no certificate yet, obtain one from the top page.",
     ],
     expired_title: "Your certificate has expired",
     expired_text: &[
@@ -144,4 +149,10 @@ pub(crate) const EN: Catalogue = Catalogue {
     to_login: "To the login page",
     to_top: "To the top page",
     to_home: "To the home page",
+
+    public: public::PUBLIC,
+    help: public::HELP,
+    own: own::OWN,
+    renewal: own::RENEWAL,
+    users: users::USERS,
 };

@@ -1,5 +1,9 @@
 //! 日本語の文言。
 
+mod own;
+mod public;
+mod users;
+
 use super::Catalogue;
 
 /// Japanese.
@@ -36,7 +40,7 @@ pub(crate) const JA: Catalogue = Catalogue {
     login_password: "ログインパスワード",
     login: "ログイン",
     logout: "ログアウト",
-    login_failed: "ログインできませんでした。ログインパスワードを確認して、もう一度入力してください。誤りが続くとロックされます（IDロック）。ロックの解除は、お取引店の窓口で承ります。",
+    login_failed: "ログインできませんでした。ログインパスワードを確認して、もう一度入力してください。誤りが続いたとき（IDロック）と利用停止中は、正しいパスワードでもログインできません。解除は、一般ユーザの方はマスターユーザまたはお取引店に、マスターユーザの方はお取引店の窓口にお申し出ください。",
     form_expired: "画面の有効期限が切れました。お手数ですが、もう一度入力してください。",
 
     home: "ホーム",
@@ -104,13 +108,14 @@ pub(crate) const JA: Catalogue = Catalogue {
     revoked_at: "{} に失効しました。",
     revoked_at_branch: "マスターユーザの証明書は、お取引店の窓口で失効します。",
     has_no_certificate: "失効させる証明書がありません。",
+    still_stands: "まだ失効していません。もう一度お試しください。",
     not_yours: "このご契約の一般ユーザではありません。",
 
     no_certificate_title: "電子証明書が確認できません",
     no_certificate_text: &[
         "電子証明書が提示されなかったため、お進みいただけません。",
         "トークンを接続し、ブラウザの画面をすべて閉じてから開き直してください。証明書の選択画面で、ご自身のユーザIDの証明書を選んでください。",
-        "まだ証明書を取得していない場合は、「電子証明書発行」から取得してください。",
+        "期限の切れた証明書は、ブラウザの選択画面に表示されないことがあります。まだ証明書を取得していない場合は、「電子証明書発行」から取得してください。",
     ],
     expired_title: "電子証明書の有効期限が切れています",
     expired_text: &[
@@ -148,4 +153,10 @@ pub(crate) const JA: Catalogue = Catalogue {
     to_login: "ログイン画面へ",
     to_top: "トップページへ",
     to_home: "ホームへ",
+
+    public: public::PUBLIC,
+    help: public::HELP,
+    own: own::OWN,
+    renewal: own::RENEWAL,
+    users: users::USERS,
 };

@@ -1,0 +1,260 @@
+//! 利用者管理: a master looks after the general users of the own contract, within its plan (rule 1). Every act on others
+//! asks for the 確認用パスワード (rule 10), and each refusal is written down.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::{
+    customers::{CustomerError, Customers, NewUser},
+    failure::{Failure, carries_failure},
+    own_password::{OwnPassword, Verdict},
+    password_policy,
+    revoke::{Revoke, RevokeError},
+    trail::{Details, event, refused},
+};
+use crate::{
+    domain::{
+        audit::{Actor, AuditEvent},
+        certificate::CertificateState,
+        device::Device,
+        ids::UserId,
+        management::{Denied, acting_master, may_manage},
+        revocation::RevocationReason,
+        user::{PasswordKind, Role, User, UserState},
+    },
+    ports::{
+        clock::Clock,
+        password::Passwords,
+        store::{AuditStore, CertificateStore, LoginStore},
+    },
+};
+
+/// The use cases.
+pub struct ManageUsers {
+    /// What staff do as well.
+    pub customers: Arc<Customers>,
+    /// Before a user is removed.
+    pub revoke: Arc<Revoke>,
+    /// What a user who is removed still has.
+    pub certificates: Arc<dyn CertificateStore>,
+    /// Confirmation passwords.
+    pub logins: Arc<dyn LoginStore>,
+    /// Refusals.
+    pub audit: Arc<dyn AuditStore>,
+    /// Verification.
+    pub passwords: Arc<dyn Passwords>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Wrong confirmation passwords in a row that lock the master.
+    pub lock_at: u32,
+}
+
+/// A general user to be registered.
+pub struct NewGeneralUser {
+    /// ログインID.
+    pub id: UserId,
+    /// The CN of the user's certificates.
+    pub display_name: String,
+    /// Where notices go.
+    pub email: Option<String>,
+    /// The login password to begin with, which the master hands over.
+    pub password: SecretString,
+}
+
+/// What a master does to a general user.
+pub enum Change {
+    /// 利用停止.
+    Suspend,
+    /// 利用停止解除.
+    Resume,
+    /// IDロック解除.
+    Unlock,
+    /// A new login password in place of a forgotten one.
+    SetPassword(SecretString),
+    /// Assigns a token (rule 12), or takes it away.
+    Assign(Option<Device>),
+    /// Removes the user for good; a certificate that stands is revoked first.
+    Remove,
+}
+
+impl Change {
+    /// The stable name, for the audit trail.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Unlock => "unlock",
+            Self::SetPassword(_) => "set-password",
+            Self::Assign(Some(_)) => "assign-token",
+            Self::Assign(None) => "release-token",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageError {
+    /// Not the master, not this user.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The confirmation password is wrong, or none is set.
+    #[error("the confirmation password is wrong")]
+    Confirmation,
+    /// What was asked for can't be done.
+    #[error(transparent)]
+    Customer(CustomerError),
+    /// Something below failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+carries_failure!(ManageError);
+
+impl From<CustomerError> for ManageError {
+    fn from(error: CustomerError) -> Self {
+        match error {
+            CustomerError::Failure(failure) => Self::Failure(failure),
+            error => Self::Customer(error),
+        }
+    }
+}
+
+impl ManageUsers {
+    /// Registers a general user of the master's contract, with a login password.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub async fn register(
+        &self,
+        master: &UserId,
+        confirmation: SecretString,
+        new: NewGeneralUser,
+    ) -> Result<User, ManageError> {
+        let master = self.customers.user(master).await?;
+        self.confirm(&master, "register", &new.id, confirmation).await?;
+        let actor = Actor::User(master.id.to_string());
+        // Before the user is there: one without a password would be of no use to anybody.
+        if let Err(weak) = password_policy::check(&new.password, &new.id) {
+            let error = ManageError::Customer(weak.into());
+            let row = event(self.clock.now(), actor, "user.refused", &new.id).with("reason", "weak-password");
+            return Err(refused(&*self.audit, row, error).await);
+        }
+        let user = NewUser {
+            id: new.id,
+            contract: master.contract,
+            role: Role::General,
+            display_name: new.display_name,
+            email: new.email,
+        };
+        let user = self.customers.register_user(actor.clone(), user).await?;
+        self.customers.set_password(actor, &user.id, PasswordKind::Login, new.password).await?;
+        Ok(user)
+    }
+
+    /// Changes something about a general user of the master's contract. What is so already stays so.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub async fn change(
+        &self,
+        master: &UserId,
+        confirmation: SecretString,
+        target: &UserId,
+        change: Change,
+    ) -> Result<(), ManageError> {
+        let master = self.customers.user(master).await?;
+        let found = match self.customers.user(target).await {
+            Ok(user) => Some(user),
+            Err(CustomerError::UnknownUser) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Err(denied) = may_manage(&master, found.as_ref()) {
+            return Err(self.refuse(&master, change.as_str(), target, denied.code(), denied.into()).await);
+        }
+        self.confirm(&master, change.as_str(), target, confirmation).await?;
+        let actor = Actor::User(master.id.to_string());
+        match change {
+            Change::Suspend => self.customers.set_state(actor, target, UserState::Suspended).await?,
+            Change::Resume => self.customers.set_state(actor, target, UserState::Active).await?,
+            Change::Unlock => self.customers.unlock(actor, target).await?,
+            Change::SetPassword(password) => {
+                self.customers.set_password(actor, target, PasswordKind::Login, password).await?;
+            }
+            Change::Assign(device) => {
+                self.customers.assign_device(actor, target, device.as_ref()).await?;
+            }
+            Change::Remove => self.remove(actor, target).await?,
+        }
+        Ok(())
+    }
+
+    /// The certificate first: a user who is gone must not leave one behind that works.
+    async fn remove(&self, actor: Actor, target: &UserId) -> Result<(), ManageError> {
+        let certificates = self.certificates.certificates_of(target).await?;
+        let stands = |state: &CertificateState| {
+            matches!(state, CertificateState::Intended | CertificateState::Issued { .. })
+        };
+        if certificates.iter().any(|certificate| stands(&certificate.state)) {
+            let reason = RevocationReason::CessationOfOperation;
+            match self.revoke.by_user(actor.clone(), target, reason).await {
+                // Revoked meanwhile by somebody else: as good.
+                Ok(_) => {}
+                Err(RevokeError::Failure(failure)) => return Err(failure.into()),
+                Err(error) => return Err(Failure::defect(error).into()),
+            }
+        }
+        Ok(self.customers.set_state(actor, target, UserState::Removed).await?)
+    }
+
+    async fn confirm(
+        &self,
+        master: &User,
+        change: &'static str,
+        target: &UserId,
+        confirmation: SecretString,
+    ) -> Result<(), ManageError> {
+        if let Err(denied) = acting_master(master) {
+            return Err(self.refuse(master, change, target, denied.code(), denied.into()).await);
+        }
+        let now = self.clock.now();
+        let asked = OwnPassword {
+            logins: &*self.logins,
+            audit: &*self.audit,
+            passwords: &*self.passwords,
+            lock_at: self.lock_at,
+        };
+        let wrong = row(now, master, change, target, "confirmation-password");
+        match asked.verify((&master.id, PasswordKind::Confirmation), confirmation, now, wrong).await? {
+            Verdict::Right => Ok(()),
+            Verdict::Wrong => Err(ManageError::Confirmation),
+            Verdict::MayNotAct => {
+                let denied = Denied::NotAMaster;
+                Err(self.refuse(master, change, target, denied.code(), denied.into()).await)
+            }
+        }
+    }
+
+    async fn refuse(
+        &self,
+        master: &User,
+        change: &'static str,
+        target: &UserId,
+        why: &'static str,
+        error: ManageError,
+    ) -> ManageError {
+        refused(&*self.audit, row(self.clock.now(), master, change, target, why), error).await
+    }
+}
+
+fn row(
+    now: jiff::Timestamp,
+    master: &User,
+    change: &'static str,
+    target: &UserId,
+    why: &'static str,
+) -> AuditEvent {
+    event(now, Actor::User(master.id.to_string()), "user.change-refused", target)
+        .with("change", change)
+        .with("reason", why)
+}

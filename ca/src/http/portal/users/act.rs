@@ -1,0 +1,301 @@
+//! What the master does to one general user: a page that says what it means and asks for the 確認用パスワード, then the
+//! deed, then the user's page again.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use ca_core::{
+    app::{
+        customers::CustomerError,
+        manage_users::{Change, ManageError},
+    },
+    domain::{
+        device::{Device, DeviceKind},
+        ids::{TokenSerial, UserId},
+        management::Denied,
+        user::User,
+    },
+};
+use secrecy::ExposeSecret;
+
+use super::{
+    super::{
+        Portal,
+        catalogue::Catalogue,
+        certificate::kind,
+        forms::{Fields, failed, field, foreign, not_permitted, secret},
+        pages::{Frame, page},
+        see,
+        settings::weak,
+        visitor::LoggedIn,
+    },
+    show::{find, unknown},
+};
+
+/// What can be done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    Assign,
+    Release,
+    Unlock,
+    Password,
+    Suspend,
+    Resume,
+    Remove,
+}
+
+impl Act {
+    /// In the order of the page.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Assign,
+        Self::Release,
+        Self::Unlock,
+        Self::Password,
+        Self::Suspend,
+        Self::Resume,
+        Self::Remove,
+    ];
+
+    /// Its word in addresses.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Assign => "assign",
+            Self::Release => "release",
+            Self::Unlock => "unlock",
+            Self::Password => "password",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Remove => "remove",
+        }
+    }
+
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|act| act.path() == word)
+    }
+
+    pub(super) fn title(self, t: &Catalogue) -> &'static str {
+        match self {
+            Self::Assign => t.users.assign,
+            Self::Release => t.users.release,
+            Self::Unlock => t.users.unlock,
+            Self::Password => t.users.reset_password,
+            Self::Suspend => t.users.suspend,
+            Self::Resume => t.users.resume,
+            Self::Remove => t.users.remove,
+        }
+    }
+
+    pub(super) fn text(self, t: &Catalogue) -> &'static str {
+        match self {
+            Self::Assign => t.users.assign_text,
+            Self::Release => t.users.release_text,
+            Self::Unlock => t.users.unlock_text,
+            Self::Password => t.users.reset_password_text,
+            Self::Suspend => t.users.suspend_text,
+            Self::Resume => t.users.resume_text,
+            Self::Remove => t.users.remove_text,
+        }
+    }
+
+    pub(super) fn done(self, t: &Catalogue) -> &'static str {
+        match self {
+            Self::Assign => t.users.done_assign,
+            Self::Release => t.users.done_release,
+            Self::Unlock => t.users.done_unlock,
+            Self::Password => t.users.done_password,
+            Self::Suspend => t.users.done_suspend,
+            Self::Resume => t.users.done_resume,
+            Self::Remove => t.users.done_remove,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "user_act.html")]
+struct Ask {
+    frame: Frame,
+    csrf: String,
+    user_id: String,
+    name: String,
+    path: &'static str,
+    title: &'static str,
+    text: &'static str,
+    problem: Option<&'static str>,
+    /// Whether it can't be taken back.
+    grave: bool,
+    asks_password: bool,
+    /// Value, label, whether it is chosen; empty when no token is asked for.
+    kinds: Vec<(&'static str, &'static str, bool)>,
+    serial: String,
+}
+
+/// The form.
+pub(in super::super) async fn form(
+    State(portal): State<Arc<Portal>>,
+    logged_in: LoggedIn,
+    Path((id, word)): Path<(String, String)>,
+) -> Response {
+    if !logged_in.is_master() {
+        return not_permitted(&portal, &logged_in);
+    }
+    let Some(act) = Act::parse(&word) else { return unknown(&portal, &logged_in) };
+    match find(&portal, &logged_in, &id).await {
+        Ok(Some(user)) => ask(&logged_in, &user, act, &Vec::new(), (StatusCode::OK, None)),
+        Ok(None) => unknown(&portal, &logged_in),
+        Err(error) => failed("a user's page", &error, &portal, &logged_in),
+    }
+}
+
+fn ask(
+    logged_in: &LoggedIn,
+    user: &User,
+    act: Act,
+    fields: &Fields,
+    (status, problem): (StatusCode, Option<&'static str>),
+) -> Response {
+    let frame = logged_in.frame("manage");
+    let t = frame.t;
+    let chosen = DeviceKind::parse(field(fields, "kind")).unwrap_or(DeviceKind::YubiKeyPiv);
+    let kinds = DeviceKind::ALL.into_iter().map(|other| (other.as_str(), kind(t, other), other == chosen));
+    let template = Ask {
+        csrf: logged_in.csrf.clone(),
+        user_id: user.id.to_string(),
+        name: user.display_name.clone(),
+        path: act.path(),
+        title: act.title(t),
+        text: act.text(t),
+        problem,
+        grave: act == Act::Remove,
+        asks_password: act == Act::Password,
+        kinds: if act == Act::Assign { kinds.collect() } else { Vec::new() },
+        serial: field(fields, "serial").to_owned(),
+        frame,
+    };
+    page(status, &template)
+}
+
+/// 「実行」 was pressed.
+pub(in super::super) async fn submit(
+    State(portal): State<Arc<Portal>>,
+    logged_in: LoggedIn,
+    Path((id, word)): Path<(String, String)>,
+    Form(mut fields): Form<Fields>,
+) -> Response {
+    let back = format!("/manage/users/{id}");
+    if let Some(refusal) = foreign(&portal, &logged_in, &fields, ("user-change", &back)).await {
+        return refusal;
+    }
+    let (Some(act), Ok(target)) = (Act::parse(&word), UserId::parse(&id)) else {
+        return unknown(&portal, &logged_in);
+    };
+    let user = match find(&portal, &logged_in, &id).await {
+        Ok(user) => user,
+        Err(error) => return failed("a user's page", &error, &portal, &logged_in),
+    };
+    let t = logged_in.visitor.language.catalogue();
+    let change = match (change(t, act, &mut fields), &user) {
+        (Ok(change), _) => change,
+        (Err(problem), Some(user)) => {
+            return ask(&logged_in, user, act, &fields, (StatusCode::BAD_REQUEST, Some(problem)));
+        }
+        (Err(_), None) => return unknown(&portal, &logged_in),
+    };
+    let confirmation = secret(&mut fields, "confirmation");
+    let (manage, master) = (portal.manage.clone(), logged_in.active.user.id.clone());
+    // On its own task: a connection that breaks off doesn't stop half-way. Who may not do it is refused there, too, where
+    // the refusal is written down.
+    let result = portal
+        .detached
+        .spawn(async move { manage.change(&master, confirmation, &target, change).await })
+        .await;
+    match result {
+        Ok(Ok(())) => done(&portal, &id, act),
+        Ok(Err(error)) => refused(&portal, &logged_in, (user.as_ref(), act), &fields, error),
+        Err(panicked) => failed("a change to a user", &panicked, &portal, &logged_in),
+    }
+}
+
+fn done(portal: &Portal, user: &str, act: Act) -> Response {
+    portal.metrics.outcome("user_change", "done");
+    if act == Act::Remove {
+        // A certificate may have been revoked.
+        portal.revoked.notify_one();
+        return see("/manage/users?done=remove");
+    }
+    see(&format!("/manage/users/{user}?done={}", act.path()))
+}
+
+/// Reads what an act needs beside the user; what is wrong with it, in the visitor's language.
+fn change(t: &Catalogue, act: Act, fields: &mut Fields) -> Result<Change, &'static str> {
+    Ok(match act {
+        Act::Suspend => Change::Suspend,
+        Act::Resume => Change::Resume,
+        Act::Unlock => Change::Unlock,
+        Act::Remove => Change::Remove,
+        Act::Release => Change::Assign(None),
+        Act::Assign => {
+            let serial = TokenSerial::parse(field(fields, "serial").trim());
+            let kind = DeviceKind::parse(field(fields, "kind"));
+            match (kind, serial) {
+                (Some(kind), Ok(serial)) => Change::Assign(Some(Device { kind, serial })),
+                _ => return Err(t.users.bad_serial),
+            }
+        }
+        Act::Password => {
+            let password = secret(fields, "new");
+            if password.expose_secret() != secret(fields, "again").expose_secret() {
+                return Err(t.users.password_mismatch);
+            }
+            Change::SetPassword(password)
+        }
+    })
+}
+
+fn refused(
+    portal: &Portal,
+    logged_in: &LoggedIn,
+    (user, act): (Option<&User>, Act),
+    fields: &Fields,
+    error: ManageError,
+) -> Response {
+    let t = logged_in.visitor.language.catalogue();
+    if let ManageError::Failure(failure) = error {
+        return failed("a change to a user", &failure, portal, logged_in);
+    }
+    portal.metrics.outcome("user_change", "refused");
+    match (problem(t, &error), user) {
+        (Some((status, problem)), Some(user)) => ask(logged_in, user, act, fields, (status, Some(problem))),
+        _ if matches!(error, ManageError::Denied(Denied::NotAMaster)) => not_permitted(portal, logged_in),
+        _ => unknown(portal, logged_in),
+    }
+}
+
+/// What a refusal says on the form; `None` when the form itself isn't for this visitor.
+pub(super) fn problem(t: &Catalogue, error: &ManageError) -> Option<(StatusCode, &'static str)> {
+    let error = match error {
+        ManageError::Confirmation => return Some((StatusCode::FORBIDDEN, t.users.confirmation_wrong)),
+        ManageError::Denied(_) | ManageError::Failure(_) => return None,
+        ManageError::Customer(error) => error,
+    };
+    let text = match error {
+        CustomerError::Name(_) => t.users.bad_name,
+        CustomerError::Email(_) => t.users.bad_email,
+        CustomerError::Taken => return Some((StatusCode::CONFLICT, t.users.taken)),
+        CustomerError::PlanExhausted => return Some((StatusCode::CONFLICT, t.users.plan_exhausted)),
+        CustomerError::DeviceInUse | CustomerError::Token(_) => {
+            return Some((StatusCode::CONFLICT, t.users.device_in_use));
+        }
+        CustomerError::Password(why) => weak(t, *why),
+        CustomerError::UnknownContract
+        | CustomerError::UnknownUser
+        | CustomerError::NotAMaster
+        | CustomerError::Failure(_) => t.users.unknown,
+    };
+    Some((StatusCode::BAD_REQUEST, text))
+}
