@@ -55,7 +55,8 @@ pub(super) enum Command {
     },
 }
 
-fn reason(text: &str) -> Result<RevocationReason, String> {
+/// A reason by its name in RFC 5280.
+pub(super) fn reason(text: &str) -> Result<RevocationReason, String> {
     RevocationReason::parse(text).ok_or_else(|| {
         let names: Vec<&str> = RevocationReason::ALL.iter().map(|reason| reason.as_str()).collect();
         format!("choose one of {}", names.join(", "))
@@ -131,6 +132,7 @@ struct ShownView {
 struct EvidenceView {
     format: String,
     verdict: String,
+    policy: String,
     policy_version: u32,
     judged_at: Timestamp,
     decoded: Vec<String>,
@@ -205,7 +207,8 @@ fn show(shown: &Shown, output: Output) -> Result<(), CliError> {
     let evidence = shown.evidence.as_ref().map(|evidence| EvidenceView {
         format: evidence.format.clone(),
         verdict: evidence.verdict.clone(),
-        policy_version: evidence.policy_version,
+        policy: evidence.policy.name.to_string(),
+        policy_version: evidence.policy.version,
         judged_at: evidence.judged_at,
         decoded: evidence.decoded.lines().map(ToOwned::to_owned).collect(),
     });
@@ -231,6 +234,7 @@ fn show(shown: &Shown, output: Output) -> Result<(), CliError> {
         ];
         if let Some(evidence) = &view.evidence {
             lines.push(("evidence", format!("{}, {}", evidence.format, evidence.verdict)));
+            lines.push(("policy", format!("{}/{}", evidence.policy, evidence.policy_version)));
             lines.extend(evidence.decoded.iter().map(|line| ("", line.clone())));
         }
         facts(out, &lines)?;
@@ -238,7 +242,8 @@ fn show(shown: &Shown, output: Output) -> Result<(), CliError> {
     })
 }
 
-fn pem(der: &[u8]) -> Result<String, CliError> {
+/// A certificate as PEM.
+pub(super) fn pem(der: &[u8]) -> Result<String, CliError> {
     der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, der)
         .map_err(|error| CliError::from(anyhow::anyhow!("{error}")))
 }

@@ -80,6 +80,7 @@ impl From<CustomerError> for CliError {
             | CustomerError::Taken
             | CustomerError::PlanExhausted
             | CustomerError::DeviceInUse
+            | CustomerError::Token(_)
             | CustomerError::Password(_)
             | CustomerError::NotAMaster => Exit::Refused,
             CustomerError::Failure(failure) => return failure.into(),

@@ -198,6 +198,8 @@ impl From<Reason> for Refused {
             | Reason::UserLocked
             | Reason::OtherContract
             | Reason::Quota
+            | Reason::DeviceKind { .. }
+            | Reason::Token(_)
             | Reason::Assurance { .. } => Self::new(Code::NotPermitted).because(detail),
         }
     }

@@ -11,8 +11,10 @@ use ca_core::{
             throttle::Throttles,
         },
         issue::Issue,
+        policies::Policies,
+        trust::Trusted,
     },
-    domain::{policy::IssuancePolicy, throttle::ThrottlePolicy},
+    domain::throttle::ThrottlePolicy,
 };
 use ca_wire::Base64Url;
 use jiff::SignedDuration;
@@ -32,7 +34,7 @@ pub(super) fn api(
     config: &Config,
     material: &Material,
     adapters: &Adapters,
-    policy: &Arc<IssuancePolicy>,
+    (policies, trusted): (&Arc<Policies>, &Arc<Trusted>),
     passwords: Arc<Argon2Passwords>,
     detached: Detached,
 ) -> anyhow::Result<Api> {
@@ -57,7 +59,8 @@ pub(super) fn api(
         rng: adapters.rng.clone(),
         throttles: Arc::new(Throttles::new(users, sources)),
         budget: budget.clone(),
-        policy: policy.clone(),
+        policies: policies.clone(),
+        inventory: adapters.store.clone(),
         bearer_key: BearerKey::generate(&*adapters.rng),
         challenge_lifetime: SignedDuration::try_from(enrolment.challenge_lifetime)?,
         accord: accord.clone(),
@@ -76,8 +79,9 @@ pub(super) fn api(
         certificates: adapters.store.clone(),
         audit: adapters.store.clone(),
         clock: adapters.clock.clone(),
-        anchors: material.anchors.clone(),
-        policy: policy.clone(),
+        trust: trusted.clone(),
+        policies: policies.clone(),
+        inventory: adapters.store.clone(),
         issue: Arc::new(issue),
         budget: budget.clone(),
     };

@@ -8,20 +8,28 @@ use ca_core::{
         device::{Assurance, Device, DeviceKind},
         enrolment::{Binding, Enrolment, EnrolmentState},
         ids::{
-            ContractNumber, EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, TokenSerial,
-            UserId,
+            ContractNumber, EnrolmentId, IdempotencyKey, IssuerId, PolicyName, SerialNumber, SignerName,
+            TokenSerial, UserId,
         },
+        policy::PolicyVersion,
         user::{Role, User, UserState},
     },
     ports::{
         books::LedgerBooks,
         census::LedgerCensus,
+        fleet::FleetStore,
+        inventory::InventoryStore,
+        policies::PolicyStore,
+        rejudgements::RejudgementStore,
         responders::ResponderStore,
+        search::SearchStore,
         signer::JournalPosition,
+        staff::{ApprovalStore, StaffStore},
         store::{
             AuditStore, CertificateStore, Conflict, CustomerStore, LeaseStore, LoginStore, RevocationStore,
             SignerStore, StoreError, StoreResult, StoredEvidence,
         },
+        trust::TrustStore,
     },
 };
 use jiff::Timestamp;
@@ -39,6 +47,14 @@ pub trait Ledger:
     + AuditStore
     + LedgerBooks
     + LedgerCensus
+    + PolicyStore
+    + InventoryStore
+    + FleetStore
+    + TrustStore
+    + RejudgementStore
+    + StaffStore
+    + ApprovalStore
+    + SearchStore
     + Send
     + Sync
     + 'static
@@ -55,6 +71,14 @@ impl<T> Ledger for T where
         + AuditStore
         + LedgerBooks
         + LedgerCensus
+        + PolicyStore
+        + InventoryStore
+        + FleetStore
+        + TrustStore
+        + RejudgementStore
+        + StaffStore
+        + ApprovalStore
+        + SearchStore
         + Send
         + Sync
         + 'static
@@ -167,13 +191,13 @@ pub fn enrolment(n: u32) -> Enrolment {
         bearer_sha256: digest(2, n),
         expires_at: at(600),
         opened_at: at(0),
+        ak_name: None,
         state: EnrolmentState::Challenged,
     }
 }
 
 /// The intent of enrolment `n`.
 pub fn record(n: u32) -> CertificateRecord {
-        ak_name: None,
     CertificateRecord {
         intent: intent_id(n),
         issuer: issuer(),
@@ -197,7 +221,10 @@ pub fn evidence(verdict: &str) -> StoredEvidence {
         format: "yubikey-piv".to_owned(),
         parts: vec![vec![1; 800], Vec::new(), vec![0; 900]],
         csr: vec![2; 400],
-        policy_version: 7,
+        challenge: [5; 32],
+        challenge_signature: vec![6; 71],
+        policy: PolicyVersion { name: PolicyName::parse("fips-only").expect("a name"), version: 7 },
+        trust_version: 3,
         verdict: verdict.to_owned(),
         decoded: "firmware=5.7.2\npin=once\\".to_owned(),
         judged_at: at(1),

@@ -86,7 +86,7 @@ CREATE TABLE enrolments (
     user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
     device_kind TEXT COLLATE "C" NOT NULL,
     device_serial TEXT COLLATE "C" NOT NULL,
-    binding TEXT COLLATE "C" NOT NULL CHECK (binding IN ('assigned-serial', 'acquisition-code')),
+    binding TEXT COLLATE "C" NOT NULL CHECK (binding IN ('assigned-serial', 'acquisition-code', 'first-come')),
     challenge BYTEA NOT NULL CHECK (length(challenge) = 32),
     bearer_sha256 BYTEA NOT NULL CHECK (length(bearer_sha256) = 32),
     expires_at BIGINT NOT NULL,
@@ -107,7 +107,12 @@ CREATE TABLE evidence (
     enrolment BYTEA NOT NULL PRIMARY KEY REFERENCES enrolments (id),
     format TEXT COLLATE "C" NOT NULL,
     csr BYTEA NOT NULL,
+    challenge BYTEA NOT NULL CHECK (length(challenge) = 32),
+    challenge_signature BYTEA NOT NULL,
+    policy_name TEXT COLLATE "C" NOT NULL,
     policy_version BIGINT NOT NULL CHECK (policy_version BETWEEN 0 AND 4294967295),
+    -- 0 for the anchors that the configuration's files name.
+    trust_version BIGINT NOT NULL CHECK (trust_version BETWEEN 0 AND 4294967295),
     verdict TEXT COLLATE "C" NOT NULL,
     decoded TEXT COLLATE "C" NOT NULL,
     judged_at BIGINT NOT NULL
@@ -271,6 +276,77 @@ CREATE TRIGGER revocations_are_kept BEFORE DELETE ON revocations
 CREATE TRIGGER revocations_stand BEFORE UPDATE ON revocations
     FOR EACH ROW EXECUTE FUNCTION refuse('a revocation is never changed');
 
+-- Trust: which makers' certificates are believed. A version is a document that two officers signed; what is read from
+-- here is believed only with both signatures, so these tables can add nothing by themselves.
+CREATE TABLE trust_versions (
+    version BIGINT NOT NULL PRIMARY KEY CHECK (version BETWEEN 1 AND 4294967295),
+    staged_by TEXT COLLATE "C" NOT NULL,
+    staged_at BIGINT NOT NULL,
+    approved_by TEXT COLLATE "C" NOT NULL,
+    approved_at BIGINT NOT NULL,
+    first_signature BYTEA NOT NULL,
+    second_signature BYTEA NOT NULL,
+    bundle BYTEA NOT NULL
+);
+
+CREATE TRIGGER trust_versions_are_kept BEFORE DELETE ON trust_versions
+    FOR EACH ROW EXECUTE FUNCTION refuse('a trust version is never deleted');
+CREATE TRIGGER trust_versions_stand BEFORE UPDATE ON trust_versions
+    FOR EACH ROW EXECUTE FUNCTION refuse('a trust version is never changed');
+
+-- The one that waits for its second signature.
+CREATE TABLE trust_staged (
+    version BIGINT NOT NULL PRIMARY KEY CHECK (version BETWEEN 1 AND 4294967295),
+    staged_by TEXT COLLATE "C" NOT NULL,
+    staged_at BIGINT NOT NULL,
+    first_signature BYTEA NOT NULL,
+    bundle BYTEA NOT NULL
+);
+
+-- Plans that follow from judging the fleet's evidence again, with the certificates to be revoked at their date.
+CREATE TABLE rejudgements (
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id > 0),
+    planned_by TEXT COLLATE "C" NOT NULL,
+    planned_at BIGINT NOT NULL,
+    basis TEXT COLLATE "C" NOT NULL,
+    judged BIGINT NOT NULL CHECK (judged >= 0),
+    revoke_at BIGINT NOT NULL,
+    reason SMALLINT NOT NULL CHECK (reason IN (0, 1, 3, 4, 5, 9))
+);
+
+CREATE TABLE rejudged_certificates (
+    rejudgement BIGINT NOT NULL REFERENCES rejudgements (id),
+    issuer TEXT COLLATE "C" NOT NULL,
+    serial BYTEA NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
+    code TEXT COLLATE "C" NOT NULL,
+    detail TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (rejudgement, issuer, serial),
+    FOREIGN KEY (issuer, serial) REFERENCES certificates (issuer, serial)
+);
+
+-- A notice to somebody asks what is planned for their certificate.
+CREATE INDEX rejudged_certificates_of_user ON rejudged_certificates (user_id);
+
+CREATE TABLE rejudgement_ends (
+    rejudgement BIGINT NOT NULL PRIMARY KEY REFERENCES rejudgements (id),
+    ended TEXT COLLATE "C" NOT NULL CHECK (ended IN ('done', 'cancelled')),
+    at BIGINT NOT NULL
+);
+
+CREATE TRIGGER rejudgements_are_kept BEFORE DELETE ON rejudgements
+    FOR EACH ROW EXECUTE FUNCTION refuse('a plan is never deleted');
+CREATE TRIGGER rejudgements_stand BEFORE UPDATE ON rejudgements
+    FOR EACH ROW EXECUTE FUNCTION refuse('a plan is never changed');
+CREATE TRIGGER rejudged_certificates_are_kept BEFORE DELETE ON rejudged_certificates
+    FOR EACH ROW EXECUTE FUNCTION refuse('a plan is never deleted');
+CREATE TRIGGER rejudged_certificates_stand BEFORE UPDATE ON rejudged_certificates
+    FOR EACH ROW EXECUTE FUNCTION refuse('a plan is never changed');
+CREATE TRIGGER rejudgement_ends_are_kept BEFORE DELETE ON rejudgement_ends
+    FOR EACH ROW EXECUTE FUNCTION refuse('the end of a plan is never deleted');
+CREATE TRIGGER rejudgement_ends_stand BEFORE UPDATE ON rejudgement_ends
+    FOR EACH ROW EXECUTE FUNCTION refuse('the end of a plan is never changed');
+
 -- A row per issuer: counters that only rise.
 CREATE TABLE issuers (
     issuer TEXT COLLATE "C" NOT NULL PRIMARY KEY,
@@ -351,6 +427,72 @@ CREATE TABLE logins (
 
 CREATE INDEX logins_of_user ON logins (user_id);
 
+-- Policies: each version stands as it was set, and the last assignment of a contract counts. `number` rises over both
+-- tables: nodes look for a new one.
+CREATE TABLE policies (
+    name TEXT COLLATE "C" NOT NULL CHECK (name <> 'bank'),
+    version BIGINT NOT NULL CHECK (version BETWEEN 1 AND 4294967295),
+    number BIGINT NOT NULL UNIQUE CHECK (number > 0),
+    reason TEXT COLLATE "C" NOT NULL,
+    set_by TEXT COLLATE "C" NOT NULL,
+    set_at BIGINT NOT NULL,
+    document TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (name, version)
+);
+
+CREATE FUNCTION policies_have_no_gaps() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.version <> (SELECT coalesce(max(version), 0) + 1 FROM policies WHERE name = NEW.name) THEN
+        RAISE EXCEPTION USING ERRCODE = 'restrict_violation', MESSAGE = 'a policy has every version once';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER policies_have_no_gaps BEFORE INSERT ON policies
+    FOR EACH ROW EXECUTE FUNCTION policies_have_no_gaps();
+CREATE TRIGGER policies_are_kept BEFORE DELETE ON policies
+    FOR EACH ROW EXECUTE FUNCTION refuse('a policy is never deleted');
+CREATE TRIGGER policies_stand BEFORE UPDATE ON policies
+    FOR EACH ROW EXECUTE FUNCTION refuse('a policy is never changed');
+
+-- Without policy: the bank's own again.
+CREATE TABLE policy_assignments (
+    number BIGINT NOT NULL PRIMARY KEY CHECK (number > 0),
+    contract TEXT COLLATE "C" NOT NULL REFERENCES contracts (number),
+    policy TEXT COLLATE "C",
+    reason TEXT COLLATE "C" NOT NULL,
+    assigned_by TEXT COLLATE "C" NOT NULL,
+    assigned_at BIGINT NOT NULL
+);
+
+CREATE INDEX policy_assignments_of_contract ON policy_assignments (contract, number);
+
+CREATE TRIGGER policy_assignments_are_kept BEFORE DELETE ON policy_assignments
+    FOR EACH ROW EXECUTE FUNCTION refuse('an assignment is never deleted');
+CREATE TRIGGER policy_assignments_stand BEFORE UPDATE ON policy_assignments
+    FOR EACH ROW EXECUTE FUNCTION refuse('an assignment is never changed');
+
+-- The token inventory. Which user a token is assigned to stands with the user.
+CREATE TABLE tokens (
+    kind TEXT COLLATE "C" NOT NULL,
+    serial TEXT COLLATE "C" NOT NULL,
+    model TEXT COLLATE "C",
+    state TEXT COLLATE "C" NOT NULL
+        CHECK (state IN ('in-stock', 'handed-out', 'lost', 'broken', 'returned', 'retired')),
+    contract TEXT COLLATE "C" REFERENCES contracts (number),
+    registered_at BIGINT NOT NULL,
+    changed_at BIGINT NOT NULL,
+    PRIMARY KEY (kind, serial),
+    CHECK ((state = 'handed-out') = (contract IS NOT NULL))
+);
+
+CREATE TRIGGER tokens_are_kept BEFORE DELETE ON tokens
+    FOR EACH ROW EXECUTE FUNCTION refuse('a token is never forgotten');
+CREATE TRIGGER tokens_keep_their_identity BEFORE UPDATE OF kind, serial, registered_at ON tokens
+    FOR EACH ROW EXECUTE FUNCTION refuse('a token keeps kind and serial number');
+CREATE TRIGGER retired_tokens_stay_retired BEFORE UPDATE OF state ON tokens
+    FOR EACH ROW WHEN (OLD.state = 'retired' AND NEW.state <> 'retired')
+    EXECUTE FUNCTION refuse('a retired token stays retired');
+
 -- Hash-chained; see ca_core::domain::audit.
 CREATE TABLE audit (
     sequence BIGINT NOT NULL PRIMARY KEY CHECK (sequence > 0),
@@ -384,6 +526,86 @@ CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
 CREATE TRIGGER audit_stands BEFORE UPDATE ON audit
     FOR EACH ROW EXECUTE FUNCTION refuse('the audit trail is never changed');
 
+-- Staff: who works at the console, and what takes two of them. What a row says of the past is in the audit trail.
+CREATE TABLE staff (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    name TEXT COLLATE "C" NOT NULL,
+    -- Names with blanks between them; see ca_core::domain::staff.
+    roles TEXT COLLATE "C" NOT NULL CHECK (roles <> ''),
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('active', 'withdrawn')),
+    key_sha256 BYTEA NOT NULL CHECK (length(key_sha256) = 32),
+    admitted_at BIGINT NOT NULL,
+    certificate BYTEA NOT NULL
+);
+
+CREATE UNIQUE INDEX one_active_member_per_key ON staff (key_sha256) WHERE state = 'active';
+
+CREATE TRIGGER staff_are_kept BEFORE DELETE ON staff
+    FOR EACH ROW EXECUTE FUNCTION refuse('a member of staff is never deleted');
+CREATE TRIGGER staff_keep_their_id BEFORE UPDATE OF id ON staff
+    FOR EACH ROW EXECUTE FUNCTION refuse('a member of staff keeps the ID');
+
+CREATE TABLE staff_sessions (
+    token_sha256 BYTEA NOT NULL PRIMARY KEY CHECK (length(token_sha256) = 32),
+    csrf_sha256 BYTEA NOT NULL CHECK (length(csrf_sha256) = 32),
+    member TEXT COLLATE "C" NOT NULL REFERENCES staff (id),
+    key_sha256 BYTEA NOT NULL CHECK (length(key_sha256) = 32),
+    opened_at BIGINT NOT NULL,
+    last_used_at BIGINT NOT NULL
+);
+
+CREATE INDEX staff_sessions_of_member ON staff_sessions (member);
+
+-- Requests, and their ends: rows are only ever added, and of several decisions at once one finds room.
+CREATE TABLE approvals (
+    id BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    request BYTEA NOT NULL UNIQUE CHECK (length(request) = 16),
+    kind TEXT COLLATE "C" NOT NULL,
+    subject TEXT COLLATE "C" NOT NULL,
+    detail TEXT COLLATE "C" NOT NULL,
+    reason TEXT COLLATE "C" NOT NULL,
+    asked_by TEXT COLLATE "C" NOT NULL REFERENCES staff (id),
+    asked_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    attachment BYTEA,
+    CHECK (asked_at < expires_at)
+);
+
+CREATE INDEX approvals_by_expiry ON approvals (expires_at);
+
+CREATE TABLE approval_ends (
+    approval BYTEA NOT NULL PRIMARY KEY REFERENCES approvals (request),
+    outcome TEXT COLLATE "C" NOT NULL CHECK (outcome IN ('executed', 'refused', 'withdrawn')),
+    ended_by TEXT COLLATE "C" NOT NULL REFERENCES staff (id),
+    ended_at BIGINT NOT NULL
+);
+
+CREATE TRIGGER approvals_are_kept BEFORE DELETE ON approvals
+    FOR EACH ROW EXECUTE FUNCTION refuse('a request is never deleted');
+CREATE TRIGGER approvals_stand BEFORE UPDATE ON approvals
+    FOR EACH ROW EXECUTE FUNCTION refuse('a request is never changed');
+CREATE TRIGGER approval_ends_are_kept BEFORE DELETE ON approval_ends
+    FOR EACH ROW EXECUTE FUNCTION refuse('a decision is never deleted');
+CREATE TRIGGER approval_ends_stand BEFORE UPDATE ON approval_ends
+    FOR EACH ROW EXECUTE FUNCTION refuse('a decision is never changed');
+CREATE FUNCTION keep_four_eyes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (NEW.outcome = 'withdrawn') <> (NEW.ended_by = (SELECT asked_by FROM approvals WHERE request = NEW.approval)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'restrict_violation', MESSAGE = 'whoever asks can only withdraw';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER four_eyes BEFORE INSERT ON approval_ends FOR EACH ROW EXECUTE FUNCTION keep_four_eyes();
+
+-- What the staff's searches read.
+CREATE INDEX contracts_by_name ON contracts (name, number);
+CREATE INDEX users_by_name ON users (display_name, id);
+CREATE INDEX users_by_token ON users (device_serial) WHERE device_serial IS NOT NULL;
+-- Without the four actions that each certificate in passing leaves; the query repeats the condition word by word.
+CREATE INDEX audit_by_subject ON audit (subject, sequence) WHERE action NOT IN
+    ('enrolment.opened', 'certificate.intended', 'certificate.issued', 'certificate.confirmed');
+
 -- TRUNCATE passes row triggers by.
 CREATE TRIGGER contracts_are_not_emptied BEFORE TRUNCATE ON contracts
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('a contract is never deleted');
@@ -397,7 +619,17 @@ CREATE TRIGGER responders_are_not_emptied BEFORE TRUNCATE ON responders
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('a certificate is never deleted');
 CREATE TRIGGER revocations_are_not_emptied BEFORE TRUNCATE ON revocations
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('nothing un-revokes');
+CREATE TRIGGER trust_versions_are_not_emptied BEFORE TRUNCATE ON trust_versions
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a trust version is never deleted');
+CREATE TRIGGER rejudgements_are_not_emptied BEFORE TRUNCATE ON rejudgements
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a plan is never deleted');
 CREATE TRIGGER signers_are_not_emptied BEFORE TRUNCATE ON signers
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('a signer is never forgotten');
+CREATE TRIGGER staff_are_not_emptied BEFORE TRUNCATE ON staff
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a member of staff is never deleted');
+CREATE TRIGGER approvals_are_not_emptied BEFORE TRUNCATE ON approvals
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a request is never deleted');
+CREATE TRIGGER approval_ends_are_not_emptied BEFORE TRUNCATE ON approval_ends
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a decision is never deleted');
 CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('the audit trail is never shortened');

@@ -97,7 +97,8 @@ impl AuditStore for PostgresStore {
     async fn rows_after(&self, sequence: u64, limit: u32) -> StoreResult<Vec<AuditRow>> {
         // Beyond what PostgreSQL counts to there are no rows.
         let after = i64::try_from(sequence).unwrap_or(i64::MAX);
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            StoredRow,
             "SELECT sequence, at, actor, action, subject, details, hash FROM audit
              WHERE sequence > $1 ORDER BY sequence LIMIT $2",
             after,
@@ -106,17 +107,33 @@ impl AuditStore for PostgresStore {
         .fetch_all(self.readers())
         .await
         .map_err(Failure::from)?;
-        let rows = rows.into_iter().map(|row| {
-            Ok::<_, Failure>(AuditRow {
-                sequence: unsigned("audit.sequence", row.sequence)?,
-                at_ms: row.at,
-                actor: row.actor,
-                action: row.action,
-                subject: row.subject,
-                details: row.details,
-                hash: digest("audit.hash", &row.hash)?,
-            })
-        });
-        Ok(rows.collect::<Result<_, Failure>>()?)
+        Ok(rows.into_iter().map(AuditRow::try_from).collect::<Result<_, Failure>>()?)
+    }
+}
+
+/// A row of `audit`.
+pub(crate) struct StoredRow {
+    pub(crate) sequence: i64,
+    pub(crate) at: i64,
+    pub(crate) actor: String,
+    pub(crate) action: String,
+    pub(crate) subject: String,
+    pub(crate) details: String,
+    pub(crate) hash: Vec<u8>,
+}
+
+impl TryFrom<StoredRow> for AuditRow {
+    type Error = Failure;
+
+    fn try_from(row: StoredRow) -> Result<Self, Failure> {
+        Ok(Self {
+            sequence: unsigned("audit.sequence", row.sequence)?,
+            at_ms: row.at,
+            hash: digest("audit.hash", &row.hash)?,
+            actor: row.actor,
+            action: row.action,
+            subject: row.subject,
+            details: row.details,
+        })
     }
 }

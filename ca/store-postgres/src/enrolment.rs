@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     outcome::Written,
     readers::Readers,
-    rows::{EnrolmentRow, time},
+    rows::{EnrolmentRow, digest, number, policy_version, time},
 };
 
 /// Enrolments with the serial number of their certificate; `$rest` is the WHERE clause.
@@ -71,7 +71,7 @@ pub(crate) async fn open(
     match (new.binding, code) {
         (_, Some(sha256)) => use_up_code(tx, new, sha256).await?,
         (Binding::AcquisitionCode, None) => return Err(Conflict::Code.into()),
-        (Binding::AssignedSerial, None) => {}
+        (Binding::AssignedSerial | Binding::FirstCome, None) => {}
     }
     insert(tx, new).await?;
     let opened = by_id(tx, new.id).await?;
@@ -180,7 +180,11 @@ pub(crate) async fn store_evidence(
     let text = |of: fn(&StoredEvidence) -> &String| evidence.iter().map(|(_, e)| of(e)).collect::<Vec<_>>();
     let ids: Vec<&[u8]> = evidence.iter().map(|(id, _)| id.0.as_bytes().as_slice()).collect();
     let requests: Vec<&[u8]> = evidence.iter().map(|(_, e)| e.csr.as_slice()).collect();
-    let versions: Vec<i64> = evidence.iter().map(|(_, e)| i64::from(e.policy_version)).collect();
+    let versions: Vec<i64> = evidence.iter().map(|(_, e)| i64::from(e.policy.version)).collect();
+    let policies: Vec<&str> = evidence.iter().map(|(_, e)| e.policy.name.as_str()).collect();
+    let trust: Vec<i64> = evidence.iter().map(|(_, e)| i64::from(e.trust_version)).collect();
+    let challenges: Vec<&[u8]> = evidence.iter().map(|(_, e)| e.challenge.as_slice()).collect();
+    let answers: Vec<&[u8]> = evidence.iter().map(|(_, e)| e.challenge_signature.as_slice()).collect();
     let times: Vec<i64> = evidence.iter().map(|(_, e)| e.judged_at.as_millisecond()).collect();
     let parts =
         || evidence.iter().flat_map(|(id, e)| (0_i64..).zip(&e.parts).map(move |(n, part)| (id, n, part)));
@@ -189,16 +193,21 @@ pub(crate) async fn store_evidence(
     let octets: Vec<&[u8]> = parts().map(|(_, _, part)| part.as_slice()).collect();
     sqlx::query!(
         "WITH whole AS (
-             INSERT INTO evidence (enrolment, format, csr, policy_version, verdict, decoded, judged_at)
-             SELECT * FROM unnest($1::bytea[], $2::text[], $3::bytea[], $4::bigint[], $5::text[], $6::text[],
-                                  $7::bigint[])
+             INSERT INTO evidence (enrolment, format, csr, challenge, challenge_signature, policy_name,
+                                   policy_version, trust_version, verdict, decoded, judged_at)
+             SELECT * FROM unnest($1::bytea[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[], $6::text[],
+                                  $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::bigint[])
          )
          INSERT INTO evidence_parts (enrolment, position, part)
-         SELECT * FROM unnest($8::bytea[], $9::bigint[], $10::bytea[])",
+         SELECT * FROM unnest($12::bytea[], $13::bigint[], $14::bytea[])",
         &ids as &[&[u8]],
         &text(|evidence| &evidence.format) as &[&String],
         &requests as &[&[u8]],
+        &challenges as &[&[u8]],
+        &answers as &[&[u8]],
+        &policies as &[&str],
         &versions,
+        &trust,
         &text(|evidence| &evidence.verdict) as &[&String],
         &text(|evidence| &evidence.decoded) as &[&String],
         &times,
@@ -215,7 +224,9 @@ pub(crate) async fn store_evidence(
 pub(crate) async fn evidence(pool: Readers<'_>, id: EnrolmentId) -> Result<Option<StoredEvidence>, Failure> {
     let key = id.0.as_bytes().as_slice();
     let row = sqlx::query!(
-        "SELECT format, csr, policy_version, verdict, decoded, judged_at FROM evidence WHERE enrolment = $1",
+        "SELECT format, csr, challenge, challenge_signature, policy_name, policy_version, trust_version, verdict, decoded,
+                judged_at
+         FROM evidence WHERE enrolment = $1",
         key
     )
     .fetch_optional(pool)
@@ -229,8 +240,10 @@ pub(crate) async fn evidence(pool: Readers<'_>, id: EnrolmentId) -> Result<Optio
         format: row.format,
         parts,
         csr: row.csr,
-        policy_version: u32::try_from(row.policy_version)
-            .map_err(|_| Failure::Corrupt(format!("evidence.policy_version of {id}")))?,
+        challenge: digest("evidence.challenge", &row.challenge)?,
+        challenge_signature: row.challenge_signature,
+        policy: policy_version("evidence", &row.policy_name, row.policy_version)?,
+        trust_version: number("evidence.trust_version", row.trust_version)?,
         verdict: row.verdict,
         decoded: row.decoded,
         judged_at: time("evidence.judged_at", row.judged_at)?,

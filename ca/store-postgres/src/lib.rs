@@ -6,6 +6,7 @@
 //! is also refused by the schema itself (`migrations/`).
 
 mod applicant;
+mod approval;
 mod arrival;
 mod audit;
 mod books;
@@ -16,6 +17,7 @@ mod crl;
 mod customer;
 mod enrolment;
 mod failure;
+mod fleet;
 mod head;
 mod intent;
 mod issued;
@@ -24,13 +26,19 @@ mod login;
 mod orphan;
 mod outcome;
 mod readers;
+mod policy;
+mod rejudgement;
 mod responder;
 mod revocation;
 mod rows;
 mod schema;
 mod server;
+mod search;
 mod session;
 mod signer;
+mod staff;
+mod token;
+mod trust;
 mod writer;
 mod wrong_password;
 

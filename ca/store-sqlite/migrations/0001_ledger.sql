@@ -79,7 +79,7 @@ CREATE TABLE enrolments (
     user_id TEXT NOT NULL REFERENCES users (id),
     device_kind TEXT NOT NULL,
     device_serial TEXT NOT NULL,
-    binding TEXT NOT NULL CHECK (binding IN ('assigned-serial', 'acquisition-code')),
+    binding TEXT NOT NULL CHECK (binding IN ('assigned-serial', 'acquisition-code', 'first-come')),
     challenge BLOB NOT NULL CHECK (length(challenge) = 32),
     bearer_sha256 BLOB NOT NULL CHECK (length(bearer_sha256) = 32),
     expires_at INTEGER NOT NULL,
@@ -100,7 +100,12 @@ CREATE TABLE evidence (
     enrolment BLOB NOT NULL PRIMARY KEY REFERENCES enrolments (id),
     format TEXT NOT NULL,
     csr BLOB NOT NULL,
+    challenge BLOB NOT NULL CHECK (length(challenge) = 32),
+    challenge_signature BLOB NOT NULL,
+    policy_name TEXT NOT NULL,
     policy_version INTEGER NOT NULL CHECK (policy_version BETWEEN 0 AND 4294967295),
+    -- 0 for the anchors that the configuration's files name.
+    trust_version INTEGER NOT NULL CHECK (trust_version BETWEEN 0 AND 4294967295),
     verdict TEXT NOT NULL,
     decoded TEXT NOT NULL,
     judged_at INTEGER NOT NULL
@@ -264,6 +269,77 @@ BEGIN SELECT RAISE(ABORT, 'nothing un-revokes'); END;
 CREATE TRIGGER revocations_stand BEFORE UPDATE ON revocations
 BEGIN SELECT RAISE(ABORT, 'a revocation is never changed'); END;
 
+-- Trust: which makers' certificates are believed. A version is a document that two officers signed; what is read from
+-- here is believed only with both signatures, so these tables can add nothing by themselves.
+CREATE TABLE trust_versions (
+    version INTEGER NOT NULL PRIMARY KEY CHECK (version BETWEEN 1 AND 4294967295),
+    staged_by TEXT NOT NULL,
+    staged_at INTEGER NOT NULL,
+    approved_by TEXT NOT NULL,
+    approved_at INTEGER NOT NULL,
+    first_signature BLOB NOT NULL,
+    second_signature BLOB NOT NULL,
+    bundle BLOB NOT NULL
+) STRICT;
+
+CREATE TRIGGER trust_versions_are_kept BEFORE DELETE ON trust_versions
+BEGIN SELECT RAISE(ABORT, 'a trust version is never deleted'); END;
+CREATE TRIGGER trust_versions_stand BEFORE UPDATE ON trust_versions
+BEGIN SELECT RAISE(ABORT, 'a trust version is never changed'); END;
+
+-- The one that waits for its second signature.
+CREATE TABLE trust_staged (
+    version INTEGER NOT NULL PRIMARY KEY CHECK (version BETWEEN 1 AND 4294967295),
+    staged_by TEXT NOT NULL,
+    staged_at INTEGER NOT NULL,
+    first_signature BLOB NOT NULL,
+    bundle BLOB NOT NULL
+) STRICT;
+
+-- Plans that follow from judging the fleet's evidence again, with the certificates to be revoked at their date.
+CREATE TABLE rejudgements (
+    id INTEGER NOT NULL PRIMARY KEY CHECK (id > 0),
+    planned_by TEXT NOT NULL,
+    planned_at INTEGER NOT NULL,
+    basis TEXT NOT NULL,
+    judged INTEGER NOT NULL CHECK (judged >= 0),
+    revoke_at INTEGER NOT NULL,
+    reason INTEGER NOT NULL CHECK (reason IN (0, 1, 3, 4, 5, 9))
+) STRICT;
+
+CREATE TABLE rejudged_certificates (
+    rejudgement INTEGER NOT NULL REFERENCES rejudgements (id),
+    issuer TEXT NOT NULL,
+    serial BLOB NOT NULL,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    code TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (rejudgement, issuer, serial),
+    FOREIGN KEY (issuer, serial) REFERENCES certificates (issuer, serial)
+) STRICT, WITHOUT ROWID;
+
+-- A notice to somebody asks what is planned for their certificate.
+CREATE INDEX rejudged_certificates_of_user ON rejudged_certificates (user_id);
+
+CREATE TABLE rejudgement_ends (
+    rejudgement INTEGER NOT NULL PRIMARY KEY REFERENCES rejudgements (id),
+    ended TEXT NOT NULL CHECK (ended IN ('done', 'cancelled')),
+    at INTEGER NOT NULL
+) STRICT;
+
+CREATE TRIGGER rejudgements_are_kept BEFORE DELETE ON rejudgements
+BEGIN SELECT RAISE(ABORT, 'a plan is never deleted'); END;
+CREATE TRIGGER rejudgements_stand BEFORE UPDATE ON rejudgements
+BEGIN SELECT RAISE(ABORT, 'a plan is never changed'); END;
+CREATE TRIGGER rejudged_certificates_are_kept BEFORE DELETE ON rejudged_certificates
+BEGIN SELECT RAISE(ABORT, 'a plan is never deleted'); END;
+CREATE TRIGGER rejudged_certificates_stand BEFORE UPDATE ON rejudged_certificates
+BEGIN SELECT RAISE(ABORT, 'a plan is never changed'); END;
+CREATE TRIGGER rejudgement_ends_are_kept BEFORE DELETE ON rejudgement_ends
+BEGIN SELECT RAISE(ABORT, 'the end of a plan is never deleted'); END;
+CREATE TRIGGER rejudgement_ends_stand BEFORE UPDATE ON rejudgement_ends
+BEGIN SELECT RAISE(ABORT, 'the end of a plan is never changed'); END;
+
 -- A row per issuer: counters that only rise.
 CREATE TABLE issuers (
     issuer TEXT NOT NULL PRIMARY KEY,
@@ -344,6 +420,65 @@ CREATE TABLE logins (
 
 CREATE INDEX logins_of_user ON logins (user_id);
 
+-- Policies: each version stands as it was set, and the last assignment of a contract counts. `number` rises over both
+-- tables: nodes look for a new one.
+CREATE TABLE policies (
+    name TEXT NOT NULL CHECK (name <> 'bank'),
+    version INTEGER NOT NULL CHECK (version BETWEEN 1 AND 4294967295),
+    number INTEGER NOT NULL UNIQUE CHECK (number > 0),
+    reason TEXT NOT NULL,
+    set_by TEXT NOT NULL,
+    set_at INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT;
+
+CREATE TRIGGER policies_have_no_gaps BEFORE INSERT ON policies
+    WHEN NEW.version <> (SELECT coalesce(max(version), 0) + 1 FROM policies WHERE name = NEW.name)
+BEGIN SELECT RAISE(ABORT, 'a policy has every version once'); END;
+CREATE TRIGGER policies_are_kept BEFORE DELETE ON policies
+BEGIN SELECT RAISE(ABORT, 'a policy is never deleted'); END;
+CREATE TRIGGER policies_stand BEFORE UPDATE ON policies
+BEGIN SELECT RAISE(ABORT, 'a policy is never changed'); END;
+
+-- Without policy: the bank's own again.
+CREATE TABLE policy_assignments (
+    number INTEGER NOT NULL PRIMARY KEY CHECK (number > 0),
+    contract TEXT NOT NULL REFERENCES contracts (number),
+    policy TEXT,
+    reason TEXT NOT NULL,
+    assigned_by TEXT NOT NULL,
+    assigned_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX policy_assignments_of_contract ON policy_assignments (contract, number);
+
+CREATE TRIGGER policy_assignments_are_kept BEFORE DELETE ON policy_assignments
+BEGIN SELECT RAISE(ABORT, 'an assignment is never deleted'); END;
+CREATE TRIGGER policy_assignments_stand BEFORE UPDATE ON policy_assignments
+BEGIN SELECT RAISE(ABORT, 'an assignment is never changed'); END;
+
+-- The token inventory. Which user a token is assigned to stands with the user.
+CREATE TABLE tokens (
+    kind TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    model TEXT,
+    state TEXT NOT NULL CHECK (state IN ('in-stock', 'handed-out', 'lost', 'broken', 'returned', 'retired')),
+    contract TEXT REFERENCES contracts (number),
+    registered_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (kind, serial),
+    CHECK ((state = 'handed-out') = (contract IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER tokens_are_kept BEFORE DELETE ON tokens
+BEGIN SELECT RAISE(ABORT, 'a token is never forgotten'); END;
+CREATE TRIGGER tokens_keep_their_identity BEFORE UPDATE OF kind, serial, registered_at ON tokens
+BEGIN SELECT RAISE(ABORT, 'a token keeps kind and serial number'); END;
+CREATE TRIGGER retired_tokens_stay_retired BEFORE UPDATE OF state ON tokens
+    WHEN OLD.state = 'retired' AND NEW.state <> 'retired'
+BEGIN SELECT RAISE(ABORT, 'a retired token stays retired'); END;
+
 -- Hash-chained; see ca_core::domain::audit.
 CREATE TABLE audit (
     sequence INTEGER NOT NULL PRIMARY KEY,
@@ -362,6 +497,80 @@ CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit trail is never shortened'); END;
 CREATE TRIGGER audit_stands BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit trail is never changed'); END;
+
+-- Staff: who works at the console, and what takes two of them. What a row says of the past is in the audit trail.
+CREATE TABLE staff (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    -- Names with blanks between them; see ca_core::domain::staff.
+    roles TEXT NOT NULL CHECK (roles <> ''),
+    state TEXT NOT NULL CHECK (state IN ('active', 'withdrawn')),
+    key_sha256 BLOB NOT NULL CHECK (length(key_sha256) = 32),
+    admitted_at INTEGER NOT NULL,
+    certificate BLOB NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX one_active_member_per_key ON staff (key_sha256) WHERE state = 'active';
+
+CREATE TRIGGER staff_are_kept BEFORE DELETE ON staff
+BEGIN SELECT RAISE(ABORT, 'a member of staff is never deleted'); END;
+CREATE TRIGGER staff_keep_their_id BEFORE UPDATE OF id ON staff
+BEGIN SELECT RAISE(ABORT, 'a member of staff keeps the ID'); END;
+
+CREATE TABLE staff_sessions (
+    token_sha256 BLOB NOT NULL PRIMARY KEY CHECK (length(token_sha256) = 32),
+    csrf_sha256 BLOB NOT NULL CHECK (length(csrf_sha256) = 32),
+    member TEXT NOT NULL REFERENCES staff (id),
+    key_sha256 BLOB NOT NULL CHECK (length(key_sha256) = 32),
+    opened_at INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX staff_sessions_of_member ON staff_sessions (member);
+
+-- Requests, and their ends: rows are only ever added, and of several decisions at once one finds room.
+CREATE TABLE approvals (
+    id INTEGER NOT NULL PRIMARY KEY,
+    request BLOB NOT NULL UNIQUE CHECK (length(request) = 16),
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    asked_by TEXT NOT NULL REFERENCES staff (id),
+    asked_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    attachment BLOB,
+    CHECK (asked_at < expires_at)
+) STRICT;
+
+CREATE INDEX approvals_by_expiry ON approvals (expires_at);
+
+CREATE TABLE approval_ends (
+    approval BLOB NOT NULL PRIMARY KEY REFERENCES approvals (request),
+    outcome TEXT NOT NULL CHECK (outcome IN ('executed', 'refused', 'withdrawn')),
+    ended_by TEXT NOT NULL REFERENCES staff (id),
+    ended_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TRIGGER approvals_are_kept BEFORE DELETE ON approvals
+BEGIN SELECT RAISE(ABORT, 'a request is never deleted'); END;
+CREATE TRIGGER approvals_stand BEFORE UPDATE ON approvals
+BEGIN SELECT RAISE(ABORT, 'a request is never changed'); END;
+CREATE TRIGGER approval_ends_are_kept BEFORE DELETE ON approval_ends
+BEGIN SELECT RAISE(ABORT, 'a decision is never deleted'); END;
+CREATE TRIGGER approval_ends_stand BEFORE UPDATE ON approval_ends
+BEGIN SELECT RAISE(ABORT, 'a decision is never changed'); END;
+CREATE TRIGGER four_eyes BEFORE INSERT ON approval_ends
+    WHEN (NEW.outcome = 'withdrawn') <> (NEW.ended_by = (SELECT asked_by FROM approvals WHERE request = NEW.approval))
+BEGIN SELECT RAISE(ABORT, 'whoever asks can only withdraw'); END;
+
+-- What the staff's searches read.
+CREATE INDEX contracts_by_name ON contracts (name, number);
+CREATE INDEX users_by_name ON users (display_name, id);
+CREATE INDEX users_by_token ON users (device_serial) WHERE device_serial IS NOT NULL;
+-- Without the four actions that each certificate in passing leaves; the query repeats the condition word by word.
+CREATE INDEX audit_by_subject ON audit (subject, sequence) WHERE action NOT IN
+    ('enrolment.opened', 'certificate.intended', 'certificate.issued', 'certificate.confirmed');
 
 -- A ledger that was moved elsewhere says where to, and nothing is written any more.
 CREATE TABLE moved (

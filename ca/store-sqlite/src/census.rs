@@ -92,8 +92,14 @@ impl LedgerCensus for SqliteStore {
 async fn unfinished(pool: &SqlitePool, issuer: &IssuerId) -> Result<Unfinished, Failure> {
     let issuer = issuer.as_str();
     let intents = sqlx::query!(
-        r#"SELECT count(*) AS "count!: i64", min(not_before) AS "oldest: i64" FROM certificates
-           WHERE issuer = $1 AND der IS NULL AND revoked = 0 AND abandoned_at IS NULL"#,
+        r#"SELECT count(*) AS "count!: i64", min(not_before) AS "oldest: i64"
+           FROM (SELECT not_before FROM certificates
+                 WHERE issuer = $1 AND der IS NULL AND revoked = 0 AND abandoned_at IS NULL
+                 UNION ALL
+                 SELECT not_before FROM responders
+                 WHERE issuer = $1 AND der IS NULL AND abandoned_at IS NULL AND NOT EXISTS
+                     (SELECT 1 FROM revocations r WHERE r.issuer = responders.issuer AND r.serial = responders.serial)
+                ) AS open"#,
         issuer
     )
     .fetch_one(pool)

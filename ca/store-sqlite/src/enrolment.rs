@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     heap::{Heap, Slice},
     outcome::Written,
-    rows::{json, time},
+    rows::{digest, json, number, policy_version, time},
 };
 
 /// Enrolments with the serial number of their certificate; `$rest` is the WHERE clause.
@@ -73,7 +73,7 @@ pub(crate) async fn open(
     match (new.binding, code) {
         (_, Some(sha256)) => use_up_code(tx, new, sha256).await?,
         (Binding::AcquisitionCode, None) => return Err(Conflict::Code.into()),
-        (Binding::AssignedSerial, None) => {}
+        (Binding::AssignedSerial | Binding::FirstCome, None) => {}
     }
     insert(tx, new).await?;
     let opened = by_id(tx, new.id).await?;
@@ -180,7 +180,11 @@ pub(crate) struct JsonEvidence<'a> {
     enrolment: String,
     format: &'a str,
     csr: Slice,
+    challenge: Slice,
+    answer: Slice,
+    policy_name: &'a str,
     policy_version: u32,
+    trust_version: u32,
     verdict: &'a str,
     decoded: &'a str,
     judged_at: i64,
@@ -193,7 +197,11 @@ impl<'a> JsonEvidence<'a> {
             enrolment: hex::encode(id.0.as_bytes()),
             format: &evidence.format,
             csr: heap.put(&evidence.csr),
-            policy_version: evidence.policy_version,
+            challenge: heap.put(&evidence.challenge),
+            answer: heap.put(&evidence.challenge_signature),
+            policy_name: evidence.policy.name.as_str(),
+            policy_version: evidence.policy.version,
+            trust_version: evidence.trust_version,
             verdict: &evidence.verdict,
             decoded: &evidence.decoded,
             judged_at: evidence.judged_at.as_millisecond(),
@@ -212,9 +220,13 @@ pub(crate) async fn store_evidence<'a>(
     let octets = heap.into_octets();
     sqlx::query!(
         "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
-         INSERT INTO evidence (enrolment, format, csr, policy_version, verdict, decoded, judged_at)
+         INSERT INTO evidence (enrolment, format, csr, challenge, challenge_signature, policy_name, policy_version,
+                               trust_version, verdict, decoded, judged_at)
          SELECT unhex(j.value ->> 'enrolment'), j.value ->> 'format', substr($2, j.value ->> '$.csr[0]', j.value ->> '$.csr[1]'),
-                j.value ->> 'policy_version', j.value ->> 'verdict', j.value ->> 'decoded', j.value ->> 'judged_at'
+                substr($2, j.value ->> '$.challenge[0]', j.value ->> '$.challenge[1]'),
+                substr($2, j.value ->> '$.answer[0]', j.value ->> '$.answer[1]'),
+                j.value ->> 'policy_name', j.value ->> 'policy_version', j.value ->> 'trust_version',
+                j.value ->> 'verdict', j.value ->> 'decoded', j.value ->> 'judged_at'
          FROM j",
         json,
         octets
@@ -241,7 +253,9 @@ pub(crate) async fn evidence(
 ) -> Result<Option<StoredEvidence>, Failure> {
     let key = id.0.as_bytes().as_slice();
     let row = sqlx::query!(
-        "SELECT format, csr, policy_version, verdict, decoded, judged_at FROM evidence WHERE enrolment = $1",
+        "SELECT format, csr, challenge, challenge_signature, policy_name, policy_version, trust_version, verdict, decoded,
+                judged_at
+         FROM evidence WHERE enrolment = $1",
         key
     )
     .fetch_optional(pool)
@@ -255,8 +269,10 @@ pub(crate) async fn evidence(
         format: row.format,
         parts,
         csr: row.csr,
-        policy_version: u32::try_from(row.policy_version)
-            .map_err(|_| Failure::Corrupt(format!("evidence.policy_version of {id}")))?,
+        challenge: digest("evidence.challenge", &row.challenge)?,
+        challenge_signature: row.challenge_signature,
+        policy: policy_version("evidence", &row.policy_name, row.policy_version)?,
+        trust_version: number("evidence.trust_version", row.trust_version)?,
         verdict: row.verdict,
         decoded: row.decoded,
         judged_at: time("evidence.judged_at", row.judged_at)?,

@@ -4,6 +4,7 @@
 //! a pool of read-only connections and see everything that was acknowledged before they began. What must never happen
 //! is also refused by the schema itself (`migrations/`).
 
+mod approval;
 mod audit;
 pub mod backup;
 mod books;
@@ -15,6 +16,7 @@ mod customer;
 mod departure;
 mod enrolment;
 mod failure;
+mod fleet;
 mod head;
 mod heap;
 mod intent;
@@ -24,13 +26,19 @@ mod login;
 mod lookup;
 mod orphan;
 mod outcome;
+mod policy;
+mod rejudgement;
 mod responder;
 mod revocation;
 mod rows;
 mod schema;
+mod search;
 mod session;
 mod signer;
 mod straight;
+mod staff;
+mod token;
+mod trust;
 mod writer;
 mod wrong_password;
 

@@ -22,10 +22,14 @@ ON CONFLICT DO NOTHING;
 
 -- NULL, which is refused, where the statement before didn't write every intent.
 WITH j AS MATERIALIZED (SELECT key, value FROM json_each($4))
-INSERT INTO evidence (enrolment, format, csr, policy_version, verdict, decoded, judged_at)
+INSERT INTO evidence (enrolment, format, csr, challenge, challenge_signature, policy_name, policy_version,
+                      trust_version, verdict, decoded, judged_at)
 SELECT unhex(j.value ->> 'enrolment'), j.value ->> 'format',
-       substr($2, j.value ->> '$.csr[0]', j.value ->> '$.csr[1]'), j.value ->> 'policy_version',
-       j.value ->> 'verdict', j.value ->> 'decoded', CASE changes() WHEN $3 THEN j.value ->> 'judged_at' END
+       substr($2, j.value ->> '$.csr[0]', j.value ->> '$.csr[1]'),
+       substr($2, j.value ->> '$.challenge[0]', j.value ->> '$.challenge[1]'),
+       substr($2, j.value ->> '$.answer[0]', j.value ->> '$.answer[1]'), j.value ->> 'policy_name',
+       j.value ->> 'policy_version', j.value ->> 'trust_version', j.value ->> 'verdict', j.value ->> 'decoded',
+       CASE changes() WHEN $3 THEN j.value ->> 'judged_at' END
 FROM j;
 
 WITH j AS MATERIALIZED (SELECT key, value FROM json_each($4))

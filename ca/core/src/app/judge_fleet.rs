@@ -103,7 +103,8 @@ impl JudgeFleet {
         take: &mut (dyn FnMut(Vec<Judged>, Tally) -> bool + Send),
     ) -> Result<Tally, JudgeFleetError> {
         let (at, contract) = (self.clock.now(), scope.contract.as_ref());
-        let mut tally = Tally { total: self.fleet.fleet_size(&scope.issuer, contract, at).await?, ..Tally::default() };
+        let mut tally =
+            Tally { total: self.fleet.fleet_size(&scope.issuer, contract, at).await?, ..Tally::default() };
         let mut after = FleetPlace::default();
         loop {
             let page = self.fleet.fleet(&scope.issuer, contract, at, after, PAGE).await?;

@@ -75,8 +75,12 @@ impl Policies {
         let Some(name) = in_force.assigned.get(contract) else { return Ok(self.bank.clone()) };
         match in_force.policies.get(name) {
             Some(Ok(policy)) => Ok(policy.clone()),
-            Some(Err(id)) => Err(Failure::defect(format_args!("the policy {id} can't be read by this program"))),
-            None => Err(Failure::defect(format_args!("contract {contract} has a policy {name} that isn't there"))),
+            Some(Err(id)) => {
+                Err(Failure::defect(format_args!("the policy {id} can't be read by this program")))
+            }
+            None => {
+                Err(Failure::defect(format_args!("contract {contract} has a policy {name} that isn't there")))
+            }
         }
     }
 

@@ -28,7 +28,7 @@ pub trait LedgerCensus: Send + Sync {
 /// What an issuer's ledger holds that isn't finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unfinished {
-    /// Intents without a certificate, neither revoked nor given up.
+    /// Intents without a certificate, of users and of OCSP responders, neither revoked nor given up.
     pub open_intents: u64,
     /// notBefore of the oldest of them: the second in which it was drafted.
     pub oldest_intent: Option<Timestamp>,

@@ -5,13 +5,16 @@
 pub mod clock;
 pub mod fault;
 pub mod passwords;
+pub mod policies;
 pub mod rng;
 pub mod signer;
 pub mod store;
+pub mod tpm;
 
 pub use clock::ManualClock;
 pub use fault::{Fault, Faults};
 pub use passwords::PlainPasswords;
+pub use policies::MemoryForm;
 pub use rng::CountingRng;
 pub use signer::MemorySigner;
 pub use store::MemoryStore;

@@ -267,8 +267,9 @@ async fn a_certificate_revoked_while_it_was_signed_is_not_handed_out() {
         certificates: world.store.clone(),
         audit: world.store.clone(),
         clock: world.clock.clone(),
-        anchors: world.certify.anchors.clone(),
-        policy: world.certify.policy.clone(),
+        trust: world.certify.trust.clone(),
+        policies: world.certify.policies.clone(),
+        inventory: world.certify.inventory.clone(),
         issue: Arc::new(Issue {
             certificates: world.store.clone(),
             audit: world.store.clone(),

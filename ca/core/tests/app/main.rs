@@ -10,6 +10,7 @@ mod machines;
 mod manage_users;
 mod open;
 mod pki;
+mod policies;
 mod publish;
 mod reconcile;
 mod responder;

@@ -62,6 +62,7 @@ pub(crate) struct World {
     pub(crate) signer: Arc<MemorySigner>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) passwords: Arc<PlainPasswords>,
+    pub(crate) form: Arc<MemoryForm>,
     pub(crate) authority: Authority,
     pub(crate) maker: Maker,
     pub(crate) customers: Arc<Customers>,
@@ -337,6 +338,7 @@ impl World {
             signer: backstage.signer,
             clock: backstage.clock,
             passwords: backstage.passwords,
+            form,
             authority,
             maker,
         }

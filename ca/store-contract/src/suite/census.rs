@@ -9,7 +9,10 @@ use ca_core::{
 };
 use jiff::SignedDuration;
 
-use super::signers::introduce;
+use super::{
+    responders::{intend as renew, renewal},
+    signers::introduce,
+};
 use crate::samples::{
     Ledger, at, customers, der, event, intend, intent_id, issue, issuer, position, record, serial, signer,
     verified_actions,
@@ -58,6 +61,19 @@ pub async fn what_is_unfinished_is_counted(store: impl Ledger) {
     store.mark_journaled(&issuer(), &signer(), up_to).await.expect("marked");
     let counted = store.unfinished(&issuer()).await.expect("a query");
     assert_eq!(counted.unjournaled_revocations, 1);
+}
+
+pub async fn open_renewals_of_responders_are_counted(store: impl Ledger) {
+    for n in 1..=4 {
+        renew(&store, &renewal(n)).await.expect("an intent");
+    }
+    let issued = event("responder.issued");
+    store.record_responder(renewal(1).intent, b"one", position(1), at(1), issued).await.expect("issued");
+    let abandoned = event("responder.intent-abandoned");
+    store.abandon_responder_intent(renewal(2).intent, abandoned).await.expect("given up");
+    revoke(&store, 3).await;
+    let counted = store.unfinished(&issuer()).await.expect("a query");
+    assert_eq!((counted.open_intents, counted.oldest_intent), (1, Some(renewal(4).not_before)));
 }
 
 pub async fn certificates_that_expire_soon_are_counted(store: impl Ledger) {

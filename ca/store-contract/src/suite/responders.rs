@@ -31,7 +31,8 @@ pub fn renewal(n: u32) -> ResponderRecord {
     }
 }
 
-async fn intend(store: &impl Ledger, record: &ResponderRecord) -> StoreResult<()> {
+/// Records the intent of a renewal.
+pub async fn intend(store: &impl Ledger, record: &ResponderRecord) -> StoreResult<()> {
     let receipt = store.record_responder_intent(record, event("responder.intended")).await?;
     assert_eq!(receipt.audit_head, store.head().await?);
     Ok(())

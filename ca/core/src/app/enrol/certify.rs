@@ -13,12 +13,14 @@ use super::{
     applicant::Caller,
     bearer::is_bearer_of,
     refusal::{ALREADY_CERTIFIED, DEVICE_IN_USE, Refusal},
+    token_check,
 };
 use crate::{
     app::{
         audit_budget::{AuditBudget, refused_stranger},
         failure::{Failure, carries_failure, full_text},
         issue::{Approved, Issue, IssueError},
+        policies::Policies,
         trail::{Details, event, refused},
         trust::{InUse, Trusted},
     },
@@ -30,12 +32,13 @@ use crate::{
         enrolment::{Binding, Enrolment, EnrolmentState},
         ids::{EnrolmentId, IdempotencyKey},
         issuance::{Delivered, DraftError},
-        policy::{Applicant, Decision, IssuancePolicy, Reason, decide, is_still_bound},
+        policy::{Applicant, Decision, IssuancePolicy, Reason, decide, is_first, is_still_bound},
         user::User,
         validity::ValidityError,
     },
     ports::{
         clock::Clock,
+        inventory::InventoryStore,
         store::{AuditStore, CertificateStore, Conflict, CustomerStore, StoreError, StoredEvidence},
     },
 };
@@ -52,8 +55,10 @@ pub struct CertifyEnrolment {
     pub clock: Arc<dyn Clock>,
     /// The makers' certificates that are believed.
     pub trust: Arc<Trusted>,
-    /// The rules of issuance.
-    pub policy: Arc<IssuancePolicy>,
+    /// The rules of issuance, by contract.
+    pub policies: Arc<Policies>,
+    /// Tokens that the bank knows.
+    pub inventory: Arc<dyn InventoryStore>,
     /// Steps 4 to 9.
     pub issue: Arc<Issue>,
     /// What requests without a bearer may write into the trail.
@@ -148,10 +153,13 @@ enum Judgement {
     Final(Refusal),
 }
 
-/// When it is judged, and by whose word: one answer to both for the whole request.
+/// When it is judged, by whose word and by what rules: one answer to each for the whole request.
 struct Judging {
     now: Timestamp,
     trust: Arc<InUse>,
+    policy: Arc<IssuancePolicy>,
+    /// Whether the bank itself knows the device.
+    is_inventoried: bool,
 }
 
 struct Approval {
@@ -181,13 +189,16 @@ impl CertifyEnrolment {
         if enrolment.state != EnrolmentState::Challenged {
             return self.first_result(&certify.caller, &enrolment).await;
         }
-        let now = self.clock.now();
-        let judging = Judging { now, trust: self.trust.current() };
-        let judged = self.judge(&certify, &enrolment, &judging).await;
-        let judgement = match judged {
-            Ok(judgement) => judgement,
+        let applicant = self.certificates.applicant(&enrolment.user).await?;
+        let applicant = applicant.ok_or_else(|| Failure::defect("an enrolment without user"))?;
+        let judged = match self.judging(&enrolment, &applicant).await {
+            Ok(judging) => (self.judge(&certify, &enrolment, applicant, &judging), judging),
             Err(error @ CertifyError::Failure(_)) => return Err(error),
             Err(error) => return Err(self.note(&certify.caller, &enrolment, error).await),
+        };
+        let (judgement, judging) = match judged {
+            (Ok(judgement), judging) => (judgement, judging),
+            (Err(error), _) => return Err(self.note(&certify.caller, &enrolment, error).await),
         };
         match judgement {
             Judgement::Approved(approval) => self.issue(&certify, &enrolment, &approval, &judging).await,
@@ -224,24 +235,36 @@ impl CertifyEnrolment {
         Ok(enrolment)
     }
 
+    /// What the applicant is judged by now. A policy or an inventory that changed since the enrolment was opened counts.
+    async fn judging(&self, enrolment: &Enrolment, applicant: &Applicant) -> Result<Judging, CertifyError> {
+        let contract = &applicant.contract.number;
+        let policy = self.policies.of(contract).await?;
+        let (device, binding) = (&enrolment.device, enrolment.binding);
+        let token = token_check::check(&*self.inventory, &policy, contract, device, binding).await?;
+        if let Err(unfit) = token.fitness {
+            return Err(CertifyError::Policy(Reason::Token(unfit)));
+        }
+        let trust = self.trust.current();
+        Ok(Judging { now: self.clock.now(), trust, policy, is_inventoried: token.is_known })
+    }
+
     /// Steps 1 to 3, the dearest checks last.
-    async fn judge(
+    fn judge(
         &self,
         certify: &Certify,
         enrolment: &Enrolment,
+        applicant: Applicant,
         judging: &Judging,
     ) -> Result<Judgement, CertifyError> {
-        let examined = debug_span!("evidence").in_scope(|| self.examine(certify, enrolment, judging));
-        let (csr, attested) = match examined {
-            Ok(examined) => examined,
-            Err(refusal) => return Ok(Judgement::Final(refusal)),
-        };
-        self.approve(enrolment, csr, attested, judging.now).instrument(debug_span!("policy")).await
+        let examined = debug_span!("evidence").in_scope(|| Self::examine(certify, enrolment, judging));
+        match examined {
+            Ok((csr, attested)) => Self::approve(enrolment, applicant, csr, attested, judging),
+            Err(refusal) => Ok(Judgement::Final(refusal)),
+        }
     }
 
     /// Steps 1 and 2.
     fn examine(
-        &self,
         certify: &Certify,
         enrolment: &Enrolment,
         judging: &Judging,
@@ -253,12 +276,12 @@ impl CertifyEnrolment {
         let claim = Claim {
             csr: &csr,
             device: &enrolment.device,
-            is_inventoried: enrolment.binding == Binding::AssignedSerial,
+            is_inventoried: judging.is_inventoried,
             ak_name: enrolment.ak_name.as_deref(),
             challenge: &enrolment.challenge,
             challenge_signature: &certify.challenge_signature,
         };
-        let (anchors, rules) = (&judging.trust.anchors, self.policy.rules.devices.rules());
+        let (anchors, rules) = (&judging.trust.anchors, judging.policy.rules.devices.rules());
         let verdict = attestation::verify(&certify.evidence, &claim, anchors, rules, judging.now);
         match verdict {
             Ok(attested) => Ok((csr, attested)),
@@ -267,19 +290,20 @@ impl CertifyEnrolment {
     }
 
     /// Step 3.
-    async fn approve(
-        &self,
+    fn approve(
         enrolment: &Enrolment,
+        applicant: Applicant,
         csr: Csr,
         attested: Attested,
-        now: Timestamp,
+        judging: &Judging,
     ) -> Result<Judgement, CertifyError> {
-        let applicant = self.certificates.applicant(&enrolment.user).await?;
-        let applicant = applicant.ok_or_else(|| Failure::defect("an enrolment without user"))?;
-        if !is_still_bound(&self.policy.rules.binding, &applicant.user, &enrolment.device, enrolment.binding) {
+        let (policy, binding) = (&judging.policy, enrolment.binding);
+        let is_bound = is_still_bound(&policy.rules.binding, &applicant.user, &enrolment.device, binding)
+            && (binding != Binding::FirstCome || is_first(&applicant.certificates));
+        if !is_bound {
             return Err(CertifyError::Policy(Reason::TokenNotAssigned));
         }
-        match decide(&self.policy, &applicant, &attested, now) {
+        match decide(policy, &applicant, &attested, judging.now) {
             Decision::Approve => {
                 let Applicant { user, contract, .. } = applicant;
                 Ok(Judgement::Approved(Box::new(Approval { csr, attested, user, contract })))
@@ -300,7 +324,7 @@ impl CertifyEnrolment {
         judging: &Judging,
     ) -> Result<Certified, CertifyError> {
         let decoded = approval.attested.decoded();
-        let evidence = self.evidence((certify, enrolment), "accepted", decoded, judging);
+        let evidence = Self::evidence((certify, enrolment), "accepted", decoded, judging);
         let approved = Approved {
             actor: &certify.caller.actor(&enrolment.user),
             enrolment: enrolment.id,
@@ -365,7 +389,7 @@ impl CertifyEnrolment {
         refusal: Refusal,
         judging: &Judging,
     ) -> Result<Certified, CertifyError> {
-        let evidence = self.evidence((certify, enrolment), &refusal.code, String::new(), judging);
+        let evidence = Self::evidence((certify, enrolment), &refusal.code, String::new(), judging);
         let row = self.row(&certify.caller, enrolment, &refusal.code);
         let kept = self
             .certificates
@@ -393,7 +417,6 @@ impl CertifyEnrolment {
     }
 
     fn evidence(
-        &self,
         (certify, enrolment): (&Certify, &Enrolment),
         verdict: &str,
         decoded: String,
@@ -405,7 +428,7 @@ impl CertifyEnrolment {
             csr: certify.csr.clone(),
             challenge: enrolment.challenge,
             challenge_signature: certify.challenge_signature.clone(),
-            policy_version: self.policy.id.version,
+            policy: judging.policy.id.clone(),
             trust_version: judging.trust.version,
             verdict: verdict.to_owned(),
             decoded,

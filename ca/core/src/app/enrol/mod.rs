@@ -9,3 +9,4 @@ pub mod look_up;
 pub mod open;
 pub mod refusal;
 pub mod throttle;
+mod token_check;

@@ -10,19 +10,21 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use tracing::{Instrument, debug_span, field::Empty};
 
-use authenticate::Authenticated;
+use authenticate::{Authenticated, still_binds};
 
 use super::{
     applicant::Credentials,
     bearer::BearerKey,
     refusal::{Refusal, RefusalKind},
     throttle::Throttles,
+    token_check,
 };
 use crate::{
     app::{
         accord::Accord,
         audit_budget::AuditBudget,
         failure::{Failure, carries_failure},
+        policies::Policies,
         trail::{Details, event, foreign, refused},
     },
     domain::{
@@ -30,14 +32,15 @@ use crate::{
         audit::{Actor, AuditEvent},
         certificate::{CertificateRecord, CertificateState},
         device::Device,
-        enrolment::{Enrolment, EnrolmentState},
+        enrolment::{Binding, Enrolment, EnrolmentState},
         idempotency::{Repeat, judge},
         ids::{EnrolmentId, IdempotencyKey},
-        policy::{Decision, IssuancePolicy, Reason, may_open},
+        policy::{BindingRefusal, Decision, IssuancePolicy, Reason, is_first, may_open},
         user::User,
     },
     ports::{
         clock::Clock,
+        inventory::InventoryStore,
         password::Passwords,
         rng::Rng,
         store::{
@@ -66,8 +69,10 @@ pub struct OpenEnrolment {
     pub throttles: Arc<Throttles>,
     /// What throttled requests may write into the trail.
     pub budget: Arc<AuditBudget>,
-    /// The rules of issuance.
-    pub policy: Arc<IssuancePolicy>,
+    /// The rules of issuance, by contract.
+    pub policies: Arc<Policies>,
+    /// Tokens that the bank knows.
+    pub inventory: Arc<dyn InventoryStore>,
     /// Makes bearers.
     pub bearer_key: BearerKey,
     /// How long a challenge can be answered.
@@ -164,25 +169,33 @@ impl OpenEnrolment {
     pub async fn run(&self, open: Open) -> Result<Opened, OpenError> {
         let now = self.clock.now();
         let known = self.authenticate(&open, now).instrument(debug_span!("authenticate")).await?;
+        let policy = self.policies.of(&known.user.contract).await?;
         // Read after the acquisition code: a repeat that finds its code consumed finds the enrolment too.
         let existing = self.certificates.enrolment_by_key(&open.idempotency_key).await?;
         match judge(existing.as_ref(), &known.user.id, &open.device) {
             Repeat::KeyReused => {
                 // Who isn't bound to the token isn't told by this answer that the password is right.
-                self.bind(&open, &known).await?;
+                self.bind(&open, &known, &policy).await?;
                 Err(self.refuse(&open, "idempotency-key-reused", OpenError::IdempotencyKey, now).await)
             }
-            Repeat::Of(enrolment) => self.resume(&open, &known.user, enrolment.clone(), now).await,
-            Repeat::First => self.begin(&open, &known).await,
+            Repeat::Of(enrolment) => self.resume(&open, &known.user, &policy, enrolment.clone(), now).await,
+            Repeat::First => self.begin(&open, &known, &policy).await,
         }
     }
 
-    async fn begin(&self, open: &Open, known: &Authenticated) -> Result<Opened, OpenError> {
+    async fn begin(
+        &self,
+        open: &Open,
+        known: &Authenticated,
+        policy: &Arc<IssuancePolicy>,
+    ) -> Result<Opened, OpenError> {
         let now = known.now;
-        let (binding, code) = self.bind(open, known).await?;
+        let (binding, code) = self.bind(open, known, policy).await?;
         self.throttles.succeeded(&known.user.id);
         self.accord.may_issue()?;
-        self.check_policy(open, &known.user, now).instrument(debug_span!("policy")).await?;
+        self.check_policy(open, &known.user, (policy, binding), now)
+            .instrument(debug_span!("policy"))
+            .await?;
 
         let id = EnrolmentId(uuid::Builder::from_random_bytes(self.rng.bytes()).into_uuid());
         let fresh = self.fresh_challenge(id, now)?;
@@ -203,10 +216,10 @@ impl OpenEnrolment {
         let opening = self.certificates.open_enrolment(&enrolment, code, row);
         match opening.instrument(debug_span!("ledger.enrolment", queued_us = Empty, commit_us = Empty)).await
         {
-            Ok(opened) if opened.id == id => self.answer(open, opened, None, true),
+            Ok(opened) if opened.id == id => self.answer(open, policy, opened, None, true),
             // Another request with the key was faster; it may have been for another token.
             Ok(earlier) if matches!(judge(Some(&earlier), &known.user.id, &open.device), Repeat::Of(_)) => {
-                self.resume(open, &known.user, earlier, now).await
+                self.resume(open, &known.user, policy, earlier, now).await
             }
             Ok(_) | Err(StoreError::Conflict(Conflict::Taken)) => {
                 Err(self.refuse(open, "idempotency-key-reused", OpenError::IdempotencyKey, now).await)
@@ -218,28 +231,44 @@ impl OpenEnrolment {
         }
     }
 
-    async fn check_policy(&self, open: &Open, user: &User, now: Timestamp) -> Result<(), OpenError> {
+    async fn check_policy(
+        &self,
+        open: &Open,
+        user: &User,
+        (policy, binding): (&IssuancePolicy, Binding),
+        now: Timestamp,
+    ) -> Result<(), OpenError> {
         let applicant = self.certificates.applicant(&user.id).await?;
         let applicant = applicant.ok_or_else(|| Failure::defect("a user who vanished"))?;
-        match may_open(&self.policy, &applicant, open.device.kind, now) {
-            Decision::Approve => Ok(()),
-            Decision::Hold => Err(self.refuse(open, "held", OpenError::Held, now).await),
-            Decision::Refuse(reason) => {
-                let code = reason.code();
-                Err(self.refuse(open, code, OpenError::Policy(reason), now).await)
+        let reason = match may_open(policy, &applicant, open.device.kind, now) {
+            Decision::Approve if binding == Binding::FirstCome && !is_first(&applicant.certificates) => {
+                return Err(self.unbound(open, &user.id, BindingRefusal::NotFirst.code(), now).await);
             }
-        }
+            Decision::Approve => {
+                let asked =
+                    token_check::check(&*self.inventory, policy, &user.contract, &open.device, binding);
+                match asked.await?.fitness {
+                    Ok(()) => return Ok(()),
+                    Err(unfit) => Reason::Token(unfit),
+                }
+            }
+            Decision::Hold => return Err(self.refuse(open, "held", OpenError::Held, now).await),
+            Decision::Refuse(reason) => reason,
+        };
+        let code = reason.code();
+        Err(self.refuse(open, code, OpenError::Policy(reason), now).await)
     }
 
     async fn resume(
         &self,
         open: &Open,
         user: &User,
+        policy: &Arc<IssuancePolicy>,
         enrolment: Enrolment,
         now: Timestamp,
     ) -> Result<Opened, OpenError> {
         let certified = match &enrolment.state {
-            EnrolmentState::Challenged if !self.still_binds(open, user, &enrolment) => {
+            EnrolmentState::Challenged if !still_binds(open, user, policy, &enrolment) => {
                 return Err(self.unbound(open, &user.id, "binding-withdrawn", now).await);
             }
             EnrolmentState::Challenged => None,
@@ -261,7 +290,7 @@ impl OpenEnrolment {
         };
         self.throttles.succeeded(&user.id);
         let enrolment = self.with_live_bearer(open, enrolment, now).await?;
-        self.answer(open, enrolment, certified, false)
+        self.answer(open, policy, enrolment, certified, false)
     }
 
     /// The enrolment with a challenge that hasn't expired and a bearer that this process can name.
@@ -290,6 +319,7 @@ impl OpenEnrolment {
     fn answer(
         &self,
         open: &Open,
+        policy: &Arc<IssuancePolicy>,
         enrolment: Enrolment,
         certified: Option<CertificateRecord>,
         is_new: bool,
@@ -299,8 +329,8 @@ impl OpenEnrolment {
             // Another node renewed it a moment ago; the agent's next attempt renews it here.
             return Err(Failure::Store(StoreError::Unavailable("another node is answering".into())).into());
         }
-        let keys = self.policy.rules.devices.keys_for(open.device.kind, open.firmware);
-        Ok(Opened { enrolment, bearer: bearer.text, policy: self.policy.clone(), keys, certified, is_new })
+        let keys = policy.rules.devices.keys_for(open.device.kind, open.firmware);
+        Ok(Opened { enrolment, bearer: bearer.text, policy: policy.clone(), keys, certified, is_new })
     }
 
     async fn refuse(&self, open: &Open, why: &str, error: OpenError, now: Timestamp) -> OpenError {

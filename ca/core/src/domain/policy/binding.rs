@@ -91,6 +91,9 @@ pub enum BindingRefusal {
     /// The contract's policy doesn't accept what was given.
     #[error("the contract's policy doesn't accept this way of binding")]
     NotAccepted,
+    /// "First come" is for a user's first certificate.
+    #[error("the user has had a certificate, so the first token to come isn't taken")]
+    NotFirst,
     /// The code isn't right.
     #[error("the acquisition code is not valid")]
     Code(CodeCheck),
@@ -103,6 +106,7 @@ impl BindingRefusal {
             Self::OtherDeviceAssigned => "binding-other-device-assigned",
             Self::NothingAssigned => "binding-nothing-assigned",
             Self::NotAccepted => "binding-not-accepted",
+            Self::NotFirst => "binding-not-first",
             Self::Code(CodeCheck::Expired) => "binding-code-expired",
             Self::Code(CodeCheck::Burnt) => "binding-code-burnt",
             Self::Code(_) => "binding-code-wrong",

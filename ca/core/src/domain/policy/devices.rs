@@ -52,12 +52,7 @@ impl Default for DevicePolicy {
 impl DevicePolicy {
     /// What evidence is judged by.
     pub fn rules(&self) -> Rules<'_> {
-        Rules {
-            kinds: &self.kinds,
-            algorithms: &self.algorithms,
-            yubikey: &self.yubikey,
-            tpm: &self.tpm,
-        }
+        Rules { kinds: &self.kinds, algorithms: &self.algorithms, yubikey: &self.yubikey, tpm: &self.tpm }
     }
 
     /// The kinds of key that a device may have, best first: what an agent should generate. `firmware` is a YubiKey's, as

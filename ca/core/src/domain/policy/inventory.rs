@@ -164,5 +164,7 @@ pub fn admit(
 
 /// Whether the inventory vouches for a TPM's endorsement key that has no certificate: it is registered and fit.
 pub fn vouches_for(device: &Device, state: Option<&TokenState>, contract: &ContractNumber) -> bool {
-    device.kind == DeviceKind::Tpm && state.is_some() && admit(InventoryRule::Required, state, contract).is_ok()
+    device.kind == DeviceKind::Tpm
+        && state.is_some()
+        && admit(InventoryRule::Required, state, contract).is_ok()
 }

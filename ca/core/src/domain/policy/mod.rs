@@ -10,9 +10,7 @@ mod document;
 mod inventory;
 mod issuance;
 
-pub use binding::{
-    BindingRefusal, BindingRules, CodeCheck, bind, check_code, is_first, is_still_bound,
-};
+pub use binding::{BindingRefusal, BindingRules, CodeCheck, bind, check_code, is_first, is_still_bound};
 pub use devices::{DevicePolicy, KEY_KINDS, key_name, parse_key_name};
 pub use document::{Assignment, PolicyRecord, PolicyRules, PolicyVersion, WrittenPolicy};
 pub use inventory::{InventoryRule, ListedToken, TokenRecord, TokenState, UnfitToken, admit, vouches_for};

@@ -244,7 +244,8 @@ fn an_agent_is_told_only_of_keys_that_its_device_can_have() {
 fn the_inventory_admits_what_is_in_stock_or_the_contracts_own() {
     let mine = contract().number;
     let others = crate::domain::ids::ContractNumber::parse("7654321").expect("a number");
-    let handed_out = |contract: &crate::domain::ids::ContractNumber| TokenState::HandedOut { contract: contract.clone() };
+    let handed_out =
+        |contract: &crate::domain::ids::ContractNumber| TokenState::HandedOut { contract: contract.clone() };
     for (state, optional, required) in [
         (None, Ok(()), Err(UnfitToken::Unknown)),
         (Some(TokenState::InStock), Ok(()), Ok(())),

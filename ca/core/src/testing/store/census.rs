@@ -24,10 +24,14 @@ impl LedgerCensus for MemoryStore {
 
     async fn unfinished(&self, issuer: &IssuerId) -> StoreResult<Unfinished> {
         self.query("unfinished", |state| {
-            let records = state.certificates.iter().map(|row| &row.record);
+            let certificates = state.certificates.iter().map(|row| &row.record);
+            let certificates = certificates.map(|row| (&row.issuer, row.not_before, &row.state));
+            let responders = state.responders.iter().map(|row| &row.record);
+            let responders = responders.map(|row| (&row.issuer, row.not_before, &row.state));
+            let records: Vec<_> = certificates.chain(responders).collect();
             let open = || {
-                let ours = records.clone().filter(|record| record.issuer == *issuer);
-                ours.filter(|record| record.state == CertificateState::Intended)
+                let ours = records.iter().filter(|(of, ..)| *of == issuer);
+                ours.filter(|(.., state)| **state == CertificateState::Intended)
             };
             let is_revoked =
                 |serial: &_| state.revocations.contains_key(&(issuer.clone(), Clone::clone(serial)));
@@ -41,7 +45,7 @@ impl LedgerCensus for MemoryStore {
             });
             Unfinished {
                 open_intents: open().count() as u64,
-                oldest_intent: open().map(|record| record.not_before).min(),
+                oldest_intent: open().map(|(_, not_before, _)| *not_before).min(),
                 orphans: orphans.filter(|orphan| !is_revoked(&orphan.serial)).count() as u64,
                 unjournaled_revocations: untold as u64,
             }

@@ -6,11 +6,18 @@ mod census;
 mod certificates;
 mod customers;
 mod enrolments;
+mod fleet;
 mod leases;
 mod login;
+mod policies;
+mod rejudgements;
 mod responders;
 mod revocations;
+mod search;
 mod signers;
+mod staff;
+mod tokens;
+mod trust;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,21 +27,26 @@ use std::{
 use super::fault::{Fault, Faults, locked};
 use crate::{
     domain::{
+        approval::Approval,
         audit::{AuditEvent, AuditPosition, AuditRow},
         certificate::{CertificateRecord, CertificateState},
         contract::Contract,
         enrolment::{AcquisitionCode, Enrolment},
-        ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, SignerName, UserId},
-        policy::Applicant,
+        ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, SignerName, StaffId, UserId},
+        policy::{Applicant, Assignment, PolicyRecord, TokenRecord},
         responder::ResponderRecord,
         revocation::Revocation,
+        staff::Member,
         user::{PasswordHash, User},
     },
     ports::{
+        rejudgements::{Fallen, Rejudgement},
         signer::JournalPosition,
+        staff::StaffSession,
         store::{
             Conflict, Orphan, PublishedCrl, Session, SignerRecord, StoreError, StoreResult, StoredEvidence,
         },
+        trust::{StagedTrust, TrustRecord},
     },
 };
 
@@ -65,6 +77,15 @@ struct State {
     crls: HashMap<IssuerId, CrlRow>,
     signers: BTreeMap<(IssuerId, SignerName), SignerRecord>,
     leases: HashMap<String, (String, std::time::Instant)>,
+    trust: Vec<TrustRecord>,
+    staged_trust: Option<StagedTrust>,
+    rejudgements: Vec<(Rejudgement, Vec<Fallen>)>,
+    staff: BTreeMap<StaffId, Member>,
+    staff_sessions: HashMap<[u8; 32], StaffSession>,
+    approvals: Vec<Approval>,
+    policies: Vec<PolicyRecord>,
+    policy_assignments: Vec<Assignment>,
+    tokens: Vec<TokenRecord>,
     audit: Vec<AuditRow>,
 }
 

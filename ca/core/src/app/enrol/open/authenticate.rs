@@ -16,7 +16,7 @@ use crate::{
         enrolment::{AcquisitionCode, Binding, Enrolment},
         ids::UserId,
         machine::Machine,
-        policy::{BindingRefusal, CodeCheck, bind, check_code, is_still_bound},
+        policy::{BindingRefusal, CodeCheck, IssuancePolicy, bind, check_code, is_still_bound},
         user::{PasswordKind, User},
     },
 };
@@ -133,8 +133,9 @@ impl OpenEnrolment {
         &self,
         open: &Open,
         known: &Authenticated,
+        policy: &IssuancePolicy,
     ) -> Result<(Binding, Option<[u8; 32]>), OpenError> {
-        let all = &self.policy.rules.binding;
+        let all = &policy.rules.binding;
         let (check, presented, rules) = match &open.credentials {
             Credentials::Password(login) => {
                 let (check, presented) = presented_code(login, known);
@@ -150,25 +151,22 @@ impl OpenEnrolment {
         Err(match (refusal, &open.credentials) {
             // No code was guessed, so none is burnt. It throttles all the same, or its absence would tell that the
             // password is right.
-            (
-                BindingRefusal::NothingAssigned | BindingRefusal::NotAccepted,
-                Credentials::Password(login),
-            ) => {
+            (BindingRefusal::NothingAssigned | BindingRefusal::NotAccepted, Credentials::Password(login)) => {
                 self.throttles.failed(Some(&known.user.id), &login.source, known.now);
                 self.refuse(open, refusal.code(), OpenError::Authentication, known.now).await
             }
             (refusal, _) => self.unbound(open, &known.user.id, refusal.code(), known.now).await,
         })
     }
+}
 
-    /// Whether what bound the user to the token when the enrolment was opened binds still, for whoever opens it again.
-    pub(super) fn still_binds(&self, open: &Open, user: &User, enrolment: &Enrolment) -> bool {
-        let binding = match &open.credentials {
-            Credentials::Password(_) => enrolment.binding,
-            Credentials::Machine(_) => Binding::AssignedSerial,
-        };
-        is_still_bound(&self.policy.rules.binding, user, &enrolment.device, binding)
-    }
+/// Whether what bound the user to the token when the enrolment was opened binds still, for whoever opens it again.
+pub(super) fn still_binds(open: &Open, user: &User, policy: &IssuancePolicy, enrolment: &Enrolment) -> bool {
+    let binding = match &open.credentials {
+        Credentials::Password(_) => enrolment.binding,
+        Credentials::Machine(_) => Binding::AssignedSerial,
+    };
+    is_still_bound(&policy.rules.binding, user, &enrolment.device, binding)
 }
 
 fn presented_code(login: &PasswordCredentials, known: &Authenticated) -> (CodeCheck, Option<[u8; 32]>) {

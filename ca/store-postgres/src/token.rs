@@ -1,0 +1,262 @@
+//! The token inventory.
+
+use async_trait::async_trait;
+use ca_core::{
+    domain::{
+        audit::AuditEvent,
+        device::Device,
+        ids::{ContractNumber, UserId},
+        policy::{ListedToken, TokenRecord, TokenState},
+    },
+    ports::{
+        inventory::InventoryStore,
+        store::{Conflict, StoreResult},
+    },
+};
+use jiff::Timestamp;
+use sqlx::{PgConnection, PgExecutor};
+
+use crate::{
+    PostgresStore,
+    failure::Failure,
+    outcome::Written,
+    rows::{device, id, time},
+};
+
+#[async_trait]
+impl InventoryStore for PostgresStore {
+    async fn register_tokens(
+        &self,
+        tokens: &[ListedToken],
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<()> {
+        let tokens = tokens.to_vec();
+        self.write(Some(audit), move |tx| Box::pin(async move { register(tx, &tokens, at).await })).await
+    }
+
+    async fn token(&self, device: &Device) -> StoreResult<Option<TokenRecord>> {
+        let (kind, serial) = (device.kind.as_str(), device.serial.as_str());
+        let row = sqlx::query_as!(
+            TokenRow,
+            r#"SELECT t.kind, t.serial, t.model, t.state, t.contract, t.registered_at, t.changed_at, u.id AS "user_id?"
+               FROM tokens t LEFT JOIN users u ON u.device_kind = t.kind AND u.device_serial = t.serial
+               WHERE t.kind = $1 AND t.serial = $2"#,
+            kind,
+            serial
+        )
+        .fetch_optional(self.readers())
+        .await
+        .map_err(Failure::from)?;
+        Ok(row.map(TokenRecord::try_from).transpose()?)
+    }
+
+    async fn registered_among(&self, devices: &[Device]) -> StoreResult<Vec<Device>> {
+        let kinds: Vec<&str> = devices.iter().map(|device| device.kind.as_str()).collect();
+        let serials: Vec<&str> = devices.iter().map(|device| device.serial.as_str()).collect();
+        let rows = sqlx::query!(
+            "SELECT t.kind, t.serial FROM unnest($1::text[], $2::text[]) asked (kind, serial)
+             JOIN tokens t ON t.kind = asked.kind AND t.serial = asked.serial",
+            &kinds as &[&str],
+            &serials as &[&str]
+        )
+        .fetch_all(self.readers())
+        .await
+        .map_err(Failure::from)?;
+        let found = rows.into_iter().map(|row| device("tokens", &row.kind, &row.serial));
+        Ok(found.collect::<Result<_, Failure>>()?)
+    }
+
+    async fn tokens(&self, after: Option<&Device>, limit: u32) -> StoreResult<Vec<TokenRecord>> {
+        let kind = after.map_or("", |device| device.kind.as_str());
+        let serial = after.map_or("", |device| device.serial.as_str());
+        let rows = sqlx::query_as!(
+            TokenRow,
+            r#"SELECT t.kind, t.serial, t.model, t.state, t.contract, t.registered_at, t.changed_at, u.id AS "user_id?"
+               FROM tokens t LEFT JOIN users u ON u.device_kind = t.kind AND u.device_serial = t.serial
+               WHERE (t.kind, t.serial) > ($1, $2) ORDER BY t.kind, t.serial LIMIT $3"#,
+            kind,
+            serial,
+            i64::from(limit)
+        )
+        .fetch_all(self.readers())
+        .await
+        .map_err(Failure::from)?;
+        Ok(rows.into_iter().map(TokenRecord::try_from).collect::<Result<_, Failure>>()?)
+    }
+
+    async fn move_token(
+        &self,
+        device: &Device,
+        seen: &TokenState,
+        next: &TokenState,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<()> {
+        let (device, seen, next) = (device.clone(), seen.clone(), next.clone());
+        self.write(Some(audit), move |tx| {
+            Box::pin(async move { move_token(tx, &device, &seen, &next, at).await })
+        })
+        .await
+    }
+}
+
+struct TokenRow {
+    kind: String,
+    serial: String,
+    model: Option<String>,
+    state: String,
+    contract: Option<String>,
+    registered_at: i64,
+    changed_at: i64,
+    user_id: Option<String>,
+}
+
+impl TryFrom<TokenRow> for TokenRecord {
+    type Error = Failure;
+
+    fn try_from(row: TokenRow) -> Result<Self, Failure> {
+        Ok(Self {
+            device: device("tokens", &row.kind, &row.serial)?,
+            state: token_state(&row.state, row.contract.as_deref())?,
+            user: row.user_id.as_ref().map(|user| id("users.id", user, UserId::parse)).transpose()?,
+            registered_at: time("tokens.registered_at", row.registered_at)?,
+            changed_at: time("tokens.changed_at", row.changed_at)?,
+            model: row.model,
+        })
+    }
+}
+
+/// What the columns of `tokens` say of a token's state.
+pub(crate) fn token_state(state: &str, contract: Option<&str>) -> Result<TokenState, Failure> {
+    let holder = contract.map(|number| id("tokens.contract", number, ContractNumber::parse)).transpose()?;
+    TokenState::parse(state, holder).ok_or_else(|| Failure::Corrupt(format!("tokens.state is {state:?}")))
+}
+
+/// Where a token is, inside a transaction or outside.
+pub(crate) async fn state_of(
+    executor: impl PgExecutor<'_>,
+    device: &Device,
+) -> Result<Option<TokenState>, Failure> {
+    let (kind, serial) = (device.kind.as_str(), device.serial.as_str());
+    let row =
+        sqlx::query!("SELECT state, contract FROM tokens WHERE kind = $1 AND serial = $2", kind, serial)
+            .fetch_optional(executor)
+            .await?;
+    row.map(|row| token_state(&row.state, row.contract.as_deref())).transpose()
+}
+
+fn holder(state: &TokenState) -> Option<&str> {
+    match state {
+        TokenState::HandedOut { contract } => Some(contract.as_str()),
+        _ => None,
+    }
+}
+
+async fn register(
+    tx: &mut PgConnection,
+    tokens: &[ListedToken],
+    at: Timestamp,
+) -> Result<Written<()>, Failure> {
+    let kinds: Vec<&str> = tokens.iter().map(|token| token.device.kind.as_str()).collect();
+    let serials: Vec<&str> = tokens.iter().map(|token| token.device.serial.as_str()).collect();
+    let models: Vec<Option<&str>> = tokens.iter().map(|token| token.model.as_deref()).collect();
+    let at = at.as_millisecond();
+    let inserted = sqlx::query!(
+        "INSERT INTO tokens (kind, serial, model, state, registered_at, changed_at)
+         SELECT t.kind, t.serial, t.model, 'in-stock', $4, $4
+         FROM unnest($1::text[], $2::text[], $3::text[]) t (kind, serial, model)
+         ON CONFLICT DO NOTHING",
+        &kinds as &[&str],
+        &serials as &[&str],
+        &models as &[Option<&str>],
+        at
+    )
+    .execute(tx)
+    .await?;
+    if inserted.rows_affected() == tokens.len() as u64 {
+        Ok(Written::Changed(()))
+    } else {
+        Err(Conflict::Taken.into())
+    }
+}
+
+async fn move_token(
+    tx: &mut PgConnection,
+    device: &Device,
+    seen: &TokenState,
+    next: &TokenState,
+    at: Timestamp,
+) -> Result<Written<()>, Failure> {
+    match state_of(&mut *tx, device).await? {
+        None => return Err(Conflict::Missing.into()),
+        Some(standing) if standing != *seen => return Err(Conflict::Taken.into()),
+        Some(_) => {}
+    }
+    let (kind, serial) = (device.kind.as_str(), device.serial.as_str());
+    let (state, contract, at) = (next.as_str(), holder(next), at.as_millisecond());
+    if let Some(contract) = contract {
+        let user = sqlx::query!(
+            r#"SELECT EXISTS (SELECT 1 FROM contracts WHERE number = $1) AS "exists!",
+                      EXISTS (SELECT 1 FROM users WHERE device_kind = $2 AND device_serial = $3
+                                                    AND contract <> $1) AS "elsewhere!""#,
+            contract,
+            kind,
+            serial
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        if !user.exists {
+            return Err(Conflict::Missing.into());
+        }
+        if user.elsewhere {
+            return Err(Conflict::DeviceInUse.into());
+        }
+    } else {
+        sqlx::query!(
+            "UPDATE users SET device_kind = NULL, device_serial = NULL WHERE device_kind = $1 AND device_serial = $2",
+            kind,
+            serial
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    sqlx::query!(
+        "UPDATE tokens SET state = $3, contract = $4, changed_at = $5 WHERE kind = $1 AND serial = $2",
+        kind,
+        serial,
+        state,
+        contract,
+        at
+    )
+    .execute(tx)
+    .await?;
+    Ok(Written::Changed(()))
+}
+
+/// A token that is assigned to a user is with the user's contract, as far as the inventory knows it.
+pub(crate) async fn assigned(
+    tx: &mut PgConnection,
+    device: &Device,
+    contract: &ContractNumber,
+    at: Timestamp,
+) -> Result<(), Failure> {
+    let Some(state) = state_of(&mut *tx, device).await? else { return Ok(()) };
+    match state {
+        TokenState::HandedOut { contract: holder } if holder == *contract => return Ok(()),
+        TokenState::InStock => {}
+        _ => return Err(Conflict::TokenUnfit.into()),
+    }
+    let (kind, serial) = (device.kind.as_str(), device.serial.as_str());
+    let (contract, at) = (contract.as_str(), at.as_millisecond());
+    sqlx::query!(
+        "UPDATE tokens SET state = 'handed-out', contract = $3, changed_at = $4 WHERE kind = $1 AND serial = $2",
+        kind,
+        serial,
+        contract,
+        at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
