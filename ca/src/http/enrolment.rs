@@ -77,14 +77,17 @@ pub(crate) fn device(claim: &DeviceClaim) -> Result<(Device, Option<Firmware>), 
     Ok((device, firmware))
 }
 
-/// Evidence, as it came.
-pub(crate) fn evidence(wire: WireEvidence) -> Evidence {
+/// Evidence, as it came. What a request should carry and doesn't is empty: the judge refuses it, and that is kept.
+pub(crate) fn evidence(wire: WireEvidence, csr: &[u8]) -> Evidence {
     match wire {
         WireEvidence::YubikeyPiv { slot, f9, intermediates } => Evidence::YubiKeyPiv(YubiKeyEvidence {
             slot: slot.0,
             f9: f9.0,
             intermediates: octets(intermediates),
         }),
+        WireEvidence::YubikeyPivRequest {} => {
+            Evidence::YubiKeyPiv(YubiKeyEvidence::in_request(csr).unwrap_or_default())
+        }
         WireEvidence::Tpm {
             ek_public,
             ek_certificate,

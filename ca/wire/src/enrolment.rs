@@ -154,6 +154,9 @@ pub enum Evidence {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         intermediates: Vec<Base64Url>,
     },
+    /// YubiKey PIV attestation inside the request, as Yubico's tools write it: among the extensions that it asks for, the
+    /// slot's certificate as 1.3.6.1.4.1.41482.3.1 (of older tools .11) and f9's as .2.
+    YubikeyPivRequest {},
     /// TPM 2.0 key attestation. Public areas are TPMT_PUBLIC octets. The qualifying data of TPM2_Certify is SHA-256 of
     /// [`challenge_message`] for the activated challenge and the user's key.
     Tpm {

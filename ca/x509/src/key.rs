@@ -3,10 +3,10 @@
 use aws_lc_rs::digest;
 use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1};
 use der::{
-    Decode, Encode, Sequence,
-    asn1::{ObjectIdentifier, OctetString, UintRef},
+    Any, Decode, Encode, Sequence,
+    asn1::{BitString, ObjectIdentifier, OctetString, UintRef},
 };
-use spki::SubjectPublicKeyInfoOwned;
+use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 /// The kinds of public key that Inro knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +70,30 @@ impl KeyKind {
             other => Err(KeyError::Unsupported(other)),
         }
     }
+}
+
+/// An elliptic-curve key from its curve and its uncompressed point (RFC 5480).
+///
+/// # Errors
+/// A `der` error when the point is too long to be encoded.
+pub fn from_point(curve: ObjectIdentifier, point: &[u8]) -> der::Result<SubjectPublicKeyInfoOwned> {
+    Ok(SubjectPublicKeyInfoOwned {
+        algorithm: AlgorithmIdentifierOwned { oid: ID_EC_PUBLIC_KEY, parameters: Some(Any::from(curve)) },
+        subject_public_key: BitString::from_bytes(point)?,
+    })
+}
+
+/// An RSA key from its numbers, both big-endian (RFC 8017, A.1).
+///
+/// # Errors
+/// A `der` error when a number is too long to be encoded.
+pub fn from_modulus(modulus: &[u8], public_exponent: &[u8]) -> der::Result<SubjectPublicKeyInfoOwned> {
+    let key =
+        RsaPublicKey { modulus: UintRef::new(modulus)?, public_exponent: UintRef::new(public_exponent)? };
+    Ok(SubjectPublicKeyInfoOwned {
+        algorithm: AlgorithmIdentifierOwned { oid: RSA_ENCRYPTION, parameters: Some(Any::null()) },
+        subject_public_key: BitString::from_bytes(&key.to_der()?)?,
+    })
 }
 
 /// Whether an elliptic-curve key's point lies on its curve; true for RSA keys.

@@ -39,7 +39,7 @@ use super::{
 /// A request has at most so many octets; with a YubiKey's evidence inside it has under 4 KiB.
 pub const MAX_BYTES: usize = 16 * 1024;
 /// ASN.1 nesting in a request at the most; genuine ones have 8.
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -123,8 +123,8 @@ pub(super) async fn certify(
         enrolment: step.enrolment,
         bearer: step.bearer,
         idempotency_key: step.idempotency_key,
+        evidence: evidence(wire.evidence, &wire.csr.0),
         csr: wire.csr.0,
-        evidence: evidence(wire.evidence),
         challenge_signature: wire.challenge_signature.0,
     });
     let use_case = api.certify.clone();

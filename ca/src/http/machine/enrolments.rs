@@ -122,8 +122,8 @@ async fn certify_one(
         enrolment: EnrolmentId(entry.enrolment_id),
         bearer: entry.bearer.into(),
         idempotency_key: key(&entry.idempotency_key)?,
+        evidence: evidence(entry.evidence, &entry.csr.0),
         csr: entry.csr.0,
-        evidence: evidence(entry.evidence),
         challenge_signature: entry.challenge_signature.0,
     };
     let certified = api.certify.run(command).await?;

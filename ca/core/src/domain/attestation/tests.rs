@@ -12,8 +12,9 @@ use super::{
     yubikey::{YUBICO_PIV, examine},
     *,
 };
-use crate::domain::fixtures::{
-    Certificate, TestKey, at, common_name, device, now, raw_extension, verified_csr,
+use crate::domain::{
+    fixtures::{Certificate, Request, TestKey, at, common_name, device, now, raw_extension, verified_csr},
+    policy::{DevicePolicy, KEY_KINDS},
 };
 
 const ROOT: &str = "Maker Root";
@@ -49,7 +50,7 @@ fn honest_slot() -> Vec<Extension> {
 const SERIAL: &str = "33064031";
 
 /// A maker with a root, a link, a PIV issuer, one device, and the key in that device.
-struct Maker {
+pub(super) struct Maker {
     root: TestKey,
     link: TestKey,
     issuer: TestKey,
@@ -58,7 +59,7 @@ struct Maker {
 }
 
 impl Maker {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let [root, link, issuer, f9, key] = std::array::from_fn(|_| TestKey::p256());
         Self { root, link, issuer, f9, key }
     }
@@ -75,15 +76,15 @@ impl Maker {
         .der()
     }
 
-    fn root_der(&self) -> Vec<u8> {
+    pub(super) fn root_der(&self) -> Vec<u8> {
         Self::certify((ROOT, &self.root), ROOT, &self.root, ca(Some(3)))
     }
 
-    fn link_der(&self) -> Vec<u8> {
+    pub(super) fn link_der(&self) -> Vec<u8> {
         Self::certify((ROOT, &self.root), LINK, &self.link, ca(Some(2)))
     }
 
-    fn issuer_der(&self) -> Vec<u8> {
+    pub(super) fn issuer_der(&self) -> Vec<u8> {
         Self::certify((LINK, &self.link), ISSUER, &self.issuer, ca(Some(1)))
     }
 
@@ -107,11 +108,11 @@ impl Maker {
         ]
     }
 
-    fn trusted(&self) -> Anchors {
+    pub(super) fn trusted(&self) -> Anchors {
         Anchors::new(&self.anchors()).expect("anchors")
     }
 
-    fn evidence(&self) -> YubiKeyEvidence {
+    pub(super) fn evidence(&self) -> YubiKeyEvidence {
         let slot = self.slot_with("YubiKey PIV Attestation 9a", honest_slot());
         YubiKeyEvidence { slot, f9: self.f9_der(), intermediates: Vec::new() }
     }
@@ -120,8 +121,26 @@ impl Maker {
         YubiKeyEvidence { slot: self.slot_with("YubiKey PIV Attestation 9a", extensions), ..self.evidence() }
     }
 
-    fn code(&self, evidence: &YubiKeyEvidence) -> &'static str {
+    pub(super) fn code(&self, evidence: &YubiKeyEvidence) -> &'static str {
         examine(evidence, &self.trusted(), now()).map_or_else(|refusal| refusal.code(), |_| "ok")
+    }
+
+    /// What is made of a slot's certificate whose extension with this arc has this value, and whose subject ends so.
+    pub(super) fn saying(&self, last_arc: u32, value: &[u8], subject: &str) -> &'static str {
+        let mut extensions = slot_saying(arc(last_arc), value);
+        if extensions.iter().all(|extension| extension.extn_id != arc(last_arc)) {
+            extensions.push(raw_extension(arc(last_arc), false, value));
+        }
+        let slot = self.slot_with(&format!("YubiKey PIV Attestation {subject}"), extensions);
+        self.code(&YubiKeyEvidence { slot, ..self.evidence() })
+    }
+
+    /// A request that carries the evidence as Yubico's tools write it, and that evidence.
+    pub(super) fn request_with_evidence(&self) -> (Vec<u8>, YubiKeyEvidence) {
+        let carried = self.evidence();
+        let parts = [(1, &carried.slot), (2, &carried.f9)];
+        let extensions = parts.map(|(last, der)| raw_extension(arc(last), false, der)).to_vec();
+        (Request::asking_for(&self.key, extensions).der(), carried)
     }
 
     /// The whole verdict, with an honest request and challenge.
@@ -136,14 +155,7 @@ impl Maker {
 }
 
 fn claim<'a>(csr: &'a Csr, device: &'a Device, challenge_signature: &'a [u8]) -> Claim<'a> {
-    Claim {
-        csr,
-        device,
-        is_inventoried: false,
-        ak_name: None,
-        challenge: &[9; 32],
-        challenge_signature,
-    }
+    Claim { csr, device, is_inventoried: false, ak_name: None, challenge: &[9; 32], challenge_signature }
 }
 
 fn rules(yubikey: &YubiKeyRules) -> Rules<'_> {
@@ -460,6 +472,60 @@ fn firmware_floors_depend_on_the_kind_of_key() {
     let f9 = maker.f9_with(ca(Some(0)));
     let old = YubiKeyEvidence { f9, ..maker.with_slot(slot_saying(arc(3), &[5, 6, 9])) };
     assert_eq!(maker.verdict(old, &policy), Err("evidence-firmware-too-old"));
+}
+
+/// No policy accepts RSA keys of firmware that makes weak ones, however low it sets its floor.
+#[test]
+fn rsa_keys_of_the_roca_range_are_refused_by_every_policy() {
+    let none = Firmware::new(0, 0, 0);
+    let lenient = YubiKeyRules {
+        lowest_for_ec: none,
+        lowest_for_rsa_2048: none,
+        lowest_for_larger_rsa: none,
+        ..YubiKeyRules::default()
+    };
+    let maker = Maker::new();
+    let code = |version: [u8; 3], key| {
+        let evidence = YubiKeyEvidence {
+            f9: maker.f9_with(ca(Some(0))),
+            ..maker.with_slot(slot_saying(arc(3), &version))
+        };
+        let statement = examine(&evidence, &maker.trusted(), now()).expect("a statement");
+        statement.judge(key, &lenient).map_or_else(|refusal| refusal.code(), |_| "ok")
+    };
+    for bits in [2048, 4096] {
+        let rsa = ca_x509::KeyKind::Rsa { bits };
+        for version in [[4, 2, 6], [4, 3, 0], [4, 3, 4]] {
+            assert_eq!(code(version, rsa), "evidence-firmware-too-old", "{version:?}");
+            assert_eq!(code(version, ca_x509::KeyKind::P256), "ok", "{version:?}");
+        }
+        for version in [[4, 2, 5], [4, 3, 5], [5, 4, 3]] {
+            assert_eq!(code(version, rsa), "ok", "{version:?}");
+        }
+    }
+}
+
+/// As `yubico-piv-tool` writes it, as it once did, and broken.
+#[test]
+fn evidence_is_read_out_of_requests() {
+    let maker = Maker::new();
+    let (request, carried) = maker.request_with_evidence();
+    assert_eq!(YubiKeyEvidence::in_request(&request), Ok(carried.clone()));
+    let found = |parts: &[(u32, &[u8])]| {
+        let extensions = parts.iter().map(|(last, der)| raw_extension(arc(*last), false, der)).collect();
+        YubiKeyEvidence::in_request(&Request::asking_for(&maker.key, extensions).der())
+    };
+    let (slot, f9) = (carried.slot.as_slice(), carried.f9.as_slice());
+    assert_eq!(found(&[(11, slot), (2, f9)]), Ok(carried.clone()));
+    assert_eq!(found(&[(11, b"older"), (1, slot), (2, f9)]), Ok(carried.clone()), "the newer one counts");
+    let code = |parts: &[(u32, &[u8])]| found(parts).map_or_else(|refusal| refusal.code(), |_| "ok");
+    assert_eq!(code(&[]), "evidence-extension-missing");
+    assert_eq!(code(&[(1, slot)]), "evidence-extension-missing");
+    assert_eq!(code(&[(2, f9)]), "evidence-extension-missing");
+    assert_eq!(code(&[(1, slot), (1, slot), (2, f9)]), "evidence-extension-twice");
+    assert_eq!(code(&[(1, slot), (2, f9), (2, f9)]), "evidence-extension-twice");
+    let plain = YubiKeyEvidence::in_request(&Request::plain(&maker.key).der());
+    assert_eq!(plain.expect_err("none").code(), "evidence-extension-missing");
 }
 
 /// Attested key A with CSR key B; a replayed challenge; another device than claimed.

@@ -38,8 +38,13 @@ const CSPN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3
 const WITHOUT_BASIC_CONSTRAINTS: std::ops::RangeInclusive<Firmware> =
     Firmware::new(4, 3, 7)..=Firmware::new(5, 2, 4);
 
+/// The firmware whose RSA keys are weak (ROCA, YSA-2017-01); no policy accepts them.
+const ROCA: std::ops::RangeInclusive<Firmware> = Firmware::new(4, 2, 6)..=Firmware::new(4, 3, 4);
+/// The first firmware after it.
+const AFTER_ROCA: Firmware = Firmware::new(4, 3, 5);
+
 /// The evidence, DER.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct YubiKeyEvidence {
     /// The attestation certificate of the slot.
     pub slot: Vec<u8>,
@@ -102,6 +107,18 @@ impl YubiKeyRules {
             KeyKind::P256 | KeyKind::P384 => self.lowest_for_ec,
             KeyKind::Rsa { bits: 2048 } => self.lowest_for_rsa_2048,
             KeyKind::Rsa { .. } => self.lowest_for_larger_rsa,
+        }
+    }
+
+    /// The firmware that such a key of this firmware would need, where it is too old: by the policy, or because its keys
+    /// are known to be weak.
+    fn needs(&self, firmware: Firmware, key: KeyKind) -> Option<Firmware> {
+        let lowest = self.lowest_firmware(key);
+        let is_weak = matches!(key, KeyKind::Rsa { .. }) && ROCA.contains(&firmware);
+        match (firmware < lowest, is_weak) {
+            (true, _) => Some(lowest),
+            (false, true) => Some(AFTER_ROCA),
+            (false, false) => None,
         }
     }
 }
@@ -346,8 +363,7 @@ impl Statement {
                 return Err(Refusal::FormFactor { found });
             }
         }
-        let lowest = policy.lowest_firmware(key);
-        if self.firmware < lowest {
+        if let Some(lowest) = policy.needs(self.firmware, key) {
             return Err(Refusal::FirmwareTooOld { found: self.firmware, lowest });
         }
         Ok(Attested {
