@@ -1,7 +1,34 @@
 //! TPM 2.0 key attestation: an endorsement key (EK) that the maker or the bank knows, an attestation key (AK) that lives
 //! in the same TPM, and the AK's word for where the user's key was made.
 
+mod ak;
+mod algorithm;
+mod attest;
+mod attributes;
+mod certificate;
+mod credential;
+mod ek;
+mod public;
+mod reader;
+mod refusal;
+mod signature;
+mod statement;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
+
+pub use ak::AttestationKey;
+pub use algorithm::Hash;
+pub use attest::certified_key;
+pub use attributes::Attributes;
+pub use certificate::{Make, Vouched, of_attestation_key, of_endorsement_key};
+pub use credential::{Credential, NotMade, make_credential};
+pub use ek::{EndorsementKey, serial};
+pub use public::Public;
+pub use refusal::TpmRefusal;
+pub use signature::Signature;
+pub use statement::{CertifiedKey, Identity, Statement, examine, qualifying_data};
 
 /// The evidence. Public areas are TPMT_PUBLIC octets (TPM 2.0 Part 2, 12.2.4), certificates are DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +71,16 @@ impl TpmEvidence {
 
     /// The evidence of such [`parts`](Self::parts); `None` when they aren't.
     pub fn from_parts(parts: &[Vec<u8>]) -> Option<Self> {
-        let [ek_public, ak_public, key_public, certify_info, certify_signature, ek_certificate, number, rest @ ..] =
-            parts
+        let [
+            ek_public,
+            ak_public,
+            key_public,
+            certify_info,
+            certify_signature,
+            ek_certificate,
+            number,
+            rest @ ..,
+        ] = parts
         else {
             return None;
         };
@@ -88,7 +123,9 @@ impl fmt::Display for Manufacturer {
         let text = octets.trim_ascii_end();
         let end = text.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
         match std::str::from_utf8(&text[..end]) {
-            Ok(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric()) => f.write_str(text),
+            Ok(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                f.write_str(text)
+            }
             _ => write!(f, "{:08X}", self.0),
         }
     }
@@ -121,14 +158,14 @@ impl Voucher {
 pub struct Tpm {
     /// What shows that the TPM is genuine.
     pub voucher: Voucher,
-    /// Its maker, as its certificate says.
-    pub manufacturer: Option<Manufacturer>,
-    /// Its model, as its certificate says.
-    pub model: Option<String>,
-    /// Its version, as its certificate says.
-    pub version: Option<String>,
+    /// What its certificate says of it.
+    pub make: Make,
     /// Whether a certificate that vouches for it has expired.
     pub is_expired: bool,
+    /// The hash under the attestation key's signature.
+    pub signature_hash: Hash,
+    /// What the TPM does with the user's key.
+    pub attributes: Attributes,
     /// The Name of the attestation key.
     pub ak_name: Vec<u8>,
     /// The Name of the user's key.
@@ -139,12 +176,15 @@ impl Tpm {
     /// What was decoded, as `name=value` lines.
     pub(super) fn decoded(&self) -> Vec<String> {
         let unknown = || "unknown".to_owned();
+        let make = &self.make;
         vec![
             format!("voucher={}", self.voucher.as_str()),
-            format!("manufacturer={}", self.manufacturer.map_or_else(unknown, |maker| maker.to_string())),
-            format!("model={}", self.model.clone().unwrap_or_else(unknown)),
-            format!("version={}", self.version.clone().unwrap_or_else(unknown)),
+            format!("manufacturer={}", make.manufacturer.map_or_else(unknown, |maker| maker.to_string())),
+            format!("model={}", make.model.clone().unwrap_or_else(unknown)),
+            format!("version={}", make.version.clone().unwrap_or_else(unknown)),
             format!("voucher_expired={}", self.is_expired),
+            format!("attributes={}", self.attributes),
+            format!("signature_hash={}", self.signature_hash.as_str()),
             format!("ak_name={}", hex::encode(&self.ak_name)),
             format!("key_name={}", hex::encode(&self.key_name)),
         ]
