@@ -6,6 +6,7 @@ mod certificate;
 mod config;
 mod contract;
 mod doctor;
+mod evidence;
 mod exit;
 mod migrate;
 mod migrate_store;
@@ -16,6 +17,7 @@ mod responder;
 mod secret;
 mod serve;
 mod signer;
+mod trust;
 mod user;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -92,6 +94,9 @@ enum Command {
     /// Certificates.
     #[command(subcommand)]
     Certificate(certificate::Command),
+    /// What certificates were issued on: shown, exported, judged again.
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// The audit trail.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -101,6 +106,9 @@ enum Command {
     /// The certificates of the OCSP responders.
     #[command(subcommand)]
     Responder(responder::Command),
+    /// Whom the authority believes about devices: makers' certificates, signed by two officers.
+    #[command(subcommand)]
+    Trust(trust::Command),
     /// The signers that the ledger knows.
     #[command(subcommand)]
     Signer(signer::Command),
@@ -136,9 +144,11 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
             Command::Contract(command) => contract::run(command, &config, output).await,
             Command::User(command) => user::run(command, &config, output).await,
             Command::Certificate(command) => certificate::run(command, &config, output).await,
+            Command::Evidence(command) => evidence::run(command, &config, output).await,
             Command::Audit(command) => audit::run(command, &config, output).await,
             Command::Reconcile(command) => reconcile::run(command, &config, output).await,
             Command::Responder(command) => responder::run(command, &config, output).await,
+            Command::Trust(command) => trust::run(command, &config, output).await,
             Command::Signer(command) => signer::run(command, &config, output).await,
             Command::Backup(backup) => backup.run(&config, output).await,
         }

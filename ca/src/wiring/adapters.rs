@@ -3,7 +3,13 @@
 use std::sync::Arc;
 
 use ca_core::{
-    app::{accord::Accords, certificates::Certificates, customers::Customers, revoke::Revoke},
+    app::{
+        accord::Accords, certificates::Certificates, customers::Customers, policies::Policies, revoke::Revoke,
+    },
+    domain::{
+        business_hours::{BankCalendar, IssuingHours},
+        policy::IssuancePolicy,
+    },
     ports::{census::LedgerCensus, clock::Clock, rng::Rng, signer::Signer},
 };
 
@@ -12,7 +18,7 @@ use jiff::Timestamp;
 use super::ledger::{self, Ledger};
 use crate::{
     adapters::{clock::SystemClock, passwords::Argon2Passwords, rng::SystemRng, signer::Signers},
-    config::Config,
+    config::{Config, TomlPolicies},
     metrics::Metrics,
 };
 
@@ -24,6 +30,8 @@ pub(crate) struct Adapters {
     pub(crate) rng: Arc<dyn Rng>,
     pub(super) passwords: Arc<Argon2Passwords>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The policies in force, for who assigns tokens: the hours of issuing are nothing to them.
+    pub(super) policies: Arc<Policies>,
     /// Whether ledger and journals agree, for all that work with them.
     pub(crate) accords: Accords,
 }
@@ -35,10 +43,14 @@ impl Adapters {
     /// When the ledger is missing or its schema isn't this program's.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::default());
+        let store = ledger::open(config).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let no_hours = IssuingHours::BankBusinessHours(BankCalendar::default());
         Ok(Self {
-            store: ledger::open(config).await?,
+            policies: policies(config, no_hours, &store, &clock),
+            store,
             signers: Arc::new(Signers::new(&config.issuers, metrics.clone())),
-            clock: Arc::new(SystemClock),
+            clock,
             rng: Arc::new(SystemRng),
             passwords: Arc::new(Argon2Passwords::new(&config.passwords)?),
             accords: Accords::new(config.issuers.iter().map(|issuer| issuer.id.clone())),
@@ -67,7 +79,14 @@ impl Adapters {
             passwords: self.passwords.clone(),
             clock: self.clock.clone(),
             rng: self.rng.clone(),
+            policies: self.policies.clone(),
+            inventory: self.store.clone(),
         }
+    }
+
+    /// The policies in force, with the hours of issuing.
+    pub(super) fn policies_with(&self, config: &Config, hours: IssuingHours) -> Arc<Policies> {
+        policies(config, hours, &self.store, &self.clock)
     }
 
     pub(super) fn certificates(&self) -> Certificates {
@@ -90,4 +109,19 @@ impl Adapters {
             lock_at: config.login.lock_at,
         }
     }
+}
+
+fn policies(
+    config: &Config,
+    hours: IssuingHours,
+    store: &Arc<dyn Ledger>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Policies> {
+    let bank = IssuancePolicy {
+        id: config.policy.id.clone(),
+        hours,
+        rules: config.policy.rules.clone(),
+        hold_from: None,
+    };
+    Arc::new(Policies::new(store.clone(), Arc::new(TomlPolicies), clock.clone(), Arc::new(bank)))
 }

@@ -53,6 +53,11 @@ pub(super) fn leaders(config: &Config, adapters: &Adapters) -> Vec<Leader> {
     config.issuers.iter().map(leader).collect()
 }
 
+/// Which node executes plans that are due.
+pub(super) fn rejudgements(config: &Config, adapters: &Adapters) -> Leader {
+    Leader::new(adapters.store.clone(), "rejudgements".to_owned(), &config.node.name)
+}
+
 pub(super) fn reconcile(adapters: &Adapters, issuers: &[Arc<Issuer>]) -> Vec<Reconcile> {
     let accord = |issuer: &Issuer| adapters.accords.of(issuer.id());
     let reconcile = |issuer: &Arc<Issuer>| Reconcile {

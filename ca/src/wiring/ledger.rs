@@ -7,10 +7,17 @@ use async_trait::async_trait;
 use ca_core::ports::{
     books::LedgerBooks,
     census::LedgerCensus,
+    fleet::FleetStore,
+    inventory::InventoryStore,
+    policies::PolicyStore,
+    rejudgements::RejudgementStore,
     responders::ResponderStore,
+    search::SearchStore,
+    staff::{ApprovalStore, StaffStore},
     store::{
         AuditStore, CertificateStore, CustomerStore, LeaseStore, LoginStore, RevocationStore, SignerStore,
     },
+    trust::TrustStore,
 };
 use secrecy::SecretString;
 use store_postgres::{PostgresStore, Server};
@@ -32,6 +39,14 @@ pub(crate) trait Ledger:
     + AuditStore
     + LedgerBooks
     + LedgerCensus
+    + PolicyStore
+    + InventoryStore
+    + FleetStore
+    + TrustStore
+    + RejudgementStore
+    + StaffStore
+    + ApprovalStore
+    + SearchStore
 {
     /// Commits what is queued and closes the database. Later calls are refused as unavailable.
     async fn close(&self);

@@ -31,7 +31,7 @@ use ledger::Ledger;
 pub(crate) use ledger::{check_address, migrate};
 pub(crate) use moving::{Route, move_ledger};
 pub(crate) use responders::{Renewals, renewals, responders_in_use};
-pub(crate) use trust::{in_use, trust_desk, trusted};
+pub(crate) use trust::{EvidenceDesk, evidence_desk, trust_desk};
 
 use crate::{
     adapters::passwords::Argon2Passwords,

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, Visitor},
@@ -39,5 +42,22 @@ impl Visitor<'_> for Text {
     fn visit_str<E: Error>(self, text: &str) -> Result<Base64Url, E> {
         let octets = BASE64_URL_SAFE_NO_PAD.decode(text);
         octets.map(Base64Url).map_err(|_| E::custom("expected base64url without padding"))
+    }
+}
+
+/// Octets in a document that people open with common tools: base64 with padding (RFC 4648, 4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Base64(pub Vec<u8>);
+
+impl Serialize for Base64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let octets = BASE64_STANDARD.decode(String::deserialize(deserializer)?);
+        octets.map(Base64).map_err(|_| D::Error::custom("expected base64 with padding"))
     }
 }

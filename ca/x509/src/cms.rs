@@ -1,8 +1,8 @@
-//! Signatures under a transcript: CMS `SignedData` (RFC 5652), detached, one signer in each file, so that `openssl cms`
-//! and every other CMS program can check them.
+//! Signatures of people under a document: CMS `SignedData` (RFC 5652), detached, one signer in each file, so that
+//! `openssl cms` and every other CMS program can make and check them.
 //!
-//! What a key signs is the DER of a SET of attributes, with the transcript's hash in one of them. Certificates, CRLs,
-//! requests and OCSP responses are SEQUENCEs: a signature made here is none of theirs, whatever the transcript says.
+//! What a key signs is the DER of a SET of attributes, with the document's hash in one of them. Certificates, CRLs,
+//! requests and OCSP responses are SEQUENCEs: a signature made here is none of theirs, whatever the document says.
 
 use cms::cert::{CertificateChoices, IssuerAndSerialNumber};
 use cms::content_info::{CmsVersion, ContentInfo};
@@ -17,7 +17,8 @@ use x509_cert::certificate::Certificate;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
-use ca_x509::{KeyKind, SignatureAlgorithm, verify};
+
+use crate::{KeyKind, SignatureAlgorithm, name, verify};
 
 /// A signature that lacks nothing but the signature.
 pub struct Unsigned {
@@ -31,8 +32,8 @@ pub struct Unsigned {
 /// A signature that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// SHA-256 of the signer's certificate, hexadecimal.
-    pub certificate_sha256: String,
+    /// The signer's certificate, DER.
+    pub certificate: Vec<u8>,
     /// Its subject, for people.
     pub subject: String,
 }
@@ -126,15 +127,15 @@ pub fn check(file: &[u8], content: &[u8]) -> Result<Checked, String> {
     let said = attribute(attributes, ID_MESSAGE_DIGEST)?;
     let said: OctetString = said.decode_as().map_err(form)?;
     if said.as_bytes() != hashed(signer.digest_alg.oid, content) {
-        return Err("is for another transcript: this one was altered after it was signed".to_owned());
+        return Err("is for another document: this one was altered after it was signed".to_owned());
     }
     let public_key = certificate.tbs_certificate().subject_public_key_info();
     let algorithm = algorithm(signer)?;
     verify::verify(public_key, algorithm, &attributes.to_der().map_err(form)?, signer.signature.as_bytes())
         .map_err(|e| format!("is not by the key of its certificate: {e}"))?;
     Ok(Checked {
-        certificate_sha256: crate::ceremony::sha256(&certificate.to_der().map_err(form)?),
-        subject: ca_x509::name::shown(certificate.tbs_certificate().subject()),
+        certificate: certificate.to_der().map_err(form)?,
+        subject: name::shown(certificate.tbs_certificate().subject()),
     })
 }
 

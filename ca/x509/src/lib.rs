@@ -6,6 +6,7 @@
 
 pub mod algorithm;
 pub mod certificate;
+pub mod cms;
 pub mod crl;
 pub mod ecdsa;
 pub mod extension;

@@ -123,7 +123,9 @@ impl Issue {
         };
         let linted = debug_span!("draft").in_scope(|| Ok::<_, IssueError>(draft(&order)?.lint()?))?;
         let record = linted.record(may_issue);
-        let row = self.row(approved.actor, "certificate.intended", record);
+        let row = self
+            .row(approved.actor, "certificate.intended", record)
+            .with("evidence", hex::encode(approved.evidence.sha256()));
         let recording = self.certificates.record_intent(record, approved.evidence, row);
         let receipt = match recording
             .instrument(debug_span!("ledger.intent", queued_us = Empty, commit_us = Empty))
@@ -188,10 +190,8 @@ impl Issue {
             let elsewhere = format!("the intent is the signer {}'s, at another node", record.signer);
             return Err(Failure::Signer(SignerError::Unavailable(elsewhere)).into());
         }
-        let signature = self
-            .signer
-            .sign_certificate(&issuer, intent, recorded.audit_head(), record.tbs.clone())
-            .await?;
+        let signature =
+            self.signer.sign_certificate(&issuer, intent, recorded.audit_head(), record.tbs.clone()).await?;
         if fresh.is_some_and(|may_issue| !may_issue.precedes(signature.position)) {
             return Err(self.accord.went_back(signature.position).into());
         }

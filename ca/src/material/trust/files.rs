@@ -1,87 +1,84 @@
-//! Attestation anchors: Yubico's published ones by fingerprint, any others only in test installations.
+//! Anchors from the files that the configuration names, for a first installation: the makers' published ones by
+//! fingerprint, any others only in test installations.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use ca_core::domain::attestation::chain::{Anchor, Anchors, Purpose, Trust};
-use der::Decode;
-use sha2::{Digest, Sha256};
-use x509_cert::Certificate;
+use ca_core::domain::{
+    attestation::{Anchor, Anchors, MakerCertificate, Purpose, Trust},
+    trust::sha256,
+};
 
-use super::certificates;
-use crate::config;
+use super::known;
+use crate::{config, material::certificates};
 
-/// SHA-256 over the DER of the certificates that Yubico publishes for PIV attestation, and what each may do.
-const YUBICO: [(&str, Trust, Purpose); 7] = [
-    // Yubico PIV Root CA Serial 263751: firmware up to 5.7.3.
-    ("63ece914e54dd87915f34033c85af4c0696ba1512f8add66ced738331207b546", Trust::Root, Purpose::PivIssuer),
-    // Yubico Attestation Root 1: from 5.7.4.
-    ("62760c6a6ef91679f454c8902b80fd009825b3f25da90f1fbace2ec6586cd5a8", Trust::Root, Purpose::Link),
-    // Yubico Attestation Intermediate A 1 and B 1.
-    ("4698a1d3389c3ec60016c216250f1d0439922832d65142327436376dc2942b55", Trust::Intermediate, Purpose::Link),
-    ("d4cc3f456fdaf4e7812a21aab1dfe9d8e27d24e2fd2d6f21c9940109f0daa754", Trust::Intermediate, Purpose::Link),
-    // Yubico PIV Attestation A 1, B 1 and B2 1.
-    (
-        "6de693f05376f5d8ca29069261e1c8626c75d503bd2edbfd75354cad1f722870",
-        Trust::Intermediate,
-        Purpose::PivIssuer,
-    ),
-    (
-        "2d55b7998f4e42569d6d8fa382b6dc77d1dacf07358b19701163892922b17052",
-        Trust::Intermediate,
-        Purpose::PivIssuer,
-    ),
-    (
-        "0c90b7d184a36edf50a35f9be935f0c5689bfdcfe5bdd073366cafb49061a440",
-        Trust::Intermediate,
-        Purpose::PivIssuer,
-    ),
-];
+/// Which maker's files.
+#[derive(Clone, Copy)]
+enum Maker {
+    Yubico,
+    Tpm,
+}
+
+impl Maker {
+    fn publishes(self, purpose: Purpose) -> bool {
+        matches!(self, Self::Tpm) == (purpose == Purpose::TpmMaker)
+    }
+}
 
 /// Reads the configured anchors.
 ///
 /// # Errors
 /// When a file can't be used, or a root isn't one that is permitted.
-pub(super) fn anchors(trust: &config::Trust) -> anyhow::Result<Anchors> {
+pub(crate) fn anchors(trust: &config::Trust) -> anyhow::Result<Vec<Anchor>> {
     let mut anchors = Vec::new();
-    collect(&mut anchors, "trust.yubikey_roots", &trust.yubikey_roots, Trust::Root, trust.test_anchors)?;
-    let key = "trust.yubikey_intermediates";
-    collect(&mut anchors, key, &trust.yubikey_intermediates, Trust::Intermediate, trust.test_anchors)?;
-    Anchors::new(&anchors).context("trust: name both of Yubico's roots and its intermediates")
-}
-
-fn collect(
-    anchors: &mut Vec<Anchor>,
-    key: &str,
-    paths: &[PathBuf],
-    as_what: Trust,
-    test_anchors: bool,
-) -> anyhow::Result<()> {
-    for path in paths {
-        for der in certificates(key, path)? {
-            let fingerprint = hex::encode(Sha256::digest(&der));
-            let known = YUBICO.iter().find(|(sha256, trust, _)| *sha256 == fingerprint && *trust == as_what);
-            let purpose = match known {
-                Some((_, _, purpose)) => *purpose,
-                None if test_anchors => purpose_by_name(&der)?,
-                // Yubico's bundle also has intermediates for FIDO, OpenPGP and others: of no use here.
-                None if as_what == Trust::Intermediate => continue,
-                None => bail!(
-                    "{key}: {} holds a certificate with SHA-256 {fingerprint}, which isn't one of Yubico's published \
-                     PIV attestation roots; remove it, or in a test installation set trust.test_anchors = true",
-                    path.display()
-                ),
-            };
-            anchors.push(Anchor { der, trust: as_what, purpose });
+    let lists: [(&str, &[PathBuf], Trust, Maker); 4] = [
+        ("trust.yubikey_roots", &trust.yubikey_roots, Trust::Root, Maker::Yubico),
+        ("trust.yubikey_intermediates", &trust.yubikey_intermediates, Trust::Intermediate, Maker::Yubico),
+        ("trust.tpm_roots", &trust.tpm_roots, Trust::Root, Maker::Tpm),
+        ("trust.tpm_intermediates", &trust.tpm_intermediates, Trust::Intermediate, Maker::Tpm),
+    ];
+    for (key, paths, as_what, maker) in lists {
+        for path in paths {
+            for der in certificates(key, path)? {
+                let purpose = purpose(key, path, &der, (as_what, maker), trust.test_anchors)?;
+                anchors.extend(purpose.map(|purpose| Anchor { der, trust: as_what, purpose }));
+            }
         }
     }
-    Ok(())
+    Anchors::new(&anchors)
+        .context("trust: name both of Yubico's roots and its intermediates, or TPM makers' roots")?;
+    Ok(anchors)
+}
+
+/// What a certificate of these files may vouch for; `None` when it is of no use here.
+fn purpose(
+    key: &str,
+    path: &std::path::Path,
+    der: &[u8],
+    (as_what, maker): (Trust, Maker),
+    test_anchors: bool,
+) -> anyhow::Result<Option<Purpose>> {
+    let sha256 = sha256(der);
+    let known = known::find(&sha256).filter(|known| known.trust == as_what && maker.publishes(known.purpose));
+    Ok(match (known, maker) {
+        (Some(known), _) => Some(known.purpose),
+        (None, Maker::Yubico) if test_anchors => Some(purpose_by_name(der)?),
+        // TPM makers have hundreds; each counts only under a root.
+        (None, Maker::Tpm) if test_anchors || as_what == Trust::Intermediate => Some(Purpose::TpmMaker),
+        // Yubico's bundle also has intermediates for FIDO, OpenPGP and others: of no use here.
+        (None, Maker::Yubico) if as_what == Trust::Intermediate => None,
+        (None, _) => bail!(
+            "{key}: {} holds a certificate with SHA-256 {}, which isn't one of the makers' published roots; remove it, \
+             add it to the trust store (inro-ca trust), or in a test installation set trust.test_anchors = true",
+            path.display(),
+            hex::encode(sha256)
+        ),
+    })
 }
 
 /// What a test anchor may do: one with "PIV" in its name issues f9 certificates, as with the maker's own.
-fn purpose_by_name(der: &[u8]) -> anyhow::Result<Purpose> {
-    let certificate = Certificate::from_der(der).context("a test anchor isn't valid DER")?;
-    let subject = certificate.tbs_certificate().subject().to_string();
+pub(crate) fn purpose_by_name(der: &[u8]) -> anyhow::Result<Purpose> {
+    let subject = MakerCertificate::read(der).context("a test anchor isn't valid DER")?.subject();
     Ok(if subject.contains("PIV") { Purpose::PivIssuer } else { Purpose::Link })
 }
 
@@ -109,7 +106,7 @@ mod tests {
         let trust = |roots: Vec<PathBuf>| config::Trust {
             yubikey_roots: roots,
             yubikey_intermediates: vec![intermediates.clone()],
-            test_anchors: false,
+            ..config::Trust::default()
         };
         anchors(&trust(vec![old.clone(), new])).expect("Yubico's anchors");
         let error = anchors(&trust(vec![old, fido])).expect_err("a FIDO root");

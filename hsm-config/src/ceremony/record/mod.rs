@@ -6,7 +6,6 @@
 
 pub mod event;
 pub mod log;
-pub mod signature;
 mod text;
 pub mod transcript;
 pub mod verify;

@@ -17,12 +17,12 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use super::event::{CertificateRecord, Event, KeyRecord, Proof};
 use super::log::Chain;
 use super::transcript::{Kind, Transcript};
-use super::{JSON, LOG, TEXT, signature};
+use super::{JSON, LOG, TEXT};
 use crate::ceremony::check;
 use crate::ceremony::facts::{Facts, Requested};
 use crate::ceremony::sha256;
 use crate::ceremony::spec::{Input, Profile};
-use ca_x509::{KeyKind, SignatureAlgorithm, verify};
+use ca_x509::{KeyKind, SignatureAlgorithm, cms, verify};
 
 /// What a ceremony's folder was found to be.
 #[derive(Clone, Debug, Serialize)]
@@ -333,17 +333,18 @@ impl Check<'_> {
         let mut signed_by = BTreeSet::new();
         for signer in &transcript.signers {
             let Some(file) = self.read(&signer.file) else { continue };
-            match signature::check(&file, &json) {
+            let checked = cms::check(&file, &json);
+            match checked.map(|found| (sha256(&found.certificate), found.subject)) {
                 Err(problem) => {
                     self.wrong(&signer.file, format!("the signature of {} {problem}", signer.who));
                 }
-                Ok(found) if found.certificate_sha256 != signer.certificate_sha256 => {
-                    let problem = format!("is by {}, not by {}", found.subject, signer.who);
+                Ok((certificate, subject)) if certificate != signer.certificate_sha256 => {
+                    let problem = format!("is by {subject}, not by {}", signer.who);
                     self.wrong(&signer.file, problem);
                 }
-                Ok(found) => {
-                    self.right.push(format!("{}: signed by {} ({})", signer.file, signer.who, found.subject));
-                    signed_by.insert(found.certificate_sha256);
+                Ok((certificate, subject)) => {
+                    self.right.push(format!("{}: signed by {} ({subject})", signer.file, signer.who));
+                    signed_by.insert(certificate);
                 }
             }
         }

@@ -3,7 +3,6 @@
 use super::super::error::Fault;
 use super::super::output::Artefact;
 use super::super::record::event::{Event, FileRecord, SignerRecord};
-use super::super::record::signature::{self, Unsigned};
 use super::super::record::transcript::Transcript;
 use super::super::record::{JSON, LOG, TEXT, signature_file};
 use super::super::spec::{KeySpec, Signs, Source, SubjectKey, WitnessToken};
@@ -14,6 +13,7 @@ use crate::token::{Pin, SignatureMechanism, TokenSelection};
 use crate::worker::handle::{Launch, Worker};
 use crate::worker::protocol::{Login, Setup};
 use ca_x509::KeyKind;
+use ca_x509::cms::{self, Unsigned};
 
 /// What a finished ceremony publishes.
 pub(in super::super) struct Finished {
@@ -176,7 +176,7 @@ impl<'a> Work<'a, '_> {
             Signer::Elsewhere => return Ok(None),
         };
         let file = unsigned.signed(&signature).map_err(|e| fault(e.to_string()))?;
-        signature::check(&file, json).map_err(fault)?;
+        cms::check(&file, json).map_err(fault)?;
         Ok(Some(file))
     }
 }

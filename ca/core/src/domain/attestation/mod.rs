@@ -6,8 +6,12 @@
 mod asserted;
 pub mod chain;
 mod fields;
+#[cfg(test)]
+mod hostile;
+mod maker;
 mod memory;
 mod proof;
+mod request;
 mod set_order;
 #[cfg(test)]
 mod tests;
@@ -18,6 +22,7 @@ use ca_x509::KeyKind;
 use jiff::Timestamp;
 
 pub use chain::{Anchor, AnchorError, Anchors, Purpose, Trust};
+pub use maker::MakerCertificate;
 pub use proof::{CHALLENGE_PREFIX, challenge_message};
 
 use super::{
@@ -26,7 +31,7 @@ use super::{
     policy::key_name,
 };
 use chain::ChainError;
-use tpm::{Tpm, TpmEvidence, TpmRules};
+use tpm::{Tpm, TpmEvidence, TpmRefusal, TpmRules};
 use yubikey::{Firmware, FormFactor, PinPolicy, Slot, TouchPolicy, YubiKey, YubiKeyEvidence, YubiKeyRules};
 
 /// Evidence as it was received.
@@ -136,10 +141,8 @@ pub enum Particulars {
 impl Attested {
     /// What was decoded, as `name=value` lines for the ledger.
     pub fn decoded(&self) -> String {
-        let mut lines = vec![
-            format!("device={}", self.device.kind.as_str()),
-            format!("serial={}", self.device.serial),
-        ];
+        let mut lines =
+            vec![format!("device={}", self.device.kind.as_str()), format!("serial={}", self.device.serial)];
         match &self.particulars {
             Particulars::YubiKey(yubikey) => lines.extend(yubikey.decoded()),
             Particulars::Tpm(tpm) => lines.extend(tpm.decoded()),
@@ -260,6 +263,9 @@ pub enum Refusal {
         /// The lowest accepted.
         lowest: Firmware,
     },
+    /// A TPM's evidence isn't good.
+    #[error(transparent)]
+    Tpm(#[from] TpmRefusal),
 }
 
 /// What can be wrong with an extension.
@@ -309,6 +315,7 @@ impl Refusal {
             Self::PinPolicy { .. } => "evidence-pin-policy",
             Self::TouchPolicy { .. } => "evidence-touch-policy",
             Self::FirmwareTooOld { .. } => "evidence-firmware-too-old",
+            Self::Tpm(refusal) => refusal.code(),
         }
     }
 }
@@ -338,6 +345,11 @@ pub fn verify(
             let statement = yubikey::examine(evidence, anchors, now)?;
             proof::same_key_and_device(&statement.public_key, &statement.device, claim)?;
             statement.judge(key, rules.yubikey)
+        }
+        (Evidence::Tpm(evidence), DeviceKind::Tpm) => {
+            let statement = tpm::examine(evidence, claim, anchors, now)?;
+            proof::same_key_and_device(&statement.key.public_key, &statement.device, claim)?;
+            Ok(statement.judge(rules.tpm)?)
         }
         (Evidence::Asserted, DeviceKind::Piv | DeviceKind::Pkcs11) => asserted::judge(claim),
         (evidence, _) => Err(Refusal::Format { found: evidence.format() }),

@@ -1,0 +1,153 @@
+//! Plans after a new judgement of the fleet.
+
+use async_trait::async_trait;
+use ca_core::{
+    domain::{
+        audit::AuditEvent,
+        ids::{IssuerId, UserId},
+    },
+    ports::{
+        rejudgements::{Fallen, NewRejudgement, PlanEnd, Rejudgement, RejudgementStore},
+        store::{Conflict, StoreResult},
+    },
+};
+use jiff::Timestamp;
+use sqlx::PgConnection;
+
+use crate::{
+    PostgresStore,
+    failure::Failure,
+    outcome::Written,
+    rows::{id, name, reason, serial, signed, time, unsigned},
+};
+
+#[async_trait]
+impl RejudgementStore for PostgresStore {
+    async fn plan_rejudgement(&self, plan: &NewRejudgement, audit: AuditEvent) -> StoreResult<u64> {
+        let plan = plan.clone();
+        self.write(Some(audit), move |tx| Box::pin(async move { enter(tx, &plan).await })).await
+    }
+
+    async fn rejudgements(&self) -> StoreResult<Vec<Rejudgement>> {
+        let rows = sqlx::query!(
+            r#"SELECT j.id, j.planned_by, j.planned_at, j.basis, j.judged, j.revoke_at, j.reason,
+                      (SELECT count(*) FROM rejudged_certificates c WHERE c.rejudgement = j.id) AS "fallen!: i64",
+                      e.ended AS "ended?", e.at AS "ended_at?"
+               FROM rejudgements j LEFT JOIN rejudgement_ends e ON e.rejudgement = j.id
+               ORDER BY j.id"#
+        )
+        .fetch_all(self.readers())
+        .await
+        .map_err(Failure::from)?;
+        let read = rows.into_iter().map(|row| {
+            let ended = match (row.ended, row.ended_at) {
+                (Some(end), Some(at)) => {
+                    Some((name("rejudgement_ends.ended", &end, PlanEnd::parse)?, time("rejudgement_ends.at", at)?))
+                }
+                _ => None,
+            };
+            Ok(Rejudgement {
+                id: unsigned("rejudgements.id", row.id)?,
+                by: row.planned_by,
+                at: time("rejudgements.planned_at", row.planned_at)?,
+                basis: row.basis,
+                judged: unsigned("rejudgements.judged", row.judged)?,
+                fallen: unsigned("rejudgements.fallen", row.fallen)?,
+                revoke_at: time("rejudgements.revoke_at", row.revoke_at)?,
+                reason: reason("rejudgements.reason", row.reason)?,
+                ended,
+            })
+        });
+        Ok(read.collect::<Result<_, Failure>>()?)
+    }
+
+    async fn fallen(&self, plan: u64) -> StoreResult<Vec<Fallen>> {
+        let plan = signed("the plan's number", plan)?;
+        let rows = sqlx::query!(
+            "SELECT issuer, serial, user_id, code, detail FROM rejudged_certificates
+             WHERE rejudgement = $1 ORDER BY issuer, serial",
+            plan
+        )
+        .fetch_all(self.readers())
+        .await
+        .map_err(Failure::from)?;
+        let read = rows.into_iter().map(|row| {
+            Ok(Fallen {
+                issuer: id("rejudged_certificates.issuer", &row.issuer, IssuerId::parse)?,
+                serial: serial("rejudged_certificates.serial", &row.serial)?,
+                user: id("rejudged_certificates.user_id", &row.user_id, UserId::parse)?,
+                code: row.code,
+                detail: row.detail,
+            })
+        });
+        Ok(read.collect::<Result<_, Failure>>()?)
+    }
+
+    async fn end_rejudgement(
+        &self,
+        plan: u64,
+        end: PlanEnd,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<()> {
+        let plan = signed("the plan's number", plan)?;
+        self.write(Some(audit), move |tx| Box::pin(async move { conclude(tx, plan, end, at).await })).await
+    }
+}
+
+async fn enter(tx: &mut PgConnection, plan: &NewRejudgement) -> Result<Written<u64>, Failure> {
+    let (at, revoke_at) = (plan.at.as_millisecond(), plan.revoke_at.as_millisecond());
+    let (judged, reason) = (signed("the number of those judged", plan.judged)?, i16::from(plan.reason.code()));
+    let (by, basis) = (plan.by.as_str(), plan.basis.as_str());
+    let id = sqlx::query_scalar!(
+        "INSERT INTO rejudgements (id, planned_by, planned_at, basis, judged, revoke_at, reason)
+         SELECT coalesce(max(id), 0) + 1, $1, $2::bigint, $3, $4::bigint, $5::bigint, $6::smallint FROM rejudgements
+         RETURNING id",
+        by,
+        at,
+        basis,
+        judged,
+        revoke_at,
+        reason
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let issuers: Vec<&str> = plan.fallen.iter().map(|fallen| fallen.issuer.as_str()).collect();
+    let serials: Vec<&[u8]> = plan.fallen.iter().map(|fallen| fallen.serial.as_bytes()).collect();
+    let users: Vec<&str> = plan.fallen.iter().map(|fallen| fallen.user.as_str()).collect();
+    let codes: Vec<&str> = plan.fallen.iter().map(|fallen| fallen.code.as_str()).collect();
+    let details: Vec<&str> = plan.fallen.iter().map(|fallen| fallen.detail.as_str()).collect();
+    sqlx::query!(
+        "INSERT INTO rejudged_certificates (rejudgement, issuer, serial, user_id, code, detail)
+         SELECT $1, * FROM unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[])",
+        id,
+        &issuers as &[&str],
+        &serials as &[&[u8]],
+        &users as &[&str],
+        &codes as &[&str],
+        &details as &[&str]
+    )
+    .execute(tx)
+    .await?;
+    Ok(Written::Changed(unsigned("rejudgements.id", id)?))
+}
+
+async fn conclude(
+    tx: &mut PgConnection,
+    plan: i64,
+    end: PlanEnd,
+    at: Timestamp,
+) -> Result<Written<()>, Failure> {
+    let (end, at) = (end.as_str(), at.as_millisecond());
+    let written = sqlx::query!(
+        "INSERT INTO rejudgement_ends (rejudgement, ended, at)
+         SELECT id, $2, $3::bigint FROM rejudgements WHERE id = $1
+         ON CONFLICT DO NOTHING",
+        plan,
+        end,
+        at
+    )
+    .execute(tx)
+    .await?;
+    if written.rows_affected() == 0 { Err(Conflict::Missing.into()) } else { Ok(Written::Changed(())) }
+}
