@@ -3,12 +3,15 @@
 //! `cli` and `gui` are the two ways to use it; `enrol`, `change_pin` and `erase` are the flows; `token` and `server` are the two worlds
 //! they work with, each behind a port; `messages` holds every sentence that people read. The agent opens no port.
 
+#[cfg(target_os = "linux")]
+mod browser;
 mod certificate;
 mod change_pin;
 mod cli;
 mod config;
 mod enrol;
 mod erase;
+mod evidence;
 #[cfg(feature = "window")]
 mod gui;
 mod inventory;

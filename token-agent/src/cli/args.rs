@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use agent_tpm::{Address, Place};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::verify_evidence::VerifyEvidenceArgs;
 use crate::{
     config::Config,
     messages::Lang,
@@ -72,13 +73,40 @@ pub(super) enum Command {
     /// Open the window
     #[cfg(feature = "window")]
     Gui(GuiArgs),
+    /// Make keys in the TPM and on cards usable in browsers, and find out what is in the way
+    #[cfg(target_os = "linux")]
+    #[command(subcommand)]
+    Browser(BrowserCommand),
     /// Show this computer's TPM: its serial number, the tries left, the keys in it
     Tpm,
+    /// Check offline what proves that a certificate's key lives in a device; for auditors
+    VerifyEvidence(VerifyEvidenceArgs),
     /// Show the agent's version
     Version,
     /// Write man pages and shell completions, for packages
     #[command(hide = true)]
     Generate(GenerateArgs),
+}
+
+/// What to do about browsers.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Subcommand)]
+pub(super) enum BrowserCommand {
+    /// Register the PKCS#11 modules for your browsers (Chromium and its like, Firefox) and other programs
+    Setup {
+        /// Take them away again
+        #[arg(long)]
+        remove: bool,
+        /// The module for keys in the TPM; otherwise that of this installation
+        #[arg(long, value_name = "FILE", conflicts_with = "remove")]
+        module: Option<PathBuf>,
+    },
+    /// Say what is wrong, and what to do
+    Doctor {
+        /// The module for keys in the TPM; otherwise that of this installation
+        #[arg(long, value_name = "FILE")]
+        module: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, ClapArgs)]

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use agent_tpm::BadAddress;
 
+#[cfg(target_os = "linux")]
+use crate::{browser::BrowserError, messages::explain_browser};
 use crate::{
     certificate::printable,
     config::ConfigError,
@@ -43,6 +45,9 @@ pub(super) enum CliError {
     Config(ConfigError),
     #[error(transparent)]
     TpmAddress(BadAddress),
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Browser(BrowserError),
     #[error("no slot is named")]
     NoSlot,
     #[error("no server is named")]
@@ -74,6 +79,12 @@ pub(super) enum CliError {
     #[cfg(feature = "window")]
     #[error("the window can't be opened: {0}")]
     Window(String),
+    #[error("{} holds no certificate in PEM", .0.display())]
+    NoCertificate(PathBuf),
+    #[error("no maker that is trusted here vouches for the key")]
+    NotProven,
+    #[error("{0} things in the file don't fit")]
+    EvidenceWrong(usize),
     #[error("the result could not be written")]
     Output(#[source] io::Error),
     #[error("{}", .0.error)]
@@ -106,7 +117,11 @@ impl CliError {
             | Self::NoServer
             | Self::NoStateDirectory
             | Self::ManagementKey
+            | Self::NoCertificate(_)
             | Self::Exists(_) => Exit::Usage,
+            Self::NotProven | Self::EvidenceWrong(_) => Exit::Refused,
+            #[cfg(target_os = "linux")]
+            Self::Browser(_) => Exit::Machine,
             Self::Unreadable { .. } | Self::NotSaved { .. } | Self::NotWritten { .. } | Self::Output(_) => {
                 Exit::Machine
             }
@@ -115,6 +130,11 @@ impl CliError {
             Self::Flow(failure) if failure.resumable && failure.error.is_interruption() => Exit::Interrupted,
             Self::Flow(failure) => exit_of(&failure.error),
         }
+    }
+
+    /// Whether the result on standard output says it already.
+    pub(super) fn is_told(&self) -> bool {
+        matches!(self, Self::NotProven | Self::EvidenceWrong(_))
     }
 
     pub(super) fn is_resumable(&self) -> bool {
@@ -154,6 +174,8 @@ impl CliError {
                     ),
                 )
             }
+            #[cfg(target_os = "linux")]
+            Self::Browser(error) => return explain_browser(error, lang),
             Self::NoSlot => (
                 say!(lang, "No slot is named.", "スロットが指定されていません。"),
                 say!(
@@ -237,6 +259,45 @@ impl CliError {
                     lang,
                     "It needs a desktop with OpenGL 2 and a font. The commands do the same without: inro-agent --help.",
                     "OpenGL 2以上のデスクトップ環境とフォントが必要です。コマンドでも同じ操作ができます(inro-agent --help)。"
+                ),
+            ),
+            Self::NoCertificate(path) => {
+                let path = printable(&path.display().to_string());
+                (
+                    say!(
+                        lang,
+                        "{path} holds no certificate in PEM.",
+                        "{path} にPEM形式の証明書がありません。"
+                    ),
+                    say!(
+                        lang,
+                        "Give the bank's root certificate, or its SHA-256.",
+                        "銀行のルート証明書、またはそのSHA-256を指定してください。"
+                    ),
+                )
+            }
+            Self::NotProven => (
+                say!(
+                    lang,
+                    "No maker that is trusted here vouches for the key.",
+                    "信頼するメーカーによる鍵の証明がありません。"
+                ),
+                say!(
+                    lang,
+                    "Compare the root's SHA-256 with what the maker publishes, then give it with --anchor.",
+                    "表示されたSHA-256をメーカーの公表値と照合し、--anchor で指定してください。"
+                ),
+            ),
+            Self::EvidenceWrong(count) => (
+                say!(
+                    lang,
+                    "The file is refused: {count} things don't fit.",
+                    "ファイルは認められません(不一致{count}件)。"
+                ),
+                say!(
+                    lang,
+                    "Ask the bank for a new export, and tell it what was found.",
+                    "検出内容を銀行に伝え、再出力を依頼してください。"
                 ),
             ),
             Self::Output(_) => (

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod args;
+#[cfg(target_os = "linux")]
+mod browser;
 mod change_pin;
 mod enroll;
 mod erase;
@@ -14,6 +16,7 @@ mod output;
 mod person;
 mod tokens;
 mod tpm;
+mod verify_evidence;
 
 use std::{env, process::ExitCode};
 
@@ -51,7 +54,10 @@ pub(crate) fn main() -> ExitCode {
         #[cfg(feature = "window")]
         Command::Gui(options) => gui::run(options, &config, output.lang),
         Command::Generate(options) => generate::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Browser(options) => browser::run(&options, &config, &mut output),
         Command::Tpm => tpm::show(&config, &mut output),
+        Command::VerifyEvidence(options) => verify_evidence::run(&options, &mut output),
         Command::Version => version(&mut output),
     };
     match done {

@@ -244,20 +244,21 @@ impl KeyAtHome for TpmKey<'_> {
     }
 }
 
+/// The elliptic-curve key where it is permitted: RSA keys are made and used slowly in TPMs, and what they sign with for
+/// TLS 1.3 differs from maker to maker.
 fn choose_algorithm(rules: &KeyRequirements, order: &Order) -> Result<Algorithm, EnrolError> {
-    let permitted = rules.algorithms.iter().filter_map(|name| KeyAlgorithm::parse(name));
-    let mut suitable = permitted.filter(|algorithm| of_tpm(*algorithm).is_some());
-    let model = || "TPM".to_owned();
-    let chosen = match order.algorithm {
-        Some(algorithm) => suitable
-            .find(|other| *other == algorithm)
-            .ok_or_else(|| EnrolError::AlgorithmNotPermitted { algorithm, model: model() })?,
-        None => suitable.next().ok_or_else(|| EnrolError::NoAlgorithm {
-            model: model(),
-            permitted: rules.algorithms.join(", "),
-        })?,
-    };
-    of_tpm(chosen).ok_or_else(|| EnrolError::AlgorithmNotPermitted { algorithm: chosen, model: model() })
+    let named = || rules.algorithms.iter().filter_map(|name| KeyAlgorithm::parse(name));
+    let permitted = [KeyAlgorithm::P256, KeyAlgorithm::Rsa2048]
+        .into_iter()
+        .filter(|algorithm| named().any(|other| other == *algorithm));
+    let mut wanted =
+        permitted.filter(|algorithm| order.algorithm.is_none_or(|ordered| ordered == *algorithm));
+    let model = "TPM".to_owned();
+    match (wanted.next().and_then(of_tpm), order.algorithm) {
+        (Some(algorithm), _) => Ok(algorithm),
+        (None, Some(algorithm)) => Err(EnrolError::AlgorithmNotPermitted { algorithm, model }),
+        (None, None) => Err(EnrolError::NoAlgorithm { model, permitted: rules.algorithms.join(", ") }),
+    }
 }
 
 fn of_tpm(algorithm: KeyAlgorithm) -> Option<Algorithm> {

@@ -1,5 +1,7 @@
 //! Every sentence that people read, in Japanese and English. A failure says what happened and what to do next.
 
+#[cfg(target_os = "linux")]
+mod browser;
 mod done;
 mod failure;
 mod label;
@@ -8,6 +10,8 @@ mod step;
 #[cfg(feature = "window")]
 pub(crate) mod window;
 
+#[cfg(target_os = "linux")]
+pub(crate) use browser::{change, explain_browser, good, trouble};
 pub(crate) use done::{erased, still_to_revoke};
 #[cfg(feature = "window")]
 pub(crate) use failure::explain_server;
