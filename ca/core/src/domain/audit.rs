@@ -39,6 +39,8 @@ pub enum Actor {
     User(String),
     /// An operator at the command line, by the account's name.
     Operator(String),
+    /// A member of the bank's staff, at the console.
+    Staff(String),
     /// One of the bank's registered machines, by the name that the configuration gives it.
     Machine(String),
     /// The authority itself: a job, a recovery.
@@ -50,6 +52,7 @@ impl std::fmt::Display for Actor {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
             Self::Operator(name) => write!(f, "operator:{name}"),
+            Self::Staff(id) => write!(f, "staff:{id}"),
             Self::Machine(name) => write!(f, "machine:{name}"),
             Self::System => f.write_str("system"),
         }

@@ -72,7 +72,7 @@ pub fn japan_date(at: Timestamp) -> Date {
 }
 
 /// A time of day in Japan as an instant.
-pub(super) fn at_japan(date: Date, time: Time) -> Result<Timestamp, jiff::Error> {
+pub fn at_japan(date: Date, time: Time) -> Result<Timestamp, jiff::Error> {
     Ok(date.to_datetime(time).to_zoned(TimeZone::fixed(JAPAN))?.timestamp())
 }
 
