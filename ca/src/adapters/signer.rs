@@ -264,9 +264,8 @@ impl Signer for Signers {
             }
         };
         self.metrics.signer.load(issuer.as_str(), &load(&status));
-        for token in &status.tokens {
-            self.metrics.signer.token(issuer.as_str(), &token.name, token.state == TokenState::Ready);
-        }
+        let tokens = status.tokens.iter().map(|token| (&*token.name, token.state == TokenState::Ready));
+        self.metrics.signer.tokens(issuer.as_str(), tokens);
         let trouble = |label: &KeyLabel| match status.keys.iter().find(|(other, _)| other == label) {
             Some((_, None)) => None,
             Some((_, Some(trouble))) => Some(format!("the key {:?}: {trouble}", label.0)),

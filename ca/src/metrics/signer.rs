@@ -1,7 +1,11 @@
 //! The signers, as this node meets them.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -97,6 +101,8 @@ pub(crate) struct SignerMetrics {
     queued: IssuerGauges,
     restarts: Family<IssuerLabels, Counter>,
     token_ready: Family<TokenLabels, Gauge<f64, AtomicU64>>,
+    /// The tokens that are shown, by issuer.
+    tokens: Mutex<BTreeMap<String, BTreeSet<String>>>,
     journal_sequence: IssuerGauges,
     reconciled_sequence: IssuerGauges,
     reconcile_lag: IssuerGauges,
@@ -120,6 +126,7 @@ impl SignerMetrics {
             restarts: register.metric("signer_worker_restarts", "Workers that the signer restarted"),
             token_ready: register
                 .metric("signer_token_ready", "1 when every key signed on the token just now"),
+            tokens: Mutex::default(),
             journal_sequence: register
                 .metric("signer_journal_sequence", "Number of the last entry of the signer's journal"),
             reconciled_sequence: register
@@ -156,10 +163,20 @@ impl SignerMetrics {
         self.journal_sequence.get_or_create(&labels).set(approximate(load.journal_sequence));
     }
 
-    /// Shows whether one of its tokens signs.
-    pub(crate) fn token(&self, of: &str, token: &str, ready: bool) {
-        let labels = TokenLabels { issuer: of.to_owned(), token: token.to_owned() };
-        self.token_ready.get_or_create(&labels).set(f64::from(u8::from(ready)));
+    /// Shows which of its tokens sign; those that it has no more are shown no more.
+    pub(crate) fn tokens<'a>(&self, of: &str, tokens: impl Iterator<Item = (&'a str, bool)>) {
+        let mut shown = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = shown.entry(of.to_owned()).or_default();
+        let mut present = BTreeSet::new();
+        for (token, ready) in tokens {
+            let labels = TokenLabels { issuer: of.to_owned(), token: token.to_owned() };
+            self.token_ready.get_or_create(&labels).set(f64::from(u8::from(ready)));
+            gone.remove(token);
+            present.insert(token.to_owned());
+        }
+        for token in std::mem::replace(gone, present) {
+            self.token_ready.remove(&TokenLabels { issuer: of.to_owned(), token });
+        }
     }
 
     /// Shows how far its journal and the ledger agree.
