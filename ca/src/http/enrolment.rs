@@ -1,7 +1,7 @@
 //! Enrolments between the wire and the use cases, the same for agents and for machines.
 
 use ca_core::{
-    app::enrol::open,
+    app::enrol::{open, tpm::TpmKeys},
     domain::{
         attestation::{
             Evidence,
@@ -15,7 +15,9 @@ use ca_core::{
 };
 use ca_wire::{
     Base64Url,
-    enrolment::{Certified, DeviceClaim, Evidence as WireEvidence, KeyRequirements, Opened},
+    enrolment::{
+        Certified, DeviceClaim, Evidence as WireEvidence, KeyRequirements, Opened, TpmCredential, TpmIdentity,
+    },
     problem::Code,
 };
 use ca_x509::KeyKind;
@@ -38,11 +40,16 @@ impl Forms {
     /// The answer to step 1.
     pub(crate) fn opened(&self, opened: &open::Opened) -> Opened {
         let der = opened.certified.as_ref().and_then(|record| record.der());
+        let challenge = opened.enrolment.challenge.to_vec();
         Opened {
             enrolment_id: opened.enrolment.id.0,
             bearer: opened.bearer.expose_secret().to_owned(),
-            challenge: Some(Base64Url(opened.enrolment.challenge.to_vec())),
-            tpm_credential: None,
+            // A TPM's challenge is worth something only because nobody sees it but the TPM.
+            challenge: (opened.enrolment.device.kind != DeviceKind::Tpm).then_some(Base64Url(challenge)),
+            tpm_credential: opened.tpm_credential.as_ref().map(|credential| TpmCredential {
+                credential_blob: Base64Url(credential.credential_blob.clone()),
+                encrypted_secret: Base64Url(credential.encrypted_secret.clone()),
+            }),
             expires_at: opened.enrolment.expires_at,
             key: key_requirements(&opened.policy.rules.devices, &opened.keys),
             certified: der.map(|der| self.certified(der)),
@@ -75,6 +82,11 @@ pub(crate) fn device(claim: &DeviceClaim) -> Result<(Device, Option<Firmware>), 
         return Err(malformed("device.firmware isn't major.minor.patch."));
     }
     Ok((device, firmware))
+}
+
+/// A TPM's keys. Its certificates are judged with the evidence, in step 2.
+pub(crate) fn tpm_keys(wire: TpmIdentity) -> TpmKeys {
+    TpmKeys { ek_public: wire.ek_public.0, ak_public: wire.ak_public.0 }
 }
 
 /// Evidence, as it came. What a request should carry and doesn't is empty: the judge refuses it, and that is kept.

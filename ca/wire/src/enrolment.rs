@@ -68,7 +68,7 @@ pub struct DeviceClaim {
 pub struct TpmIdentity {
     /// The endorsement key's public area: template L-1 (RSA-2048) or L-2 (P-256) of the TCG EK Credential Profile.
     pub ek_public: Base64Url,
-    /// Its maker's certificate, DER; missing where the TPM holds none.
+    /// Its maker's certificate, DER; missing where the TPM holds none. It is judged with the evidence, in step 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ek_certificate: Option<Base64Url>,
     /// Certificates between it and the maker's root, if the agent has any, DER; the CA has its own.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     Base64Url,
-    enrolment::{Certified, DeviceClaim, Evidence, Opened},
+    enrolment::{Certified, DeviceClaim, Evidence, Opened, TpmIdentity},
     problem::Problem,
 };
 
@@ -67,6 +67,9 @@ pub struct OpenEntry {
     pub user_id: String,
     /// The token that the key will live on; it must be assigned to the user.
     pub device: DeviceClaim,
+    /// The keys of a TPM: where `device.kind` is `tpm`, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<TpmIdentity>,
 }
 
 /// What became of step 1.

@@ -178,7 +178,12 @@ impl MachineClient {
 impl SoftToken {
     /// Step 1 as an honest machine would send it.
     pub fn open_entry(&self, user: &str, key: &str) -> OpenEntry {
-        OpenEntry { idempotency_key: key.to_owned(), user_id: user.to_owned(), device: self.claim() }
+        OpenEntry {
+            idempotency_key: key.to_owned(),
+            user_id: user.to_owned(),
+            device: self.claim(),
+            tpm: None,
+        }
     }
 
     /// Step 2 as an honest machine would send it.

@@ -15,4 +15,5 @@ mod publish;
 mod reconcile;
 mod responder;
 mod revoke;
+mod tpm;
 mod world;

@@ -396,6 +396,7 @@ impl World {
             user_id: id.to_owned(),
             credentials: Credentials::Password(login),
             device: device(serial),
+            tpm: None,
             firmware: Some(FIRMWARE),
             idempotency_key: key(idempotency_key),
         }

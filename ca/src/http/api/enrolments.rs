@@ -27,14 +27,14 @@ use super::{Api, decode};
 use crate::http::{
     connection::Peer,
     documented::Refusals,
-    enrolment::{certificate_sha256, device, evidence},
+    enrolment::{certificate_sha256, device, evidence, tpm_keys},
     problem::Refused,
     support::SupportId,
 };
 
-/// Step 1 has a password, a code and a few identifiers.
-const OPEN_LIMIT: usize = 8 * 1024;
-/// Step 2 has a request and up to five certificates of 4 KiB, in base64.
+/// Step 1 has a password, a code and a few identifiers; a TPM's keys and up to four certificates of 4 KiB, in base64.
+const OPEN_LIMIT: usize = 32 * 1024;
+/// Step 2 has a request and up to eight certificates of 4 KiB, in base64.
 const CERTIFY_LIMIT: usize = 64 * 1024;
 /// Step 3 has a hash.
 const CONFIRM_LIMIT: usize = 1024;
@@ -82,6 +82,7 @@ fn open_command(api: &Api, parts: &Parts, peer: &Peer, wire: Open) -> Result<ope
             source: decode::source(peer),
         }),
         device,
+        tpm: wire.tpm.map(tpm_keys),
         firmware,
         idempotency_key,
     })

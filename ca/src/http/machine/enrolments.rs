@@ -41,12 +41,13 @@ use super::{
 use crate::http::{
     connection::Peer,
     documented::Refusals,
-    enrolment::{certificate_sha256, device, evidence},
+    enrolment::{certificate_sha256, device, evidence, tpm_keys},
     problem::Refused,
     support::SupportId,
 };
 
-const OPEN: Kind = Kind { step: "machine-open", role: MachineRole::Registration, entry_limit: 1024 };
+/// A TPM's keys and its certificate take most of it.
+const OPEN: Kind = Kind { step: "machine-open", role: MachineRole::Registration, entry_limit: 8 * 1024 };
 /// A request and up to five certificates of 4 KiB in base64 would be more; genuine ones have under 6 KiB.
 const CERTIFY: Kind =
     Kind { step: "machine-certify", role: MachineRole::Registration, entry_limit: 16 * 1024 };
@@ -83,6 +84,7 @@ async fn open_one(
         user_id: entry.user_id,
         credentials: Credentials::Machine(machine),
         device,
+        tpm: entry.tpm.map(tpm_keys),
         firmware,
         idempotency_key: key(&entry.idempotency_key)?,
     };

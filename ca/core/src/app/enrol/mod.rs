@@ -10,3 +10,4 @@ pub mod open;
 pub mod refusal;
 pub mod throttle;
 mod token_check;
+pub mod tpm;

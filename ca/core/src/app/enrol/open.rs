@@ -18,6 +18,7 @@ use super::{
     refusal::{Refusal, RefusalKind},
     throttle::Throttles,
     token_check,
+    tpm::{self, TpmKeys},
 };
 use crate::{
     app::{
@@ -28,7 +29,10 @@ use crate::{
         trail::{Details, event, foreign, refused},
     },
     domain::{
-        attestation::yubikey::Firmware,
+        attestation::{
+            tpm::{Credential, Identity},
+            yubikey::Firmware,
+        },
         audit::{Actor, AuditEvent},
         certificate::{CertificateRecord, CertificateState},
         device::Device,
@@ -89,6 +93,8 @@ pub struct Open {
     pub credentials: Credentials,
     /// The token that the key will live on.
     pub device: Device,
+    /// The keys of a TPM, and of nothing else.
+    pub tpm: Option<TpmKeys>,
     /// A YubiKey's firmware, as claimed: only for what the agent is told to generate.
     pub firmware: Option<Firmware>,
     /// The client's key for this enrolment.
@@ -100,6 +106,8 @@ pub struct Open {
 pub struct Opened {
     /// The enrolment, with challenge and expiry.
     pub enrolment: Enrolment,
+    /// The challenge for a TPM, which never gets it in clear; none once there is a certificate.
+    pub tpm_credential: Option<Credential>,
     /// Authorises the later steps until the challenge expires.
     pub bearer: SecretString,
     /// The policy of the user's contract.
@@ -196,6 +204,7 @@ impl OpenEnrolment {
         self.check_policy(open, &known.user, (policy, binding), now)
             .instrument(debug_span!("policy"))
             .await?;
+        let identity = self.identity(open, now).await?;
 
         let id = EnrolmentId(uuid::Builder::from_random_bytes(self.rng.bytes()).into_uuid());
         let fresh = self.fresh_challenge(id, now)?;
@@ -209,14 +218,17 @@ impl OpenEnrolment {
             bearer_sha256: fresh.bearer_sha256,
             expires_at: fresh.expires_at,
             opened_at: now,
-            ak_name: None,
+            ak_name: identity.as_ref().map(|identity| identity.ak.name().to_vec()),
             state: EnrolmentState::Challenged,
         };
         let row = row(open, "enrolment.opened", now).with("enrolment", id).with("binding", binding.as_str());
         let opening = self.certificates.open_enrolment(&enrolment, code, row);
         match opening.instrument(debug_span!("ledger.enrolment", queued_us = Empty, commit_us = Empty)).await
         {
-            Ok(opened) if opened.id == id => self.answer(open, policy, opened, None, true),
+            Ok(opened) if opened.id == id => {
+                let answer = self.answer(open, policy, opened, None, true)?;
+                self.with_credential(answer, identity.as_ref())
+            }
             // Another request with the key was faster; it may have been for another token.
             Ok(earlier) if matches!(judge(Some(&earlier), &known.user.id, &open.device), Repeat::Of(_)) => {
                 self.resume(open, &known.user, policy, earlier, now).await
@@ -288,9 +300,36 @@ impl OpenEnrolment {
                 }
             }
         };
+        let identity = match certified {
+            Some(_) => None,
+            None => self.identity(open, now).await?,
+        };
+        let ak_name = identity.as_ref().map(|identity| identity.ak.name());
+        if certified.is_none() && ak_name != enrolment.ak_name.as_deref() {
+            return Err(self.refuse(open, "idempotency-key-reused", OpenError::IdempotencyKey, now).await);
+        }
         self.throttles.succeeded(&user.id);
         let enrolment = self.with_live_bearer(open, enrolment, now).await?;
-        self.answer(open, policy, enrolment, certified, false)
+        let answer = self.answer(open, policy, enrolment, certified, false)?;
+        self.with_credential(answer, identity.as_ref())
+    }
+
+    /// The TPM that the request is about, if it is about one. Who asks is known by now, and bound to the token.
+    async fn identity(&self, open: &Open, now: Timestamp) -> Result<Option<Identity>, OpenError> {
+        match tpm::identity(&open.device, open.tpm.as_ref()) {
+            Ok(identity) => Ok(identity),
+            Err(refusal) => {
+                let code = refusal.code.clone();
+                Err(self.refuse(open, &code, OpenError::Refused(refusal), now).await)
+            }
+        }
+    }
+
+    /// The answer with the challenge as a TPM gets it.
+    fn with_credential(&self, answer: Opened, identity: Option<&Identity>) -> Result<Opened, OpenError> {
+        let wrap = |identity| tpm::wrapped_challenge(identity, &answer.enrolment, &*self.rng);
+        let tpm_credential = identity.map(wrap).transpose()?;
+        Ok(Opened { tpm_credential, ..answer })
     }
 
     /// The enrolment with a challenge that hasn't expired and a bearer that this process can name.
@@ -330,7 +369,15 @@ impl OpenEnrolment {
             return Err(Failure::Store(StoreError::Unavailable("another node is answering".into())).into());
         }
         let keys = policy.rules.devices.keys_for(open.device.kind, open.firmware);
-        Ok(Opened { enrolment, bearer: bearer.text, policy: policy.clone(), keys, certified, is_new })
+        Ok(Opened {
+            enrolment,
+            tpm_credential: None,
+            bearer: bearer.text,
+            policy: policy.clone(),
+            keys,
+            certified,
+            is_new,
+        })
     }
 
     async fn refuse(&self, open: &Open, why: &str, error: OpenError, now: Timestamp) -> OpenError {

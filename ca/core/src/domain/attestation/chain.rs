@@ -309,11 +309,6 @@ impl DeviceCertificate {
         first.map(|e| T::from_der(e.extn_value.as_bytes())).transpose().map_err(|_| ChainError::NotCa)
     }
 
-    /// Its DER.
-    pub(super) fn der(&self) -> &[u8] {
-        &self.der
-    }
-
     /// SHA-256 of its DER.
     pub(super) fn sha256(&self) -> [u8; 32] {
         let mut out = [0; 32];
@@ -367,6 +362,11 @@ impl Anchors {
             return Err(AnchorError::None("issuer of PIV attestation certificates, nor a maker of TPMs"));
         }
         Ok(Self { candidates, memory: Memory::default() })
+    }
+
+    /// Nobody is believed: only what is asserted can be judged.
+    pub fn none() -> Self {
+        Self { candidates: Vec::new(), memory: Memory::default() }
     }
 
     /// Follows `certificate`, with which the errand begins, to a root, over configured intermediates and `offered` ones,
