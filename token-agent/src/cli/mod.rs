@@ -33,6 +33,8 @@ use crate::{config::Config, messages::Lang, paths, server::Version};
 /// Runs the command that the arguments name.
 pub(crate) fn main() -> ExitCode {
     let args = Args::parse();
+    #[cfg(target_os = "linux")]
+    logging::quieten_libraries();
     logging::start();
     let locale = Lang::of_system();
     let mut config = match Config::load(args.config.as_deref(), paths::configuration()) {

@@ -57,7 +57,7 @@ impl Output {
         }
         // Nothing is left to complain to.
         let _ = io::stderr().lock().write_all(text.as_bytes());
-        if self.json {
+        if self.json && !error.is_told() {
             let refusal = refusal(error);
             let json = json!({"error": {
                 "exit": exit as u8,

@@ -1,0 +1,132 @@
+//! Whom whoever verifies trusts: makers by the fingerprints that Inro ships or that were given, the authority by files or
+//! fingerprints that were given.
+
+use std::collections::BTreeMap;
+
+use ca_core::domain::{
+    attestation::{Anchor, MakerCertificate, Purpose, Trust},
+    trust::sha256,
+};
+use ca_wire::{evidence::ExportedTrust, trust::TrustBundle};
+use der::pem;
+use serde::Deserialize;
+
+use super::Findings;
+
+const KNOWN: &str = include_str!("../../../ca/trust/known-anchors.toml");
+
+/// A SHA-256.
+pub(crate) type Fingerprint = [u8; 32];
+
+/// Whom whoever verifies trusts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trusted {
+    /// The authority's root certificates.
+    pub(crate) roots: Vec<Fingerprint>,
+    /// Makers' certificates besides those that Inro ships.
+    pub(crate) anchors: Vec<Fingerprint>,
+}
+
+#[derive(Deserialize)]
+struct KnownAnchors {
+    anchor: Vec<KnownAnchor>,
+}
+
+#[derive(Deserialize)]
+struct KnownAnchor {
+    sha256: String,
+    purpose: String,
+}
+
+impl Trusted {
+    /// What a maker's certificate may vouch for; `None` when nobody here trusts it.
+    pub(super) fn purpose(&self, der: &[u8]) -> Option<Purpose> {
+        let fingerprint = sha256(der);
+        let known: KnownAnchors = toml::from_str(KNOWN).ok()?;
+        let name = hex::encode(fingerprint);
+        let known = known.anchor.into_iter().find(|known| known.sha256 == name);
+        known.and_then(|known| Purpose::parse(&known.purpose)).or_else(|| {
+            // Whoever names a fingerprint knows whose it is; what for follows from the name, as in test installations.
+            self.anchors.contains(&fingerprint).then(|| purpose_by_name(der))
+        })
+    }
+}
+
+fn purpose_by_name(der: &[u8]) -> Purpose {
+    match MakerCertificate::read(der).map(|certificate| certificate.subject()) {
+        Ok(subject) if subject.contains("PIV") => Purpose::PivIssuer,
+        Ok(subject) if subject.contains("Yubi") => Purpose::Link,
+        _ => Purpose::TpmMaker,
+    }
+}
+
+/// A maker's certificate that the file carries.
+#[derive(Clone, Debug)]
+pub(super) struct Carried {
+    pub(super) der: Vec<u8>,
+    pub(super) trust: Trust,
+    /// What the bank says it may vouch for.
+    pub(super) said: Option<Purpose>,
+    /// Whether it was retired in the bank's bundle.
+    pub(super) retired: bool,
+}
+
+impl Carried {
+    /// As an anchor: with what it may vouch for by the word of whoever verifies, or by the bank's.
+    pub(super) fn anchor(&self, trusted: Option<&Trusted>, is_tpm: bool) -> Anchor {
+        let fallback = if is_tpm { Purpose::TpmMaker } else { Purpose::Link };
+        let purpose = match trusted {
+            Some(trusted) => trusted.purpose(&self.der).unwrap_or(fallback),
+            None => self.said.unwrap_or(fallback),
+        };
+        Anchor { der: self.der.clone(), trust: self.trust, purpose }
+    }
+}
+
+/// Every maker's certificate in the file: those that were used, and those of the bundle, once each.
+pub(super) fn of_file(trust: &ExportedTrust, findings: &mut Findings) -> Vec<Carried> {
+    let mut all: BTreeMap<Fingerprint, Carried> = BTreeMap::new();
+    let bundle =
+        trust.bundle.as_ref().and_then(|bundle| serde_json::from_slice::<TrustBundle>(&bundle.0).ok());
+    for anchor in bundle.into_iter().flat_map(|bundle| bundle.anchors) {
+        let der = anchor.certificate.0;
+        let Ok(certificate) = MakerCertificate::read(&der) else { continue };
+        let carried = Carried {
+            trust: certificate.trust(),
+            said: Purpose::parse(&anchor.purpose),
+            retired: anchor.retired_at.is_some(),
+            der,
+        };
+        all.insert(sha256(&carried.der), carried);
+    }
+    for (index, text) in trust.anchors.iter().enumerate() {
+        let read = pem::decode_vec(text.as_bytes()).ok().map(|(_, der)| der);
+        let certificate = read.as_deref().and_then(|der| MakerCertificate::read(der).ok());
+        let (Some(der), Some(certificate)) = (read, certificate) else {
+            findings.wrong(format!("trust.anchors: number {} isn't a certificate", index + 1));
+            continue;
+        };
+        let fingerprint = sha256(&der);
+        if trust.bundle.is_some() && !all.contains_key(&fingerprint) {
+            let name = hex::encode(fingerprint);
+            findings
+                .wrong(format!("trust.anchors: {name} isn't in the trust bundle that the officers signed"));
+        }
+        let carried =
+            Carried { trust: certificate.trust(), said: Some(purpose_by_name(&der)), retired: false, der };
+        all.entry(fingerprint).or_insert(carried);
+    }
+    all.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_fingerprints_are_read() {
+        let known: KnownAnchors = toml::from_str(KNOWN).expect("a list");
+        assert!(known.anchor.len() > 40);
+        assert!(known.anchor.iter().all(|known| Purpose::parse(&known.purpose).is_some()));
+    }
+}

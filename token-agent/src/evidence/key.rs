@@ -1,0 +1,189 @@
+//! The key: that request, challenge, evidence and certificate are of one and the same, and who vouches for where it lives.
+
+use ca_core::domain::{
+    attestation::{
+        self, Anchor, Anchors, Attested, Claim, Evidence, Particulars, Refusal, Rules, Trust,
+        tpm::{TpmRules, Voucher},
+        yubikey::{Firmware, PinPolicy, Slot, TouchPolicy, YubiKeyRules},
+    },
+    csr::{self, Csr},
+    device::{Assurance, DeviceKind},
+    ids::UserId,
+    policy::KEY_KINDS,
+};
+use ca_wire::evidence::EvidenceExport;
+
+use super::{
+    Findings,
+    anchors::{Carried, Trusted},
+    certificate::Read,
+};
+
+/// True when a maker that is trusted here vouches for the key.
+pub(super) fn examine(
+    export: &EvidenceExport,
+    certificate: &Read,
+    carried: &[Carried],
+    trusted: &Trusted,
+    findings: &mut Findings,
+) -> bool {
+    let Some(csr) = request(export, certificate, findings) else { return false };
+    let parts: Vec<Vec<u8>> = export.evidence.parts.iter().map(|part| part.0.clone()).collect();
+    let Some(evidence) = Evidence::from_parts(&export.evidence.format, &parts) else {
+        findings.wrong("evidence: it isn't of a form that is known");
+        return false;
+    };
+    let Ok(challenge) = <[u8; 32]>::try_from(export.request.challenge.0.as_slice()) else {
+        findings.wrong("request.challenge doesn't have 32 octets");
+        return false;
+    };
+    let claim = Claim {
+        csr: &csr,
+        device: &certificate.device,
+        is_inventoried: true,
+        ak_name: export.request.ak_name.as_ref().map(|name| name.0.as_slice()),
+        challenge: &challenge,
+        challenge_signature: &export.request.challenge_signature.0,
+    };
+    let judge = |anchors: &[Anchor]| judge(&evidence, &claim, anchors, export);
+    let is_tpm = certificate.device.kind == DeviceKind::Tpm;
+    let of_bank: Vec<Anchor> = carried.iter().map(|carried| carried.anchor(None, is_tpm)).collect();
+    let attested = match judge(&of_bank) {
+        Ok(attested) => attested,
+        Err(refusal) => {
+            findings.wrong(format!("evidence: {}", full(&refusal)));
+            return false;
+        }
+    };
+    let retired = carried.iter().find(|carried| {
+        carried.retired && attested.root_sha256 == Some(ca_core::domain::trust::sha256(&carried.der))
+    });
+    if retired.is_some() {
+        findings.wrong("evidence: it leads to a root that the trust bundle has retired");
+    }
+    decoded(export, &attested, findings);
+    let of_verifier: Vec<Anchor> = carried
+        .iter()
+        .filter(|carried| carried.trust == Trust::Intermediate || trusted.purpose(&carried.der).is_some())
+        .map(|carried| carried.anchor(Some(trusted), is_tpm))
+        .collect();
+    tell(&attested, judge(&of_verifier).is_ok_and(|again| again == attested), findings)
+}
+
+/// What the attested key is worth here.
+fn tell(attested: &Attested, by_trusted_maker: bool, findings: &mut Findings) -> bool {
+    let device = format!("{} {}", attested.device.kind.as_str(), attested.device.serial);
+    findings
+        .proven("request, challenge and certificate are of one key, which signed both request and challenge");
+    let inventoried =
+        matches!(&attested.particulars, Particulars::Tpm(tpm) if tpm.voucher == Voucher::Inventory);
+    match (attested.root_sha256, by_trusted_maker) {
+        _ if attested.assurance == Assurance::Asserted => {
+            findings.claimed(format!("the key lives in {device}: nothing vouches for it"));
+            false
+        }
+        (None, _) | (Some(_), true) if inventoried => {
+            findings.claimed(format!(
+                "{device} is genuine by the bank's inventory alone: its maker doesn't vouch for it"
+            ));
+            false
+        }
+        (Some(root), true) => {
+            findings.proven(format!(
+                "the key was made in {device} and can't leave it, by the word of its maker (root SHA-256 {})",
+                hex::encode(root)
+            ));
+            findings.proven(match attested.assurance {
+                Assurance::AttestedWithPin => "the device asks for its PIN before it uses the key",
+                _ => "whether the device asks for a PIN is not proven",
+            });
+            true
+        }
+        (root, _) => {
+            let root = root.map_or_else(|| "-".to_owned(), hex::encode);
+            findings.claimed(format!(
+                "the key lives in {device}, by the word of the maker's root with SHA-256 {root}, which nobody here trusts: \
+                 compare it with what the maker publishes, then give --anchor"
+            ));
+            false
+        }
+    }
+}
+
+fn request(export: &EvidenceExport, certificate: &Read, findings: &mut Findings) -> Option<Csr> {
+    let Ok(user) = UserId::parse(&export.certificate.user) else {
+        findings.wrong("certificate.user isn't a user ID");
+        return None;
+    };
+    let csr = match csr::verify(&export.request.csr.0, &user) {
+        Ok(csr) => csr,
+        Err(refusal) => {
+            findings.wrong(format!("request.csr: {}", full(&refusal)));
+            return None;
+        }
+    };
+    findings
+        .fits(csr.public_key_der() == certificate.public_key, || {
+            "request.csr: its key isn't the certificate's".to_owned()
+        })
+        .then_some(csr)
+}
+
+/// The evidence is judged apart from any bank's rules: what they were is another question than what is proven.
+fn judge(
+    evidence: &Evidence,
+    claim: &Claim<'_>,
+    anchors: &[Anchor],
+    export: &EvidenceExport,
+) -> Result<Attested, Refusal> {
+    let slots = (0x82..=0x9e).filter_map(Slot::new).collect();
+    let yubikey = YubiKeyRules {
+        slots,
+        pin_policies: (0..=5).filter_map(PinPolicy::from_octet).collect(),
+        touch_policies: (0..=3).filter_map(TouchPolicy::from_octet).collect(),
+        lowest_for_ec: Firmware::new(0, 0, 0),
+        lowest_for_rsa_2048: Firmware::new(0, 0, 0),
+        lowest_for_larger_rsa: Firmware::new(0, 0, 0),
+        fips_only: false,
+        cspn_only: false,
+        form_factors: None,
+    };
+    let tpm = TpmRules {
+        manufacturers: None,
+        accept_expired_ek_certificates: true,
+        accept_ek_by_inventory: true,
+        accept_sha1: true,
+    };
+    let kinds = [DeviceKind::YubiKeyPiv, DeviceKind::Tpm, DeviceKind::Piv, DeviceKind::Pkcs11];
+    let rules = Rules { kinds: &kinds, algorithms: &KEY_KINDS, yubikey: &yubikey, tpm: &tpm };
+    // Without a single root nothing leads anywhere, which only what is asserted doesn't mind.
+    let anchors = Anchors::new(anchors).unwrap_or_else(|_| Anchors::none());
+    attestation::verify(evidence, claim, &anchors, rules, export.verdict.judged_at)
+}
+
+/// What the authority decoded is what is decoded here.
+fn decoded(export: &EvidenceExport, attested: &Attested, findings: &mut Findings) {
+    let (said, found) = (&export.verdict.decoded, attested.decoded());
+    let differing = said.iter().find(|line| !found.lines().any(|found| found == line.as_str()));
+    if let Some(line) = differing {
+        findings.wrong(format!("verdict.decoded says {line:?}, the evidence doesn't"));
+    } else {
+        findings.fits(said.len() == found.lines().count(), || {
+            "verdict.decoded leaves out what the evidence says".to_owned()
+        });
+    }
+    findings.fits(export.verdict.verdict == "accepted", || {
+        format!("verdict.verdict is {:?}, yet there is a certificate", export.verdict.verdict)
+    });
+    findings.fits(export.certificate.assurance == attested.assurance.as_str(), || {
+        format!("certificate.assurance is {:?}, the evidence comes to another", export.certificate.assurance)
+    });
+    for line in found.lines() {
+        findings.proven.push(format!("decoded: {line}"));
+    }
+}
+
+fn full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
