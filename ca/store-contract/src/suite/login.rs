@@ -161,8 +161,8 @@ pub async fn a_new_password_ends_sessions(store: impl Ledger) {
         store.open_session(&session(user, token, 10), event("login")).await.expect("a session");
     }
     let wrong = async || {
-        let counted = store.count_wrong_password(&user_id(1), PasswordKind::Login, at(1), 9, event("wrong"));
-        counted.await.expect("counted")
+        let (user, wrong) = (user_id(1), event("wrong"));
+        store.count_wrong_password(&user, PasswordKind::Login, at(1), 9, wrong).await.expect("counted")
     };
     assert_eq!((wrong().await, wrong().await), (1, 2));
     set(Some(digest(5, 2))).await.expect("the user's own change");
