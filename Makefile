@@ -16,13 +16,14 @@ PACKAGES := \
 	libtss2-dev libtss2-tcti-swtpm0 swtpm swtpm-tools tpm2-tools gnutls-bin \
 	sqlite3 postgresql pgbouncer \
 	systemd sudo \
-	clang libssl-dev
+	clang libssl-dev \
+	chromium chromium-driver libnss3-tools fonts-noto-cjk
 
 ifneq ($(shell id -u),0)
 SUDO := sudo
 endif
 
-.PHONY: help setup build kryoptic test check deny demo bench soak sqlx-prepare
+.PHONY: help setup build kryoptic axe test check deny demo bench soak sqlx-prepare
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -47,8 +48,19 @@ build: setup
 kryoptic: setup
 	cargo build --locked --manifest-path softhsm-tests/kryoptic/Cargo.toml --target-dir target/kryoptic
 
+# What the browser tests check accessibility with, at the version of the lock file.
+axe: setup
+	@command -v npm >/dev/null || { echo "installing: npm"; $(SUDO) apt-get update -qq; $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 npm >/dev/null; }
+	@cmp -s softhsm-tests/axe/package-lock.json target/axe/fetched || { \
+		mkdir -p target/axe; \
+		cp softhsm-tests/axe/package.json softhsm-tests/axe/package-lock.json target/axe/; \
+		npm --prefix target/axe ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
+		cp softhsm-tests/axe/package-lock.json target/axe/fetched; \
+	}
+
 # All targets at once: with the tests' features everything is built once, and no program is built again under a test.
-test: setup kryoptic
+test: setup kryoptic axe
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --no-fail-fast
 

@@ -6,6 +6,7 @@
 
 pub mod bank;
 pub mod binaries;
+pub mod browser;
 pub mod card_client;
 pub mod demo;
 pub mod faults;

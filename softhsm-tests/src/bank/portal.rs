@@ -84,7 +84,9 @@ impl Portal {
             ("reason", "unspecified"),
             ("confirmation", CONFIRMATION_PASSWORD),
         ];
-        self.post("/manage/users/revoke", &fields)
+        let answer = self.post("/manage/users/revoke", &fields)?;
+        ensure!(answer.status == 303, "nothing was revoked ({}): {}", answer.status, answer.text());
+        self.get(answer.header("location").context("no result page")?)
     }
 }
 

@@ -62,6 +62,12 @@ impl SoftBrowser {
         Self { client: self.client.clone(), base: node.urls().client }
     }
 
+    /// The same window at the listener that asks for no certificate.
+    #[must_use]
+    pub fn at_public(&self, bank: &Bank) -> Self {
+        Self { client: self.client.clone(), base: bank.urls().public }
+    }
+
     /// GETs a path.
     ///
     /// # Errors
@@ -79,6 +85,18 @@ impl SoftBrowser {
         let body = body.query().unwrap_or_default().to_owned();
         let request = self.client.post(self.url(path)).body(body);
         Self::response(request.header("content-type", "application/x-www-form-urlencoded"))
+    }
+
+    /// POSTs a form and GETs the page that it leads to, if it does.
+    ///
+    /// # Errors
+    /// When the connection is refused or fails.
+    pub fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Result<Response> {
+        let answer = self.post(path, fields)?;
+        match answer.header("location") {
+            Some(location) if answer.status == 303 => self.get(location),
+            _ => Ok(answer),
+        }
     }
 
     /// A request to a path, to be completed and sent with [`response`](Self::response).
