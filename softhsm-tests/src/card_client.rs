@@ -120,6 +120,22 @@ impl CardClient {
         };
         fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
         let environment = opensc_environment(pcscd, reader, directory)?;
+        Self::of_module(environment, &format!("id={id}"), pin, trust, directory)
+    }
+
+    /// For a key of whatever module `PKCS11_MODULE_PATH` in the environment names; `object` is the part of a PKCS#11 URI
+    /// (RFC 7512) by which key and certificate are found.
+    ///
+    /// # Errors
+    /// When a file can't be written.
+    pub fn of_module(
+        environment: Environment,
+        object: &str,
+        pin: &str,
+        trust: &Path,
+        directory: &Path,
+    ) -> Result<Self> {
+        fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
         let pin_file = directory.join("pin");
         fs::File::options()
             .write(true)
@@ -132,8 +148,8 @@ impl CardClient {
         Ok(Self {
             environment,
             directory: directory.to_owned(),
-            key: format!("pkcs11:id={id};type=private;pin-source=file:{}", pin_file.display()),
-            certificate: format!("pkcs11:id={id};type=cert"),
+            key: format!("pkcs11:{object};type=private;pin-source=file:{}", pin_file.display()),
+            certificate: format!("pkcs11:{object};type=cert"),
             trust: trust.to_owned(),
         })
     }

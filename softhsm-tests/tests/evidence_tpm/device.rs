@@ -45,7 +45,8 @@ fn a_tpm_has_one_name_and_one_attestation_key() {
     assert_eq!(identity.manufacturer, "IBM");
     let certificate = identity.ek_certificate.clone().expect("a certificate of the maker");
     let parsed = <x509_cert::Certificate as x509_cert::der::Decode>::from_der(&certificate).expect("DER");
-    let spki = x509_cert::der::Encode::to_der(parsed.tbs_certificate().subject_public_key_info()).expect("DER");
+    let spki =
+        x509_cert::der::Encode::to_der(parsed.tbs_certificate().subject_public_key_info()).expect("DER");
     assert_eq!(hex::encode(Sha256::digest(&spki)), identity.serial);
 
     let mut machine = machine;

@@ -12,6 +12,18 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+/// The TPM's libraries write to standard error whatever goes wrong, in words for their developers; the agent has words of
+/// its own. `TSS2_LOG` brings theirs back.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "no other thread is there yet that could read the environment meanwhile")]
+pub(super) fn quieten_libraries() {
+    const LEVEL: &str = "TSS2_LOG";
+    if std::env::var_os(LEVEL).is_none() {
+        // SAFETY: called first of all in `main`.
+        unsafe { std::env::set_var(LEVEL, "all+NONE") };
+    }
+}
+
 /// Starts logging. Not `init()` of `tracing-subscriber`: that would bridge the `log` crate.
 pub(super) fn start() {
     let directives = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| "off".to_owned());
