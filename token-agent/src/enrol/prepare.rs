@@ -58,7 +58,7 @@ pub(super) fn prepare(
         }
         ManagementKeyOrigin::Protected | ManagementKeyOrigin::NotNeeded => {}
         ManagementKeyOrigin::Given | ManagementKeyOrigin::Unchangeable => {
-            person.tell(Step::ManagementKeyKept(origin))
+            person.tell(Step::ManagementKeyKept(origin));
         }
     }
     // Where the firmware can't say, finding out costs a try; that is spent once, with the management key.

@@ -69,16 +69,12 @@ impl Token for PivCard {
 
     fn unlock(&mut self, given: Option<&ManagementKey>) -> Result<ManagementKeyOrigin, TokenError> {
         let card = self.card()?;
-        match given {
-            Some(key) => {
-                management::authenticate(card, key)?;
-                Ok(ManagementKeyOrigin::Given)
-            }
-            None => {
-                management::authenticate(card, &ManagementKey::factory())?;
-                Ok(ManagementKeyOrigin::Unchangeable)
-            }
+        if let Some(key) = given {
+            management::authenticate(card, key)?;
+            return Ok(ManagementKeyOrigin::Given);
         }
+        management::authenticate(card, &ManagementKey::factory())?;
+        Ok(ManagementKeyOrigin::Unchangeable)
     }
 
     fn protect_management_key(&mut self, _: &ManagementKey) -> Result<(), TokenError> {

@@ -1,7 +1,7 @@
 //! Tokens behind a vendor's PKCS#11 module. The module says that a key never leaves its token; nothing proves it, and
 //! the authority is told so: it certifies such keys only where its policy says that the word is enough.
 //!
-//! A slot of PIV's is a key here whose CKA_ID is the slot's number.
+//! A slot of PIV's is a key here whose `CKA_ID` is the slot's number.
 
 mod objects;
 mod token;

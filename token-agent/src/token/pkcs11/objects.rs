@@ -1,4 +1,4 @@
-//! A key pair and its certificate among a token's objects: found by CKA_ID, read, made and removed.
+//! A key pair and its certificate among a token's objects: found by `CKA_ID`, read, made and removed.
 
 use const_oid::db::rfc5912::{SECP_256_R_1, SECP_384_R_1};
 use cryptoki::{

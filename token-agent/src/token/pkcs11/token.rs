@@ -57,7 +57,7 @@ impl ModuleToken {
         }
     }
 
-    /// PKCS#11 tells "some", "few", "one" and "none" apart (CKF_USER_PIN_…); few and some are said as 2 and 3.
+    /// PKCS#11 tells "some", "few", "one" and "none" apart (`CKF_USER_PIN_…`); few and some are said as 2 and 3.
     fn tries_left(&self) -> Result<u8, TokenError> {
         let info = self.pkcs11.get_token_info(self.slot);
         let info = info.map_err(|error| TokenError::from_module(error, "say how many PIN tries are left"))?;
