@@ -6,4 +6,5 @@
 
 mod index;
 mod tpm;
+mod windows;
 mod yubikey;

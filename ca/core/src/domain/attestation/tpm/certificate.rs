@@ -68,6 +68,15 @@ pub struct Vouched {
     pub is_expired: bool,
 }
 
+/// The key that a certificate is for, whoever issued it and what for: what names a TPM whose maker delivers certificates
+/// apart from the device.
+///
+/// # Errors
+/// [`Refusal`] when it is no certificate.
+pub fn key_of(der: &[u8]) -> Result<SubjectPublicKeyInfoOwned, Refusal> {
+    Ok(read(der, "endorsement key's certificate")?.public_key().clone())
+}
+
 /// Checks that the certificate `der` is the endorsement key `key`'s, by a trusted maker.
 ///
 /// # Errors

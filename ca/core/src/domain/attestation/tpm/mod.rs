@@ -22,7 +22,7 @@ pub use ak::AttestationKey;
 pub use algorithm::Hash;
 pub use attest::certified_key;
 pub use attributes::Attributes;
-pub use certificate::{Make, Vouched, of_attestation_key, of_endorsement_key};
+pub use certificate::{Make, Vouched, key_of, of_attestation_key, of_endorsement_key};
 pub use credential::{Credential, NotMade, make_credential};
 pub use ek::{EndorsementKey, serial};
 pub use public::Public;
