@@ -12,11 +12,14 @@ mod migrate;
 mod migrate_store;
 mod openapi;
 mod output;
+mod policy;
 mod reconcile;
 mod responder;
 mod secret;
 mod serve;
 mod signer;
+mod staff;
+mod token;
 mod trust;
 mod user;
 
@@ -86,17 +89,26 @@ enum Command {
     #[command(subcommand)]
     Config(config::Command),
     /// Contracts.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = staff::ONLY_BOOTSTRAP)]
     Contract(contract::Command),
     /// Users.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = staff::ONLY_BOOTSTRAP)]
     User(user::Command),
-    /// Certificates.
+    /// Policies for contracts: which devices, keys and bindings are accepted.
     #[command(subcommand)]
+    Policy(policy::Command),
+    /// The token inventory.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Certificates.
+    #[command(subcommand, after_help = staff::ONLY_BOOTSTRAP)]
     Certificate(certificate::Command),
     /// What certificates were issued on: shown, exported, judged again.
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// Members of staff: bootstrap and break-glass.
+    #[command(subcommand)]
+    Staff(staff::Command),
     /// The audit trail.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -143,8 +155,11 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
             Command::Config(command) => config::run(&command, &config, output),
             Command::Contract(command) => contract::run(command, &config, output).await,
             Command::User(command) => user::run(command, &config, output).await,
+            Command::Policy(command) => policy::run(command, &config, output).await,
+            Command::Token(command) => token::run(command, &config, output).await,
             Command::Certificate(command) => certificate::run(command, &config, output).await,
             Command::Evidence(command) => evidence::run(command, &config, output).await,
+            Command::Staff(command) => staff::run(command, &config, output).await,
             Command::Audit(command) => audit::run(command, &config, output).await,
             Command::Reconcile(command) => reconcile::run(command, &config, output).await,
             Command::Responder(command) => responder::run(command, &config, output).await,

@@ -13,6 +13,7 @@ mod node;
 mod policy;
 mod retention;
 mod shutdown;
+mod staff;
 mod telemetry;
 mod trust;
 mod validation;
@@ -33,6 +34,7 @@ pub(crate) use node::{Database, Node, Postgres};
 pub(crate) use policy::TomlPolicies;
 pub(crate) use retention::Retention;
 pub(crate) use shutdown::Shutdown;
+pub(crate) use staff::{CommandLine, Staff};
 pub(crate) use telemetry::{Log, LogFormat, Telemetry};
 pub(crate) use trust::Trust;
 pub(crate) use validation::Validation;
@@ -54,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) retention: Retention,
     /// The bank's own policy.
     pub(crate) policy: WrittenPolicy,
+    /// The console; its listener is `listen.staff`.
+    pub(crate) staff: Option<Staff>,
     pub(crate) machines: Vec<Machine>,
     pub(crate) log: Log,
     pub(crate) telemetry: Telemetry,
@@ -116,6 +120,7 @@ struct Raw {
     policy: policy::Raw,
     #[serde(default)]
     machine: Vec<machine::Raw>,
+    staff: Option<staff::Raw>,
     #[serde(default)]
     log: telemetry::RawLog,
     #[serde(default)]
@@ -143,10 +148,20 @@ impl Config {
         let raw: Raw = toml::from_str(text)
             .map_err(|source| ConfigError::Form { path: path.to_owned(), source: Box::new(source) })?;
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let listen = raw.listen.validate()?;
+        let staff = raw.staff.map(|staff| staff.validate(&base)).transpose()?;
+        if listen.staff.is_some() && staff.is_none() {
+            return Err(ConfigError::value(
+                "listen.staff",
+                "there is no section [staff]",
+                "add [staff] with issuer_certificate, the staff CA's certificate",
+            ));
+        }
         Ok(Self {
             path: path.to_owned(),
             node: raw.node.validate(&base)?,
-            listen: raw.listen.validate()?,
+            listen,
+            staff,
             tls: raw.tls.validate(&base)?,
             issuers: issuer::validate(raw.issuer, &base)?,
             validation: raw.validation.validate(&base)?,
@@ -226,6 +241,10 @@ mod tests {
             ("id = \"customer\"", "id = \"corporate\"", "issuer"),
             ("mode = \"bank\"", "mode = \"sometimes\"", "sometimes"),
             ("lock_at = 5", "lock_at = 0", "login.lock_at"),
+            ("[staff]", "[staff]\nidle = \"9h\"", "staff.idle"),
+            ("[staff]", "[staff]\ncommand_line = \"always\"", "always"),
+            ("staff = \"127.0.0.1:8445\"", "staff = \"127.0.0.1:8443\"", "listen.staff"),
+            ("[staff]\n", "[stuff]\n", "stuff"),
             ("idle = \"15m\"", "idle = \"9h\"", "login.idle"),
             ("memory_kib = 19456", "memory_kib = 1024", "passwords.memory_kib"),
             ("lock_at = 5", "lock_at = 5\nlock_out = 6", "lock_out"),

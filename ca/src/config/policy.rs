@@ -88,9 +88,9 @@ impl Raw {
             .ok_or_else(|| missing("name", "name the policy, as in name = \"fips-only\""))?;
         let name = PolicyName::parse(name)
             .map_err(|error| ConfigError::value("name", error, "write it like \"fips-only\""))?;
-        let version = self.version.ok_or_else(|| {
-            missing("version", "write version = 1, and raise it by one with each change")
-        })?;
+        let version = self
+            .version
+            .ok_or_else(|| missing("version", "write version = 1, and raise it by one with each change"))?;
         let version = value::within("version", version, 1..=u32::MAX)?;
         Ok(WrittenPolicy { id: PolicyVersion { name, version }, rules: self.rules(Keys(""))? })
     }
@@ -216,8 +216,7 @@ impl RawTpm {
             makers => {
                 let form = "makers by their letters in the TCG's registry, such as \"INTC\", \"AMD\", \"IFX\", \"NTC\" and \
                             \"STM\", or leave the key out for any";
-                let makers =
-                    keys.list("tpm.manufacturers", makers, manufacturer, Vec::new(), form)?;
+                let makers = keys.list("tpm.manufacturers", makers, manufacturer, Vec::new(), form)?;
                 Some(makers.into_iter().flatten().collect())
             }
         };
@@ -278,12 +277,17 @@ impl Keys {
     ) -> ConfigResult<Vec<T>> {
         let Some(texts) = texts else { return Ok(recommended) };
         if texts.is_empty() {
-            return Err(self.refuse(key, "the list is empty, so nothing would be accepted", format!("list {form}")));
+            return Err(self.refuse(
+                key,
+                "the list is empty, so nothing would be accepted",
+                format!("list {form}"),
+            ));
         }
         let mut parsed = Vec::with_capacity(texts.len());
         for text in &texts {
-            let one = parse(text)
-                .ok_or_else(|| self.refuse(key, format_args!("{text:?} isn't known"), format!("list {form}")))?;
+            let one = parse(text).ok_or_else(|| {
+                self.refuse(key, format_args!("{text:?} isn't known"), format!("list {form}"))
+            })?;
             if parsed.contains(&one) {
                 return Err(self.refuse(key, format_args!("{text:?} is listed twice"), "list it once"));
             }
@@ -295,8 +299,7 @@ impl Keys {
     /// What can't both be meant.
     fn fit_together(self, devices: &DevicePolicy) -> ConfigResult<()> {
         let lowest = devices.lowest_assurance;
-        let unproven =
-            devices.kinds.iter().find(|kind| matches!(kind, DeviceKind::Piv | DeviceKind::Pkcs11));
+        let unproven = devices.kinds.iter().find(|kind| matches!(kind, DeviceKind::Piv | DeviceKind::Pkcs11));
         if let (Some(kind), true) = (unproven, lowest > Assurance::Asserted) {
             return Err(self.refuse(
                 "devices",
@@ -348,5 +351,57 @@ pub(crate) struct TomlPolicies;
 impl PolicyForm for TomlPolicies {
     fn read(&self, text: &str) -> Result<WrittenPolicy, UnreadablePolicy> {
         read(text).map_err(|error| UnreadablePolicy(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples are what they say, and each key of the documentation is one of the form.
+    #[test]
+    fn the_examples_are_policies() {
+        for (text, name) in [
+            (include_str!("../../examples/policy-fips.toml"), "fips-only"),
+            (include_str!("../../examples/policy-touch.toml"), "touch-always"),
+            (include_str!("../../examples/policy-other-cards.toml"), "other-cards"),
+            (include_str!("../../examples/policy-first-come.toml"), "first-come"),
+        ] {
+            let written = read(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(written.id.to_string(), format!("{name}/1"));
+        }
+    }
+
+    /// What the configuration's example shows in comments is the recommended policy.
+    #[test]
+    fn what_is_left_out_is_what_the_example_shows() {
+        let example = include_str!("../../examples/inro.toml");
+        let start = example.find("[policy]").expect("the section");
+        let section = &example[start..start + example[start..].find("[log]").expect("the next section")];
+        let is_key = |line: &&str| line.starts_with("# ") && (line.contains(" = ") || line.starts_with("# ["));
+        let text: Vec<String> =
+            section.lines().filter(is_key).map(|line| line[2..].replace("[policy.", "[")).collect();
+        let shown = format!("name = \"shown\"\n{}", text.join("\n"))
+            .replace("form_factors = [\"usb-a-keychain\", \"usb-c-keychain\"]", "")
+            .replace("manufacturers = [\"INTC\", \"AMD\", \"IFX\", \"NTC\", \"STM\"]", "");
+        let shown = read(&shown).unwrap_or_else(|error| panic!("{error}: {shown}"));
+        assert_eq!(shown.rules, PolicyRules::default());
+    }
+
+    #[test]
+    fn makers_of_three_letters_are_filled_up_either_way() {
+        let text = "name = \"x\"\nversion = 1\n[tpm]\nmanufacturers = [\"STM\", \"INTC\"]";
+        let makers = read(text).expect("a policy").rules.devices.tpm.manufacturers.expect("makers");
+        for known in [0x5354_4d20, 0x5354_4d00, 0x494e_5443] {
+            assert!(makers.contains(&Manufacturer(known)), "{known:08x}");
+        }
+        assert!(!makers.contains(&Manufacturer(0x414d_4400)));
+    }
+
+    #[test]
+    fn the_banks_own_policy_has_no_name() {
+        let named: Raw = toml::from_str("name = \"x\"").expect("a section");
+        let error = named.validate().err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.starts_with("policy.name: ")));
     }
 }

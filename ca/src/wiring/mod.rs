@@ -11,6 +11,7 @@ mod moving;
 mod observe;
 mod portal;
 mod responders;
+mod staff;
 mod trust;
 mod validation;
 
@@ -19,9 +20,10 @@ use std::sync::Arc;
 use ca_core::{
     app::{
         accord::Accords, audit_verify::VerifyAudit, certificates::Certificates, customers::Customers,
-        logout::LogOut, revoke::Revoke,
+        inventory::Inventory,
+        logout::LogOut, manage_policies::ManagePolicies, revoke::Revoke,
     },
-    ports::rng::Rng,
+    ports::{rng::Rng, staff::StaffStore},
 };
 use tokio::sync::Notify;
 
@@ -31,6 +33,7 @@ use ledger::Ledger;
 pub(crate) use ledger::{check_address, migrate};
 pub(crate) use moving::{Route, move_ledger};
 pub(crate) use responders::{Renewals, renewals, responders_in_use};
+pub(crate) use staff::staff_desk;
 pub(crate) use trust::{EvidenceDesk, evidence_desk, trust_desk};
 
 use crate::{
@@ -44,6 +47,7 @@ use crate::{
         openapi,
         ops::Ops,
         portal::{Portal, Public},
+        staff::Console,
         validation::Validation,
     },
     jobs::Jobs,
@@ -54,6 +58,7 @@ use crate::{
 
 /// What the operator's command line works with.
 pub(crate) struct Desk {
+    pub(crate) staff: Arc<dyn StaffStore>,
     pub(crate) customers: Customers,
     pub(crate) certificates: Certificates,
     pub(crate) revoke: Revoke,
@@ -67,10 +72,51 @@ pub(crate) struct Desk {
 pub(crate) async fn desk(config: &Config) -> anyhow::Result<Desk> {
     let adapters = Adapters::open(config).await?;
     Ok(Desk {
+        staff: adapters.store.clone(),
         customers: adapters.customers(),
         certificates: adapters.certificates(),
         revoke: adapters.revoke(config),
         audit: VerifyAudit { audit: adapters.store.clone() },
+    })
+}
+
+/// What `inro-ca policy` works with.
+pub(crate) struct PolicyDesk {
+    pub(crate) manage: ManagePolicies,
+}
+
+/// Opens the ledger for `inro-ca policy`.
+///
+/// # Errors
+/// As [`Adapters::open`].
+pub(crate) async fn policy_desk(config: &Config) -> anyhow::Result<PolicyDesk> {
+    let adapters = Adapters::open(config).await?;
+    let manage = ManagePolicies {
+        policies: adapters.store.clone(),
+        customers: adapters.store.clone(),
+        audit: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        form: Arc::new(crate::config::TomlPolicies),
+    };
+    Ok(PolicyDesk { manage })
+}
+
+/// What `inro-ca token` works with.
+pub(crate) struct InventoryDesk {
+    pub(crate) inventory: Inventory,
+    pub(crate) certificates: Certificates,
+}
+
+/// Opens the ledger for `inro-ca token`.
+///
+/// # Errors
+/// As [`Adapters::open`].
+pub(crate) async fn inventory_desk(config: &Config) -> anyhow::Result<InventoryDesk> {
+    let adapters = Adapters::open(config).await?;
+    let (tokens, audit, clock) = (adapters.store.clone(), adapters.store.clone(), adapters.clock.clone());
+    Ok(InventoryDesk {
+        inventory: Inventory { tokens, audit, clock },
+        certificates: adapters.certificates(),
     })
 }
 
@@ -80,6 +126,8 @@ pub(crate) struct Server {
     pub(crate) public: Arc<Public>,
     pub(crate) portal: Arc<Portal>,
     pub(crate) machines: Arc<MachineApi>,
+    /// The staff console, where one is configured.
+    pub(crate) console: Option<Arc<Console>>,
     /// The OpenAPI document.
     pub(crate) document: String,
     pub(crate) validation: Arc<Validation>,
@@ -151,13 +199,22 @@ pub(crate) async fn server(
     let pools = [("portal", adapters.passwords.clone()), ("enrolment", enrolment_passwords.clone())];
     let ops = Arc::new(observe::ops(adapters, readiness.clone(), detached.clone(), pools));
     let observe = observe::job(&config, adapters, readiness.clone(), validation.clone());
+    let shared = staff::Shared {
+        readiness: readiness.clone(),
+        responders: responders.clone(),
+        revoked: revoked.clone(),
+        detached: detached.clone(),
+    };
     let api =
         Arc::new(api::api(&config, material, adapters, (&policies, &trusted), enrolment_passwords, detached.clone())?);
+    let console = staff::console(&config, material, adapters, &shared)?.map(Arc::new);
+    let staff_sessions = console.as_ref().map(|console| console.sessions.clone());
     Ok(Server {
         document: openapi::json(&openapi::Servers::of(&config))?,
         machines: Arc::new(machine::api(&config, adapters, admit, &issuers, &api)),
         api,
         public,
+        console,
         portal,
         ops,
         readiness,
@@ -171,6 +228,7 @@ pub(crate) async fn server(
             responders: responders.clone(),
             reconcile: jobs::reconcile(adapters, &issuers),
             sessions,
+            staff_sessions,
             trust: (read_trust, trusted),
             rejudge: (adapters.rejudge(), jobs::rejudgements(&config, adapters)),
             validation: validation.clone(),

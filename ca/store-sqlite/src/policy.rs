@@ -183,7 +183,10 @@ async fn set(tx: &mut SqliteConnection, policy: &PolicyRecord) -> Result<Written
 }
 
 /// Gives a contract a policy, inside any fact that does.
-pub(crate) async fn assign(tx: &mut SqliteConnection, assignment: &Assignment) -> Result<Written<()>, Failure> {
+pub(crate) async fn assign(
+    tx: &mut SqliteConnection,
+    assignment: &Assignment,
+) -> Result<Written<()>, Failure> {
     let contract = assignment.contract.as_str();
     let policy = assignment.policy.as_ref().map(PolicyName::as_str);
     let at = assignment.at.as_millisecond();

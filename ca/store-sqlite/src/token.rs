@@ -171,10 +171,11 @@ async fn register(
     tokens: &[ListedToken],
     at: Timestamp,
 ) -> Result<Written<()>, Failure> {
-    let rows = json(tokens.iter().map(|token| JsonToken {
-        model: token.model.as_deref(),
-        ..JsonToken::of(&token.device)
-    }))?;
+    let rows = json(
+        tokens
+            .iter()
+            .map(|token| JsonToken { model: token.model.as_deref(), ..JsonToken::of(&token.device) }),
+    )?;
     let at = at.as_millisecond();
     let inserted = sqlx::query!(
         "INSERT INTO tokens (kind, serial, model, state, registered_at, changed_at)

@@ -13,7 +13,7 @@ use crate::{
         csr,
         enrolment::Binding,
         ids::{ContractNumber, IssuerId},
-        policy::{DevicePolicy, Reason, vouches_for},
+        policy::{BindingRefusal, DevicePolicy, PolicyRules, Reason, admit, vouches_for},
     },
     ports::{
         clock::Clock,
@@ -176,6 +176,16 @@ pub fn judge_stored(
         return Err(Fall::of(reason.code(), &reason));
     }
     Ok(attested)
+}
+
+/// Why an enrolment like the one behind this certificate would be refused, whatever its evidence proves: by what bound the
+/// user to the token, or by the token inventory of today.
+pub fn rules_refuse(member: &FleetMember, rules: &PolicyRules) -> Option<Fall> {
+    if !rules.binding.accept(member.binding) {
+        return Some(Fall::of(BindingRefusal::NotAccepted.code(), &BindingRefusal::NotAccepted));
+    }
+    let fitness = admit(rules.inventory, member.token.as_ref(), &member.contract);
+    fitness.err().map(|unfit| Fall::of(unfit.code(), &unfit))
 }
 
 impl Fall {

@@ -15,7 +15,8 @@ use ca_core::{
         enrolment::Binding,
         ids::{ContractNumber, PolicyName},
         policy::{
-            BindingRules, DevicePolicy, InventoryRule, ListedToken, PolicyRules, Reason, TokenState, UnfitToken,
+            BindingRules, DevicePolicy, InventoryRule, ListedToken, PolicyRules, Reason, TokenState,
+            UnfitToken,
         },
         revocation::RevocationReason,
         user::Role,
@@ -180,7 +181,11 @@ async fn rule_12_first_come_is_per_contract_and_for_the_first_certificate() {
     assert!(matches!(error, OpenError::Authentication), "{error:?}");
     assert!(world.last_row().contains("why=binding-not-first"), "{}", world.last_row());
     world.clock.advance(SignedDuration::from_mins(1));
-    world.customers.assign_device(clerk(), &user(newcomer), Some(&device(1_000_003))).await.expect("assigned");
+    world
+        .customers
+        .assign_device(clerk(), &user(newcomer), Some(&device(1_000_003)))
+        .await
+        .expect("assigned");
     world.enrol(newcomer, 1_000_003).await;
 }
 
@@ -218,7 +223,8 @@ async fn a_required_inventory_is_asked_when_a_token_is_assigned_and_when_it_is_u
     assert_eq!(shown.user, Some(user(MASTER)));
     world.enrol(GENERAL, SERIAL).await;
 
-    let moved = inventory.put(&clerk(), &device(7), &TokenState::Lost, Some("branch 12")).await.expect("lost");
+    let moved =
+        inventory.put(&clerk(), &device(7), &TokenState::Lost, Some("branch 12")).await.expect("lost");
     assert_eq!(moved.before.user, Some(user(MASTER)));
     let master = world.store.user(&user(MASTER)).await.expect("the store").expect("the master");
     assert_eq!(master.assigned_device, None, "a lost token is nobody's");
@@ -260,8 +266,7 @@ async fn a_list_with_a_bad_line_is_refused_whole_and_every_bad_line_is_named() {
     let lines = vec![line(2, 6), line(3, 5), line(4, 7), line(5, 6)];
     let refused = inventory.import(clerk(), "b", lines.clone(), KnownTokens::Refuse).await;
     let Err(InventoryError::Lines(problems)) = refused else { panic!("{refused:?}") };
-    let expected =
-        [(line(3, 5), LineProblem::Known), (line(5, 6), LineProblem::Repeated { first: 2 })];
+    let expected = [(line(3, 5), LineProblem::Known), (line(5, 6), LineProblem::Repeated { first: 2 })];
     assert_eq!(problems, expected);
     assert!(inventory.show(&device(7)).await.is_err(), "nothing of the list was taken");
     let kept = vec![line(2, 6), line(3, 5), line(4, 7)];

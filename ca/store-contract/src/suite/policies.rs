@@ -10,8 +10,8 @@ use ca_core::{
 };
 
 use crate::samples::{
-    Ledger, at, contract, customers, enrolment, event, evidence, intend, issue, issuer, number, record, refused,
-    serial, verified_actions,
+    Ledger, at, contract, customers, enrolment, event, evidence, intend, issue, issuer, number, record,
+    refused, serial, verified_actions,
 };
 
 fn name(text: &str) -> PolicyName {
@@ -88,8 +88,7 @@ pub async fn the_last_assignment_of_a_contract_counts(store: impl Ledger) {
     assign(assignment(None, 3)).await.expect("the bank's own again");
     assert_eq!(store.policies_in_force().await.expect("a query").assigned, []);
     let history = store.policy_assignments(&number()).await.expect("a query");
-    let expected =
-        [assignment(Some("strict"), 1), assignment(Some("lenient"), 2), assignment(None, 3)];
+    let expected = [assignment(Some("strict"), 1), assignment(Some("lenient"), 2), assignment(None, 3)];
     assert_eq!(history, expected, "nothing is lost");
 }
 
