@@ -17,6 +17,7 @@ use super::{
     exit::{CliError, Exit},
     operator,
     output::{Output, facts, table},
+    staff,
 };
 use crate::{
     config::Config,
@@ -52,6 +53,9 @@ pub(super) enum Command {
         /// cessationOfOperation, privilegeWithdrawn.
         #[arg(long, value_parser = reason)]
         reason: RevocationReason,
+        /// Where there are members of staff, who revoke at the console: why it is done here. It stands in the audit trail.
+        #[arg(long, value_name = "REASON")]
+        break_glass: Option<String>,
     },
 }
 
@@ -155,7 +159,13 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
             Some(shown) => show(&shown, output),
             None => Err(CliError::not_found(format_args!("there is no certificate {serial}"))),
         },
-        Command::Revoke { serial, reason } => revoke(&desk, issuer, &serial, reason, output).await,
+        Command::Revoke { serial, reason, break_glass } => {
+            match break_glass {
+                Some(why) => desk.customers.note(operator(), "certificate.break-glass", &serial, &why).await?,
+                None => staff::may_change(config, &desk).await?,
+            }
+            revoke(&desk, issuer, &serial, reason, output).await
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     exit::CliError,
     operator,
     output::{Output, facts, table},
+    staff,
     user::UserView,
 };
 use crate::{config::Config, wiring};
@@ -67,7 +68,11 @@ impl ContractView {
 }
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), CliError> {
-    let customers = wiring::desk(config).await.map_err(CliError::configuration)?.customers;
+    let desk = wiring::desk(config).await.map_err(CliError::configuration)?;
+    if matches!(command, Command::Add { .. }) {
+        staff::may_change(config, &desk).await?;
+    }
+    let customers = desk.customers;
     match command {
         Command::Add { number, name, general_users } => {
             let new = NewContract { number, name, plan: Plan { general_users } };

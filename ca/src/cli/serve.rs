@@ -24,7 +24,7 @@ use crate::{
         connection::{Listener, Service},
         ending::Ending,
         gate::Gate,
-        layers, machine, openapi, ops, portal, tls, validation,
+        layers, machine, openapi, ops, portal, staff, tls, validation,
     },
     jobs::TlsFiles,
     material::{self, Material},
@@ -57,6 +57,7 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
         client = %listeners.client.1,
         validation = %listeners.validation.1,
         ops = %listeners.ops.1,
+        staff = listeners.staff.as_ref().map(|staff| tracing::field::display(staff.socket.1)),
         "serving"
     );
     // Where one started this.
@@ -77,6 +78,7 @@ struct Listeners {
     public_tls: Arc<rustls::ServerConfig>,
     client_tls: Arc<rustls::ServerConfig>,
     clients: Arc<Clients>,
+    staff: Option<StaffListener>,
     tls: TlsFiles,
 }
 
@@ -92,6 +94,7 @@ impl Listeners {
             public_tls: tls::public(current.clone()).map_err(CliError::configuration)?,
             client_tls: tls::with_client_certificates(current.clone(), verifier)
                 .map_err(CliError::configuration)?,
+            staff: StaffListener::bind(config, material, &current).await?,
             clients,
             tls: TlsFiles { files: config.tls.clone(), taken_up: identity, current },
             public: bind("listen.public", config.listen.public).await?,
@@ -99,6 +102,30 @@ impl Listeners {
             validation: bind("listen.validation", config.listen.validation).await?,
             ops: bind("listen.ops", config.listen.ops).await?,
         })
+    }
+}
+
+/// The console's socket. Its clients are who the staff CA issued a certificate, and nobody else.
+struct StaffListener {
+    socket: (TcpListener, SocketAddr),
+    tls: Arc<rustls::ServerConfig>,
+    clients: Arc<Clients>,
+}
+
+impl StaffListener {
+    async fn bind(
+        config: &Config,
+        material: &Material,
+        identity: &Arc<tls::CurrentIdentity>,
+    ) -> Result<Option<Self>, CliError> {
+        let Some((address, issuer)) = config.listen.staff.zip(material.staff_issuer.as_ref()) else {
+            return Ok(None);
+        };
+        let clients = Arc::new(Clients::new(issuer, &[]).map_err(CliError::configuration)?);
+        let verifier = ClientVerifier::new(issuer, clients.clone()).map_err(CliError::configuration)?;
+        let tls = tls::with_client_certificates(identity.clone(), verifier);
+        let tls = tls.map_err(CliError::configuration)?;
+        Ok(Some(Self { socket: bind("listen.staff", address).await?, tls, clients }))
     }
 }
 
@@ -147,33 +174,39 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
     let client = layers::private(
         gate.before(portal::router(server.portal)).merge(gate.before_api(machine::router(server.machines))),
     );
-    let clients = listeners.clients;
+    let customers = Some(listeners.clients);
     let listener = |name,
                     (socket, _): (TcpListener, SocketAddr),
                     tls,
                     router,
                     body_limit,
+                    clients: Option<Arc<Clients>>,
                     ending: &Ending| {
         let router = layers::common(router, name, metrics.clone(), rng.clone(), body_limit);
         let (metrics, ending) = (metrics.clone(), ending.clone());
-        let clients = Some(clients.clone());
         Listener { socket, max_connections, service: Service { name, tls, clients, router, metrics, ending } }
     };
-    let all = [
-        listener("public", listeners.public, Some(listeners.public_tls), public, BODY_LIMIT, &ending),
-        listener("client", listeners.client, Some(listeners.client_tls), client, FORM_LIMIT, &ending),
+    let mut all = vec![
+        listener("public", listeners.public, Some(listeners.public_tls), public, BODY_LIMIT, None, &ending),
+        listener("client", listeners.client, Some(listeners.client_tls), client, FORM_LIMIT, customers, &ending),
         listener(
             "validation",
             listeners.validation,
             None,
             gate.before(validation::router(server.validation)),
             BODY_LIMIT,
+            None,
             &ending,
         ),
     ];
+    if let Some((listening, console)) = listeners.staff.zip(server.console) {
+        let StaffListener { socket, tls, clients } = listening;
+        let router = layers::private(gate.before(staff::router(console)));
+        all.push(listener("staff", socket, Some(tls), router, FORM_LIMIT, Some(clients), &ending));
+    }
     // Health and metrics are told to the last, and for what follows nobody waits.
     let end = Ending::new(Shutdown { pause: Duration::ZERO, deadline: LAST_WORDS });
-    let ops = listener("ops", listeners.ops, None, ops::router(server.ops), FORM_LIMIT, &end);
+    let ops = listener("ops", listeners.ops, None, ops::router(server.ops), FORM_LIMIT, None, &end);
     let ops = tokio::spawn(ops.serve());
 
     let stop_jobs = CancellationToken::new();

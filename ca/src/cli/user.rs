@@ -18,6 +18,7 @@ use super::{
     operator,
     output::{Output, facts, table},
     secret::Source,
+    staff,
 };
 use crate::{
     config::Config,
@@ -203,6 +204,9 @@ struct IssuedCodeView<'a> {
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), CliError> {
     let desk = wiring::desk(config).await.map_err(CliError::configuration)?;
+    if !matches!(command, Command::List { .. } | Command::Show { .. }) {
+        staff::may_change(config, &desk).await?;
+    }
     match command {
         Command::Add { id, contract, role, name, email } => {
             let role = match role {

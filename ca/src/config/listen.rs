@@ -15,6 +15,7 @@ use super::{ConfigError, ConfigResult, value};
 pub(super) struct Raw {
     public: String,
     client: String,
+    staff: Option<String>,
     validation: String,
     ops: String,
     public_url: String,
@@ -34,6 +35,8 @@ pub(crate) struct Listen {
     pub(crate) public: SocketAddr,
     /// TLS 1.3 with client certificates: the portal.
     pub(crate) client: SocketAddr,
+    /// TLS 1.3 with staff certificates: the console; `None` where there is none.
+    pub(crate) staff: Option<SocketAddr>,
     /// Plain HTTP: OCSP, CRLs, CA certificates.
     pub(crate) validation: SocketAddr,
     /// Plain HTTP on loopback: health and metrics.
@@ -51,6 +54,7 @@ impl Raw {
         let listen = Listen {
             public: address("listen.public", &self.public)?,
             client: address("listen.client", &self.client)?,
+            staff: self.staff.map(|text| address("listen.staff", &text)).transpose()?,
             validation: address("listen.validation", &self.validation)?,
             ops: address("listen.ops", &self.ops)?,
             public_url: https_url("listen.public_url", &self.public_url)?,
@@ -64,12 +68,13 @@ impl Raw {
                 "use 127.0.0.1 or [::1]: health and metrics aren't for the network",
             ));
         }
-        let all = [
+        let mut all = vec![
             ("listen.public", listen.public),
             ("listen.client", listen.client),
             ("listen.validation", listen.validation),
             ("listen.ops", listen.ops),
         ];
+        all.extend(listen.staff.map(|staff| ("listen.staff", staff)));
         for (index, (key, address)) in all.iter().enumerate() {
             // Port 0 asks the system for a free one, so it never collides.
             if address.port() != 0 && all[..index].iter().any(|(_, other)| other == address) {

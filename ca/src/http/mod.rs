@@ -18,6 +18,7 @@ pub(crate) mod ops;
 pub(crate) mod portal;
 pub(crate) mod problem;
 mod progress;
+pub(crate) mod staff;
 pub(crate) mod support;
 pub(crate) mod tls;
 pub(crate) mod validation;

@@ -23,6 +23,7 @@ use ca_core::{
         rejudge::Rejudge,
         renew_responder::RenewResponder,
         session::CheckSession,
+        staff::session::StaffSessions,
         trust::{ReadTrust, Trusted},
     },
     ports::{clock::Clock, store::RevocationStore},
@@ -56,6 +57,8 @@ pub(crate) struct Jobs {
     /// One for each issuer.
     pub(crate) reconcile: Vec<Reconcile>,
     pub(crate) sessions: Arc<CheckSession>,
+    /// Of the staff console, where there is one.
+    pub(crate) staff_sessions: Option<Arc<StaffSessions>>,
     /// What is believed about devices, and where new versions are read.
     pub(crate) trust: (ReadTrust, Arc<Trusted>),
     /// Plans of revocation, with which node executes them.
@@ -125,7 +128,7 @@ impl Jobs {
             job.await;
             leader.resign().await;
         });
-        tasks.spawn(until(stop.clone(), sweep_sessions::run(self.sessions, self.metrics.clone())));
+        tasks.spawn(until(stop.clone(), sweep_sessions::run(self.sessions, self.staff_sessions, self.metrics.clone())));
         let watch = watch_files::run(self.files, self.validation, self.clock, self.metrics, renewed);
         tasks.spawn(until(stop.clone(), watch));
         tasks.spawn(until(stop.clone(), self.observe.clone().refresh()));

@@ -2,16 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ca_core::app::session::CheckSession;
+use ca_core::app::{failure::Failure, session::CheckSession, staff::session::StaffSessions};
 use tokio::time::sleep;
 
 use crate::metrics::Metrics;
 
 const PERIOD: Duration = Duration::from_mins(5);
 
-pub(super) async fn run(sessions: Arc<CheckSession>, metrics: Arc<Metrics>) {
+pub(super) async fn run(
+    sessions: Arc<CheckSession>,
+    staff: Option<Arc<StaffSessions>>,
+    metrics: Arc<Metrics>,
+) {
     loop {
-        match sessions.sweep().await {
+        match sweep(&sessions, staff.as_deref()).await {
             Ok(swept) => {
                 tracing::debug!(swept, "old sessions were deleted");
                 metrics.outcome("sweep_sessions", "done");
@@ -24,4 +28,12 @@ pub(super) async fn run(sessions: Arc<CheckSession>, metrics: Arc<Metrics>) {
         }
         sleep(PERIOD).await;
     }
+}
+
+async fn sweep(sessions: &CheckSession, staff: Option<&StaffSessions>) -> Result<u64, Failure> {
+    let swept = sessions.sweep().await?;
+    Ok(match staff {
+        Some(staff) => swept + staff.sweep().await?,
+        None => swept,
+    })
 }

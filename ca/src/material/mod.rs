@@ -207,6 +207,8 @@ pub(crate) struct Material {
     pub(crate) hours: IssuingHours,
     pub(crate) root_crl: Vec<u8>,
     pub(crate) machines: Vec<Registered>,
+    /// The staff CA's certificate, DER.
+    pub(crate) staff_issuer: Option<Vec<u8>>,
 }
 
 /// The issuer of customers' certificates among `issuers`, which are in the order of the configuration.
@@ -242,6 +244,16 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<Material> {
         root_crl: root_crl(&config.validation.root_crl, root)?,
         hours: issuing_hours(&config.hours)?,
         machines: machines::machines(config, &customer(config, &issuers)?.certificate)?,
+        staff_issuer: staff_issuer(config)?,
         issuers,
     })
+}
+
+/// The staff CA's certificate, where staff are configured.
+///
+/// # Errors
+/// When it can't be read.
+pub(crate) fn staff_issuer(config: &Config) -> anyhow::Result<Option<Vec<u8>>> {
+    let staff = config.staff.as_ref();
+    staff.map(|staff| certificate("staff.issuer_certificate", &staff.issuer_certificate)).transpose()
 }

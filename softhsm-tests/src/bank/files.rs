@@ -102,6 +102,7 @@ fn values(bank: &Bank, options: &Options, root: &Hsm, online: &Hsm) -> Vec<(&'st
         ("client_port", port(&urls.client)),
         ("validation_port", port(&urls.validation)),
         ("ops_port", port(&urls.ops)),
+        ("staff_port", port(&urls.staff)),
         ("public_url", urls.public),
         ("client_url", urls.client),
         ("validation_url", urls.validation),

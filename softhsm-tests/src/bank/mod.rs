@@ -125,7 +125,7 @@ impl Bank {
             let path = directory.join(folder);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         }
-        let ports = PortLease::consecutive(4)?;
+        let ports = PortLease::consecutive(5)?;
         let attestation = AttestationRoots::create().context("making attestation roots")?;
         let store = |name: &str| Hsm::new(options.token, &directory.join(name));
         let (root, online) = (store("hsm/root")?, store("hsm/online")?);

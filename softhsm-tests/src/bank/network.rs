@@ -18,10 +18,12 @@ pub struct Urls {
     pub validation: String,
     /// Plain HTTP: health and metrics.
     pub ops: String,
+    /// TLS with a staff certificate: the console.
+    pub staff: String,
 }
 
 impl Urls {
-    /// Four listeners on consecutive ports.
+    /// Five listeners on consecutive ports.
     pub(super) fn on(first: u16) -> Self {
         let at = |origin, offset| format!("{origin}:{}", first + offset);
         Self {
@@ -30,6 +32,7 @@ impl Urls {
             // Certificates carry it, and "localhost" isn't a fully qualified name (RFC 5280, 4.2.1.6).
             validation: at("http://127.0.0.1", 2),
             ops: at("http://localhost", 3),
+            staff: at("https://localhost", 4),
         }
     }
 }

@@ -49,7 +49,7 @@ impl Bank {
         }
         let online = SoftHsm::new(&directory.join("hsm/online"))?;
         let node = Self {
-            ports: PortLease::consecutive(4)?,
+            ports: PortLease::consecutive(5)?,
             signer_environment: online.environment(),
             authority_extra: Environment::new(),
             signer_extra: Environment::new(),
@@ -85,6 +85,7 @@ impl Bank {
             ("client", &urls.client),
             ("validation", &urls.validation),
             ("ops", &urls.ops),
+            ("staff", &urls.staff),
         ];
         for (listener, url) in all {
             let port = url.rsplit(':').next().unwrap_or_default();

@@ -56,6 +56,14 @@ impl SoftBrowser {
             .no_proxy())
     }
 
+    /// A window at the staff console, with a key and certificate in PEM.
+    ///
+    /// # Errors
+    /// When they don't make an identity.
+    pub fn staff(bank: &Bank, identity: Option<&str>) -> Result<Self> {
+        Ok(Self { base: bank.urls().staff, ..Self::with_pem(bank, identity)? })
+    }
+
     /// The same window, cookies included, at another node of the bank.
     #[must_use]
     pub fn at(&self, node: &Bank) -> Self {

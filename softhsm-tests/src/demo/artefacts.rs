@@ -25,26 +25,14 @@ pub struct Summary {
     /// Users whose certificates are revoked.
     pub revoked: Vec<&'static str>,
     /// Where the listeners are.
-    pub urls: SummaryUrls,
-}
-
-/// The listeners, `null` for the one that there isn't yet.
-#[derive(Debug, Serialize)]
-pub struct SummaryUrls {
-    #[serde(flatten)]
-    urls: Urls,
-    staff: Option<String>,
+    pub urls: Urls,
 }
 
 impl Summary {
     /// Of the story's end.
     pub fn of(bank: &Bank) -> Self {
         let [master, general, revoked] = &PEOPLE;
-        Self {
-            good: vec![master.id, general.id],
-            revoked: vec![revoked.id],
-            urls: SummaryUrls { urls: bank.urls(), staff: None },
-        }
+        Self { good: vec![master.id, general.id], revoked: vec![revoked.id], urls: bank.urls() }
     }
 }
 

@@ -285,7 +285,7 @@ impl Customers {
     }
 
     /// What the inventory says of the token, by the rule of the contract's policy.
-    async fn check_inventory(&self, id: &UserId, device: &Device) -> CustomerResult<()> {
+    pub(super) async fn check_inventory(&self, id: &UserId, device: &Device) -> CustomerResult<()> {
         let user = self.user(id).await?;
         let rule = self.policies.of(&user.contract).await?.rules.inventory;
         let state = self.inventory.token(device).await?.map(|token| token.state);
@@ -362,6 +362,21 @@ impl Customers {
     /// Only `Failure`.
     pub async fn contracts(&self) -> CustomerResult<Vec<Contract>> {
         Ok(self.customers.contracts().await?)
+    }
+
+    /// Writes down why something is done that isn't done so ordinarily.
+    ///
+    /// # Errors
+    /// `Name` when the reason can't be kept.
+    pub async fn note(
+        &self,
+        by: Actor,
+        action: &'static str,
+        subject: impl std::fmt::Display,
+        why: &str,
+    ) -> CustomerResult<()> {
+        subject::check_note("reason", why)?;
+        Ok(self.audit.append(self.row(by, action, subject).with("reason", why)).await?)
     }
 
     fn row(&self, by: Actor, action: &'static str, subject: impl std::fmt::Display) -> AuditEvent {

@@ -8,7 +8,7 @@ use super::{Acting, Denied, Guard, members::Members};
 use crate::{
     app::{
         acquisition_code,
-        customers::{CodeTerms, IssuedCode},
+        customers::{CodeTerms, CustomerError, Customers, IssuedCode},
         failure::{Failure, carries_failure},
         trail::{Details, event, refused},
     },
@@ -41,6 +41,8 @@ pub struct Approvals {
     pub approvals: Arc<dyn ApprovalStore>,
     /// Users.
     pub customers: Arc<dyn CustomerStore>,
+    /// Whether a token may be assigned.
+    pub desk: Customers,
     /// Whether a user's certificate still stands.
     pub certificates: Arc<dyn CertificateStore>,
     /// Members, and which certificates they may have.
@@ -96,6 +98,9 @@ pub enum ApprovalError {
     /// The token serves another user.
     #[error("the token serves another user")]
     DeviceInUse,
+    /// The contract's policy or the token inventory doesn't allow the token.
+    #[error("the token can't be assigned by the contract's policy and the token inventory")]
+    TokenUnfit,
     /// The certificate's key is another member's.
     #[error("the key is another member's")]
     KeyTaken,
@@ -121,6 +126,7 @@ impl ApprovalError {
             Self::Barred(Barred::NotYours) => "not-yours",
             Self::Barred(Barred::NotOpen) => "not-open",
             Self::DeviceInUse => "device-in-use",
+            Self::TokenUnfit => "token-unfit",
             Self::KeyTaken => "key-taken",
             Self::Failure(_) => "failure",
         }
@@ -164,8 +170,13 @@ impl Approvals {
     async fn judge(&self, proposal: &Proposal, reason: &str) -> Result<(), ApprovalError> {
         subject::check_note("reason", reason).map_err(ApprovalError::Reason)?;
         match proposal {
-            Proposal::ReobtainByCode { user } | Proposal::ReobtainWithToken { user, .. } => {
-                self.may_reobtain(user).await
+            Proposal::ReobtainByCode { user } => self.may_reobtain(user).await,
+            Proposal::ReobtainWithToken { user, device } => {
+                self.may_reobtain(user).await?;
+                self.desk.check_inventory(user, device).await.map_err(|error| match error {
+                    CustomerError::Failure(failure) => ApprovalError::Failure(failure),
+                    _ => ApprovalError::TokenUnfit,
+                })
             }
             Proposal::AssignPolicy { contract, .. } => match self.customers.contract(contract).await? {
                 Some(_) => Ok(()),
@@ -228,6 +239,7 @@ impl Approvals {
         Ok(match (conflict, &approval.proposal) {
             (Conflict::FourEyes, _) => Barred::OwnRequest.into(),
             (Conflict::DeviceInUse, _) => ApprovalError::DeviceInUse,
+            (Conflict::TokenUnfit, _) => ApprovalError::TokenUnfit,
             (Conflict::Taken, Proposal::Admit { .. }) => ApprovalError::KeyTaken,
             (Conflict::Missing, proposal) => {
                 let standing = self.approvals.approval(approval.id).await?;

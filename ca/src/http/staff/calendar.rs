@@ -1,0 +1,68 @@
+//! 営業日カレンダー: on which days and hours certificates are obtained (rule 3), with the bank's own days.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use ca_core::domain::{
+    business_hours::{BankCalendar, IssuingHours},
+    staff::Task,
+    validity::japan_date,
+};
+use jiff::civil::{Date, Weekday};
+
+use super::{
+    Console, Trouble,
+    page::{Cell, Section},
+    users,
+    visitor::Officer,
+};
+
+/// Weeks that are shown, from this one on.
+const WEEKS: usize = 10;
+
+pub(super) async fn show(State(console): State<Arc<Console>>, officer: Officer) -> Response {
+    if let Err(denied) = console.guard.permit(officer.acting(), Task::ReadHealth, "calendar").await {
+        return Trouble::from(denied).page(&officer, "/home");
+    }
+    let (t, now) = (officer.t(), console.clock.now());
+    let open = if console.hours.are_open(now) { Cell::Good(t.open_now.to_owned()) } else { Cell::text(t.closed_now) };
+    let mut facts = vec![(t.obtaining, open)];
+    if let Some(next) = console.hours.opens_next(now).filter(|next| *next != now) {
+        facts.push((t.opens_next, Cell::Time(users::time(&officer, next))));
+    }
+    let page = officer.page("/calendar", t.calendar);
+    let page = match &console.hours {
+        IssuingHours::AlwaysOpenForDemonstration => page
+            .section(Section::Facts { title: String::new(), facts })
+            .paragraphs(&[t.always_open]),
+        IssuingHours::BankBusinessHours(calendar) => {
+            let head =
+                [t.week_of, t.monday, t.tuesday, t.wednesday, t.thursday, t.friday, t.saturday, t.sunday];
+            let rows = weeks(t, calendar, japan_date(now));
+            page.section(Section::Facts { title: String::new(), facts })
+                .paragraphs(&[t.hours_text, t.calendar_text])
+                .section(Section::table(t.business_days, &head, rows, ""))
+        }
+    };
+    page.respond(StatusCode::OK)
+}
+
+/// A line for each week, from its Monday.
+fn weeks(t: &'static super::catalogue::Catalogue, calendar: &BankCalendar, today: Date) -> Vec<Vec<Cell>> {
+    let back = i64::from(today.weekday().since(Weekday::Monday));
+    let Ok(monday) = today.checked_sub(jiff::Span::new().days(back)) else { return Vec::new() };
+    let days: Vec<Date> = monday.series(jiff::Span::new().days(1)).take(WEEKS * 7).collect();
+    let week = |week: &[Date]| {
+        let of = week.first().map(ToString::to_string).unwrap_or_default();
+        let day = |day: &Date| {
+            let number = day.day();
+            if calendar.is_business_day(*day) {
+                Cell::Good(format!("{number} {}", t.open_day))
+            } else {
+                Cell::text(format!("{number} {}", t.closed_day))
+            }
+        };
+        std::iter::once(Cell::Time(of)).chain(week.iter().map(day)).collect()
+    };
+    days.chunks(7).map(week).collect()
+}

@@ -1,0 +1,180 @@
+//! Why the console didn't do what was asked, in a sentence for the member of staff.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use ca_core::{
+    app::{
+        customers::CustomerError,
+        failure::Failure,
+        password_policy::WeakPassword,
+        staff::{Denied, approvals::ApprovalError, desk::DeskError, members::MemberError},
+    },
+    domain::{
+        approval::Barred,
+        staff::InvalidRoles,
+        subject::InvalidText,
+    },
+};
+
+use super::{
+    catalogue::Catalogue,
+    visitor::{Officer, Visitor},
+};
+use crate::logging;
+
+/// Why nothing was done.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// A form that isn't this session's.
+    Forged,
+    /// A field that can't be read.
+    Field(&'static str),
+    /// There is no such thing.
+    NotFound,
+    Denied(Denied),
+    Desk(DeskError),
+    Approval(ApprovalError),
+    Member(MemberError),
+    Roles(InvalidRoles),
+}
+
+macro_rules! from {
+    ($($variant:ident: $error:ty),+) => {
+        $(impl From<$error> for Trouble {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })+
+    };
+}
+from!(Denied: Denied, Desk: DeskError, Approval: ApprovalError, Member: MemberError, Roles: InvalidRoles);
+
+/// What becomes of it: a sentence, or something below failed.
+enum Told<'a> {
+    Sentence(StatusCode, String),
+    Failure(&'a Failure),
+}
+
+impl Trouble {
+    fn told(&self, t: &'static Catalogue) -> Told<'_> {
+        let said = |status, sentence: &str| Told::Sentence(status, sentence.to_owned());
+        let conflict = |sentence| said(StatusCode::CONFLICT, sentence);
+        match self {
+            Self::Forged => said(StatusCode::FORBIDDEN, t.form_expired),
+            Self::Field(sentence) => said(StatusCode::BAD_REQUEST, sentence),
+            Self::NotFound => said(StatusCode::NOT_FOUND, t.not_found),
+            Self::Roles(InvalidRoles::AuditorActs) => conflict(t.auditor_alone),
+            Self::Roles(InvalidRoles::None | InvalidRoles::Unknown) => said(StatusCode::BAD_REQUEST, t.choose_role),
+            Self::Denied(denied) => denied_told(denied, t),
+            Self::Desk(error) => desk_told(error, t),
+            Self::Approval(error) => approval_told(error, t),
+            Self::Member(error) => match error {
+                MemberError::Denied(denied) => denied_told(denied, t),
+                MemberError::Name(error) => text_told(error, t),
+                MemberError::Certificate(_) => said(StatusCode::BAD_REQUEST, t.certificate_unfit),
+                MemberError::KeyTaken => conflict(t.key_taken),
+                MemberError::Unknown => said(StatusCode::NOT_FOUND, t.unknown_member),
+                MemberError::Approval(error) => approval_told(error, t),
+                // The command line's.
+                MemberError::OnlyAdministrators | MemberError::NotNeeded => conflict(t.not_found),
+                MemberError::Failure(failure) => Told::Failure(failure),
+            },
+        }
+    }
+
+    /// The answer, on a page of its own.
+    pub(super) fn page(&self, officer: &Officer, back: &str) -> Response {
+        let t = officer.t();
+        match self.told(t) {
+            Told::Failure(failure) => unavailable(failure, &officer.visitor),
+            Told::Sentence(status, sentence) => {
+                let mut page = officer.page("", t.not_done_title).support(officer.visitor.support_id);
+                page.alert = Some(sentence);
+                page.linked(t.back, back).respond(status)
+            }
+        }
+    }
+
+    /// Status and sentence for a form that is shown again with what was typed; the failure when something below failed.
+    pub(super) fn sentence(&self, t: &'static Catalogue) -> Result<(StatusCode, String), &Failure> {
+        match self.told(t) {
+            Told::Sentence(status, sentence) => Ok((status, sentence)),
+            Told::Failure(failure) => Err(failure),
+        }
+    }
+}
+
+fn denied_told<'a>(denied: &'a Denied, t: &'static Catalogue) -> Told<'a> {
+    match denied {
+        Denied::Role(_) => Told::Sentence(StatusCode::FORBIDDEN, t.not_permitted.to_owned()),
+        Denied::Failure(failure) => Told::Failure(failure),
+    }
+}
+
+fn text_told<'a>(error: &InvalidText, t: &'static Catalogue) -> Told<'a> {
+    let sentence = match error {
+        InvalidText::Empty { .. } => t.text_empty,
+        InvalidText::TooLong { .. } => t.text_too_long,
+        InvalidText::OuterBlank { .. } | InvalidText::Forbidden { .. } => t.text_forbidden,
+    };
+    Told::Sentence(StatusCode::BAD_REQUEST, sentence.to_owned())
+}
+
+fn desk_told<'a>(error: &'a DeskError, t: &'static Catalogue) -> Told<'a> {
+    let said = |status, sentence: &str| Told::Sentence(status, sentence.to_owned());
+    match error {
+        DeskError::Denied(denied) => denied_told(denied, t),
+        DeskError::TakesTwo => said(StatusCode::CONFLICT, t.takes_two),
+        DeskError::Identity(_) => said(StatusCode::BAD_REQUEST, t.identity_missing),
+        DeskError::UnknownCertificate => said(StatusCode::NOT_FOUND, t.not_found),
+        DeskError::Failure(failure) => Told::Failure(failure),
+        DeskError::Customer(error) => match error {
+            CustomerError::Name(error) => text_told(error, t),
+            CustomerError::Email(_) => said(StatusCode::BAD_REQUEST, t.email_invalid),
+            CustomerError::Taken => said(StatusCode::CONFLICT, t.taken),
+            CustomerError::UnknownContract | CustomerError::UnknownUser => said(StatusCode::NOT_FOUND, t.not_found),
+            CustomerError::PlanExhausted => said(StatusCode::CONFLICT, t.plan_exhausted),
+            CustomerError::DeviceInUse => said(StatusCode::CONFLICT, t.device_in_use),
+            CustomerError::Token(_) => said(StatusCode::CONFLICT, t.device_refused),
+            CustomerError::NotAMaster => said(StatusCode::CONFLICT, t.not_a_master),
+            CustomerError::Password(WeakPassword::SameAsOther) => said(StatusCode::CONFLICT, t.try_again),
+            CustomerError::Password(_) => said(StatusCode::BAD_REQUEST, t.try_again),
+            CustomerError::Failure(failure) => Told::Failure(failure),
+        },
+    }
+}
+
+fn approval_told<'a>(error: &'a ApprovalError, t: &'static Catalogue) -> Told<'a> {
+    let said = |status, sentence: &str| Told::Sentence(status, sentence.to_owned());
+    let conflict = |sentence| said(StatusCode::CONFLICT, sentence);
+    match error {
+        ApprovalError::Denied(denied) => denied_told(denied, t),
+        ApprovalError::Reason(error) => text_told(error, t),
+        ApprovalError::UnknownUser | ApprovalError::UnknownContract | ApprovalError::Unknown => {
+            said(StatusCode::NOT_FOUND, t.not_found)
+        }
+        ApprovalError::UnknownPolicy => said(StatusCode::NOT_FOUND, t.unknown_policy),
+        ApprovalError::NotRevoked => conflict(t.not_revoked),
+        ApprovalError::FirstTime => conflict(t.first_time),
+        ApprovalError::Asked => conflict(t.asked_already),
+        ApprovalError::Barred(Barred::OwnRequest) => said(StatusCode::FORBIDDEN, t.own_request),
+        ApprovalError::Barred(Barred::NotYours) => said(StatusCode::FORBIDDEN, t.not_yours),
+        ApprovalError::Barred(Barred::NotOpen) => conflict(t.not_open),
+        ApprovalError::DeviceInUse => conflict(t.device_in_use),
+        ApprovalError::TokenUnfit => conflict(t.device_refused),
+        ApprovalError::KeyTaken => conflict(t.key_taken),
+        ApprovalError::Failure(failure) => Told::Failure(failure),
+    }
+}
+
+/// The page for what went wrong below; what it was stands in the log under the support ID.
+pub(super) fn unavailable(error: &(dyn std::error::Error + 'static), visitor: &Visitor) -> Response {
+    tracing::error!(error = %logging::chain(error), "the console failed");
+    let t = visitor.t();
+    let mut response =
+        visitor.explain(StatusCode::SERVICE_UNAVAILABLE, t.unavailable_title, t.unavailable_text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}

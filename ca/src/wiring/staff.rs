@@ -1,0 +1,134 @@
+//! The staff console, and the command line's part in it.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use ca_core::app::{
+    customers::CodeTerms,
+    session::SessionTerms,
+    staff::{
+        Guard, approvals::Approvals, desk::Desk, members::Members, overview::Overview,
+        session::StaffSessions, trail::AuditTrail,
+    },
+};
+use jiff::SignedDuration;
+use tokio::sync::Notify;
+
+use super::adapters::Adapters;
+use crate::{
+    config::Config,
+    http::{detached::Detached, staff::Console},
+    jobs::Responders,
+    material::{self, Material},
+    readiness::Readiness,
+};
+
+/// What the console shares with the rest of the server.
+pub(super) struct Shared {
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) responders: Arc<Responders>,
+    pub(super) revoked: Arc<Notify>,
+    pub(super) detached: Detached,
+}
+
+fn guard(adapters: &Adapters) -> Guard {
+    Guard { audit: adapters.store.clone(), clock: adapters.clock.clone() }
+}
+
+fn members(adapters: &Adapters, issuer: &[u8]) -> Members {
+    Members { guard: guard(adapters), staff: adapters.store.clone(), issuer: issuer.to_vec() }
+}
+
+/// The console, where one is configured.
+///
+/// # Errors
+/// When a duration can't be had.
+pub(super) fn console(
+    config: &Config,
+    material: &Material,
+    adapters: &Adapters,
+    shared: &Shared,
+) -> anyhow::Result<Option<Console>> {
+    let Some((staff, issuer)) = config.staff.as_ref().zip(material.staff_issuer.as_ref()) else {
+        return Ok(None);
+    };
+    let store = &adapters.store;
+    let terms = CodeTerms {
+        lifetime: SignedDuration::try_from(config.enrolment.acquisition_code_lifetime)?,
+        attempts: config.enrolment.acquisition_code_attempts,
+    };
+    let sessions = StaffSessions {
+        staff: store.clone(),
+        audit: store.clone(),
+        clock: adapters.clock.clone(),
+        rng: adapters.rng.clone(),
+        terms: SessionTerms {
+            idle: SignedDuration::try_from(staff.idle)?,
+            absolute: SignedDuration::try_from(staff.absolute)?,
+            ..SessionTerms::default()
+        },
+        budget: Arc::default(),
+    };
+    let customer = config.customer_issuer().id.clone();
+    Ok(Some(Console {
+        sessions: Arc::new(sessions),
+        guard: guard(adapters),
+        desk: Desk {
+            guard: guard(adapters),
+            customers: adapters.customers(),
+            revoke: adapters.revoke(config),
+            certificates: store.clone(),
+            codes: store.clone(),
+            rng: adapters.rng.clone(),
+            terms,
+            issuer: customer.clone(),
+        },
+        approvals: Approvals {
+            guard: guard(adapters),
+            approvals: store.clone(),
+            customers: store.clone(),
+            desk: adapters.customers(),
+            certificates: store.clone(),
+            members: members(adapters, issuer),
+            rng: adapters.rng.clone(),
+            terms,
+        },
+        members: members(adapters, issuer),
+        overview: Overview {
+            guard: guard(adapters),
+            search: store.clone(),
+            customers: store.clone(),
+            logins: store.clone(),
+            certificates: store.clone(),
+            issuer: customer,
+        },
+        trail: AuditTrail { guard: guard(adapters), search: store.clone(), audit: store.clone() },
+        policies: store.clone(),
+        hours: material.hours.clone(),
+        clock: adapters.clock.clone(),
+        rng: adapters.rng.clone(),
+        census: adapters.census(),
+        readiness: shared.readiness.clone(),
+        responders: shared.responders.clone(),
+        issuers: config.issuers.iter().map(|issuer| issuer.id.clone()).collect(),
+        revoked: shared.revoked.clone(),
+        metrics: adapters.metrics.clone(),
+        detached: shared.detached.clone(),
+    }))
+}
+
+/// What `inro-ca staff` works with.
+pub(crate) struct StaffDesk {
+    pub(crate) members: Members,
+}
+
+/// Opens the ledger for `inro-ca staff`.
+///
+/// # Errors
+/// When there is no section [staff], or ledger or certificate can't be used.
+pub(crate) async fn staff_desk(config: &Config) -> anyhow::Result<StaffDesk> {
+    let issuer = material::staff_issuer(config)?;
+    let issuer = issuer.context("staff: there is no such section; add it with issuer_certificate")?;
+    let adapters = Adapters::open(config).await?;
+    Ok(StaffDesk { members: members(&adapters, &issuer) })
+}

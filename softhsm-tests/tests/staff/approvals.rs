@@ -1,0 +1,108 @@
+//! What takes two: whoever asks can't approve, and of two approvals at once one counts.
+
+use std::thread;
+
+use softhsm_tests::bank::{EnrolmentClient, SoftToken};
+use softhsm_tests::virtual_yubikey::{Firmware, Profile};
+
+use crate::staff_house::{Member, StaffHouse, request_of};
+
+fn named<'a>(members: &'a [Member], id: &str) -> &'a Member {
+    members.iter().find(|member| member.id == id).expect("a member")
+}
+
+fn revoke(clerk: &Member, serial: &str) {
+    let fields = [("reason", "cessationOfOperation"), ("identity", "来店、免許証")];
+    clerk.done(&format!("/certificates/{serial}/revoke"), &fields);
+}
+
+/// Revoke a master: "permitting the re-obtaining … takes a second member of staff."
+#[test]
+fn obtaining_again_takes_two() {
+    let (house, members) = StaffHouse::open("staff-reobtain");
+    let (first, second) = (named(&members, "clerk-1"), named(&members, "clerk-2"));
+    let customer = house.house.customer("hokkai-01", "general", 49_000_001);
+    let ask = |member: &Member, fields: &[(&str, &str)]| member.post("/users/hokkai-01/reobtain", fields);
+    let by_token =
+        [("way", "token"), ("kind", "yubikey-piv"), ("serial", "49000002"), ("reason", "PC入れ替え <i>")];
+    assert_eq!(ask(first, &by_token).status, 409, "while the certificate stands");
+    revoke(first, &customer.serial);
+    assert_eq!(ask(first, &[("way", "token"), ("reason", "x")]).status, 400, "without a token");
+    assert_eq!(ask(first, &[("way", "code"), ("reason", "")]).status, 400, "without a reason");
+    let asked = ask(first, &by_token);
+    assert_eq!(asked.status, 303, "{}", asked.text());
+    let request = request_of(asked.header("location").expect("a location"));
+    assert_eq!(ask(second, &[("way", "code"), ("reason", "too")]).status, 409, "it is asked for already");
+
+    // Self-approval: no button, and no way round it.
+    let own = first.page(&request);
+    assert!(!own.contains("/approve\"") && own.contains("別の担当者"), "{own}");
+    for decision in ["approve", "refuse"] {
+        let answer = first.post(&format!("{request}/{decision}"), &[]);
+        assert_eq!(answer.status, 403, "{decision}: {}", answer.text());
+    }
+    // Others' roles don't do.
+    for id in ["auditor", "admin-1", "operations"] {
+        assert_eq!(named(&members, id).post(&format!("{request}/approve"), &[]).status, 403, "{id}");
+    }
+    assert_eq!(second.post(&format!("{request}/withdraw"), &[]).status, 403, "only who asked withdraws");
+    let page = second.page(&request);
+    assert!(page.contains("49000002") && !page.contains("<i>"), "{page}");
+    second.done(&format!("{request}/approve"), &[]);
+    assert_eq!(second.post(&format!("{request}/approve"), &[]).status, 409, "twice");
+    let token = SoftToken::new(house.bank(), Profile::new(49_000_002, Firmware(5, 7, 4))).expect("a token");
+    let client = EnrolmentClient::new(house.bank()).expect("a client");
+    let enrolled = client.enroll("hokkai-01", &token, "key-of-the-second-one").expect("an answer");
+    enrolled.expect("a certificate");
+    let rows = house.bank().audit_rows("approval.executed").expect("rows");
+    let row = rows.last().expect("a row");
+    assert_eq!((row["actor"].clone(), row["details"]["asked_by"].clone()), ("staff:clerk-2".into(), "clerk-1".into()));
+}
+
+#[test]
+fn of_two_approvals_at_once_one_counts() {
+    let (house, members) = StaffHouse::open("staff-at-once");
+    let (first, second) = (named(&members, "clerk-1"), named(&members, "clerk-2"));
+    // A third clerk, so that two others decide.
+    let third = house.identity("clerk-3");
+    crate::staff_house::admit(&members[0], &members[1], "clerk-3", "clerk", &third);
+    let third = house.member("clerk-3", third);
+    third.login();
+    let customer = house.house.customer("race-01", "general", 49_000_011);
+    revoke(first, &customer.serial);
+    let asked = first.done("/users/race-01/reobtain", &[("way", "code"), ("reason", "PC入れ替え")]);
+    let request = request_of(&asked);
+    let approve = format!("{request}/approve");
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let both = [second, &third].map(|member| scope.spawn(|| member.post(&approve, &[]).status));
+        both.map(|one| one.join().expect("a thread")).to_vec()
+    });
+    let mut sorted = statuses.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, [200, 409], "one letter: {statuses:?}");
+    assert_eq!(house.bank().audit_rows("approval.executed").expect("rows").iter().filter(|row| row["subject"] == "race-01").count(), 1);
+
+    // Withdrawn by who asked; then nobody approves.
+    let other = house.house.customer("race-02", "general", 49_000_012);
+    revoke(first, &other.serial);
+    let request = request_of(&first.done("/users/race-02/reobtain", &[("way", "code"), ("reason", "x")]));
+    first.done(&format!("{request}/withdraw"), &[]);
+    assert_eq!(second.post(&format!("{request}/approve"), &[]).status, 409);
+    let request = request_of(&first.done("/users/race-02/reobtain", &[("way", "code"), ("reason", "x")]));
+    second.done(&format!("{request}/refuse"), &[]);
+    assert!(first.page("/approvals").contains("却下"));
+}
+
+#[test]
+fn a_contracts_policy_takes_two() {
+    let (house, members) = StaffHouse::open("staff-policy");
+    let (first, second) = (named(&members, "clerk-1"), named(&members, "clerk-2"));
+    let path = format!("/contracts/{}/policy", crate::customers::CONTRACT);
+    let request = request_of(&first.done(&path, &[("policy", "no-such-policy"), ("reason", "x")]));
+    assert_eq!(second.post(&format!("{request}/approve"), &[]).status, 404, "there is no such policy");
+    first.done(&format!("{request}/withdraw"), &[]);
+    let request = request_of(&first.done(&path, &[("policy", "bank"), ("reason", "標準に戻す")]));
+    assert_eq!(first.post(&format!("{request}/approve"), &[]).status, 403);
+    second.done(&format!("{request}/approve"), &[]);
+    assert_eq!(house.bank().audit_rows("approval.executed").expect("rows").last().expect("a row")["details"]["policy"], "bank");
+}
