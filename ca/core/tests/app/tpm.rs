@@ -46,8 +46,7 @@ async fn bank(accepted: &[DeviceKind], lowest_assurance: Assurance) -> World {
         form: world.form.clone(),
     };
     let devices = DevicePolicy { kinds: accepted.to_vec(), lowest_assurance, ..DevicePolicy::default() };
-    let mut rules = PolicyRules { devices, ..PolicyRules::default() };
-    rules.devices.tpm.accept_ek_by_inventory = true;
+    let rules = PolicyRules { devices, ..PolicyRules::default() };
     let text = world.form.write("tpm", 1, rules);
     manage.set(clerk(), &text, "a test").await.expect("set");
     let name = PolicyName::parse("tpm").expect("a policy name");

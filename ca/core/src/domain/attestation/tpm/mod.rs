@@ -100,7 +100,7 @@ impl TpmEvidence {
 }
 
 /// Which TPMs are accepted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TpmRules {
     /// Only TPMs of these makers; `None` for any whose anchors are trusted.
     pub manufacturers: Option<Vec<Manufacturer>>,
@@ -110,6 +110,18 @@ pub struct TpmRules {
     pub accept_ek_by_inventory: bool,
     /// Whether signatures over SHA-1 by the attestation key count.
     pub accept_sha1: bool,
+}
+
+impl Default for TpmRules {
+    /// Any maker that is trusted, endorsement keys by a certificate that is valid or by the bank's own knowledge, no SHA-1.
+    fn default() -> Self {
+        Self {
+            manufacturers: None,
+            accept_expired_ek_certificates: false,
+            accept_ek_by_inventory: true,
+            accept_sha1: false,
+        }
+    }
 }
 
 /// A TPM maker's identifier in the TCG vendor ID registry, such as `IFX` (0x49465800).

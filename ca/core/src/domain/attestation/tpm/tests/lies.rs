@@ -115,12 +115,12 @@ const LIES: &[Lie] = &[
         ek_certificate: None,
         ..b.evidence()
     }),
-    ("no certificate, but the bank knows it", "evidence-ek-unknown", |b| {
+    ("no certificate, but the bank knows it", "ok", |b| {
         b.is_inventoried = true;
         TpmEvidence { ek_certificate: None, ..b.evidence() }
     }),
-    ("no certificate, the bank knows it and takes its own word", "ok", |b| {
-        (b.is_inventoried, b.rules.accept_ek_by_inventory) = (true, true);
+    ("no certificate, and the bank doesn't take its own word", "evidence-ek-unknown", |b| {
+        (b.is_inventoried, b.rules.accept_ek_by_inventory) = (true, false);
         TpmEvidence { ek_certificate: None, ..b.evidence() }
     }),
     ("a maker that isn't accepted", "evidence-tpm-manufacturer", |b| {
