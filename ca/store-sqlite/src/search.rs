@@ -74,14 +74,14 @@ impl SearchStore for SqliteStore {
 
     async fn users_by_id(&self, prefix: &str, after: Option<&UserId>, limit: u32) -> StoreResult<Vec<User>> {
         let end = after_prefix(prefix);
-        let after = after.map_or("", UserId::as_str);
+        // No ID has a character that sorts before this one.
+        let from = after.map_or_else(|| prefix.to_owned(), |after| format!("{after}\u{1}"));
         let rows = sqlx::query_as!(
             UserRow,
             "SELECT id, contract, role, display_name, email, state, device_kind, device_serial, locked_at, registered_at
-             FROM users WHERE id >= $1 AND id < $2 AND id > $3 ORDER BY id LIMIT $4",
-            prefix,
+             FROM users WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3",
+            from,
             end,
-            after,
             limit
         )
         .fetch_all(self.readers())
