@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     bank::{Bank, Desk},
-    process::Process,
+    process::{Environment, Process},
 };
 
 pub use accessibility::Finding;
@@ -49,7 +49,14 @@ impl Browser {
         directory: &Path,
         screenshots: &str,
     ) -> Result<Self> {
-        let environment = profile::prepare(bank, token, directory)?;
+        Self::at_home(profile::prepare(bank, token, directory)?, directory, screenshots)
+    }
+
+    /// The same in a home that somebody else prepared: `directory`, which the environment names as `HOME`.
+    ///
+    /// # Errors
+    /// When a program is missing or doesn't start.
+    pub fn at_home(environment: Environment, directory: &Path, screenshots: &str) -> Result<Self> {
         let mut command = Command::new("chromedriver");
         command.args(["--port=0", "--allowed-ips=127.0.0.1"]).envs(environment);
         let mut driver = Process::spawn("chromedriver", &mut command, directory)?;
