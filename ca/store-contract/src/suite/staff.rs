@@ -178,7 +178,8 @@ pub async fn an_effect_that_fails_leaves_the_request_open(store: impl Ledger) {
     let asked = Approval { proposal, ..request(1, 1) };
     store.ask(&asked, event("approval.asked")).await.expect("asked");
     let effect = Effect::Device(user_id(1), device(7));
-    let execute = || store.execute_approval(asked.id, &request(1, 2).asked_by, at(20), &effect, event("approval.executed"));
+    let asker = request(1, 2).asked_by;
+    let execute = || store.execute_approval(asked.id, &asker, at(20), &effect, event("approval.executed"));
     refused(execute().await, Conflict::DeviceInUse);
     assert_eq!(store.approval(asked.id).await.expect("a query"), Some(asked.clone()));
     store.assign_device(&user_id(2), None, event("token.taken")).await.expect("free");

@@ -66,9 +66,10 @@ pub async fn a_token_moves_from_the_state_that_was_seen(store: impl Ledger) {
     refused(go(TokenState::InStock, TokenState::Lost, 6).await, Conflict::Taken);
     let nobody = TokenState::HandedOut { contract: ContractNumber::parse("0000").expect("a number") };
     refused(go(handed_out(), nobody, 6).await, Conflict::Missing);
-    let unknown =
-        store.move_token(&device(9), &TokenState::InStock, &TokenState::Lost, at(6), event("token.moved"));
-    refused(unknown.await, Conflict::Missing);
+    let unknown = device(9);
+    let moved =
+        store.move_token(&unknown, &TokenState::InStock, &TokenState::Lost, at(6), event("token.moved"));
+    refused(moved.await, Conflict::Missing);
     go(handed_out(), TokenState::Retired, 7).await.expect("retired");
     let moved = verified_actions(&store).await.into_iter().filter(|action| action == "token.moved").count();
     assert_eq!(moved, 2);
