@@ -299,13 +299,16 @@ impl Keys {
     /// What can't both be meant.
     fn fit_together(self, devices: &DevicePolicy) -> ConfigResult<()> {
         let lowest = devices.lowest_assurance;
-        let unproven = devices.kinds.iter().find(|kind| matches!(kind, DeviceKind::Piv | DeviceKind::Pkcs11));
-        if let (Some(kind), true) = (unproven, lowest > Assurance::Asserted) {
-            return Err(self.refuse(
-                "devices",
-                format_args!("nothing attests keys in devices of the kind {:?}", kind.as_str()),
-                "leave it out, or accept asserted keys with lowest_assurance = \"asserted\"",
-            ));
+        for kind in &devices.kinds {
+            let highest = kind.highest_assurance();
+            if highest < lowest {
+                let (kind, highest) = (kind.as_str(), highest.as_str());
+                return Err(self.refuse(
+                    "devices",
+                    format_args!("keys in devices of the kind {kind:?} are never more than {highest:?}"),
+                    format!("leave it out, or set lowest_assurance = \"{highest}\""),
+                ));
+            }
         }
         if devices.yubikey.pin_policies.contains(&PinPolicy::Never) && lowest > Assurance::Attested {
             return Err(self.refuse(
@@ -364,6 +367,7 @@ mod tests {
         for (text, name) in [
             (include_str!("../../examples/policy-fips.toml"), "fips-only"),
             (include_str!("../../examples/policy-touch.toml"), "touch-always"),
+            (include_str!("../../examples/policy-tpm.toml"), "tpm"),
             (include_str!("../../examples/policy-other-cards.toml"), "other-cards"),
             (include_str!("../../examples/policy-first-come.toml"), "first-come"),
         ] {
@@ -378,7 +382,8 @@ mod tests {
         let example = include_str!("../../examples/inro.toml");
         let start = example.find("[policy]").expect("the section");
         let section = &example[start..start + example[start..].find("[log]").expect("the next section")];
-        let is_key = |line: &&str| line.starts_with("# ") && (line.contains(" = ") || line.starts_with("# ["));
+        let is_key =
+            |line: &&str| line.starts_with("# ") && (line.contains(" = ") || line.starts_with("# ["));
         let text: Vec<String> =
             section.lines().filter(is_key).map(|line| line[2..].replace("[policy.", "[")).collect();
         let shown = format!("name = \"shown\"\n{}", text.join("\n"))

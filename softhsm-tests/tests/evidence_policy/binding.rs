@@ -15,7 +15,7 @@ fn the_first_token_to_come_binds_where_the_contract_says_so() {
 
     let other = house.token(Profile::new(61_000_002, NEW));
     let problem = house.client.open(&users[1], &other, "policy-first-come-no").expect("an answer");
-    assert_eq!(problem.expect_err("opened").code, Code::AuthenticationFailed);
+    assert_eq!(problem.err().expect("it was opened").code, Code::AuthenticationFailed);
     assert_eq!(house.why("enrolment.refused", &users[1]), "binding-nothing-assigned");
 
     // Its own first attempt may come before the policy is seen; it throttles little and burns nothing.
@@ -37,6 +37,6 @@ fn the_first_token_to_come_binds_where_the_contract_says_so() {
     house.bank.operator(&["certificate", "revoke", &serial, "--reason", "keyCompromise"]).expect("revoked");
     let thief = house.token(Profile::new(61_000_003, NEW));
     let problem = house.client.open(&users[0], &thief, "policy-first-come-thief").expect("an answer");
-    assert_eq!(problem.expect_err("opened").code, Code::AuthenticationFailed);
+    assert_eq!(problem.err().expect("it was opened").code, Code::AuthenticationFailed);
     assert_eq!(house.why("enrolment.refused", &users[0]), "binding-not-first");
 }

@@ -124,8 +124,12 @@ fn asserted_keys_are_for_contracts_that_allow_them() {
     let (opening, token) = open(&users[0], "SC-0001");
     // The other contract's user first: when this one is refused for good, nobody waited for a policy.
     let (refused, _) = open(&users[1], "SC-0002");
-    let problem =
-        house.client.open_with(&refused, "policy-asserted-no").expect("an answer").expect_err("opened");
+    let problem = house
+        .client
+        .open_with(&refused, "policy-asserted-no")
+        .expect("an answer")
+        .err()
+        .expect("it was opened");
     assert_eq!(problem.code, Code::NotPermitted);
     assert_eq!(house.why("enrolment.refused", &users[1]), "policy-device-kind");
 

@@ -64,7 +64,7 @@ fn a_vendors_list_hands_out_and_a_lost_token_serves_nobody() {
     let mut opening = softhsm_tests::bank::EnrolmentClient::opening(&user, &token);
     opening.acquisition_code = code["acquisition_code"].as_str().map(ToOwned::to_owned);
     let problem = house.client.open_with(&opening, "policy-inventory-lost").expect("an answer");
-    assert_eq!(problem.expect_err("opened").code, Code::NotPermitted);
+    assert_eq!(problem.err().expect("it was opened").code, Code::NotPermitted);
     assert_eq!(house.why("enrolment.refused", &user), "token-out-of-use");
     let left = house.bank.operator(&["user", "show", &user]).expect("the user");
     assert_eq!(left["token_serial"], serde_json::Value::Null);

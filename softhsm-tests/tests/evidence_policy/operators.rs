@@ -76,7 +76,7 @@ fn a_bad_policy_is_told_by_its_key_and_nothing_is_set() {
         ("name = \"x\"\nversion = 1\n[yubikey.lowest_firmware]\nec = \"5.7\"", "yubikey.lowest_firmware.ec"),
         ("name = \"x\"\nversion = 1\ndevices = [\"piv\"]", "lowest_assurance = \\\"asserted\\\""),
         (
-            "name = \"x\"\nversion = 1\ndevices = [\"tpm\"]\nalgorithms = [\"p384\"]",
+            "name = \"x\"\nversion = 1\ndevices = [\"tpm\"]\nlowest_assurance = \"attested\"\nalgorithms = [\"p384\"]",
             "algorithms: no device of the kind",
         ),
         ("name = \"x\"\nversion = 1\n[tpm]\nmanufacturers = [\"intel\"]", "tpm.manufacturers"),

@@ -29,6 +29,16 @@ impl DeviceKind {
         }
     }
 
+    /// What a device of this kind can prove about a key at the most. A TPM can't show that a key's authorisation value is
+    /// anything but empty, and behind `Piv` and `Pkcs11` nothing attests.
+    pub fn highest_assurance(self) -> Assurance {
+        match self {
+            Self::YubiKeyPiv => Assurance::AttestedWithPin,
+            Self::Tpm => Assurance::Attested,
+            Self::Piv | Self::Pkcs11 => Assurance::Asserted,
+        }
+    }
+
     /// Reads the stable name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
