@@ -135,9 +135,9 @@ impl Computer {
         json(&self.agent(&["tpm"]), 0)["serial"].as_str().expect("a serial").to_owned()
     }
 
-    /// What `inro-agent list` shows.
+    /// What `inro-agent list` shows of the TPM.
     pub(crate) fn list(&self) -> Vec<Value> {
-        json(&self.agent(&["list"]), 0)["certificates"].as_array().expect("a list").clone()
+        json(&self.agent(&["list", "--token", "tpm"]), 0)["certificates"].as_array().expect("a list").clone()
     }
 }
 
@@ -154,7 +154,13 @@ pub(crate) fn json(output: &Output, status: i32) -> Value {
 }
 
 fn trust_the_maker(table: &mut toml::Table) {
+    let policy = table["policy"].as_table_mut().expect("a section");
+    policy.insert("devices".to_owned(), vec!["yubikey-piv", "tpm"].into());
     let trust = table["trust"].as_table_mut().expect("a section");
     trust.insert("tpm_roots".to_owned(), vec!["attestation/tpm-root.pem"].into());
     trust.insert("tpm_intermediates".to_owned(), vec!["attestation/tpm-intermediates.pem"].into());
+    let policy = table.entry("policy").or_insert_with(|| toml::Table::new().into());
+    let policy = policy.as_table_mut().expect("a section");
+    policy.insert("devices".to_owned(), vec!["tpm"].into());
+    policy.insert("lowest_assurance".to_owned(), "attested".into());
 }
