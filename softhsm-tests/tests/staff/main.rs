@@ -9,3 +9,4 @@ mod approvals;
 mod console;
 mod desk;
 mod identity;
+mod pages;

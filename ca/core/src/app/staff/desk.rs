@@ -157,7 +157,7 @@ impl Desk {
     }
 
     async fn first_time_only(&self, acting: &Acting, user: &UserId) -> DeskResult<()> {
-        self.customers.user(user).await?;
+        self.not_removed(user).await?;
         let certificates = self.certificates.certificates_of(user).await?;
         if certificates.iter().all(|certificate| certificate.state == CertificateState::Abandoned) {
             return Ok(());
@@ -177,10 +177,19 @@ impl Desk {
         kind: PasswordKind,
     ) -> DeskResult<SecretString> {
         self.guard.permit(acting, Task::KeepCustomers, user).await?;
+        self.not_removed(user).await?;
         // As many random bits as an acquisition code, and as easy to copy from paper.
         let password = acquisition_code::from_random(&self.rng.bytes());
         self.customers.set_password(acting.actor(), user, kind, password.clone()).await?;
         Ok(password)
+    }
+
+    /// For a user who was removed there is nothing to be done any more.
+    async fn not_removed(&self, user: &UserId) -> DeskResult<()> {
+        match self.customers.user(user).await?.state {
+            UserState::Removed => Err(DeskError::Customer(CustomerError::UnknownUser)),
+            UserState::Active | UserState::Suspended => Ok(()),
+        }
     }
 
     /// IDロック解除.
@@ -189,6 +198,7 @@ impl Desk {
     /// [`DeskError`].
     pub async fn unlock(&self, acting: &Acting, user: &UserId) -> DeskResult<()> {
         self.guard.permit(acting, Task::KeepCustomers, user).await?;
+        self.not_removed(user).await?;
         Ok(self.customers.unlock(acting.actor(), user).await?)
     }
 

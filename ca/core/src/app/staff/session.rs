@@ -140,9 +140,14 @@ impl StaffSessions {
     /// Who presents this, and whether the member may come in.
     ///
     /// # Errors
-    /// `Unfit`.
+    /// `Unfit`; where a certificate was presented, it is written down.
     pub async fn who(&self, presented: Option<&Presented>) -> Result<Member, StaffSessionError> {
-        self.judge(presented, self.clock.now()).await?.map_err(StaffSessionError::Unfit)
+        let now = self.clock.now();
+        match self.judge(presented, now).await? {
+            Ok(member) => Ok(member),
+            Err(Unfit::Missing) => Err(StaffSessionError::Unfit(Unfit::Missing)),
+            Err(unfit) => Err(self.refuse(presented, unfit, now).await),
+        }
     }
 
     async fn judge(
