@@ -188,7 +188,15 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
     };
     let mut all = vec![
         listener("public", listeners.public, Some(listeners.public_tls), public, BODY_LIMIT, None, &ending),
-        listener("client", listeners.client, Some(listeners.client_tls), client, FORM_LIMIT, customers, &ending),
+        listener(
+            "client",
+            listeners.client,
+            Some(listeners.client_tls),
+            client,
+            FORM_LIMIT,
+            customers,
+            &ending,
+        ),
         listener(
             "validation",
             listeners.validation,

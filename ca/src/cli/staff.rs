@@ -55,9 +55,8 @@ pub(super) enum Command {
 }
 
 fn roles(text: &str) -> Result<Roles, String> {
-    Roles::parse(&text.replace(',', " ")).map_err(|error| {
-        format!("{error}; write for example \"administrator\" or \"administrator,clerk\"")
-    })
+    Roles::parse(&text.replace(',', " "))
+        .map_err(|error| format!("{error}; write for example \"administrator\" or \"administrator,clerk\""))
 }
 
 /// A member as printed.

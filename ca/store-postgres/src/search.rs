@@ -15,13 +15,7 @@ use ca_core::{
     },
 };
 
-use crate::{
-    PostgresStore,
-    audit::StoredRow,
-    customer::ContractRow,
-    failure::Failure,
-    rows::UserRow,
-};
+use crate::{PostgresStore, audit::StoredRow, customer::ContractRow, failure::Failure, rows::UserRow};
 
 #[async_trait]
 impl SearchStore for PostgresStore {

@@ -130,7 +130,11 @@ impl StaffStore for PostgresStore {
         .await
     }
 
-    async fn purge_staff_sessions(&self, idle_since: Timestamp, opened_before: Timestamp) -> StoreResult<u64> {
+    async fn purge_staff_sessions(
+        &self,
+        idle_since: Timestamp,
+        opened_before: Timestamp,
+    ) -> StoreResult<u64> {
         let (idle, opened) = (idle_since.as_millisecond(), opened_before.as_millisecond());
         self.write(None, move |tx| {
             Box::pin(async move {
@@ -184,9 +188,10 @@ pub(crate) async fn put_member(tx: &mut PgConnection, member: &Member) -> Result
 
 async fn withdraw(tx: &mut PgConnection, id: &StaffId) -> Result<Written<()>, Failure> {
     let id = id.as_str();
-    let withdrawn = sqlx::query!("UPDATE staff SET state = 'withdrawn' WHERE id = $1 AND state = 'active'", id)
-        .execute(&mut *tx)
-        .await?;
+    let withdrawn =
+        sqlx::query!("UPDATE staff SET state = 'withdrawn' WHERE id = $1 AND state = 'active'", id)
+            .execute(&mut *tx)
+            .await?;
     if withdrawn.rows_affected() == 0 {
         return Err(Conflict::Missing.into());
     }
@@ -197,7 +202,8 @@ async fn withdraw(tx: &mut PgConnection, id: &StaffId) -> Result<Written<()>, Fa
 async fn open(tx: &mut PgConnection, session: &StaffSession) -> Result<Written<()>, Failure> {
     let (token, csrf) = (session.token_sha256.as_slice(), session.csrf_sha256.as_slice());
     let (member, key) = (session.member.as_str(), session.key_sha256.as_slice());
-    let (opened_at, last_used_at) = (session.opened_at.as_millisecond(), session.last_used_at.as_millisecond());
+    let (opened_at, last_used_at) =
+        (session.opened_at.as_millisecond(), session.last_used_at.as_millisecond());
     let opened = sqlx::query!(
         "INSERT INTO staff_sessions (token_sha256, csrf_sha256, member, key_sha256, opened_at, last_used_at)
          SELECT $1, $2, id, key_sha256, $5, $6 FROM staff

@@ -51,7 +51,12 @@ const MATRIX: &[Row] = &[
     ("POST", "/certificates/{serial}/revoke", "/certificates/00ff/revoke", CLERKS),
     ("GET", "/approvals", "/approvals", APPROVALS),
     ("GET", "/approvals/{id}", "/approvals/00000000-0000-4000-8000-000000000000", APPROVALS),
-    ("POST", "/approvals/{id}/{decision}", "/approvals/00000000-0000-4000-8000-000000000000/approve", APPROVALS),
+    (
+        "POST",
+        "/approvals/{id}/{decision}",
+        "/approvals/00000000-0000-4000-8000-000000000000/approve",
+        APPROVALS,
+    ),
     ("GET", "/staff", "/staff", STAFF_READERS),
     ("GET", "/staff/new", "/staff/new", ADMINISTRATORS),
     ("POST", "/staff", "/staff", ADMINISTRATORS),
@@ -85,8 +90,17 @@ fn ask(browser: &SoftBrowser, member: Option<&Member>, row: &Row) -> Response {
         ("GET", _) => browser.get(path).expect("an answer"),
         (_, Some(member)) => member.post(
             path,
-            &[("kind", "yubikey-piv"), ("serial", "51000009"), ("sure", "yes"), ("way", "code"),
-              ("reason", "unspecified"), ("identity", "x"), ("policy", "bank"), ("number", "7"), ("name", "x")],
+            &[
+                ("kind", "yubikey-piv"),
+                ("serial", "51000009"),
+                ("sure", "yes"),
+                ("way", "code"),
+                ("reason", "unspecified"),
+                ("identity", "x"),
+                ("policy", "bank"),
+                ("number", "7"),
+                ("name", "x"),
+            ],
         ),
         (_, None) => browser.post(path, &[("csrf", "none")]).expect("an answer"),
     }
@@ -118,9 +132,11 @@ fn every_route_of_the_console_by_every_role() {
                 wrong.push(format!("{method} {path} by {id}: {}", answer.status));
             }
         }
-        for (who, browser) in
-            [("nobody", &nobody), ("a stranger", &stranger.browser), ("somebody not logged in", &not_logged_in)]
-        {
+        for (who, browser) in [
+            ("nobody", &nobody),
+            ("a stranger", &stranger.browser),
+            ("somebody not logged in", &not_logged_in),
+        ] {
             let answer = ask(browser, None, row);
             if admitted(&answer) {
                 wrong.push(format!("{method} {path} by {who}: {}", answer.status));

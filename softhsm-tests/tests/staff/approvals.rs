@@ -56,7 +56,10 @@ fn obtaining_again_takes_two() {
     enrolled.expect("a certificate");
     let rows = house.bank().audit_rows("approval.executed").expect("rows");
     let row = rows.last().expect("a row");
-    assert_eq!((row["actor"].clone(), row["details"]["asked_by"].clone()), ("staff:clerk-2".into(), "clerk-1".into()));
+    assert_eq!(
+        (row["actor"].clone(), row["details"]["asked_by"].clone()),
+        ("staff:clerk-2".into(), "clerk-1".into())
+    );
 }
 
 #[test]
@@ -80,7 +83,16 @@ fn of_two_approvals_at_once_one_counts() {
     let mut sorted = statuses.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, [200, 409], "one letter: {statuses:?}");
-    assert_eq!(house.bank().audit_rows("approval.executed").expect("rows").iter().filter(|row| row["subject"] == "race-01").count(), 1);
+    assert_eq!(
+        house
+            .bank()
+            .audit_rows("approval.executed")
+            .expect("rows")
+            .iter()
+            .filter(|row| row["subject"] == "race-01")
+            .count(),
+        1
+    );
 
     // Withdrawn by who asked; then nobody approves.
     let other = house.house.customer("race-02", "general", 49_000_012);
@@ -104,5 +116,8 @@ fn a_contracts_policy_takes_two() {
     let request = request_of(&first.done(&path, &[("policy", "bank"), ("reason", "標準に戻す")]));
     assert_eq!(first.post(&format!("{request}/approve"), &[]).status, 403);
     second.done(&format!("{request}/approve"), &[]);
-    assert_eq!(house.bank().audit_rows("approval.executed").expect("rows").last().expect("a row")["details"]["policy"], "bank");
+    assert_eq!(
+        house.bank().audit_rows("approval.executed").expect("rows").last().expect("a row")["details"]["policy"],
+        "bank"
+    );
 }

@@ -27,7 +27,10 @@ fn a_clerk_finds_customers_by_what_they_say() {
         assert!(page.contains(found), "{by}: {page}");
     }
     for (by, q) in [("user-name", "%25"), ("user", "'+OR+1=1+--"), ("token", "1")] {
-        assert!(clerk.page(&format!("/search?by={by}&q={q}")).contains("該当するものはありません"), "{by} {q}");
+        assert!(
+            clerk.page(&format!("/search?by={by}&q={q}")).contains("該当するものはありません"),
+            "{by} {q}"
+        );
     }
     for (by, q) in [("contract", "<script>"), ("certificate", "xyz"), ("nonsense", "x")] {
         let answer = clerk.browser.get(&format!("/search?by={by}&q={q}")).expect("an answer");
@@ -50,7 +53,14 @@ fn an_auditor_reads_and_exports_and_changes_nothing() {
     assert!(auditor.page("/audit?subject=9900001").contains("contract.registered"));
     assert!(!auditor.page("/audit?until=2020-01-01").contains("contract.registered"));
     assert_eq!(auditor.browser.get("/audit?from=yesterday").expect("an answer").status, 400);
-    for path in ["/search?by=contract&q=9900001", "/contracts/9900001", "/approvals", "/staff", "/health", "/calendar"] {
+    for path in [
+        "/search?by=contract&q=9900001",
+        "/contracts/9900001",
+        "/approvals",
+        "/staff",
+        "/health",
+        "/calendar",
+    ] {
         auditor.page(path);
     }
     let csv = auditor.browser.get("/audit.csv?subject=9900001").expect("an export");
@@ -62,7 +72,8 @@ fn an_auditor_reads_and_exports_and_changes_nothing() {
     assert!(text.contains("name==HYPERLINK"), "a detail doesn't begin the cell: {text}");
     assert!(!text.contains("\"=") && !text.contains("\"@"), "a formula: {text}");
     let json = auditor.browser.get("/audit.json?action=contract.registered").expect("an export").text();
-    let rows: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+    let rows: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
     assert!(rows.iter().any(|row| row["subject"] == "9900001"), "{json}");
     assert_eq!(house.bank().audit_rows("audit.exported").expect("rows").len(), 2, "exports are written down");
     let verified = house.bank().operator(&["audit", "verify"]).expect("a verdict");
@@ -114,7 +125,14 @@ fn forged_forms_are_refused() {
     let policy = home.header("content-security-policy").expect("a policy");
     assert!(policy.contains("default-src 'none'") && !policy.contains("script"), "{policy}");
     assert_eq!(home.header("cache-control"), Some("no-store"));
-    assert!(house.bank().audit_rows("contract.registered").expect("rows").iter().all(|row| row["subject"] != "9900003"));
+    assert!(
+        house
+            .bank()
+            .audit_rows("contract.registered")
+            .expect("rows")
+            .iter()
+            .all(|row| row["subject"] != "9900003")
+    );
     clerk.done("/logout", &[]);
     assert_ne!(clerk.browser.get("/home").expect("an answer").status, 200);
 }

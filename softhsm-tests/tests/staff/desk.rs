@@ -53,7 +53,10 @@ fn a_clerk_registers_customers_and_they_obtain_and_log_in() {
         assert_eq!(user(id, role).status, status, "{id}");
     }
     let page = clerk.page("/users/script-01");
-    assert!(!page.contains("<b>試験") && page.contains("&lt;b&gt;") || page.contains("&#60;b&#62;"), "{page}");
+    assert!(
+        !page.contains("<b>試験") && page.contains("&lt;b&gt;") || page.contains("&#60;b&#62;"),
+        "{page}"
+    );
 
     // The first token, and the letter with the initial password.
     clerk.done("/users/script-01/token", &[("kind", "yubikey-piv"), ("serial", "48000001")]);
@@ -94,7 +97,9 @@ fn a_clerk_registers_customers_and_they_obtain_and_log_in() {
 
     // Everything on one page, by whom.
     let history = clerk.page("/users/script-01");
-    for action in ["user.registered", "user.device-assigned", "user.password-set", "user.unlocked", "login.admitted"] {
+    for action in
+        ["user.registered", "user.device-assigned", "user.password-set", "user.unlocked", "login.admitted"]
+    {
         assert!(history.contains(action), "{action} is missing");
     }
     assert!(history.contains("staff:clerk-1"));
@@ -129,15 +134,16 @@ fn one_clerk_revokes_at_once_and_nothing_obtains_again_by_itself() {
     // The token that was assigned is gone: otherwise it would obtain the next certificate without anybody's leave.
     let user = house.bank().operator(&["user", "show", "hokkai-master"]).expect("a user");
     assert!(user["token_serial"].is_null(), "{user}");
-    for (act, fields) in [
-        ("token", &[("kind", "yubikey-piv"), ("serial", "48000011")][..]),
-        ("letter", &[]),
-    ] {
+    for (act, fields) in [("token", &[("kind", "yubikey-piv"), ("serial", "48000011")][..]), ("letter", &[])]
+    {
         let refused = clerk.post(&format!("/users/hokkai-master/{act}"), fields);
         assert_eq!(refused.status, 409, "{act}: {}", refused.text());
         assert!(refused.text().contains("別の担当者の承認"), "{}", refused.text());
     }
-    assert_eq!(clerk.post("/certificates/00ff/revoke", &[("reason", "unspecified"), ("identity", "x")]).status, 404);
+    assert_eq!(
+        clerk.post("/certificates/00ff/revoke", &[("reason", "unspecified"), ("identity", "x")]).status,
+        404
+    );
 }
 
 #[test]
@@ -152,5 +158,9 @@ fn removing_a_user_revokes_first() {
     assert_eq!(shown["state"], "revoked");
     assert_eq!(clerk.post("/users/leaver-01/unlock", &[]).status, 404);
     let again = [("id", "leaver-01"), ("role", "general"), ("name", "別人")];
-    assert_eq!(clerk.post(&format!("/contracts/{CONTRACT}/users"), &again).status, 409, "an ID is never used again");
+    assert_eq!(
+        clerk.post(&format!("/contracts/{CONTRACT}/users"), &again).status,
+        409,
+        "an ID is never used again"
+    );
 }

@@ -24,7 +24,9 @@ fn administrators_come_from_the_ceremony_and_everybody_else_from_two_of_them() {
     assert!(refused.contains("only administrators"), "{refused}");
     let refused = house.import("admin-3", "administrator", &third, &[]).expect_err("a third administrator");
     assert!(refused.contains("--break-glass"), "{refused}");
-    house.import("admin-3", "administrator", &third, &["--break-glass", "both tokens lost"]).expect("emergency");
+    house
+        .import("admin-3", "administrator", &third, &["--break-glass", "both tokens lost"])
+        .expect("emergency");
     let rows = house.bank().audit_rows("staff.imported").expect("rows");
     assert_eq!(rows.len(), 3);
     assert_eq!(rows[2]["details"]["break_glass"], "both tokens lost");
@@ -36,7 +38,10 @@ fn administrators_come_from_the_ceremony_and_everybody_else_from_two_of_them() {
     let fields = [("id", "mallory"), ("name", "M"), ("role", "clerk"), ("certificate", &*forged.certificate)];
     let answer = first.post("/staff", &[&fields[..], &[("reason", "x")]].concat());
     assert_eq!(answer.status, 400, "{}", answer.text());
-    assert!(answer.text().contains("行員CAが発行した証明書") && answer.text().contains("mallory"), "what was typed is lost");
+    assert!(
+        answer.text().contains("行員CAが発行した証明書") && answer.text().contains("mallory"),
+        "what was typed is lost"
+    );
 
     // Nobody audits their own work.
     let both = house.identity("both");
@@ -108,7 +113,10 @@ fn nobody_but_members_with_good_certificates_comes_in() {
     assert_eq!(first.browser.get("/home").expect("a page").status, 200);
     let refused = house.bank().audit_rows("staff.login-refused").expect("rows");
     let reasons: Vec<_> = refused.iter().map(|row| row["details"]["reason"].clone()).collect();
-    assert!(reasons.contains(&"staff-unknown".into()) && reasons.contains(&"staff-expired".into()), "{reasons:?}");
+    assert!(
+        reasons.contains(&"staff-unknown".into()) && reasons.contains(&"staff-expired".into()),
+        "{reasons:?}"
+    );
 }
 
 fn pem_of(der: &[u8]) -> String {

@@ -81,10 +81,13 @@ fn every_page_is_readable() {
     let stranger = house.member("unknown", house.identity("unknown"));
     let unknown = stranger.browser.get("/").expect("an answer").text();
     look(&browser, &keep(&folder, "unknown", &unknown), "unknown");
-    let front = house.member("clerk-1", softhsm_tests::soft_pki::Identity {
-        certificate: clerk.identity.certificate.clone(),
-        key: clerk.identity.key.clone(),
-    });
+    let front = house.member(
+        "clerk-1",
+        softhsm_tests::soft_pki::Identity {
+            certificate: clerk.identity.certificate.clone(),
+            key: clerk.identity.key.clone(),
+        },
+    );
     look(&browser, &keep(&folder, "front", &front.page("/")), "front");
     let refused = clerk.post(&format!("{request}/approve"), &[]).text();
     look(&browser, &keep(&folder, "refused", &refused), "refused");

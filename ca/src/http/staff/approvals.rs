@@ -112,7 +112,8 @@ async fn request_page(console: &Console, officer: &Officer, id: &str) -> Result<
         } else {
             let approve = Entry::post("approve", to("approve"), t.approve_title, t.approve);
             page = page.form(approve.text(t.approve_text));
-            page = page.form(Entry::post("refuse", to("refuse"), t.refuse_title, t.refuse).danger(t.refuse_text));
+            page = page
+                .form(Entry::post("refuse", to("refuse"), t.refuse_title, t.refuse).danger(t.refuse_text));
         }
     }
     Ok(page)
@@ -137,7 +138,9 @@ fn facts(officer: &Officer, approval: &Approval, now: Timestamp) -> Vec<(&'stati
 
 fn particulars(t: &'static Catalogue, proposal: &Proposal) -> Vec<(&'static str, Cell)> {
     match proposal {
-        Proposal::ReobtainByCode { user } => vec![(t.user_id, Cell::user(user)), (t.way, Cell::text(t.way_code))],
+        Proposal::ReobtainByCode { user } => {
+            vec![(t.user_id, Cell::user(user)), (t.way, Cell::text(t.way_code))]
+        }
         Proposal::ReobtainWithToken { user, device } => vec![
             (t.user_id, Cell::user(user)),
             (t.way, Cell::text(t.way_token)),
@@ -175,7 +178,9 @@ pub(super) async fn decide(
             "approve" => {
                 let executed = desk.approvals.approve(acting, id).await?;
                 // The letter is shown this once.
-                if let (Proposal::ReobtainByCode { user }, Some(code)) = (&executed.approval.proposal, &executed.code) {
+                if let (Proposal::ReobtainByCode { user }, Some(code)) =
+                    (&executed.approval.proposal, &executed.code)
+                {
                     return letters::code(&desk, &second, user, code).await;
                 }
                 "executed"

@@ -25,16 +25,20 @@ pub(super) async fn show(State(console): State<Arc<Console>>, officer: Officer) 
         return Trouble::from(denied).page(&officer, "/home");
     }
     let (t, now) = (officer.t(), console.clock.now());
-    let open = if console.hours.are_open(now) { Cell::Good(t.open_now.to_owned()) } else { Cell::text(t.closed_now) };
+    let open = if console.hours.are_open(now) {
+        Cell::Good(t.open_now.to_owned())
+    } else {
+        Cell::text(t.closed_now)
+    };
     let mut facts = vec![(t.obtaining, open)];
     if let Some(next) = console.hours.opens_next(now).filter(|next| *next != now) {
         facts.push((t.opens_next, Cell::Time(users::time(&officer, next))));
     }
     let page = officer.page("/calendar", t.calendar);
     let page = match &console.hours {
-        IssuingHours::AlwaysOpenForDemonstration => page
-            .section(Section::Facts { title: String::new(), facts })
-            .paragraphs(&[t.always_open]),
+        IssuingHours::AlwaysOpenForDemonstration => {
+            page.section(Section::Facts { title: String::new(), facts }).paragraphs(&[t.always_open])
+        }
         IssuingHours::BankBusinessHours(calendar) => {
             let head =
                 [t.week_of, t.monday, t.tuesday, t.wednesday, t.thursday, t.friday, t.saturday, t.sunday];

@@ -147,7 +147,8 @@ pub(super) async fn revoke(
     let back = format!("/certificates/{serial}");
     let (acting, typed, desk) = (officer.acting().clone(), fields.clone(), console.clone());
     let done = console.act(&officer, &fields, async move {
-        let reason = RevocationReason::parse(field(&typed, "reason")).ok_or(Trouble::Field(t.choose_reason))?;
+        let reason =
+            RevocationReason::parse(field(&typed, "reason")).ok_or(Trouble::Field(t.choose_reason))?;
         let identity = field(&typed, "identity").to_owned();
         let asked = BranchRevocation { serial: serial.clone(), reason, identity };
         desk.desk.revoke(&acting, asked).await?;

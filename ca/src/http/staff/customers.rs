@@ -39,7 +39,10 @@ pub(super) const MAX_NOTE: usize = 200;
 fn form(t: &'static Catalogue, fields: &Fields) -> Entry {
     let plan = Some(field(fields, "general_users")).filter(|typed| !typed.is_empty()).unwrap_or("9");
     Entry::post("contract", "/contracts", "", t.register)
-        .with(Field::line("number", t.contract_number, field(fields, "number"), 20).hint(t.contract_number_hint))
+        .with(
+            Field::line("number", t.contract_number, field(fields, "number"), 20)
+                .hint(t.contract_number_hint),
+        )
         .with(Field::line("name", t.contract_name, field(fields, "name"), MAX_NAME).hint(t.name_hint))
         .with(Field::line("general_users", t.general_users, plan, 5).hint(t.general_users_hint))
 }
@@ -67,7 +70,8 @@ pub(super) async fn register(
     let t = officer.t();
     let (acting, typed, desk) = (officer.acting().clone(), fields.clone(), console.clone());
     let done = console.act(&officer, &fields, async move {
-        let number = ContractNumber::parse(field(&typed, "number")).map_err(|_| Trouble::Field(t.contract_number_bad))?;
+        let number = ContractNumber::parse(field(&typed, "number"))
+            .map_err(|_| Trouble::Field(t.contract_number_bad))?;
         let plan = field(&typed, "general_users").parse().map_err(|_| Trouble::Field(t.general_users_bad))?;
         let name = field(&typed, "name").to_owned();
         let new = NewContract { number, name, plan: Plan { general_users: plan } };
@@ -168,7 +172,8 @@ pub(super) async fn ask_policy(
     let back = format!("/contracts/{id}");
     let (acting, typed, desk) = (officer.acting().clone(), fields.clone(), console.clone());
     let done = console.act(&officer, &fields, async move {
-        let policy = PolicyName::parse(field(&typed, "policy")).map_err(|_| Trouble::Field(t.unknown_policy))?;
+        let policy =
+            PolicyName::parse(field(&typed, "policy")).map_err(|_| Trouble::Field(t.unknown_policy))?;
         let policy = (policy != PolicyName::bank()).then_some(policy);
         let proposal = Proposal::AssignPolicy { contract: number(&id)?, policy };
         let asked = desk.approvals.ask(&acting, proposal, field(&typed, "reason")).await?;

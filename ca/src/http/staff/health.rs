@@ -34,9 +34,15 @@ async fn health(console: &Console, officer: &Officer) -> Result<Page, Failure> {
     let components = verdict.components.iter().map(|part| {
         let state = if part.ok { Cell::Good(t.well.to_owned()) } else { Cell::Bad(t.ill.to_owned()) };
         let issuer = part.issuer.clone().unwrap_or_else(|| "–".to_owned());
-        vec![Cell::text(component(t, part.name)), Cell::code(issuer), state, Cell::text(part.trouble.clone().unwrap_or_default())]
+        vec![
+            Cell::text(component(t, part.name)),
+            Cell::code(issuer),
+            state,
+            Cell::text(part.trouble.clone().unwrap_or_default()),
+        ]
     });
-    let overall = if verdict.ready { Cell::Good(t.all_well.to_owned()) } else { Cell::Bad(t.not_well.to_owned()) };
+    let overall =
+        if verdict.ready { Cell::Good(t.all_well.to_owned()) } else { Cell::Bad(t.not_well.to_owned()) };
     let mut crls = Vec::new();
     let mut unfinished = Vec::new();
     for issuer in &console.issuers {
@@ -61,16 +67,37 @@ async fn health(console: &Console, officer: &Officer) -> Result<Page, Failure> {
     Ok(officer
         .page("/health", t.health)
         .section(Section::Facts { title: String::new(), facts })
-        .section(Section::table(t.components, &[t.part, t.issuer, t.state, t.trouble], components.collect(), ""))
-        .section(Section::table(t.crls, &[t.issuer, t.number, t.this_update, t.next_update, t.entries], crls, ""))
+        .section(Section::table(
+            t.components,
+            &[t.part, t.issuer, t.state, t.trouble],
+            components.collect(),
+            "",
+        ))
+        .section(Section::table(
+            t.crls,
+            &[t.issuer, t.number, t.this_update, t.next_update, t.entries],
+            crls,
+            "",
+        ))
         .section(Section::table(t.responders, &[t.issuer, t.valid_until], responders.collect(), ""))
-        .section(Section::table(t.unfinished, &[t.issuer, t.open_intents, t.orphans, t.unjournaled], unfinished, "")))
+        .section(Section::table(
+            t.unfinished,
+            &[t.issuer, t.open_intents, t.orphans, t.unjournaled],
+            unfinished,
+            "",
+        )))
 }
 
 fn crl_row(officer: &Officer, issuer: &str, crl: Option<CrlHead>, now: Timestamp) -> Vec<Cell> {
     let t = officer.t();
     let Some(crl) = crl else {
-        return vec![Cell::code(issuer), Cell::Bad(t.none.to_owned()), Cell::text(""), Cell::text(""), Cell::text("")];
+        return vec![
+            Cell::code(issuer),
+            Cell::Bad(t.none.to_owned()),
+            Cell::text(""),
+            Cell::text(""),
+            Cell::text(""),
+        ];
     };
     let until = users::time(officer, crl.next_update);
     vec![

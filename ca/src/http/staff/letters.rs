@@ -1,6 +1,7 @@
 //! Letters that a clerk prints and hands over. What stands in them is kept nowhere: the page is the only copy, which is
 //! why it answers the form directly.
 
+use axum::response::Response;
 use ca_core::{
     app::customers::IssuedCode,
     domain::{
@@ -9,7 +10,6 @@ use ca_core::{
         user::{PasswordKind, User},
     },
 };
-use axum::response::Response;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Console, Trouble, page::Letter, users::time, visitor::Officer};
@@ -53,8 +53,7 @@ pub(super) async fn password(
         PasswordKind::Login => (t.password_letter_title, t.login_password),
         PasswordKind::Confirmation => (t.confirmation_letter_title, t.confirmation_password),
     };
-    let facts =
-        vec![(t.contract_number, contract.number.to_string()), (t.user_id, user.id.to_string())];
+    let facts = vec![(t.contract_number, contract.number.to_string()), (t.user_id, user.id.to_string())];
     Ok(Letter {
         title,
         paragraphs: t.password_letter_text,
@@ -83,11 +82,7 @@ fn blank(console: &Console, officer: &Officer, user: &User, contract: &Contract)
     }
 }
 
-async fn addressee(
-    console: &Console,
-    officer: &Officer,
-    user: &UserId,
-) -> Result<(User, Contract), Trouble> {
+async fn addressee(console: &Console, officer: &Officer, user: &UserId) -> Result<(User, Contract), Trouble> {
     let dossier = console.overview.user(officer.acting(), user).await?.ok_or(Trouble::NotFound)?;
     Ok((dossier.user, dossier.contract.ok_or(Trouble::NotFound)?))
 }

@@ -116,8 +116,15 @@ async fn member_page(console: &Console, officer: &Officer, id: &str) -> Result<P
         let links = vec![(t.change_member.to_owned(), format!("/staff/new?id={}", member.id))];
         page = page.section(Section::Links { title: String::new(), links });
         if member.state == MemberState::Active {
-            let form = Entry::post("withdraw", format!("/staff/{}/withdraw", member.id), t.withdraw_member, t.withdraw_button);
-            page = page.form(form.danger(t.withdraw_member_text).with(Field::line("reason", t.reason, "", MAX_NOTE)));
+            let form = Entry::post(
+                "withdraw",
+                format!("/staff/{}/withdraw", member.id),
+                t.withdraw_member,
+                t.withdraw_button,
+            );
+            page = page.form(
+                form.danger(t.withdraw_member_text).with(Field::line("reason", t.reason, "", MAX_NOTE)),
+            );
         }
     }
     Ok(page)
@@ -165,7 +172,10 @@ fn form_page(officer: &Officer, fields: &Fields, refused: Option<(StatusCode, St
         form = form.with(Field::tick("role", role(t, of), of.as_str(), ticked));
     }
     form = form
-        .with(Field::long("certificate", t.certificate_pem, field(fields, "certificate")).hint(t.certificate_pem_hint))
+        .with(
+            Field::long("certificate", t.certificate_pem, field(fields, "certificate"))
+                .hint(t.certificate_pem_hint),
+        )
         .with(Field::line("reason", t.reason, field(fields, "reason"), MAX_NOTE));
     let mut page = officer.page("/staff", t.admit_title).crumb(t.staff, "/staff");
     let (status, alert) = refused.map_or((StatusCode::OK, None), |(status, alert)| (status, Some(alert)));

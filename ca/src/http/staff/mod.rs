@@ -35,12 +35,7 @@ use ca_core::{
         session::StaffSessions, trail::AuditTrail,
     },
     domain::business_hours::IssuingHours,
-    ports::{
-        census::LedgerCensus,
-        clock::Clock,
-        policies::PolicyStore,
-        rng::Rng,
-    },
+    ports::{census::LedgerCensus, clock::Clock, policies::PolicyStore, rng::Rng},
 };
 use tokio::sync::Notify;
 use tower_http::csrf::CsrfLayer;

@@ -70,8 +70,14 @@ pub(super) enum Cell {
     Text(String),
     Code(String),
     Time(String),
-    Link { href: String, label: String },
-    CodeLink { href: String, label: String },
+    Link {
+        href: String,
+        label: String,
+    },
+    CodeLink {
+        href: String,
+        label: String,
+    },
     Good(String),
     Bad(String),
     /// Several lines, small.
@@ -102,22 +108,50 @@ impl Cell {
 
 /// A part of a page.
 pub(super) enum Section {
-    Text { title: String, paragraphs: Vec<String> },
-    Links { title: String, links: Vec<(String, String)> },
-    Facts { title: String, facts: Vec<(&'static str, Cell)> },
-    Table { title: String, head: Vec<&'static str>, rows: Vec<Vec<Cell>>, empty: &'static str, more: Option<(String, String)> },
+    Text {
+        title: String,
+        paragraphs: Vec<String>,
+    },
+    Links {
+        title: String,
+        links: Vec<(String, String)>,
+    },
+    Facts {
+        title: String,
+        facts: Vec<(&'static str, Cell)>,
+    },
+    Table {
+        title: String,
+        head: Vec<&'static str>,
+        rows: Vec<Vec<Cell>>,
+        empty: &'static str,
+        more: Option<(String, String)>,
+    },
     Form(Form),
+    /// Several beside each other.
+    Forms {
+        title: &'static str,
+        forms: Vec<Form>,
+    },
 }
 
 impl Section {
     /// A table without a continuation.
-    pub(super) fn table(title: &str, head: &[&'static str], rows: Vec<Vec<Cell>>, empty: &'static str) -> Self {
+    pub(super) fn table(
+        title: &str,
+        head: &[&'static str],
+        rows: Vec<Vec<Cell>>,
+        empty: &'static str,
+    ) -> Self {
         Self::Table { title: title.to_owned(), head: head.to_vec(), rows, empty, more: None }
     }
 }
 
-/// A form.
+/// A form. It gets the session's token from its page.
+#[derive(Template)]
+#[template(path = "staff/form.html")]
 pub(super) struct Form {
+    csrf: String,
     /// Unique on its page.
     pub(super) id: &'static str,
     pub(super) method: &'static str,
@@ -132,8 +166,14 @@ pub(super) struct Form {
 
 impl Form {
     /// A form that is posted to `action`.
-    pub(super) fn post(id: &'static str, action: impl Into<String>, title: &'static str, button: &'static str) -> Self {
+    pub(super) fn post(
+        id: &'static str,
+        action: impl Into<String>,
+        title: &'static str,
+        button: &'static str,
+    ) -> Self {
         Self {
+            csrf: String::new(),
             id,
             method: "post",
             action: action.into(),
@@ -188,7 +228,15 @@ pub(super) enum FieldKind {
 
 impl Field {
     fn new(name: &'static str, label: &'static str, value: impl Into<String>, kind: FieldKind) -> Self {
-        Self { name, label, hint: Cow::Borrowed(""), value: value.into(), required: false, ticked: false, kind }
+        Self {
+            name,
+            label,
+            hint: Cow::Borrowed(""),
+            value: value.into(),
+            required: false,
+            ticked: false,
+            kind,
+        }
     }
 
     pub(super) fn line(name: &'static str, label: &'static str, value: &str, maximum: usize) -> Self {
@@ -277,7 +325,14 @@ impl Page {
     }
 
     pub(super) fn form(self, form: Form) -> Self {
-        self.section(Section::Form(form))
+        let csrf = self.csrf.clone();
+        self.section(Section::Form(Form { csrf, ..form }))
+    }
+
+    pub(super) fn forms(self, title: &'static str, forms: Vec<Form>) -> Self {
+        let with_token = |form| Form { csrf: self.csrf.clone(), ..form };
+        let forms = forms.into_iter().map(with_token).collect();
+        self.section(Section::Forms { title, forms })
     }
 
     pub(super) fn paragraphs(self, paragraphs: &[&str]) -> Self {

@@ -65,7 +65,11 @@ pub(super) async fn search(
     // Who may not is told so before anything is typed.
     let query = if q.is_empty() { Ok(None) } else { query(&asked, q).map(Some) };
     let found = match query {
-        Ok(None) => console.guard.permit(officer.acting(), ca_core::domain::staff::Task::ReadCustomers, "search").await.map(|()| None),
+        Ok(None) => console
+            .guard
+            .permit(officer.acting(), ca_core::domain::staff::Task::ReadCustomers, "search")
+            .await
+            .map(|()| None),
         Ok(Some(query)) => console.overview.find(officer.acting(), &query).await.map(Some),
         Err(()) => {
             page.alert = Some(t.search_malformed.to_owned());
@@ -122,7 +126,11 @@ fn results(
         }
         "certificate" => {
             let rows = found.certificates.iter().map(|record| {
-                vec![Cell::certificate(&record.serial), Cell::user(&record.user), Cell::contract(&record.contract)]
+                vec![
+                    Cell::certificate(&record.serial),
+                    Cell::user(&record.user),
+                    Cell::contract(&record.contract),
+                ]
             });
             let head = [t.serial, t.user_id, t.contract_number];
             page.section(Section::table(t.results, &head, rows.collect(), t.nothing_found))
@@ -139,7 +147,8 @@ fn results(
 /// `/search?…` with these parameters.
 fn address(parameters: &[(&str, &str)]) -> String {
     // Writing to a String doesn't fail.
-    let encoded = |text: &str| askama::filters::urlencode_strict(text).map(|safe| safe.to_string()).unwrap_or_default();
+    let encoded =
+        |text: &str| askama::filters::urlencode_strict(text).map(|safe| safe.to_string()).unwrap_or_default();
     let pairs: Vec<String> =
         parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     format!("/search?{}", pairs.join("&"))

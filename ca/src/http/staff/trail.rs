@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn days_are_japans_and_the_last_one_is_included() {
-        let asked = Asked { from: "2026-11-22".to_owned(), until: "2026-11-22".to_owned(), ..Asked::default() };
+        let asked =
+            Asked { from: "2026-11-22".to_owned(), until: "2026-11-22".to_owned(), ..Asked::default() };
         let filter = asked.filter().expect("a filter");
         let at = |text: &str| Some(text.parse::<Timestamp>().expect("a time"));
         assert_eq!(filter.from, at("2026-11-22T00:00:00+09:00"));

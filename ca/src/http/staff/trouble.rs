@@ -11,11 +11,7 @@ use ca_core::{
         password_policy::WeakPassword,
         staff::{Denied, approvals::ApprovalError, desk::DeskError, members::MemberError},
     },
-    domain::{
-        approval::Barred,
-        staff::InvalidRoles,
-        subject::InvalidText,
-    },
+    domain::{approval::Barred, staff::InvalidRoles, subject::InvalidText},
 };
 
 use super::{
@@ -66,7 +62,9 @@ impl Trouble {
             Self::Field(sentence) => said(StatusCode::BAD_REQUEST, sentence),
             Self::NotFound => said(StatusCode::NOT_FOUND, t.not_found),
             Self::Roles(InvalidRoles::AuditorActs) => conflict(t.auditor_alone),
-            Self::Roles(InvalidRoles::None | InvalidRoles::Unknown) => said(StatusCode::BAD_REQUEST, t.choose_role),
+            Self::Roles(InvalidRoles::None | InvalidRoles::Unknown) => {
+                said(StatusCode::BAD_REQUEST, t.choose_role)
+            }
             Self::Denied(denied) => denied_told(denied, t),
             Self::Desk(error) => desk_told(error, t),
             Self::Approval(error) => approval_told(error, t),
@@ -134,7 +132,9 @@ fn desk_told<'a>(error: &'a DeskError, t: &'static Catalogue) -> Told<'a> {
             CustomerError::Name(error) => text_told(error, t),
             CustomerError::Email(_) => said(StatusCode::BAD_REQUEST, t.email_invalid),
             CustomerError::Taken => said(StatusCode::CONFLICT, t.taken),
-            CustomerError::UnknownContract | CustomerError::UnknownUser => said(StatusCode::NOT_FOUND, t.not_found),
+            CustomerError::UnknownContract | CustomerError::UnknownUser => {
+                said(StatusCode::NOT_FOUND, t.not_found)
+            }
             CustomerError::PlanExhausted => said(StatusCode::CONFLICT, t.plan_exhausted),
             CustomerError::DeviceInUse => said(StatusCode::CONFLICT, t.device_in_use),
             CustomerError::Token(_) => said(StatusCode::CONFLICT, t.device_refused),

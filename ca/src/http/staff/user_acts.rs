@@ -17,13 +17,7 @@ use ca_core::{
     },
 };
 
-use super::{
-    Console, Fields, Trouble,
-    catalogue::Catalogue,
-    field,
-    letters, see,
-    visitor::Officer,
-};
+use super::{Console, Fields, Trouble, catalogue::Catalogue, field, letters, see, visitor::Officer};
 
 pub(super) async fn act(
     State(console): State<Arc<Console>>,
@@ -34,7 +28,8 @@ pub(super) async fn act(
     let Ok(user) = UserId::parse(&id) else { return Trouble::NotFound.page(&officer, "/search") };
     let back = format!("/users/{user}");
     let (desk, clerk, typed) = (console.clone(), officer.clone(), fields.clone());
-    let done = console.act(&officer, &fields, async move { decide(&desk, &clerk, &user, &act, &typed).await });
+    let done =
+        console.act(&officer, &fields, async move { decide(&desk, &clerk, &user, &act, &typed).await });
     done.await.unwrap_or_else(|trouble| trouble.page(&officer, &back))
 }
 

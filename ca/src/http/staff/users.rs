@@ -14,8 +14,8 @@ use ca_core::{
         certificate::CertificateRecord,
         device::DeviceKind,
         ids::UserId,
-        standing::standing,
         staff::Task,
+        standing::standing,
         user::{Role, User, UserState},
     },
 };
@@ -123,9 +123,7 @@ async fn user_page(console: &Console, officer: &Officer, id: &str) -> Result<Pag
         .section(Section::Facts { title: String::new(), facts: facts(officer, &dossier) })
         .section(certificates(officer, &dossier.certificates, console.clock.now()));
     if officer.may(Task::KeepCustomers) && dossier.user.state != UserState::Removed {
-        for form in forms(t, &dossier) {
-            page = page.form(form);
-        }
+        page = page.forms(t.acts, forms(t, &dossier));
     }
     let logins = dossier.logins.iter().map(|login| {
         vec![
@@ -159,9 +157,9 @@ fn facts(officer: &Officer, dossier: &Dossier) -> Vec<(&'static str, Cell)> {
 }
 
 fn assigned(t: &'static Catalogue, user: &User) -> Cell {
-    user.assigned_device
-        .as_ref()
-        .map_or(Cell::text(t.none), |device| Cell::code(format!("{} {}", device.kind.as_str(), device.serial)))
+    user.assigned_device.as_ref().map_or(Cell::text(t.none), |device| {
+        Cell::code(format!("{} {}", device.kind.as_str(), device.serial))
+    })
 }
 
 /// The kinds of token.

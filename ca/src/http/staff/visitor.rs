@@ -139,7 +139,8 @@ impl FromRequestParts<Arc<Console>> for Officer {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, console: &Arc<Console>) -> Result<Self, Response> {
-        let visitor = Visitor::from_request_parts(parts, console).await.map_err(IntoResponse::into_response)?;
+        let visitor =
+            Visitor::from_request_parts(parts, console).await.map_err(IntoResponse::into_response)?;
         let token = visitor.session.clone().ok_or_else(|| Redirect::to("/").into_response())?;
         match console.sessions.check(&token, visitor.presented.as_ref()).await {
             Ok(active) => Ok(Self { visitor, active, csrf: csrf_token(&token) }),

@@ -328,6 +328,7 @@ pub async fn the_trail_is_read_backwards(store: impl Ledger) {
     assert_eq!(before(partly, 19, 19).await, [0; 0]);
     let timed = AuditFilter { from: Some(at(2)), until: Some(at(3)), ..all.clone() };
     assert_eq!(before(timed, 19, 19).await, [6, 5, 4]);
-    let whose = AuditFilter { actor: Some("operator:tester".to_owned()), subject: Some("user-2".to_owned()), ..all };
+    let whose =
+        AuditFilter { actor: Some("operator:tester".to_owned()), subject: Some("user-2".to_owned()), ..all };
     assert_eq!(before(whose, 10, 9).await, [9, 6, 3]);
 }

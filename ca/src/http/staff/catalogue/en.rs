@@ -141,6 +141,7 @@ pub(super) const EN: Catalogue = Catalogue {
     remove_text: "Revokes the certificate and removes the user, for good. The user ID is never used again.",
     remove_sure: "I have made sure",
     tick_first: "Tick the box first.",
+    acts: "What can be done",
     certificate: "Certificate",
     assurance: "Assurance",
     assurance_asserted: "Only claimed",
@@ -327,15 +328,32 @@ pub(super) const EN: Catalogue = Catalogue {
     logged_out_title: "You are logged out",
     not_understood_title: "That wasn't understood",
     unavailable_title: "Not available at the moment",
-    code_letter_text: &["Please obtain your certificate with the code below.", "Start the agent and type your user ID, your login password and the acquisition code."],
-    code_letter_closing: &["The code works once, and not after the deadline.", "We never ask for this code by telephone or mail."],
+    code_letter_text: &[
+        "Please obtain your certificate with the code below.",
+        "Start the agent and type your user ID, your login password and the acquisition code.",
+    ],
+    code_letter_closing: &[
+        "The code works once, and not after the deadline.",
+        "We never ask for this code by telephone or mail.",
+    ],
     password_letter_text: &["This is your new password. Change it yourself after logging in."],
     password_letter_closing: &["We never ask for this password by telephone or mail."],
-    no_certificate_text: &["Connect the token with your staff certificate, close every browser window, and open this page again."],
-    unknown_text: &["The staff CA issued this certificate, but it isn't registered here. Ask two administrators to admit you."],
-    withdrawn_text: &["This certificate's member was withdrawn. If you didn't expect this, tell an administrator at once."],
-    expired_text: &["A certificate outside its validity opens nothing. Obtain a new one from the staff CA and have it admitted by two administrators.", "If it should be valid, have operations check the server's clock."],
-    session_over_text: &["The session ended after a while, or the certificate was another one. What you were typing wasn't saved."],
+    no_certificate_text: &[
+        "Connect the token with your staff certificate, close every browser window, and open this page again.",
+    ],
+    unknown_text: &[
+        "The staff CA issued this certificate, but it isn't registered here. Ask two administrators to admit you.",
+    ],
+    withdrawn_text: &[
+        "This certificate's member was withdrawn. If you didn't expect this, tell an administrator at once.",
+    ],
+    expired_text: &[
+        "A certificate outside its validity opens nothing. Obtain a new one from the staff CA and have it admitted by two administrators.",
+        "If it should be valid, have operations check the server's clock.",
+    ],
+    session_over_text: &[
+        "The session ended after a while, or the certificate was another one. What you were typing wasn't saved.",
+    ],
     logged_out_text: &["Take the token out and close every browser window."],
     not_understood_text: &["Open the page again and do it once more."],
     unavailable_text: &["Try again in a moment. If it goes on, tell operations the support ID."],

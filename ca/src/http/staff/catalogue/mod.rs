@@ -48,7 +48,7 @@ texts! {
     letter_title letter_text make_letter reobtain_title reobtain_text reobtain_reason_hint way way_code
     way_token way_token_hint choose_way release_title release release_text password_title password_text
     confirmation_title confirmation_text suspend_title suspend suspend_text remove_title remove remove_text
-    remove_sure tick_first certificate assurance assurance_asserted assurance_attested
+    remove_sure tick_first acts certificate assurance assurance_asserted assurance_attested
     assurance_attested_pin standing_intended standing_abandoned standing_not_yet_valid standing_active
     standing_expired standing_superseded standing_revoked revoked_at confirmed not_yet evidence verdict
     judged_at decoded orphan signer revoke_title revoke revoke_text revoke_final identity identity_hint
