@@ -7,7 +7,7 @@ use softhsm_tests::{
     bank::LOGIN_PASSWORD,
     binaries,
     browser::Browser,
-    process::{Environment, run},
+    process::run,
 };
 
 use crate::house::{Computer, House, json, module};
@@ -87,7 +87,8 @@ fn nss_logs_in_with_the_pin_alone() {
         client.args(["-w", pin, "-A"]).arg(&request);
         client.arg("-d").arg(format!("sql:{}/.pki/nssdb", computer.home.display()));
         let output = softhsm_tests::process::output_of(client.envs(computer.environment()), b"");
-        String::from_utf8_lossy(&output.expect("tstclnt runs").stdout).into_owned()
+        let output = output.expect("tstclnt runs");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
     let page = ask(crate::house::PIN);
     assert!(page.contains("200 OK") && page.contains("tpm-user-7"), "{page}");
@@ -100,15 +101,16 @@ fn nss_logs_in_with_the_pin_alone() {
 #[test]
 fn chromium_logs_in_with_the_key_in_the_tpm() {
     let house = House::open("tpm-chromium");
-    let computer = house.computer("desk");
+    let mut computer = house.computer("desk");
     house.user("tpm-user-8", &computer);
     house.enroll(&computer, "tpm-user-8");
+    computer.extra.push(("P11_LOGIN_MODULE".to_owned(), module().display().to_string()));
+    let pin = house.bank.secret("token-pin").display().to_string();
+    computer.extra.push(("P11_LOGIN_PIN_FILE".to_owned(), pin));
     set_up(&computer, &binaries::find_library("p11_login").expect("the module in between"));
     trust_the_server(&house, &computer);
-    let mut environment: Environment = computer.environment();
-    environment.push(("P11_LOGIN_MODULE".to_owned(), module().display().to_string()));
-    environment.push(("P11_LOGIN_PIN_FILE".to_owned(), house.bank.secret("token-pin").display().to_string()));
-    let browser = Browser::at_home(environment, &computer.home, "evidence-tpm").expect("a browser");
+    let browser = Browser::at_home(computer.environment(), &computer.home, "evidence-tpm");
+    let browser = browser.expect("a browser");
     browser.goto(&format!("{}/login?lang=en", house.bank.urls().client)).expect("a page");
     assert!(browser.text().expect("text").contains("tpm-user-8"), "{}", browser.text().expect("text"));
     browser.fill("#password", LOGIN_PASSWORD).expect("typed");

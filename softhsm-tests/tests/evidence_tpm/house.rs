@@ -31,6 +31,8 @@ pub(crate) struct House {
 pub(crate) struct Computer {
     pub(crate) tpm: Swtpm,
     pub(crate) home: PathBuf,
+    /// More for the environment of its programs.
+    pub(crate) extra: Environment,
 }
 
 impl House {
@@ -55,7 +57,7 @@ impl House {
     pub(crate) fn computer(&self, name: &str) -> Computer {
         let tpm = self.maker.tpm(&self.scratch.join(format!("{name}-tpm"))).expect("a TPM");
         let home = self.scratch.directory(&format!("{name}-home")).expect("a home");
-        Computer { tpm, home }
+        Computer { tpm, home, extra: Environment::new() }
     }
 
     /// A general user who may enrol in this TPM, and in no other.
@@ -120,6 +122,7 @@ impl Computer {
             ("XDG_CONFIG_HOME".to_owned(), format!("{home}/.config")),
             ("PCSCLITE_CSOCK_NAME".to_owned(), format!("{home}/no-pcscd")),
         ]);
+        environment.extend(self.extra.iter().cloned());
         environment
     }
 
