@@ -65,13 +65,14 @@ pub(crate) fn private(router: Router) -> Router {
 async fn with_private_headers(mut response: Response) -> Response {
     const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; \
                           frame-ancestors 'none'; base-uri 'none'";
-    let headers: [(HeaderName, &str); 7] = [
+    let headers: [(HeaderName, &str); 8] = [
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), usb=()"),
     ];
     for (name, value) in headers {

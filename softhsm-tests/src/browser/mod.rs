@@ -273,7 +273,10 @@ impl Browser {
     /// When it can't be taken or written.
     pub fn screenshot(&self, name: &str) -> Result<()> {
         use base64::{Engine as _, prelude::BASE64_STANDARD};
-        let taken = self.devtools("Page.captureScreenshot", json!({ "captureBeyondViewport": true }))?;
+        let size = self.devtools("Page.getLayoutMetrics", json!({}))?["cssContentSize"].clone();
+        let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+        let parameters = json!({ "captureBeyondViewport": true, "clip": clip });
+        let taken = self.devtools("Page.captureScreenshot", parameters)?;
         let data = taken["data"].as_str().context("no picture")?;
         let png = BASE64_STANDARD.decode(data).context("reading a picture")?;
         let path = self.screenshots.join(format!("{name}.png"));

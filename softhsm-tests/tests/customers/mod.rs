@@ -4,10 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use serde_json::Value;
 use softhsm_tests::{
-    bank::{Bank, EnrolmentClient, NewUser, Options, SoftBrowser, SoftToken},
+    bank::{Bank, EnrolmentClient, NewUser, Options, SoftBrowser, SoftToken, hidden},
     card_client::Response,
+    faults::Faults,
     scratch::Scratch,
     virtual_yubikey::{Firmware, Profile},
 };
@@ -43,6 +45,27 @@ impl House {
         Self::of(bank, scratch)
     }
 
+    /// A bank whose clock can be moved, the signer's with the authority's.
+    pub(crate) fn with_clock(name: &str, options: &Options) -> (Self, Faults) {
+        let scratch = Scratch::new(name).expect("a scratch directory");
+        let clock = Faults::new(&scratch.join("clock"), &[]).expect("a clock");
+        let mut bank = Bank::prepare(&scratch.join("bank"), options).expect("a bank");
+        bank.authority_extra = clock.environment().expect("a clock");
+        bank.signer_extra = bank.authority_extra.clone();
+        bank.hold_ceremony().expect("a ceremony");
+        bank.migrate().expect("a ledger");
+        bank.start_signer().expect("a signer");
+        bank.start_authority().expect("an authority");
+        (Self::of(bank, scratch), clock)
+    }
+
+    /// It is so much later. A signer follows no jump of its clock, so another one begins.
+    pub(crate) fn later(&mut self, clock: &Faults, by: SignedDuration) {
+        clock.clock(by).expect("a clock");
+        self.bank.signer = None;
+        self.bank.start_signer().expect("a signer");
+    }
+
     /// Customers for a bank that is open.
     pub(crate) fn of(bank: Bank, scratch: Scratch) -> Self {
         bank.register_contract(CONTRACT, "試験商事").expect("a contract");
@@ -59,6 +82,11 @@ impl House {
     pub(crate) fn customer_of(&self, contract: &str, id: &str, role: &str, token: u32) -> Customer {
         let user = NewUser { id, contract, role, name: "試験 太郎", token: Some(token) };
         self.bank.register_user(&user).expect("a user");
+        self.enrolled(id, token)
+    }
+
+    /// A user who is registered already obtains a certificate on a paper token.
+    pub(crate) fn enrolled(&self, id: &str, token: u32) -> Customer {
         let token = SoftToken::new(&self.bank, Profile::new(token, Firmware(5, 7, 2))).expect("a token");
         let key = format!("{id}-enrolment-key");
         let certified = self.client.enroll(id, &token, &key).expect("an answer").expect("a certificate");
@@ -96,4 +124,25 @@ pub(crate) fn until(what: &str, mut reached: impl FnMut() -> bool) {
         assert!(began.elapsed() < Duration::from_mins(1), "waiting for {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// The hidden token of a page's form.
+pub(crate) fn token_of(browser: &SoftBrowser, path: &str) -> String {
+    let form = browser.get(path).expect("a page");
+    hidden(&form, "csrf").unwrap_or_else(|| panic!("no form at {path}: {}", form.text()))
+}
+
+/// Fills in the form at `path` and sends it to where it came from; the answer itself, no redirect followed.
+pub(crate) fn send(browser: &SoftBrowser, path: &str, fields: &[(&str, &str)]) -> Response {
+    let csrf = token_of(browser, path);
+    let fields = [&[("csrf", &*csrf)][..], fields].concat();
+    browser.post(path, &fields).expect("an answer")
+}
+
+/// The same where it must lead somewhere; the page that it leads to.
+pub(crate) fn done(browser: &SoftBrowser, path: &str, fields: &[(&str, &str)]) -> String {
+    let answer = send(browser, path, fields);
+    assert_eq!(answer.status, 303, "{path}: {}", answer.text());
+    let location = answer.header("location").expect("a location").to_owned();
+    page(&browser.get(&location).expect("a page"), 200)
 }

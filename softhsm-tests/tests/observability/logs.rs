@@ -89,7 +89,7 @@ fn use_portal(browser: &SoftBrowser, user: &str, secrets: &mut Secrets) -> Strin
         let done = browser.post("/manage/users/revoke", &fields).expect("an answer");
         secrets.cookies(&done.headers);
         if confirmation == CONFIRMATION_PASSWORD {
-            page(&done, 200);
+            assert_eq!(done.status, 303, "{}", done.text());
         }
     }
     let home = browser.get("/home").expect("home");

@@ -90,7 +90,6 @@ texts! {
         hours_bank,
         hours_always,
         download_agent,
-        download_elsewhere,
         user_id,
         user_id_from_certificate,
         login_password,

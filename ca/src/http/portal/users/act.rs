@@ -187,7 +187,7 @@ pub(in super::super) async fn submit(
     Path((id, word)): Path<(String, String)>,
     Form(mut fields): Form<Fields>,
 ) -> Response {
-    let back = format!("/manage/users/{id}");
+    let back = format!("/manage/user/{id}");
     if let Some(refusal) = foreign(&portal, &logged_in, &fields, ("user-change", &back)).await {
         return refusal;
     }
@@ -228,7 +228,7 @@ fn done(portal: &Portal, user: &str, act: Act) -> Response {
         portal.revoked.notify_one();
         return see("/manage/users?done=remove");
     }
-    see(&format!("/manage/users/{user}?done={}", act.path()))
+    see(&format!("/manage/user/{user}?done={}", act.path()))
 }
 
 /// Reads what an act needs beside the user; what is wrong with it, in the visitor's language.

@@ -72,7 +72,7 @@ pub(in super::super) async fn submit(
     match result {
         Ok(Ok(user)) => {
             portal.metrics.outcome("user_change", "done");
-            see(&format!("/manage/users/{}?done=register", user.id))
+            see(&format!("/manage/user/{}?done=register", user.id))
         }
         Ok(Err(ManageError::Failure(failure))) => failed("a registration", &failure, &portal, &logged_in),
         Ok(Err(error)) => {

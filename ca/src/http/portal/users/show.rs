@@ -124,7 +124,7 @@ fn offers(t: &Catalogue, user: &User) -> Vec<Offer> {
         Act::Assign | Act::Password | Act::Remove => true,
     };
     let offer = |act: Act| Offer {
-        href: format!("/manage/users/{}/{}", user.id, act.path()),
+        href: format!("/manage/user/{}/{}", user.id, act.path()),
         title: act.title(t),
         text: act.text(t),
     };

@@ -33,7 +33,6 @@ pub(crate) const EN: Catalogue = Catalogue {
     hours_bank: "Certificates can be obtained on bank business days, 9:00 to 21:00 Japan time.",
     hours_always: "Certificates can be obtained at any time (test installation).",
     download_agent: "Download the certificate agent",
-    download_elsewhere: "Your branch's letter says where to get the certificate agent.",
 
     user_id: "User ID",
     user_id_from_certificate: "This is the user ID in the certificate that you picked. If it isn't yours, close all browser windows and start again.",

@@ -20,7 +20,6 @@ pub(super) const OWN: Own = Own {
     certificate_lead: "Your browser's certificate chooser shows the same subject, issuer and serial number.",
     print_hint: "Use your browser's print function to print this page.",
     fingerprint: "SHA-256 fingerprint",
-    policy: "Certificate policy",
     holder: "Holder",
     history_title: "Login history",
     history_lead: "Your last logins, newest first, up to {}. Times are Japan time.",

@@ -42,7 +42,6 @@ pub(super) const USERS: Users = Users {
     release_text: "Takes the assignment back. A certificate that was obtained stays valid.",
     remove: "Remove the user",
     remove_text: "Removes the user and revokes a certificate that stands. It can't be taken back, and the user ID is never used again.",
-    to_user: "To the user",
     to_list: "To the list of users",
     done_register: "The user is registered. Assign a token next.",
     done_suspend: "The user is suspended.",

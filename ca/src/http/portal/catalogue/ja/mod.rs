@@ -33,7 +33,6 @@ pub(crate) const JA: Catalogue = Catalogue {
     hours_bank: "取得できる時間帯：銀行営業日の9:00～21:00（日本時間）",
     hours_always: "取得できる時間帯：終日（試験環境）",
     download_agent: "証明書発行アプリダウンロード",
-    download_elsewhere: "証明書発行アプリは、お取引店の案内に沿って入手してください。",
 
     user_id: "ユーザID",
     user_id_from_certificate: "選択された電子証明書に記載されているユーザIDです。ご自身のものでない場合は、ブラウザをすべて閉じてからやり直してください。",

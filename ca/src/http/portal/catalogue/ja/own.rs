@@ -20,7 +20,6 @@ pub(super) const OWN: Own = Own {
     certificate_lead: "ブラウザの証明書選択画面にも、同じ所有者・発行者・シリアル番号が表示されます。",
     print_hint: "この画面は、ブラウザの印刷機能で印刷できます。",
     fingerprint: "SHA-256フィンガープリント",
-    policy: "証明書ポリシー",
     holder: "ご利用者",
     history_title: "利用履歴照会",
     history_lead: "最近のログインを新しい順に{}件まで表示します。時刻は日本時間です。",

@@ -42,7 +42,6 @@ pub(super) const USERS: Users = Users {
     release_text: "割り当てを取り消します。取得済みの電子証明書はそのまま有効です。",
     remove: "利用者の削除",
     remove_text: "この利用者を削除します。有効な電子証明書は同時に失効します。取り消すことはできず、同じユーザIDは二度と使えません。",
-    to_user: "利用者の詳細へ",
     to_list: "利用者の一覧へ",
     done_register: "利用者を登録しました。続けてトークンを割り当ててください。",
     done_suspend: "利用を停止しました。",
