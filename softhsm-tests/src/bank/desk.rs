@@ -86,12 +86,20 @@ impl Desk {
     /// When it can't be started.
     pub fn try_enroll(&self, bank: &Bank, enrolment: &Enrolment<'_>) -> Result<Output> {
         let Enrolment { user, token, more } = *enrolment;
-        let (url, serial) = (bank.urls().public, token.to_string());
+        self.try_enroll_token(bank, user, &token.to_string(), more)
+    }
+
+    /// The same with a token of any kind, named as the agent shows it.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn try_enroll_token(&self, bank: &Bank, user: &str, serial: &str, more: &[&str]) -> Result<Output> {
+        let url = bank.urls().public;
         let file = |path: PathBuf| path.to_string_lossy().into_owned();
         let (trust, login) = (file(bank.path("tls/ca.pem")), file(bank.secret("login")));
         let pin = file(bank.secret("token-pin"));
         let mut arguments = vec!["enroll", "--server", &url, "--ca-file", &trust, "--user", user];
-        arguments.extend(["--token", &serial, "--password-file", &login]);
+        arguments.extend(["--token", serial, "--password-file", &login]);
         arguments.extend(["--pin-file", &pin, "--new-pin-file", &pin]);
         arguments.extend(more);
         self.agent(&arguments)

@@ -149,7 +149,8 @@ impl SoftToken {
         Ok(self.pair()?.serialize_pem())
     }
 
-    pub(super) fn claim(&self) -> DeviceClaim {
+    /// The device that it claims to be.
+    pub fn claim(&self) -> DeviceClaim {
         DeviceClaim {
             kind: "yubikey-piv".to_owned(),
             serial: self.profile.serial.to_string(),
