@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use der::{AnyRef, Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use der::{AnyRef, Decode, Encode, Length, Reader, SliceReader, Tag, TagNumber, Tagged};
 use flate2::read::GzDecoder;
 use yubikey::ObjectId;
 use zeroize::Zeroizing;
@@ -141,12 +141,14 @@ pub(super) fn ccc(identifiers: &Identifiers) -> Vec<u8> {
     .concat()
 }
 
-/// The items in a row, with the first octet of their tags.
+/// The items in a row, with their tags of one octet. Some of these tags aren't ASN.1's.
 pub(super) fn items(bytes: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     let mut reader = SliceReader::new(bytes).ok()?;
     let mut items = Vec::new();
-    while let Some(tag) = reader.peek_byte() {
-        items.push((tag, AnyRef::decode(&mut reader).ok()?.value()));
+    while !reader.is_finished() {
+        let tag = reader.read_byte().ok()?;
+        let length = Length::decode(&mut reader).ok()?;
+        items.push((tag, reader.read_slice(length).ok()?));
     }
     Some(items)
 }
@@ -232,6 +234,11 @@ mod tests {
     #[test]
     fn chuid_and_ccc_have_their_lengths() {
         let identifiers = Identifiers { guid: [1; 16], card_id: [2; 14], expiry: *b"20361231" };
+        let written = chuid(&identifiers);
+        let read = items(&written).expect("items");
+        assert_eq!(read.iter().map(|item| item.0).collect::<Vec<_>>(), [0x30, 0x34, 0x35, 0x3e, 0xfe]);
+        assert_eq!(read[1].1, [1; 16]);
+        assert!(items(&written[..40]).is_none(), "cut short");
         assert_eq!(chuid(&identifiers).len(), 59);
         assert_eq!(ccc(&identifiers).len(), 51);
     }

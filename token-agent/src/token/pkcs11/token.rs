@@ -127,13 +127,11 @@ impl Token for ModuleToken {
         // Private keys are seen by those who are logged in only; public ones by everybody.
         let public = objects.public_key()?;
         let key = match (objects.private_key()?, &public) {
-            (Some(key), _) => KeyPresence::Present {
+            (Some(key), public) => KeyPresence::Present {
                 algorithm: public.as_ref().and_then(KeyAlgorithm::of_public_key),
                 generated: objects.stays_inside(key)?,
             },
-            (None, Some(public)) => {
-                KeyPresence::Present { algorithm: KeyAlgorithm::of_public_key(public), generated: false }
-            }
+            (None, Some(_)) => KeyPresence::Unknown,
             (None, None) => KeyPresence::Absent,
         };
         Ok(SlotState { certificate: objects.certificate()?, key })
