@@ -62,6 +62,7 @@ pub(super) fn capabilities(directory: &Path) -> Result<Map<String, Value>> {
                 "--no-sandbox",
                 "--disable-dev-shm-usage",
                 "--disable-gpu",
+                "--hide-scrollbars",
                 "--no-first-run",
                 "--disable-background-networking",
                 "--disable-component-update",

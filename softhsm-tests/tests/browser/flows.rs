@@ -96,6 +96,8 @@ fn a_master_registers_and_revokes(site: &Site, words: &Words, user: &str, token:
         browser.source()?.contains("失効しています") || browser.source()?.contains("has been revoked"),
         "still in"
     );
+    browser.screenshot(&format!("revoked-{}", words.language))?;
+    master.screenshot(&format!("revoked-by-master-{}", words.language))?;
     browser.close()?;
     master.close()
 }
@@ -119,6 +121,7 @@ fn a_customer_looks_after_the_own_account() -> Result<()> {
     browser.fill("#password", "not-my-password")?;
     browser.follow(JAPANESE.login)?;
     says(&browser, "ログインできませんでした")?;
+    browser.screenshot("refused-ja")?;
     browser.fill("#password", LOGIN_PASSWORD)?;
     browser.follow(JAPANESE.login)?;
     browser.follow(JAPANESE.certificate)?;
@@ -139,10 +142,12 @@ fn a_customer_looks_after_the_own_account() -> Result<()> {
     browser.follow(ENGLISH.stop)?;
     browser.follow(ENGLISH.stop_button)?;
     says(&browser, ENGLISH.stopped)?;
+    browser.screenshot("stopped-en")?;
     browser.goto(&site.client("/login"))?;
     browser.fill("#password", NEW_PASSWORD)?;
     browser.follow(ENGLISH.login)?;
     says(&browser, "That didn't work")?;
+    browser.screenshot("refused-en")?;
     browser.close()?;
 
     let without = site.browser(None)?;

@@ -5,7 +5,7 @@ use super::super::sections::Users;
 pub(super) const USERS: Users = Users {
     list_lead: "The general users of your contract. Choose one to see details and make changes.",
     quota: "General users: {}",
-    quota_of: "{} can be registered",
+    quota_of: "(up to {} can be registered)",
     account_state: "Account",
     state_active: "Active",
     state_suspended: "Suspended",

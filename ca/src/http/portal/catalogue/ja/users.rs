@@ -4,8 +4,8 @@ use super::super::sections::Users;
 
 pub(super) const USERS: Users = Users {
     list_lead: "ご契約の一般ユーザの一覧です。氏名を選ぶと、詳細の確認と変更ができます。",
-    quota: "一般ユーザ：{}",
-    quota_of: "{}名まで登録できます",
+    quota: "一般ユーザ：{}名",
+    quota_of: "（{}名まで登録できます）",
     account_state: "利用状態",
     state_active: "利用中",
     state_suspended: "利用停止中",
