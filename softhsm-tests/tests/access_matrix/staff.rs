@@ -159,7 +159,7 @@ fn the_consoles_table_names_every_route() {
             }
         }
     }
-    assert!(routes.len() > 40, "the router is spelled in another way: {routes:?}");
+    assert!(routes.len() > 30, "the router is spelled in another way: {routes:?}");
     let named = MATRIX.iter().map(|(method, route, ..)| format!("{method} {route}"));
     let named: BTreeSet<String> = named.chain(EXEMPT.iter().map(|text| (*text).to_owned())).collect();
     assert_eq!(routes, named);

@@ -146,7 +146,9 @@ pub(super) async fn revoke(
     let Ok(serial) = serial(&id) else { return Trouble::NotFound.page(&officer, "/search") };
     let back = format!("/certificates/{serial}");
     let (acting, typed, desk) = (officer.acting().clone(), fields.clone(), console.clone());
+    let clerk = officer.clone();
     let done = console.act(&officer, &fields, async move {
+        desk.first(&clerk, Task::Revoke, &serial.to_string()).await?;
         let reason =
             RevocationReason::parse(field(&typed, "reason")).ok_or(Trouble::Field(t.choose_reason))?;
         let identity = field(&typed, "identity").to_owned();

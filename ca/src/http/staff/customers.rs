@@ -69,7 +69,9 @@ pub(super) async fn register(
 ) -> Response {
     let t = officer.t();
     let (acting, typed, desk) = (officer.acting().clone(), fields.clone(), console.clone());
+    let clerk = officer.clone();
     let done = console.act(&officer, &fields, async move {
+        desk.first(&clerk, Task::KeepCustomers, "contracts").await?;
         let number = ContractNumber::parse(field(&typed, "number"))
             .map_err(|_| Trouble::Field(t.contract_number_bad))?;
         let plan = field(&typed, "general_users").parse().map_err(|_| Trouble::Field(t.general_users_bad))?;
@@ -91,7 +93,10 @@ fn again(
     show: impl FnOnce((StatusCode, String)) -> Response,
 ) -> Response {
     match (trouble, trouble.sentence(officer.t())) {
-        (Trouble::Denied(_) | Trouble::Desk(DeskError::Denied(_)), Ok(_)) => trouble.page(officer, "/home"),
+        (Trouble::Denied(_), Ok(_)) => trouble.page(officer, "/home"),
+        (Trouble::Desk(error), Ok(_)) if matches!(**error, DeskError::Denied(_)) => {
+            trouble.page(officer, "/home")
+        }
         (_, Ok(refused)) => show(refused),
         (_, Err(failure)) => super::trouble::unavailable(failure, &officer.visitor),
     }
@@ -141,7 +146,7 @@ async fn contract_page(console: &Console, officer: &Officer, id: &str) -> Result
 
 async fn policy_of(console: &Console, contract: &ContractNumber) -> Result<Option<PolicyName>, Trouble> {
     let assignments = console.policies.policy_assignments(contract).await;
-    let assignments = assignments.map_err(|error| Trouble::Desk(error.into()))?;
+    let assignments = assignments.map_err(|error| Trouble::from(DeskError::from(error)))?;
     Ok(assignments.last().and_then(|assignment| assignment.policy.clone()))
 }
 
@@ -152,7 +157,8 @@ async fn policy_form(
     contract: &ContractNumber,
     current: Option<&PolicyName>,
 ) -> Result<Entry, Trouble> {
-    let force = console.policies.policies_in_force().await.map_err(|error| Trouble::Desk(error.into()))?;
+    let force =
+        console.policies.policies_in_force().await.map_err(|error| Trouble::from(DeskError::from(error)))?;
     let names = force.policies.iter().map(|policy| policy.id.name.to_string());
     let known: Vec<String> = std::iter::once(PolicyName::bank().to_string()).chain(names).collect();
     let current = current.map_or("bank", PolicyName::as_str);
@@ -171,7 +177,9 @@ pub(super) async fn ask_policy(
     let t = officer.t();
     let back = format!("/contracts/{id}");
     let (acting, typed, desk) = (officer.acting().clone(), fields.clone(), console.clone());
+    let clerk = officer.clone();
     let done = console.act(&officer, &fields, async move {
+        desk.first(&clerk, Task::KeepCustomers, &id).await?;
         let policy =
             PolicyName::parse(field(&typed, "policy")).map_err(|_| Trouble::Field(t.unknown_policy))?;
         let policy = (policy != PolicyName::bank()).then_some(policy);
@@ -230,7 +238,9 @@ pub(super) async fn register_user(
     let Ok(contract) = number(&id) else { return Trouble::NotFound.page(&officer, "/search") };
     let (acting, typed, desk) = (officer.acting().clone(), fields.clone(), console.clone());
     let of = contract.clone();
+    let clerk = officer.clone();
     let done = console.act(&officer, &fields, async move {
+        desk.first(&clerk, Task::KeepCustomers, of.as_str()).await?;
         let new = NewUser {
             id: UserId::parse(field(&typed, "id")).map_err(|_| Trouble::Field(t.user_id_bad))?,
             contract: of,

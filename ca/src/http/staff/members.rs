@@ -190,9 +190,9 @@ pub(super) async fn propose(
 ) -> Response {
     let t = officer.t();
     let (acting, typed, desk) = (officer.acting().clone(), fields.clone(), console.clone());
+    let administrator = officer.clone();
     let done = console.act(&officer, &fields, async move {
-        // The member's own roles first: what is wrong with the form is nobody else's business.
-        desk.guard.permit(&acting, Task::KeepStaff, "staff").await?;
+        desk.first(&administrator, Task::KeepStaff, "staff").await?;
         let roles: Option<Vec<StaffRole>> = typed
             .iter()
             .filter(|(name, _)| name == "role")

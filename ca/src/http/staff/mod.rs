@@ -34,7 +34,7 @@ use ca_core::{
         Guard, approvals::Approvals, desk::Desk, members::Members, overview::Overview,
         session::StaffSessions, trail::AuditTrail,
     },
-    domain::business_hours::IssuingHours,
+    domain::{business_hours::IssuingHours, staff::Task},
     ports::{census::LedgerCensus, clock::Clock, policies::PolicyStore, rng::Rng},
 };
 use tokio::sync::Notify;
@@ -177,6 +177,12 @@ impl Console {
         self.metrics.outcome("form", "forged");
         tracing::warn!(member = %officer.acting().id(), "a form that isn't of the session was refused");
         Err(Trouble::Forged)
+    }
+
+    /// Who may not is told so before the form is read: what is wrong with it is then nobody's business. The use case asks
+    /// again.
+    async fn first(&self, officer: &Officer, task: Task, wanted: &str) -> Result<(), Trouble> {
+        Ok(self.guard.permit(officer.acting(), task, wanted).await?)
     }
 
     /// Does what a form asks for, on a task of its own: a connection that breaks off doesn't leave it half done.

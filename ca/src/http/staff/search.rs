@@ -78,7 +78,7 @@ pub(super) async fn search(
     };
     match found {
         Ok(None) => {}
-        Ok(Some(found)) => page = results(page, t, &asked, q, found),
+        Ok(Some(found)) => page = results(page, t, &asked, q, &found),
         Err(denied) => return Trouble::from(denied).page(&officer, "/home"),
     }
     page.respond(StatusCode::OK)
@@ -111,7 +111,7 @@ fn results(
     t: &'static Catalogue,
     asked: &Asked,
     q: &str,
-    found: Found,
+    found: &Found,
 ) -> super::page::Page {
     let next = |after: String, name: &str| {
         let address = address(&[("by", &asked.by), ("q", q), ("after", &after), ("after_name", name)]);

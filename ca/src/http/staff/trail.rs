@@ -68,7 +68,7 @@ impl Asked {
             askama::filters::urlencode_strict(text).map(|safe| safe.to_string()).unwrap_or_default()
         };
         let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
-        pairs.map(|(name, value)| format!("{name}={}&", encoded(value))).collect()
+        pairs.map(|(name, value)| format!("{name}={}&", encoded(value))).collect::<Vec<_>>().concat()
     }
 }
 

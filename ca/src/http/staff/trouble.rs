@@ -30,7 +30,7 @@ pub(super) enum Trouble {
     /// There is no such thing.
     NotFound,
     Denied(Denied),
-    Desk(DeskError),
+    Desk(Box<DeskError>),
     Approval(ApprovalError),
     Member(MemberError),
     Roles(InvalidRoles),
@@ -45,7 +45,13 @@ macro_rules! from {
         })+
     };
 }
-from!(Denied: Denied, Desk: DeskError, Approval: ApprovalError, Member: MemberError, Roles: InvalidRoles);
+from!(Denied: Denied, Approval: ApprovalError, Member: MemberError, Roles: InvalidRoles);
+
+impl From<DeskError> for Trouble {
+    fn from(error: DeskError) -> Self {
+        Self::Desk(Box::new(error))
+    }
+}
 
 /// What becomes of it: a sentence, or something below failed.
 enum Told<'a> {

@@ -13,6 +13,7 @@ use ca_core::{
         approval::Proposal,
         device::{Device, DeviceKind},
         ids::{TokenSerial, UserId},
+        staff::Task,
         user::PasswordKind,
     },
 };
@@ -41,6 +42,7 @@ async fn decide(
     fields: &Fields,
 ) -> Result<Response, Trouble> {
     let (t, acting, desk) = (officer.t(), officer.acting(), &console.desk);
+    console.first(officer, Task::KeepCustomers, user.as_str()).await?;
     let done = match act {
         "letter" => {
             let code = desk.issue_code(acting, user).await?;

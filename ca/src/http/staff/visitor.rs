@@ -82,7 +82,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
             presented: peer.identity.customer().and_then(|certificate| read(certificate)),
             session: cookie(SESSION),
             form: cookie(FORM),
-            query: kept.map(|pair| format!("{pair}&")).collect(),
+            query: kept.map(|pair| format!("{pair}&")).collect::<Vec<_>>().concat(),
         })
     }
 }

@@ -178,8 +178,8 @@ pub async fn an_effect_that_fails_leaves_the_request_open(store: impl Ledger) {
     let asked = Approval { proposal, ..request(1, 1) };
     store.ask(&asked, event("approval.asked")).await.expect("asked");
     let effect = Effect::Device(user_id(1), device(7));
-    let asker = request(1, 2).asked_by;
-    let execute = || store.execute_approval(asked.id, &asker, at(20), &effect, event("approval.executed"));
+    let second = request(1, 2).asked_by;
+    let execute = || store.execute_approval(asked.id, &second, at(20), &effect, event("approval.executed"));
     refused(execute().await, Conflict::DeviceInUse);
     assert_eq!(store.approval(asked.id).await.expect("a query"), Some(asked.clone()));
     store.assign_device(&user_id(2), None, event("token.taken")).await.expect("free");
@@ -250,8 +250,8 @@ pub async fn searches_find_by_beginning_and_go_on(store: impl Ledger) {
         ..contract(9)
     };
     store.register_contract(&contract, event("contract.registered")).await.expect("a contract");
-    let names = ["山田 一郎", "山田 一郎", "山田 二郎", "山本 三郎", "%山田"];
-    for (n, name) in (1..).zip(names) {
+    let people = ["山田 一郎", "山田 一郎", "山田 二郎", "山本 三郎", "%山田"];
+    for (n, name) in (1..).zip(people) {
         let user = User { contract: other.clone(), ..named(n, name) };
         store.register_user(&user, event("user.registered")).await.expect("a user");
     }
