@@ -77,16 +77,20 @@ pub(super) fn header(ui: &mut Ui, product: &str, other_language: &str) -> bool {
     let frame = Frame::new().fill(NAVY).inner_margin(Margin::symmetric(24, 12));
     let bar = Panel::top("header").frame(frame).resizable(false).show_separator_line(false);
     bar.show(ui, |ui| {
-        ui.horizontal(|ui| {
-            ui.label(RichText::new(product).size(19.0).color(Color32::WHITE));
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let text = RichText::new(other_language).color(Color32::WHITE);
-                let stroke = Stroke::new(1.0, Color32::WHITE);
-                let button = Button::new(text).fill(NAVY).stroke(stroke).min_size(vec2(0.0, 34.0));
-                focusable(ui.add(button)).clicked()
-            })
-            .inner
-        })
+        ui.allocate_ui_with_layout(
+            vec2(ui.available_width(), 38.0),
+            Layout::left_to_right(Align::Center),
+            |ui| {
+                ui.label(RichText::new(product).size(19.0).color(Color32::WHITE));
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    let text = RichText::new(other_language).color(Color32::WHITE);
+                    let stroke = Stroke::new(1.0, Color32::WHITE);
+                    let button = Button::new(text).fill(NAVY).stroke(stroke).min_size(vec2(0.0, 34.0));
+                    focusable(ui.add(button)).clicked()
+                })
+                .inner
+            },
+        )
         .inner
     })
     .inner

@@ -1,0 +1,77 @@
+//! A bank, a customer's desk with tokens, and a desktop on it.
+
+use std::{fs, process::Command};
+
+use softhsm_tests::{
+    bank::{Bank, Desk, NewUser, Options},
+    binaries,
+    process::Process,
+    scratch::Scratch,
+    virtual_yubikey::Profile,
+};
+
+use super::desktop::Desktop;
+
+const CONTRACT: &str = "1234567";
+
+/// Fields drop in this order.
+pub(crate) struct Office {
+    pub(crate) desktop: Desktop,
+    pub(crate) desk: Desk,
+    pub(crate) bank: Bank,
+    pub(crate) scratch: Scratch,
+}
+
+impl Office {
+    pub(crate) fn open(name: &str, profiles: Vec<Profile>, screen: (u32, u32)) -> Self {
+        let scratch = Scratch::new(name).expect("a scratch directory");
+        let bank = Bank::open(&scratch.join("bank"), &Options::default()).expect("a bank");
+        bank.register_contract(CONTRACT, "北海商事").expect("a contract");
+        let desk = Desk::new(&scratch.join("desk"), bank.attestation(), profiles).expect("a desk");
+        let desktop = Desktop::start(&scratch.join("desktop"), screen.0, screen.1).expect("a desktop");
+        Self { desktop, desk, bank, scratch }
+    }
+
+    pub(crate) fn user(&self, id: &str, name: &str, token: Option<u32>) {
+        let user = NewUser { id, contract: CONTRACT, role: "general", name, token };
+        self.bank.register_user(&user).expect("a user");
+    }
+
+    /// The agent's window; what `more` says comes last and so counts.
+    pub(crate) fn window(&self, lang: &str, user: &str, more: &[&str]) -> Process {
+        let mut command = Command::new(binaries::find("inro-agent").expect("a fresh agent"));
+        command.envs(self.desk.pcscd.environment().iter().cloned());
+        command.args(["--lang", lang, "gui", "--state-dir"]).arg(self.scratch.join("state"));
+        command.args(["--user", user, "--ca-file"]).arg(self.bank.path("tls/ca.pem"));
+        if !more.contains(&"--server") {
+            command.args(["--server", &self.bank.urls().public]);
+        }
+        command.args(more).envs(self.desktop.environment());
+        let mut agent = Process::spawn("agent", &mut command, &self.scratch.join("desktop")).expect("started");
+        self.desktop.focus_window(&mut agent).expect("a window");
+        agent
+    }
+
+    /// How many certificates the signer has signed for customers.
+    pub(crate) fn certificates(&self) -> u64 {
+        self.bank.journal().expect("a journal")["certificates"].as_u64().expect("a number")
+    }
+}
+
+/// Whether a process has a socket that waits for connections.
+pub(crate) fn listens(process: u32) -> bool {
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let listening: Vec<String> = tables
+        .iter()
+        .flat_map(|table| table.lines().skip(1))
+        .map(|row| row.split_whitespace().collect::<Vec<_>>())
+        .filter(|row| row.get(3) == Some(&"0A"))
+        .filter_map(|row| row.get(9).map(|inode| format!("socket:[{inode}]")))
+        .collect();
+    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).expect("its descriptors");
+    descriptors.flatten().any(|descriptor| {
+        let target = fs::read_link(descriptor.path()).unwrap_or_default();
+        listening.contains(&target.display().to_string())
+    })
+}
