@@ -1,7 +1,7 @@
 //! Whom whoever verifies trusts: makers by the fingerprints that Inro ships or that were given, the authority by files or
 //! fingerprints that were given.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use ca_core::domain::{
     attestation::{Anchor, MakerCertificate, Purpose, Trust},
@@ -14,6 +14,11 @@ use serde::Deserialize;
 use super::Findings;
 
 const KNOWN: &str = include_str!("../../../ca/trust/known-anchors.toml");
+
+static KNOWN_ANCHORS: LazyLock<Vec<KnownAnchor>> = LazyLock::new(|| {
+    // A test reads every one of them.
+    toml::from_str(KNOWN).map(|known: KnownAnchors| known.anchor).unwrap_or_default()
+});
 
 /// A SHA-256.
 pub(crate) type Fingerprint = [u8; 32];
@@ -40,23 +45,22 @@ struct KnownAnchor {
 
 impl Trusted {
     /// What a maker's certificate may vouch for; `None` when nobody here trusts it.
-    pub(super) fn purpose(&self, der: &[u8]) -> Option<Purpose> {
+    pub(super) fn purpose(&self, der: &[u8], is_tpm: bool) -> Option<Purpose> {
         let fingerprint = sha256(der);
-        let known: KnownAnchors = toml::from_str(KNOWN).ok()?;
         let name = hex::encode(fingerprint);
-        let known = known.anchor.into_iter().find(|known| known.sha256 == name);
+        let known = KNOWN_ANCHORS.iter().find(|known| known.sha256 == name);
         known.and_then(|known| Purpose::parse(&known.purpose)).or_else(|| {
             // Whoever names a fingerprint knows whose it is; what for follows from the name, as in test installations.
-            self.anchors.contains(&fingerprint).then(|| purpose_by_name(der))
+            self.anchors.contains(&fingerprint).then(|| purpose_by_name(der, is_tpm))
         })
     }
 }
 
-fn purpose_by_name(der: &[u8]) -> Purpose {
+fn purpose_by_name(der: &[u8], is_tpm: bool) -> Purpose {
     match MakerCertificate::read(der).map(|certificate| certificate.subject()) {
+        _ if is_tpm => Purpose::TpmMaker,
         Ok(subject) if subject.contains("PIV") => Purpose::PivIssuer,
-        Ok(subject) if subject.contains("Yubi") => Purpose::Link,
-        _ => Purpose::TpmMaker,
+        _ => Purpose::Link,
     }
 }
 
@@ -74,10 +78,10 @@ pub(super) struct Carried {
 impl Carried {
     /// As an anchor: with what it may vouch for by the word of whoever verifies, or by the bank's.
     pub(super) fn anchor(&self, trusted: Option<&Trusted>, is_tpm: bool) -> Anchor {
-        let fallback = if is_tpm { Purpose::TpmMaker } else { Purpose::Link };
+        let link = if is_tpm { Purpose::TpmMaker } else { Purpose::Link };
         let purpose = match trusted {
-            Some(trusted) => trusted.purpose(&self.der).unwrap_or(fallback),
-            None => self.said.unwrap_or(fallback),
+            Some(trusted) => trusted.purpose(&self.der, is_tpm).unwrap_or(link),
+            None => self.said.unwrap_or_else(|| purpose_by_name(&self.der, is_tpm)),
         };
         Anchor { der: self.der.clone(), trust: self.trust, purpose }
     }
@@ -113,7 +117,7 @@ pub(super) fn of_file(trust: &ExportedTrust, findings: &mut Findings) -> Vec<Car
                 .wrong(format!("trust.anchors: {name} isn't in the trust bundle that the officers signed"));
         }
         let carried =
-            Carried { trust: certificate.trust(), said: Some(purpose_by_name(&der)), retired: false, der };
+            Carried { trust: certificate.trust(), said: None, retired: false, der };
         all.entry(fingerprint).or_insert(carried);
     }
     all.into_values().collect()
@@ -125,8 +129,7 @@ mod tests {
 
     #[test]
     fn the_shipped_fingerprints_are_read() {
-        let known: KnownAnchors = toml::from_str(KNOWN).expect("a list");
-        assert!(known.anchor.len() > 40);
-        assert!(known.anchor.iter().all(|known| Purpose::parse(&known.purpose).is_some()));
+        assert_eq!(KNOWN_ANCHORS.len(), KNOWN.matches("[[anchor]]").count());
+        assert!(KNOWN_ANCHORS.iter().all(|known| Purpose::parse(&known.purpose).is_some()));
     }
 }

@@ -10,6 +10,7 @@ use ca_core::domain::{
     device::{Assurance, DeviceKind},
     ids::UserId,
     policy::KEY_KINDS,
+    trust::sha256,
 };
 use ca_wire::evidence::EvidenceExport;
 
@@ -55,19 +56,23 @@ pub(super) fn examine(
             return false;
         }
     };
-    let retired = carried.iter().find(|carried| {
-        carried.retired && attested.root_sha256 == Some(ca_core::domain::trust::sha256(&carried.der))
-    });
-    if retired.is_some() {
+    let is_retired =
+        |carried: &Carried| carried.retired && attested.root_sha256 == Some(sha256(&carried.der));
+    if carried.iter().any(is_retired) {
         findings.wrong("evidence: it leads to a root that the trust bundle has retired");
     }
     decoded(export, &attested, findings);
     let of_verifier: Vec<Anchor> = carried
         .iter()
-        .filter(|carried| carried.trust == Trust::Intermediate || trusted.purpose(&carried.der).is_some())
+        .filter(|carried| carried.trust == Trust::Intermediate || trusted.purpose(&carried.der, is_tpm).is_some())
         .map(|carried| carried.anchor(Some(trusted), is_tpm))
         .collect();
-    tell(&attested, judge(&of_verifier).is_ok_and(|again| again == attested), findings)
+    let by_trusted_maker = judge(&of_verifier).is_ok_and(|again| again == attested);
+    let is_vouched_for = tell(&attested, by_trusted_maker, findings);
+    let decoded = attested.decoded();
+    let decoded = decoded.lines().map(|line| format!("the device says {line}"));
+    if is_vouched_for { findings.proven.extend(decoded) } else { findings.claimed.extend(decoded) }
+    is_vouched_for
 }
 
 /// What the attested key is worth here.
@@ -178,9 +183,6 @@ fn decoded(export: &EvidenceExport, attested: &Attested, findings: &mut Findings
     findings.fits(export.certificate.assurance == attested.assurance.as_str(), || {
         format!("certificate.assurance is {:?}, the evidence comes to another", export.certificate.assurance)
     });
-    for line in found.lines() {
-        findings.proven.push(format!("decoded: {line}"));
-    }
 }
 
 fn full(error: &dyn std::error::Error) -> String {

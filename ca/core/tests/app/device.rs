@@ -16,7 +16,7 @@ use crate::pki::{ca_params, params};
 
 /// A maker: its root, and one batch's f9 key.
 pub(crate) struct Maker {
-    root: Vec<u8>,
+    pub(crate) root: Vec<u8>,
     f9: Vec<u8>,
     f9_key: KeyPair,
     f9_params: CertificateParams,

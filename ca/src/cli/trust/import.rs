@@ -265,7 +265,8 @@ impl Importer<'_> {
                 }
             }
         })?;
-        if self.added == 0 && self.lines.iter().any(|line| matches!(line.what, "unknown" | "fault")) {
+        let any = |what: &[&str]| self.lines.iter().any(|line| what.contains(&line.what));
+        if self.added == 0 && any(&["unknown", "fault"]) && !any(&["known"]) {
             let why = anyhow::anyhow!("none of the certificates could be added");
             return Err(CliError::new(Exit::Refused, why));
         }

@@ -1,0 +1,100 @@
+//! Plans after a new judgement, and their execution at the date.
+
+use ca_core::{
+    app::rejudge::{Executed, Plan, Rejudge, RejudgeError},
+    domain::{certificate::CertificateState, revocation::RevocationReason},
+    ports::{
+        clock::Clock,
+        rejudgements::{Fallen, PlanEnd, RejudgementStore},
+        store::CertificateStore,
+    },
+    testing::Fault,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    pki::issuer_id,
+    world::{GENERAL, MASTER, World, clerk},
+};
+
+fn rejudge(world: &World) -> Rejudge {
+    Rejudge {
+        plans: world.store.clone(),
+        revocations: world.store.clone(),
+        signer: world.signer.clone(),
+        signers: world.store.clone(),
+        accords: world.revoke.accords.clone(),
+        clock: world.clock.clone(),
+    }
+}
+
+async fn fallen(world: &World, user: &str, token: u32) -> Fallen {
+    let record = world.enrol(user, token).await;
+    Fallen {
+        issuer: record.issuer,
+        serial: record.serial,
+        user: record.user,
+        code: "evidence-firmware-too-old".to_owned(),
+        detail: "too old".to_owned(),
+    }
+}
+
+fn plan(fallen: &[Fallen], revoke_at: Timestamp) -> Plan {
+    Plan {
+        basis: "trust version 2".to_owned(),
+        judged: 2,
+        revoke_at,
+        reason: RevocationReason::PrivilegeWithdrawn,
+        fallen: fallen.to_vec(),
+    }
+}
+
+async fn is_revoked(world: &World, fallen: &Fallen) -> bool {
+    let record = world.store.certificate(&issuer_id(), &fallen.serial).await.expect("the store");
+    matches!(record.expect("a row").state, CertificateState::Revoked { .. })
+}
+
+#[tokio::test]
+async fn a_plan_revokes_at_its_date_and_not_before() {
+    let world = World::new().await;
+    let rejudge = rejudge(&world);
+    let (one, other) = (fallen(&world, GENERAL, 1_000_001).await, fallen(&world, MASTER, 1_000_000).await);
+    let now = world.clock.now();
+    let past = rejudge.plan(clerk(), plan(&[one.clone()], now - SignedDuration::from_secs(1))).await;
+    assert!(matches!(past, Err(RejudgeError::Past(_))));
+    assert!(matches!(rejudge.plan(clerk(), plan(&[], now)).await, Err(RejudgeError::NothingFell)));
+    let gentle = Plan { reason: RevocationReason::Unspecified, ..plan(&[one.clone()], now) };
+    assert!(matches!(rejudge.plan(clerk(), gentle).await, Err(RejudgeError::Reason)));
+
+    let date = now + SignedDuration::from_hours(24);
+    let number = rejudge.plan(clerk(), plan(&[one.clone()], date)).await.expect("planned");
+    assert_eq!(rejudge.execute().await.expect("nothing is due"), Executed::default());
+    assert!(!is_revoked(&world, &one).await);
+    world.clock.advance(SignedDuration::from_hours(25));
+
+    // Fails after the commit: the next run goes on, and nobody is revoked twice.
+    world.store.faults().order("revoke", Fault::After);
+    assert!(rejudge.execute().await.is_err());
+    assert_eq!(rejudge.execute().await.expect("done"), Executed { plans: 1, revoked: 0 });
+    assert!(is_revoked(&world, &one).await && !is_revoked(&world, &other).await);
+    assert_eq!(world.rows("certificate.revoked"), 1);
+    assert_eq!(rejudge.execute().await.expect("nothing is left"), Executed::default());
+    let plans = world.store.rejudgements().await.expect("the store");
+    assert_eq!(plans[0].ended.map(|(end, _)| end), Some(PlanEnd::Done));
+    assert!(matches!(rejudge.cancel(clerk(), number).await, Err(RejudgeError::NoPlan(1))));
+}
+
+#[tokio::test]
+async fn a_plan_that_was_called_off_revokes_nobody() {
+    let world = World::new().await;
+    let rejudge = rejudge(&world);
+    let one = fallen(&world, GENERAL, 1_000_001).await;
+    let date = world.clock.now() + SignedDuration::from_hours(1);
+    let number = rejudge.plan(clerk(), plan(&[one.clone()], date)).await.expect("planned");
+    rejudge.cancel(clerk(), number).await.expect("called off");
+    world.clock.advance(SignedDuration::from_hours(2));
+    assert_eq!(rejudge.execute().await.expect("nothing is due"), Executed::default());
+    assert!(!is_revoked(&world, &one).await);
+    assert_eq!(world.rows("rejudgement.planned"), 1);
+    assert_eq!(world.rows("rejudgement.ended"), 1);
+}

@@ -1,0 +1,123 @@
+//! Judging the fleet again, and what follows.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use softhsm_tests::{
+    bank::fetch,
+    openssl::{openssl, openssl_with_input},
+};
+
+use crate::rig::{House, Issued, NEW, NEWEST, OLD, sha256, until};
+
+fn fallen(report: &Value) -> BTreeSet<&str> {
+    let fallen = report["fallen"].as_array().expect("a list");
+    fallen.iter().map(|one| one["serial"].as_str().expect("a serial number")).collect()
+}
+
+fn serials<'a>(issued: &[&'a Issued]) -> BTreeSet<&'a str> {
+    issued.iter().map(|one| one.serial.as_str()).collect()
+}
+
+fn on_the_crl(house: &House, serial: &str) -> bool {
+    let url = format!("{}/crl/customer-0.crl", house.bank.urls().validation);
+    let crl = fetch(&url).expect("a CRL");
+    let text = openssl_with_input(&["crl", "-inform", "DER", "-noout", "-text"], &crl.body).expect("a CRL");
+    String::from_utf8_lossy(&text).contains(&format!("Serial Number: {}", serial.to_uppercase()))
+}
+
+fn ocsp(house: &House, issued: &Issued) -> String {
+    let leaf = house.path(format!("{}.pem", issued.serial));
+    let pem = openssl_with_input(&["x509", "-inform", "DER"], &issued.certificate).expect("PEM");
+    std::fs::write(&leaf, pem).expect("a file");
+    let (issuer, root) = (house.path("ceremony/issuing.pem"), house.path("ceremony/root.pem"));
+    let url = format!("{}/ocsp", house.bank.urls().validation);
+    openssl(&["ocsp", "-CAfile", &root, "-issuer", &issuer, "-cert", &leaf, "-url", &url]).expect("an answer")
+}
+
+/// A maker's root is retired and a floor is raised; exactly those who rest on them fall out, nobody before the date, and
+/// at the date they are revoked.
+#[test]
+fn who_falls_out_is_listed_planned_and_revoked_at_the_date() {
+    let house = House::with_trust("rejudge");
+    let old = [house.enrol(62_000_001, OLD)];
+    let new = [house.enrol(62_000_011, NEW), house.enrol(62_000_012, NEW)];
+    let newest = [house.enrol(62_000_021, NEWEST), house.enrol(62_000_022, NEWEST)];
+
+    let all_stand = house.operator(&["evidence", "rejudge"]);
+    assert_eq!((all_stand["judged"].as_u64(), fallen(&all_stand).len()), (Some(5), 0), "{all_stand}");
+
+    // Dry runs: a higher floor by a policy file, an anchor as if it were retired.
+    let policy = house.path("floor.toml");
+    let floor =
+        "name = \"floor\"\nversion = 1\n[yubikey.lowest_firmware]\nec = \"5.7.4\"\nrsa2048 = \"5.7.4\"\n";
+    std::fs::write(&policy, floor).expect("a file");
+    let by_policy = house.operator(&["evidence", "rejudge", "--policy", &policy]);
+    assert_eq!(fallen(&by_policy), serials(&[&old[0], &new[0], &new[1]]), "{by_policy}");
+    assert_eq!(by_policy["reasons"][0][0], "evidence-firmware-too-old", "{by_policy}");
+    let second_root = sha256(&house.makers()[1]);
+    let without = house.operator(&["evidence", "rejudge", "--without", &second_root]);
+    assert_eq!(fallen(&without), serials(&[&newest[0], &newest[1]]), "{without}");
+    house.refused(4, &["evidence", "rejudge", "--without", &"0".repeat(64)]);
+    assert!(house.operator(&["evidence", "plan", "list"]).as_array().expect("a list").is_empty());
+
+    // Two officers retire it.
+    let draft = house.draft();
+    house.operator(&["trust", "remove", &second_root, "--note", "advisory", "--draft", &draft]);
+    house.stage("suzuki");
+    house.approve("sato");
+    house.taken_up(2);
+    let as_before = house.operator(&["evidence", "rejudge", "--trust", "1"]);
+    assert!(fallen(&as_before).is_empty(), "{as_before}");
+    let today = house.operator(&["evidence", "rejudge"]);
+    assert_eq!(fallen(&today), serials(&[&newest[0], &newest[1]]), "{today}");
+
+    // A plan can be called off, and isn't made for the past or with a reason that says too much.
+    let plan = |at: Timestamp, reason: &str| {
+        let at = at.to_string();
+        let arguments = ["evidence", "rejudge", "--apply", "--revoke-at", &at, "--reason", reason];
+        house.bank.try_operator(&arguments).expect("inro-ca runs")
+    };
+    let later = Timestamp::now() + SignedDuration::from_hours(24);
+    assert_eq!(
+        plan(Timestamp::now() - SignedDuration::from_secs(60), "privilegeWithdrawn").status.code(),
+        Some(5)
+    );
+    assert_eq!(plan(later, "affiliationChanged").status.code(), Some(5));
+    assert!(plan(later, "privilegeWithdrawn").status.success());
+    house.operator(&["evidence", "plan", "cancel", "1"]);
+    house.refused(4, &["evidence", "plan", "cancel", "1"]);
+    assert!(house.bank.audit_rows("certificate.revoked").expect("rows").is_empty());
+
+    let soon = Timestamp::now() + SignedDuration::from_secs(15);
+    assert!(plan(soon, "privilegeWithdrawn").status.success());
+    let shown = house.operator(&["evidence", "plan", "show", "2"]);
+    assert_eq!(shown.as_array().expect("a list").len(), 2, "{shown}");
+    assert!(ocsp(&house, &newest[0]).contains("good"), "nobody is revoked before the date");
+    until("the plan's end", || house.operator(&["evidence", "plan", "list"])[1]["state"] == "done");
+    for issued in &newest {
+        until("OCSP", || ocsp(&house, issued).contains("revoked"));
+        until("the CRL", || on_the_crl(&house, &issued.serial));
+    }
+    let rows = house.bank.audit_rows("certificate.revoked").expect("rows");
+    assert_eq!(rows.len(), 2);
+    for row in &rows {
+        assert!(row["at"].as_str().expect("a time").parse::<Timestamp>().expect("a time") >= soon, "{row}");
+        assert_eq!(row["details"]["reason"], "privilegeWithdrawn");
+        assert_eq!(row["details"]["rejudgement"], "2");
+    }
+    for issued in old.iter().chain(&new) {
+        assert!(ocsp(&house, issued).contains("good"), "{} fell out of nothing", issued.user);
+    }
+    let states: Vec<Value> = house
+        .operator(&["evidence", "plan", "list"])
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|plan| plan["state"].clone())
+        .collect();
+    assert_eq!(states, ["cancelled", "done"]);
+    let again = house.operator(&["evidence", "rejudge"]);
+    assert_eq!((again["judged"].as_u64(), fallen(&again).len()), (Some(3), 0), "the revoked ones are gone");
+}
