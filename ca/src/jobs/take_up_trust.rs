@@ -37,10 +37,15 @@ pub(super) async fn run(read: ReadTrust, trusted: Arc<Trusted>, metrics: Arc<Met
             }
             Err(error) => {
                 let error = crate::logging::chain(&error);
-                let is_old = matches!(&alarmed, Some((last, at)) if *last == error && looks - at < ALARM_EVERY);
+                let is_old =
+                    matches!(&alarmed, Some((last, at)) if *last == error && looks - at < ALARM_EVERY);
                 if !is_old {
                     let version = trusted.current().version;
-                    tracing::error!(error, version, "ALARM: the trust store is refused; this version keeps serving");
+                    tracing::error!(
+                        error,
+                        version,
+                        "ALARM: the trust store is refused; this version keeps serving"
+                    );
                     alarmed = Some((error, looks));
                 }
                 "refused"

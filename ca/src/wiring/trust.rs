@@ -42,7 +42,10 @@ pub(super) fn read(config: &Config, adapters: &Adapters) -> anyhow::Result<ReadT
 ///
 /// # Errors
 /// When the newest version's signatures don't hold, or nothing is there at all.
-pub(super) async fn trusted(config: &Config, adapters: &Adapters) -> anyhow::Result<(Arc<Trusted>, ReadTrust)> {
+pub(super) async fn trusted(
+    config: &Config,
+    adapters: &Adapters,
+) -> anyhow::Result<(Arc<Trusted>, ReadTrust)> {
     let read = read(config, adapters)?;
     let trusted = match read.newest().await.context("ALARM: the trust store is refused")? {
         Some(newest) => Trusted::new(newest.in_use()?),

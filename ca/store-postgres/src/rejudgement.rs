@@ -41,9 +41,10 @@ impl RejudgementStore for PostgresStore {
         .map_err(Failure::from)?;
         let read = rows.into_iter().map(|row| {
             let ended = match (row.ended, row.ended_at) {
-                (Some(end), Some(at)) => {
-                    Some((name("rejudgement_ends.ended", &end, PlanEnd::parse)?, time("rejudgement_ends.at", at)?))
-                }
+                (Some(end), Some(at)) => Some((
+                    name("rejudgement_ends.ended", &end, PlanEnd::parse)?,
+                    time("rejudgement_ends.at", at)?,
+                )),
                 _ => None,
             };
             Ok(Rejudgement {
@@ -97,7 +98,8 @@ impl RejudgementStore for PostgresStore {
 
 async fn enter(tx: &mut PgConnection, plan: &NewRejudgement) -> Result<Written<u64>, Failure> {
     let (at, revoke_at) = (plan.at.as_millisecond(), plan.revoke_at.as_millisecond());
-    let (judged, reason) = (signed("the number of those judged", plan.judged)?, i16::from(plan.reason.code()));
+    let (judged, reason) =
+        (signed("the number of those judged", plan.judged)?, i16::from(plan.reason.code()));
     let (by, basis) = (plan.by.as_str(), plan.basis.as_str());
     let id = sqlx::query_scalar!(
         "INSERT INTO rejudgements (id, planned_by, planned_at, basis, judged, revoke_at, reason)

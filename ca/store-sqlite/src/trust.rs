@@ -29,10 +29,11 @@ impl TrustStore for SqliteStore {
     }
 
     async fn staged_trust(&self) -> StoreResult<Option<StagedTrust>> {
-        let row = sqlx::query!("SELECT version, staged_by, staged_at, first_signature, bundle FROM trust_staged")
-            .fetch_optional(self.readers())
-            .await
-            .map_err(Failure::from)?;
+        let row =
+            sqlx::query!("SELECT version, staged_by, staged_at, first_signature, bundle FROM trust_staged")
+                .fetch_optional(self.readers())
+                .await
+                .map_err(Failure::from)?;
         let Some(row) = row else { return Ok(None) };
         let first = OfficerSignature {
             officer: row.staged_by,

@@ -54,9 +54,14 @@ fn what_is_proven_depends_on_whom_the_verifier_trusts() {
         let (status, said) = proof.whole(document);
         assert_eq!((status, &said["verdict"]), (Some(0), &json!("proven")), "{said:#}");
         let proven = said["proven"].to_string();
-        for word in
-            ["by the word of its maker", "the device says serial=", "asks for its PIN", "leads to the root", "audit trail", "journal"]
-        {
+        for word in [
+            "by the word of its maker",
+            "the device says serial=",
+            "asks for its PIN",
+            "leads to the root",
+            "audit trail",
+            "journal",
+        ] {
             assert!(proven.contains(word), "{word}: {said:#}");
         }
     }

@@ -116,8 +116,7 @@ pub(super) fn of_file(trust: &ExportedTrust, findings: &mut Findings) -> Vec<Car
             findings
                 .wrong(format!("trust.anchors: {name} isn't in the trust bundle that the officers signed"));
         }
-        let carried =
-            Carried { trust: certificate.trust(), said: None, retired: false, der };
+        let carried = Carried { trust: certificate.trust(), said: None, retired: false, der };
         all.entry(fingerprint).or_insert(carried);
     }
     all.into_values().collect()

@@ -64,14 +64,20 @@ pub(super) fn examine(
     decoded(export, &attested, findings);
     let of_verifier: Vec<Anchor> = carried
         .iter()
-        .filter(|carried| carried.trust == Trust::Intermediate || trusted.purpose(&carried.der, is_tpm).is_some())
+        .filter(|carried| {
+            carried.trust == Trust::Intermediate || trusted.purpose(&carried.der, is_tpm).is_some()
+        })
         .map(|carried| carried.anchor(Some(trusted), is_tpm))
         .collect();
     let by_trusted_maker = judge(&of_verifier).is_ok_and(|again| again == attested);
     let is_vouched_for = tell(&attested, by_trusted_maker, findings);
     let decoded = attested.decoded();
     let decoded = decoded.lines().map(|line| format!("the device says {line}"));
-    if is_vouched_for { findings.proven.extend(decoded) } else { findings.claimed.extend(decoded) }
+    if is_vouched_for {
+        findings.proven.extend(decoded)
+    } else {
+        findings.claimed.extend(decoded)
+    }
     is_vouched_for
 }
 

@@ -59,7 +59,10 @@ pub(super) async fn run(
     match file {
         Some(path) => {
             std::fs::write(path, json).with_context(|| format!("can't write {}", path.display()))?;
-            output.progress(&format!("{} written; check it with: inro-agent verify-evidence {0}", path.display()));
+            output.progress(&format!(
+                "{} written; check it with: inro-agent verify-evidence {0}",
+                path.display()
+            ));
         }
         None => io::stdout().lock().write_all(&json)?,
     }
@@ -159,9 +162,11 @@ fn trust(config: &Config, gathered: &Gathered) -> Result<ExportedTrust, CliError
     Ok(ExportedTrust {
         version,
         bundle: gathered.trust.as_ref().map(|record| Base64(record.bundle.clone())),
-        signatures: gathered.trust.iter().flat_map(|record| {
-            [&record.first, &record.second].map(|signature| Base64(signature.cms.clone()))
-        }).collect(),
+        signatures: gathered
+            .trust
+            .iter()
+            .flat_map(|record| [&record.first, &record.second].map(|signature| Base64(signature.cms.clone())))
+            .collect(),
         anchors: used.into_iter().map(|anchor| pem(&anchor.der)).collect::<Result<_, _>>()?,
     })
 }
@@ -176,7 +181,8 @@ fn leading_to<'a>(parts: &[Vec<u8>], anchors: &'a [Anchor]) -> Vec<&'a Anchor> {
         .collect();
     let mut used = Vec::new();
     loop {
-        let leads = |(_, above): &(&Anchor, MakerCertificate)| below.iter().any(|below| below.is_issued_by(above));
+        let leads =
+            |(_, above): &(&Anchor, MakerCertificate)| below.iter().any(|below| below.is_issued_by(above));
         let (found, others): (Vec<_>, Vec<_>) = left.into_iter().partition(leads);
         if found.is_empty() {
             return used;

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 use super::{exit::CliError, output::Output};
 use crate::{config::Config, wiring};
+pub(super) use rejudge::standing_anchors;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -109,15 +109,18 @@ pub(super) async fn run(
         }
         _ => None,
     };
-    tell(Report {
-        reasons: reasons(&fallen),
-        fallen: fallen.into_iter().map(view).collect(),
-        judged: tally.judged,
-        basis,
-        seconds,
-        revoke_at: asked.revoke_at.filter(|_| plan.is_some()),
-        plan,
-    }, output)
+    tell(
+        Report {
+            reasons: reasons(&fallen),
+            fallen: fallen.into_iter().map(view).collect(),
+            judged: tally.judged,
+            basis,
+            seconds,
+            revoke_at: asked.revoke_at.filter(|_| plan.is_some()),
+            plan,
+        },
+        output,
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -155,12 +158,22 @@ async fn anchors(
         anchors.retain(|anchor| sha256(&anchor.der) != *without);
         let what = hex::encode(without);
         if anchors.len() == before {
-            return Err(CliError::not_found(format_args!("--without: no standing anchor has the SHA-256 {what}")));
+            return Err(CliError::not_found(format_args!(
+                "--without: no standing anchor has the SHA-256 {what}"
+            )));
         }
         basis = format!("{basis} without {what}");
     }
     let anchors = Anchors::new(&anchors).context("what is left of the anchors can't judge anything")?;
     Ok((anchors, basis))
+}
+
+/// The anchors in use, and what they are called.
+pub(in crate::cli) async fn standing_anchors(
+    desk: &EvidenceDesk,
+    config: &Config,
+) -> Result<(Vec<Anchor>, String), CliError> {
+    standing(desk, config, None).await
 }
 
 async fn standing(

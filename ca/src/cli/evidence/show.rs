@@ -35,8 +35,7 @@ pub(super) async fn run(
 ) -> Result<(), CliError> {
     let issuer = &config.customer_issuer().id;
     let shown = desk.certificates.show(issuer, serial).await?;
-    let shown =
-        shown.ok_or_else(|| CliError::not_found(format_args!("there is no certificate {serial}")))?;
+    let shown = shown.ok_or_else(|| CliError::not_found(format_args!("there is no certificate {serial}")))?;
     let evidence = shown.evidence.ok_or_else(|| {
         CliError::not_found(format_args!("there is no evidence for the certificate {serial}"))
     })?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ca_core::{
     app::trust::TrustDesk,
     domain::{
-        attestation::{Anchor, MakerCertificate, Purpose, Trust},
+        attestation::{Anchor, MakerCertificate, Purpose, Trust, chain::ChainError},
         trust::{Bundle, TrustedAnchor, sha256},
     },
 };
@@ -68,8 +68,7 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<(), CliError> {
     let bundle = draft::open(desk, &adding.draft.draft).await?;
-    let mut importer =
-        Importer { bundle, maker, adding, now: desk.clock.now(), lines: Vec::new(), added: 0 };
+    let mut importer = Importer { bundle, maker, adding, now: desk.clock.now(), lines: Vec::new(), added: 0 };
     let haul = haul(files);
     for fault in haul.faults {
         importer.line((fault.from, None), "fault", fault.problem);
@@ -93,8 +92,7 @@ pub(super) async fn add(
 ) -> Result<(), CliError> {
     let bundle = draft::open(desk, &adding.draft.draft).await?;
     let maker = if purpose == Purpose::TpmMaker { Maker::Tpm } else { Maker::Yubico };
-    let mut importer =
-        Importer { bundle, maker, adding, now: desk.clock.now(), lines: Vec::new(), added: 0 };
+    let mut importer = Importer { bundle, maker, adding, now: desk.clock.now(), lines: Vec::new(), added: 0 };
     let haul = haul(&[file.to_owned()]);
     for fault in haul.faults {
         importer.line((fault.from, None), "fault", fault.problem);
@@ -125,14 +123,24 @@ impl Importer<'_> {
         let certificate = match MakerCertificate::read(&found.der) {
             Ok(certificate) => certificate,
             Err(error) => {
-                self.line((found.from, None), "fault", format!("it isn't a certificate that can be read: {error}"));
+                self.line(
+                    (found.from, None),
+                    "fault",
+                    format!("it isn't a certificate that can be read: {error}"),
+                );
                 return None;
             }
         };
         let candidate = Candidate { sha256: sha256(&found.der), found, certificate };
         let accepted = self.adding.accept.contains(&candidate.sha256);
         if let Err(error) = candidate.certificate.check_ca() {
-            self.about(&candidate, "fault", error.to_string());
+            let more = match error {
+                ChainError::Signature | ChainError::Algorithm => {
+                    " (P-521 keys and signatures over SHA-1 are not verified by this version)"
+                }
+                _ => "",
+            };
+            self.about(&candidate, "fault", format!("{error}{more}"));
             return None;
         }
         if candidate.certificate.check_time(self.now).is_err() && !accepted {
@@ -231,7 +239,9 @@ impl Importer<'_> {
             return self.about(candidate, "passed", "not one of Yubico's for PIV attestation");
         }
         let why = match candidate.certificate.trust() {
-            Trust::Root => "Inro doesn't know it: compare the SHA-256 with what its maker publishes, then --accept it",
+            Trust::Root => {
+                "Inro doesn't know it: compare the SHA-256 with what its maker publishes, then --accept it"
+            }
             Trust::Intermediate => "no root in the bundle leads to it: import its root first, or --accept it",
         };
         self.about(candidate, "unknown", why);

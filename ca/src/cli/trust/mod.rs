@@ -257,7 +257,10 @@ async fn approve(desk: &TrustDesk, signature: &Signature, output: Output) -> Res
     let (version, officer) = desk.approve(operator(), &signature).await?;
     let sha256 = hex::encode(ca_core::domain::trust::sha256(&staged.bundle));
     output.result(&Staged { version, sha256, officer: &officer }, |out| {
-        writeln!(out, "{officer} has approved trust version {version}: running nodes take it up within seconds.")?;
+        writeln!(
+            out,
+            "{officer} has approved trust version {version}: running nodes take it up within seconds."
+        )?;
         writeln!(out, "Does all stored evidence still stand? inro-ca evidence rejudge")
     })
 }

@@ -107,7 +107,9 @@ pub(super) fn one(bundle: &Bundle, wanted: &str, output: Output) -> Result<(), C
         bundle.anchors.iter().filter(|anchor| hex::encode(anchor.sha256()).starts_with(&wanted)).collect();
     let [anchor] = found.as_slice() else {
         let count = found.len();
-        return Err(CliError::not_found(format_args!("{count} anchors have a SHA-256 that begins with {wanted}")));
+        return Err(CliError::not_found(format_args!(
+            "{count} anchors have a SHA-256 that begins with {wanted}"
+        )));
     };
     let view = AnchorView { pem: Some(pem(&anchor.anchor.der)?), ..AnchorView::of(anchor) };
     output.result(&view, |out| {
@@ -137,7 +139,8 @@ pub(super) fn export(
     file: Option<&Path>,
 ) -> Result<(), CliError> {
     let octets = if as_pem {
-        let all = bundle.standing().iter().map(|anchor| pem(&anchor.der)).collect::<Result<String, CliError>>();
+        let all =
+            bundle.standing().iter().map(|anchor| pem(&anchor.der)).collect::<Result<String, CliError>>();
         all?.into_bytes()
     } else {
         document.to_vec()

@@ -28,7 +28,8 @@ impl BundleForm for Json {
             return Err(form(format!("its format is {:?} instead of {TRUST_BUNDLE:?}", document.format)));
         }
         let previous_sha256 = document.previous_sha256.as_deref();
-        let previous_sha256 = previous_sha256.map(|text| digest(text).ok_or_else(|| form(format!("{text:?} is no SHA-256"))));
+        let previous_sha256 =
+            previous_sha256.map(|text| digest(text).ok_or_else(|| form(format!("{text:?} is no SHA-256"))));
         let anchors = document.anchors.into_iter().map(|anchor| read_anchor(anchor).map_err(form));
         Ok(Bundle {
             version: document.version,

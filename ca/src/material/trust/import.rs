@@ -81,7 +81,8 @@ impl Haul {
         for name in names.into_iter().filter(|name| holds_certificates(name)) {
             let inside = format!("{from}: {name}");
             let mut content = Vec::new();
-            let read = cabinet.read_file(&name).and_then(|file| file.take(MAX_FILE).read_to_end(&mut content));
+            let read =
+                cabinet.read_file(&name).and_then(|file| file.take(MAX_FILE).read_to_end(&mut content));
             match read {
                 Ok(_) => self.file(inside, &content),
                 Err(error) => self.fault(&inside, error),

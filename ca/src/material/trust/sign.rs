@@ -6,7 +6,8 @@ use anyhow::{Context, bail};
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256,
+        RsaKeyPair,
     },
 };
 use ca_x509::{KeyKind, cms::Unsigned};
@@ -50,7 +51,8 @@ pub(crate) fn sign(document: &[u8], certificate_file: &Path, key_file: &Path) ->
         }
     };
     let file = unsigned.signed(&signature)?;
-    ca_x509::cms::check(&file, document)
-        .map_err(|problem| anyhow::anyhow!("--key: the signature {problem}: does the key belong to the certificate?"))?;
+    ca_x509::cms::check(&file, document).map_err(|problem| {
+        anyhow::anyhow!("--key: the signature {problem}: does the key belong to the certificate?")
+    })?;
     Ok(file)
 }

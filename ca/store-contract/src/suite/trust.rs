@@ -30,16 +30,17 @@ pub async fn a_trust_bundle_takes_two_steps(store: impl Ledger) {
     assert_eq!(store.trust_head().await.expect("a query"), None, "nothing is trusted yet");
 
     let (suzuki, approved) = (signature("suzuki", 2), "trust.approved");
-    refused(
-        store.approve_trust(&staged(1, b"{\"a\":1}"), &suzuki, event(approved)).await,
-        Conflict::Missing,
-    );
+    refused(store.approve_trust(&staged(1, b"{\"a\":1}"), &suzuki, event(approved)).await, Conflict::Missing);
     store.approve_trust(&second, &suzuki, event(approved)).await.expect("approved");
     refused(store.approve_trust(&second, &suzuki, event(approved)).await, Conflict::Missing);
     assert_eq!(store.staged_trust().await.expect("a query"), None);
     assert_eq!(store.trust_head().await.expect("a query"), Some(1));
-    let record =
-        TrustRecord { version: 1, bundle: second.bundle.clone(), first: second.first.clone(), second: suzuki };
+    let record = TrustRecord {
+        version: 1,
+        bundle: second.bundle.clone(),
+        first: second.first.clone(),
+        second: suzuki,
+    };
     assert_eq!(store.trust(1).await.expect("a query"), Some(record));
     assert_eq!(store.trust(2).await.expect("a query"), None);
 
