@@ -78,6 +78,39 @@ fn what_happens_at_one_node_holds_at_the_other() {
     );
 }
 
+/// A policy that is set at one node holds at all of them within seconds, and none of them was restarted.
+#[test]
+fn a_policy_holds_at_every_node() {
+    let cluster = Cluster::open("cluster-policy");
+    let customers = cluster.customers(2);
+    let [one, other] = &cluster.nodes;
+    let clients = [one, other].map(|node| EnrolmentClient::new(node).expect("a client"));
+    let told = |node: usize| {
+        let (customer, client) = (&customers[node], &clients[node]);
+        let key = format!("cluster-policy-of-{}", customer.id);
+        let opened = client.open(&customer.id, &cluster.token(customer), &key).expect("an answer");
+        opened.unwrap_or_else(|problem| panic!("{problem:?}")).key.touch_policy
+    };
+    let file = one.path("touch.toml");
+    let set = |version: u32, touch: &str| {
+        let text = format!("name = \"touch\"\nversion = {version}\n[yubikey]\ntouch = [\"{touch}\"]\n");
+        std::fs::write(&file, text).expect("a policy");
+        let file = file.to_string_lossy();
+        one.operator(&["policy", "set", &file, "--reason", "a test"]).expect("set");
+        let seconds = Instant::now();
+        until("the policy at both nodes", || (0..2).all(|node| told(node) == touch));
+        assert!(seconds.elapsed() < Duration::from_secs(10), "{:?}", seconds.elapsed());
+    };
+    assert_eq!((told(0), told(1)), ("never".to_owned(), "never".to_owned()), "the bank's own");
+    let file_of_none = one.path("none.toml");
+    std::fs::write(&file_of_none, "name = \"touch\"\nversion = 1\n").expect("a policy");
+    let path = file_of_none.to_string_lossy();
+    one.operator(&["policy", "set", &path, "--reason", "a test"]).expect("set");
+    other.operator(&["policy", "assign", CONTRACT, "touch", "--reason", "a test"]).expect("assigned");
+    set(2, "always");
+    set(3, "cached");
+}
+
 /// Watches the CRL at both nodes: numbers never shrink.
 fn watch_crls(nodes: &[(String, usize)], over: &AtomicBool) -> u64 {
     let mut last = [0; 2];

@@ -27,7 +27,14 @@ fn a_dry_run_names_who_would_fall_out_and_changes_nothing() {
     house.bank.operator(&["certificate", "revoke", &serials[3], "--reason", "superseded"]).expect("revoked");
 
     let file = house.file("fips-ec", 1, "algorithms = [\"p256\", \"p384\"]\n[yubikey]\nfips_only = true");
-    let before = house.bank.operator(&["audit", "list"]).expect("the trail");
+    // The authority's own jobs write when they will.
+    let of_people = || -> Vec<String> {
+        let rows = house.bank.operator(&["audit", "list"]).expect("the trail");
+        let rows = rows.as_array().expect("a list").clone();
+        let people = rows.into_iter().filter(|row| row["actor"] != "system");
+        people.map(|row| row["action"].to_string()).collect()
+    };
+    let before = of_people();
     let report = house.bank.operator(&["policy", "dry-run", &file]).expect("a report");
     assert_eq!(report["judged"], 3, "what is revoked isn't judged");
     let refused: Vec<(&str, &str)> = report["refused"]
@@ -47,6 +54,6 @@ fn a_dry_run_names_who_would_fall_out_and_changes_nothing() {
     let codes = house.file("codes", 1, "binding = [\"acquisition-code\"]");
     let report = house.bank.operator(&["policy", "dry-run", &codes]).expect("a report");
     assert_eq!(report["reasons"]["binding-not-accepted"], 3);
-    assert_eq!(house.bank.operator(&["audit", "list"]).expect("the trail"), before, "nothing was written");
+    assert_eq!(of_people(), before, "nothing was written");
     assert_eq!(house.bank.operator(&["policy", "list"]).expect("a list").as_array().map(Vec::len), Some(1));
 }

@@ -169,6 +169,9 @@ fn every_lie_is_refused_recorded_and_signs_nothing() {
     let user = NewUser { id: USER, contract: CONTRACT, role: "general", name: "試験 花子", token: None };
     house.bank.register_user(&user).expect("a user");
     let serial = forger.device().serial;
+    let list = house.bank.path("tpms.csv");
+    std::fs::write(&list, format!("EK SHA256\n{serial}\n")).expect("a list");
+    house.bank.operator(&["token", "import", &list.to_string_lossy()]).expect("known to the bank");
     let assign = ["user", "assign-token", USER, "--kind", "tpm", "--serial", &serial];
     house.bank.operator(&assign).expect("assigned");
 

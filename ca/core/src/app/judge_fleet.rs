@@ -11,7 +11,6 @@ use crate::{
     domain::{
         attestation::{self, Anchors, Attested, Claim, Evidence},
         csr,
-        enrolment::Binding,
         ids::{ContractNumber, IssuerId},
         policy::{BindingRefusal, DevicePolicy, PolicyRules, Reason, admit, vouches_for},
     },
@@ -163,8 +162,7 @@ pub fn judge_stored(
     let claim = Claim {
         csr: &csr,
         device: &member.device,
-        is_inventoried: member.binding == Binding::AssignedSerial
-            || vouches_for(&member.device, member.token.as_ref(), &member.contract),
+        is_inventoried: vouches_for(&member.device, member.token.as_ref(), &member.contract),
         ak_name: member.ak_name.as_deref(),
         challenge: &stored.challenge,
         challenge_signature: &stored.challenge_signature,

@@ -10,6 +10,7 @@ use ca_core::{
             refusal::RefusalKind,
             tpm::TpmKeys,
         },
+        inventory::{Inventory, KnownTokens, Line},
         manage_policies::ManagePolicies,
     },
     domain::{
@@ -19,7 +20,7 @@ use ca_core::{
         },
         device::{Assurance, Device, DeviceKind},
         ids::{PolicyName, TokenSerial},
-        policy::{DevicePolicy, PolicyRules},
+        policy::{DevicePolicy, ListedToken, PolicyRules, TokenState},
     },
     ports::store::CertificateStore,
     testing::tpm::{Area, Attestation, SoftTpm},
@@ -67,6 +68,11 @@ impl Owner {
         let world = bank(&[DeviceKind::Tpm], Assurance::Attested).await;
         let tpm = SoftTpm::new();
         let device = device_of(&tpm);
+        let listed = ListedToken { device: device.clone(), model: None };
+        let line = Line { number: 1, token: listed };
+        let inventory =
+            Inventory { tokens: world.store.clone(), audit: world.store.clone(), clock: world.clock.clone() };
+        inventory.import(clerk(), "a list", vec![line], KnownTokens::Refuse).await.expect("registered");
         world.customers.assign_device(clerk(), &user(GENERAL), Some(&device)).await.expect("a TPM");
         Self { world, tpm, device }
     }
@@ -264,6 +270,35 @@ fn bent(owner: &Owner, key: &KeyPair, challenge: &[u8; 32], bend: impl FnOnce(Ar
     let area = bend(Area::of_user(&spki(key))).octets();
     let data = ca_core::domain::attestation::tpm::qualifying_data(challenge, &key.subject_public_key_info());
     owner.tpm.evidence_with(area, |area| Attestation::of(area, &data))
+}
+
+/// A TPM without its maker's certificate is the bank's by its registration; that a master assigned it is no proof.
+#[tokio::test]
+async fn a_tpm_that_is_only_assigned_is_not_vouched_for() {
+    let owner = Owner::new().await;
+    let opened = owner.opened("a").await;
+    let (token, challenge) = owner.honest(&opened);
+    let inventory = Inventory {
+        tokens: owner.world.store.clone(),
+        audit: owner.world.store.clone(),
+        clock: owner.world.clock.clone(),
+    };
+    inventory.put(&clerk(), &owner.device, &TokenState::Returned, None).await.expect("returned");
+    let certify = with_challenge(&opened, &token, &challenge);
+    let error = owner.world.certify.run(certify).await.expect_err("it was taken away");
+    assert!(matches!(error, CertifyError::Policy(_)), "{error:?}");
+
+    let stranger = SoftTpm::new();
+    let device = device_of(&stranger);
+    owner.world.customers.assign_device(clerk(), &user(GENERAL), Some(&device)).await.expect("assigned");
+    let owner = Owner { tpm: stranger, device, ..owner };
+    let opened = owner.opened("b").await;
+    let (token, challenge) = owner.honest(&opened);
+    let certify = with_challenge(&opened, &token, &challenge);
+    let error = owner.world.certify.run(certify).await.expect_err("nobody registered it");
+    let CertifyError::Refused(refusal) = error else { panic!("{error:?}") };
+    assert_eq!(refusal.code, "evidence-ek-unknown");
+    owner.nothing_happened().await;
 }
 
 /// The first step: a TPM comes with the keys of the claimed device, and no other device with any.

@@ -14,7 +14,7 @@ use crate::samples::{
 };
 
 fn listed(n: u32) -> ListedToken {
-    ListedToken { device: device(n), model: (n % 2 == 0).then(|| "YubiKey 5C NFC 'FIPS'".to_owned()) }
+    ListedToken { device: device(n), model: n.is_multiple_of(2).then(|| "YubiKey 5C NFC 'FIPS'".to_owned()) }
 }
 
 fn in_stock(n: u32) -> TokenRecord {

@@ -1,12 +1,13 @@
 //! What the token inventory has to say of a token that a key is to live on.
 //!
-//! A token that is assigned is fit by the store's own rule, so the inventory is asked only where something else binds, or
-//! where the contract's policy wants every token registered.
+//! A token that is assigned is fit by the store's own rule, so the inventory is asked only where something else binds,
+//! where the contract's policy wants every token registered, and for TPMs: one without its maker's certificate is known by
+//! its registration alone. That it is assigned says nothing, for masters assign as well.
 
 use crate::{
     app::failure::Failure,
     domain::{
-        device::Device,
+        device::{Device, DeviceKind},
         enrolment::Binding,
         ids::ContractNumber,
         policy::{InventoryRule, IssuancePolicy, UnfitToken, admit, vouches_for},
@@ -18,7 +19,7 @@ use crate::{
 pub(super) struct TokenCheck {
     /// Whether the token may be used.
     pub(super) fitness: Result<(), UnfitToken>,
-    /// Whether the bank knows this very device: by the serial that it assigned, or by the inventory.
+    /// Whether the inventory vouches for this very device.
     pub(super) is_known: bool,
 }
 
@@ -30,14 +31,14 @@ pub(super) async fn check(
     device: &Device,
     binding: Binding,
 ) -> Result<TokenCheck, Failure> {
-    let is_assigned = binding == Binding::AssignedSerial;
     let rule = policy.rules.inventory;
-    if is_assigned && rule == InventoryRule::Optional {
-        return Ok(TokenCheck { fitness: Ok(()), is_known: true });
+    let is_fit = binding == Binding::AssignedSerial && rule == InventoryRule::Optional;
+    if is_fit && device.kind != DeviceKind::Tpm {
+        return Ok(TokenCheck { fitness: Ok(()), is_known: false });
     }
     let state = inventory.token(device).await?.map(|token| token.state);
     Ok(TokenCheck {
         fitness: admit(rule, state.as_ref(), contract),
-        is_known: is_assigned || vouches_for(device, state.as_ref(), contract),
+        is_known: vouches_for(device, state.as_ref(), contract),
     })
 }

@@ -90,8 +90,7 @@ pub struct Claim<'a> {
     pub csr: &'a Csr,
     /// The device that was claimed when the enrolment was opened.
     pub device: &'a Device,
-    /// Whether the bank itself knows this device, by its serial: what stands in for a maker's certificate where a TPM
-    /// has none.
+    /// Whether the bank's token inventory has this device: what stands in for a maker's certificate where a TPM has none.
     pub is_inventoried: bool,
     /// The Name of the attestation key that the enrolment was opened with; a TPM's only.
     pub ak_name: Option<&'a [u8]>,

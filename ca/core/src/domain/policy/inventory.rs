@@ -83,10 +83,8 @@ impl TokenState {
     pub fn may_become(&self, next: &Self) -> bool {
         match (self, next) {
             (Self::Retired, _) => false,
-            (Self::InStock | Self::Returned, Self::HandedOut { .. }) => true,
-            (_, Self::HandedOut { .. }) => false,
-            (Self::Returned | Self::Broken, Self::InStock) => true,
-            (_, Self::InStock) => false,
+            (now, Self::HandedOut { .. }) => matches!(now, Self::InStock | Self::Returned),
+            (now, Self::InStock) => matches!(now, Self::Returned | Self::Broken),
             (now, next) => now != next,
         }
     }
