@@ -1,5 +1,6 @@
 # make demo   the main job, for real, on this machine; ONCE=1 ends after the last step
 # make test   every test, on real stacks
+# make agent-packages, agent-windows   the agent for customers, into target/packages; test-windows runs it under Wine
 # make check  format, lints, licences
 # make bench  figures side by side with a baseline, into target/bench/results.json and report.html; BENCH="…" only those
 # make soak   every fault that must be survived, at full size, for hours, into target/soak/report.md; ONLY=R1,R4 MINUTES=5 SMALL=1
@@ -15,6 +16,8 @@ PACKAGES := \
 	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool \
 	libtss2-dev libtss2-tcti-swtpm0 swtpm swtpm-tools tpm2-tools gnutls-bin \
 	sqlite3 postgresql pgbouncer \
+	xvfb xdotool scrot dbus at-spi2-core man-db \
+	libgl1 libegl1 libgl1-mesa-dri libx11-xcb1 libxcursor1 libxi6 libxrandr2 libxkbcommon-x11-0 \
 	systemd sudo \
 	clang libssl-dev \
 	chromium chromium-driver libnss3-tools fonts-noto-cjk
@@ -91,6 +94,29 @@ soak: setup
 ifeq ($(ONLY),)
 	INRO_CLUSTER_CERTIFICATES=$(if $(SMALL),90,10000) cargo test --locked --release -p softhsm-tests --test cluster
 endif
+
+# The version that all crates share.
+VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+
+# RELEASE_KEY=key.pem RELEASE_CERTIFICATE=certificate.pem sign the list.
+agent-packages: setup
+	cargo build --locked --release -p token-agent -p tpm-pkcs11
+	token-agent/packaging/linux/deb.sh target/release/inro-agent $(VERSION) target/packages
+	token-agent/packaging/manifest.sh target/packages $(VERSION) $(RELEASE_KEY) $(RELEASE_CERTIFICATE)
+
+# With Debian's own Rust; rustup's can't be mixed with the sources of its standard library.
+agent-windows: PACKAGES += rustc-web cargo-web rust-web-src nsis \
+	gcc-mingw-w64-x86-64-win32 g++-mingw-w64-x86-64-win32
+agent-windows: setup
+	token-agent/packaging/windows/build.sh $(VERSION) target/packages
+	token-agent/packaging/manifest.sh target/packages $(VERSION) $(RELEASE_KEY) $(RELEASE_CERTIFICATE)
+
+# The installer and the program for Windows under Wine 10, which lies in a folder of 2 GB.
+test-windows: PACKAGES += debootstrap
+test-windows: agent-windows
+	$(SUDO) token-agent/packaging/windows/wine.sh target/windows/trixie
+	cargo build --locked --bins -p ca -p hsm-config -p softhsm-tests
+	cargo test --locked -p softhsm-tests --features windows --test windows
 
 # After a change to a query or a migration; `make check` says when it was forgotten.
 sqlx-prepare: setup

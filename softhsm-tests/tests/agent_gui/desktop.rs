@@ -228,9 +228,8 @@ impl Desktop {
 
     /// Puts the focus into the field with this label and types, as on a keyboard.
     pub(crate) fn fill(&self, label: &str, text: &str) -> Result<()> {
-        let is_field = |element: &Element| {
-            matches!(element.role, Role::Entry | Role::Password) && element.name == label
-        };
+        let is_field =
+            |element: &Element| matches!(element.role, Role::Entry | Role::Password) && element.name == label;
         let field = self.wait(&format!("a field {label:?}"), is_field)?;
         let component = self.proxy(&field.bus, &field.path, "org.a11y.atspi.Component")?;
         let _: bool = component.call("GrabFocus", &())?;

@@ -25,7 +25,8 @@ pub(crate) struct Office {
 impl Office {
     pub(crate) fn open(name: &str, profiles: Vec<Profile>, screen: (u32, u32)) -> Self {
         let scratch = Scratch::new(name).expect("a scratch directory");
-        let bank = Bank::open(&scratch.join("bank"), &Options::default()).expect("a bank");
+        let options = Options { adjust: Some(with_touch), ..Options::default() };
+        let bank = Bank::open(&scratch.join("bank"), &options).expect("a bank");
         bank.register_contract(CONTRACT, "北海商事").expect("a contract");
         let desk = Desk::new(&scratch.join("desk"), bank.attestation(), profiles).expect("a desk");
         let desktop = Desktop::start(&scratch.join("desktop"), screen.0, screen.1).expect("a desktop");
@@ -47,7 +48,8 @@ impl Office {
             command.args(["--server", &self.bank.urls().public]);
         }
         command.args(more).envs(self.desktop.environment());
-        let mut agent = Process::spawn("agent", &mut command, &self.scratch.join("desktop")).expect("started");
+        let mut agent =
+            Process::spawn("agent", &mut command, &self.scratch.join("desktop")).expect("started");
         self.desktop.focus_window(&mut agent).expect("a window");
         agent
     }
@@ -56,6 +58,14 @@ impl Office {
     pub(crate) fn certificates(&self) -> u64 {
         self.bank.journal().expect("a journal")["certificates"].as_u64().expect("a number")
     }
+}
+
+/// Keys are to be touched.
+fn with_touch(authority: &mut toml::Table) {
+    let empty = || toml::Value::Table(toml::Table::new());
+    let policy = authority.entry("policy").or_insert_with(empty).as_table_mut().expect("a table");
+    let yubikey = policy.entry("yubikey").or_insert_with(empty).as_table_mut().expect("a table");
+    yubikey.insert("touch".to_owned(), toml::Value::Array(vec!["cached".into()]));
 }
 
 /// Whether a process has a socket that waits for connections.

@@ -3,12 +3,7 @@
 use std::{path::Path, process::Command};
 
 use serde_json::Value;
-use softhsm_tests::{
-    bank::LOGIN_PASSWORD,
-    binaries,
-    browser::Browser,
-    process::run,
-};
+use softhsm_tests::{bank::LOGIN_PASSWORD, binaries, browser::Browser, process::run};
 
 use crate::house::{Computer, House, json, module};
 
@@ -83,7 +78,17 @@ fn nss_logs_in_with_the_pin_alone() {
         .expect("written");
     let ask = |pin: &str| {
         let mut client = Command::new("tstclnt");
-        client.args(["-h", "localhost", "-p", &port, "-V", "tls1.3:tls1.3", "-n", "tpm-user-7:tpm-user-7"]);
+        client.args([
+            "-4",
+            "-h",
+            "localhost",
+            "-p",
+            &port,
+            "-V",
+            "tls1.3:tls1.3",
+            "-n",
+            "tpm-user-7:tpm-user-7",
+        ]);
         client.args(["-w", pin, "-A"]).arg(&request);
         client.arg("-d").arg(format!("sql:{}/.pki/nssdb", computer.home.display()));
         let output = softhsm_tests::process::output_of(client.envs(computer.environment()), b"");

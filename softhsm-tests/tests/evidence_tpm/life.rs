@@ -75,9 +75,28 @@ fn ten_attempts_leave_nothing_in_the_tpm() {
     assert!(computer.list().is_empty());
 }
 
-/// Eight people at one computer, one after the other; each has a key of their own.
+/// The signer is away when the evidence is there: the key that was made stays, and the same command ends with it.
 #[test]
-fn several_people_share_a_computer() {
+fn an_interrupted_enrolment_goes_on_with_its_key() {
+    let mut house = House::open("tpm-resumed");
+    let computer = house.computer("desk");
+    house.user("tpm-user-9", &computer);
+    house.bank.signer.take().expect("running").kill().expect("killed");
+    let interrupted = house.try_enroll(&computer, "tpm-user-9", &[]);
+    let failed: serde_json::Value = serde_json::from_slice(&interrupted.stdout).expect("JSON");
+    assert_eq!(failed["error"]["resumable"], true, "{failed}");
+    let persistent = || computer.tpm.tool("tpm2_getcap", &["handles-persistent"]).expect("a list");
+    let before = persistent();
+    assert_eq!(before.matches("0x810149").count(), 1, "{before}");
+    house.bank.start_signer().expect("a signer");
+    let enrolled = house.enroll(&computer, "tpm-user-9");
+    assert_eq!(enrolled["resumed"], true, "{enrolled}");
+    assert_eq!(persistent(), before, "it took another key");
+    assert_eq!(house.bank.journal().expect("a journal")["certificates"], 1);
+}
+
+#[test]
+fn one_certificate_for_a_user_and_in_their_tpm_alone() {
     let house = House::open("tpm-shared");
     let computer = house.computer("desk");
     house.user("tpm-user-3", &computer);
@@ -118,7 +137,7 @@ fn a_cleared_tpm_is_recognised_and_explained() {
     let house = House::open("tpm-cleared");
     let computer = house.computer("desk");
     house.user("tpm-user-5", &computer);
-    house.enroll(&computer, "tpm-user-5");
+    let enrolled = house.enroll(&computer, "tpm-user-5");
     let serial = computer.serial();
     computer.tpm.clear().expect("cleared");
     let list = computer.list();
@@ -133,6 +152,9 @@ fn a_cleared_tpm_is_recognised_and_explained() {
 
     // It is still the same TPM: once the certificate is revoked, its owner begins anew.
     assert_eq!(computer.serial(), serial);
-    let held = house.bank.operator(&["certificate", "list", "--user", "tpm-user-5"]);
-    drop(held);
+    let number =
+        enrolled["certificate"]["serial"].as_str().expect("a number").replace(':', "").to_lowercase();
+    house.bank.operator(&["certificate", "revoke", &number, "--reason", "keyCompromise"]).expect("revoked");
+    house.enroll(&computer, "tpm-user-5");
+    assert!(logs_in(&house, &house.browser(&computer, "tpm-user-5", PIN)).expect("an answer"));
 }

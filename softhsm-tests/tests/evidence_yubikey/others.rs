@@ -7,7 +7,7 @@ use serde_json::Value;
 use softhsm_tests::{
     bank::{Desk, Options, TOKEN_PIN},
     softhsm::{MODULE, SoftHsm},
-    virtual_yubikey::Profile,
+    virtual_yubikey::{Misbehaviour, Profile},
 };
 use x509_cert::{Certificate, der::DecodePem, ext::pkix::CertificatePolicies};
 
@@ -34,8 +34,12 @@ struct Room {
 
 impl Room {
     fn new(house: &House) -> Self {
-        let card = vec![Profile::foreign(CARD)];
-        let desk = Desk::new(&house.scratch.join("desk"), house.bank.attestation(), card).expect("a desk");
+        Self::with(house, Profile::foreign(CARD))
+    }
+
+    fn with(house: &House, card: Profile) -> Self {
+        let desk = Desk::new(&house.scratch.join("desk"), house.bank.attestation(), vec![card]);
+        let desk = desk.expect("a desk");
         let folder = house.scratch.directory("vendor").expect("a folder");
         let vendor = SoftHsm::new(&folder).expect("SoftHSM");
         vendor.init_token("a vendor's token", "87654321", TOKEN_PIN).expect("a token");
@@ -123,6 +127,26 @@ fn their_keys_are_certified_as_asserted_where_the_policy_says_so() {
         assert_eq!(again.status.code(), Some(5), "{kind}: a second certificate beside a valid one");
     }
     assert_eq!(house.signatures(), 2);
+}
+
+/// Such a card shows a public key only once: the agent remembers it, and takes the enrolment up with the same key.
+#[test]
+fn an_enrolment_on_another_makers_card_is_resumed() {
+    const PUT_DATA: u8 = 0xdb;
+    let house = House::with("pulled", &trusting());
+    let room = Room::with(&house, Profile::foreign(CARD).misbehaving(Misbehaviour::EjectAt(PUT_DATA)));
+    let (user, _, serial, pin) = room.tokens(&house).remove(0);
+    let first = room.enroll(&house, &user, &serial, &pin, &[]);
+    assert_eq!(first.status.code(), Some(7), "{}", String::from_utf8_lossy(&first.stdout));
+    let key = room.desk.keys[0].state().slots[&0x9a].key.public_template();
+
+    room.desk.keys[0].wait_ejected().expect("gone");
+    room.desk.keys[0].insert().expect("put back in");
+    let second = room.enroll(&house, &user, &serial, &house.bank.secret("token-pin"), &[]);
+    let said: Value = serde_json::from_slice(&second.stdout).expect("JSON");
+    assert!(second.status.success() && said["resumed"] == true, "{said}");
+    assert_eq!(room.desk.keys[0].state().slots[&0x9a].key.public_template(), key, "the same key");
+    assert_eq!(house.signatures(), 1, "one certificate");
 }
 
 /// The recommended policy: nothing but what makers vouch for. It says so before anything happens on the token.

@@ -87,7 +87,7 @@ fn the_debian_package_installs_runs_and_leaves_nothing_behind() {
         run(Command::new("man").args(["--warnings", "--local-file"]).arg(manual).env("MANPAGER", "cat"));
     assert!(manual.expect("a manual").contains("--password-file"));
     let completion = root.join("usr/share/bash-completion/completions/inro-agent");
-    let complete = "COMP_WORDS=(inro-agent change); COMP_CWORD=1; _inro-agent inro-agent change inro-agent; echo ${COMPREPLY[*]}";
+    let complete = "COMP_WORDS=(inro-agent change); COMP_CWORD=1; _inro__agent inro-agent change inro-agent; echo ${COMPREPLY[*]}";
     let script = format!("source {}; {complete}", completion.display());
     assert_eq!(run(Command::new("bash").args(["-c", &script])).expect("completed").trim(), "change-pin");
 

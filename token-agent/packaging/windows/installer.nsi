@@ -4,6 +4,8 @@
 Unicode true
 Target amd64-unicode
 SetCompressor /SOLID lzma
+; The two programs are nearly the same: within reach of each other they are packed once.
+SetCompressorDictSize 64
 RequestExecutionLevel admin
 ManifestSupportedOS Win10
 

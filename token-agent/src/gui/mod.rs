@@ -58,7 +58,7 @@ pub(crate) fn run(setup: Setup) -> Result<(), WindowError> {
         viewport: ViewportBuilder::default()
             .with_title(Word::Product.text(setup.lang))
             .with_app_id("inro-agent")
-            .with_inner_size([820.0, 640.0])
+            .with_inner_size([820.0, 720.0])
             .with_min_inner_size([420.0, 360.0]),
         centered: true,
         ..eframe::NativeOptions::default()

@@ -31,6 +31,11 @@ impl Progress {
         }
     }
 
+    /// Whatever is asked is asked for the token's sake.
+    pub(super) fn at_the_token(&mut self) {
+        self.stage = self.stage.max(Some(Stage::Token));
+    }
+
     /// Whether the person has to touch the token now.
     pub(super) fn wants_touch(&self) -> bool {
         self.step == Some(Step::Touch)

@@ -1,6 +1,6 @@
 //! The questions that come up while a flow runs, each over its page: PIN, new PIN, consent. Escape declines.
 
-use eframe::egui::{Context, Key, Modal, RichText, Ui};
+use eframe::egui::{Context, Frame, Key, Modal, RichText, Ui};
 
 use crate::{
     enrol::{EnrolError, Question},
@@ -31,7 +31,8 @@ impl Dialog {
 
     /// Shows the question; the answer, once there is one.
     pub(super) fn show(&mut self, context: &Context, lang: Lang) -> Option<Answer> {
-        let modal = Modal::new(id("question")).show(context, |ui| {
+        let frame = Frame::popup(&context.global_style()).inner_margin(24);
+        let modal = Modal::new(id("question")).frame(frame).show(context, |ui| {
             ui.set_width((ui.ctx().content_rect().width() - 80.0).min(460.0));
             match &self.ask {
                 Ask::Pin { wrong } => {

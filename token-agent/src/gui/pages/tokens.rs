@@ -92,7 +92,7 @@ impl Tokens {
                 let serial = Some(token.serial.clone());
                 look::focusable(ui.radio_value(&mut self.chosen, serial, name(token, lang)));
             }
-            if !tokens.is_empty() && look::focusable(ui.small_button(Word::Refresh.text(lang))).clicked() {
+            if !tokens.is_empty() && look::focusable(ui.button(Word::Refresh.text(lang))).clicked() {
                 self.looking.get_or_insert_with(|| desk.start(Job::Look));
             }
             // What is connected is left alone; only what is missing is looked for.

@@ -61,6 +61,7 @@ impl Working {
 
     /// The flow asks something.
     pub(in crate::gui) fn ask(&mut self, ask: Ask) {
+        self.progress.at_the_token();
         self.dialog = Some(Dialog::new(ask));
     }
 
@@ -96,12 +97,12 @@ impl Working {
         if self.purpose == Purpose::Obtain {
             self.stages(ui, desk);
         }
-        ui.horizontal(|ui| {
-            if self.dialog.is_none() {
+        if self.dialog.is_none() {
+            ui.horizontal(|ui| {
                 ui.spinner();
-            }
-            look::status(ui, RichText::new(self.progress.words(lang)));
-        });
+                look::status(ui, RichText::new(self.progress.words(lang)));
+            });
+        }
         let notes: Vec<String> = self.progress.notes(lang).collect();
         if !notes.is_empty() {
             ui.add_space(6.0);
