@@ -21,8 +21,8 @@ pub mod suite {
     pub mod responders;
     pub mod revocations;
     pub mod signers;
-    pub mod tokens;
     pub mod staff;
+    pub mod tokens;
     pub mod trust;
 }
 
@@ -38,7 +38,8 @@ macro_rules! contract {
                 a_right_password_forgets_only_wrong_ones_of_its_kind,
                 a_session_needs_a_standing_certificate, sessions_are_touched_closed_and_purged,
                 a_new_password_ends_sessions;
-            enrolments: a_repeat_finds_the_first_enrolment, an_acquisition_code_is_used_up,
+            enrolments: a_repeat_finds_the_first_enrolment, the_name_of_a_tpms_attestation_key_is_kept,
+                an_acquisition_code_is_used_up,
                 a_challenge_is_renewed_by_one, a_refusal_is_for_good_and_keeps_the_evidence;
             certificates: a_certificate_goes_from_intent_to_confirmed, an_intent_needs_a_free_user_key_and_token,
                 issuing_is_idempotent_for_the_same_bytes, an_abandoned_intent_frees_everything, lists_are_in_order,

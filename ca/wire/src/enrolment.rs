@@ -60,7 +60,7 @@ pub struct DeviceClaim {
     pub firmware: String,
 }
 
-/// The keys by which a TPM is known. Public areas are the octets of TPMT_PUBLIC (TPM 2.0 Part 2, 12.2.4), without
+/// The keys by which a TPM is known. Public areas are the octets of `TPMT_PUBLIC` (TPM 2.0 Part 2, 12.2.4), without
 /// TPM2B's length.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -78,14 +78,14 @@ pub struct TpmIdentity {
     pub ak_public: Base64Url,
 }
 
-/// The challenge for a TPM, made by MakeCredential (TPM 2.0 Part 1, 24) for the endorsement key and the attestation key's
-/// Name. TPM2_ActivateCredential gives the 32 octets, to the one TPM that holds both.
+/// The challenge for a TPM, made by `MakeCredential` (TPM 2.0 Part 1, 24) for the endorsement key and the attestation key's
+/// Name. `TPM2_ActivateCredential` gives the 32 octets, to the one TPM that holds both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TpmCredential {
-    /// TPM2B_ID_OBJECT's content: TPMS_ID_OBJECT, which is the integrity HMAC as TPM2B_DIGEST and the encrypted identity.
+    /// `TPM2B_ID_OBJECT`'s content: `TPMS_ID_OBJECT`, which is the integrity HMAC as `TPM2B_DIGEST` and the encrypted identity.
     pub credential_blob: Base64Url,
-    /// TPM2B_ENCRYPTED_SECRET's content.
+    /// `TPM2B_ENCRYPTED_SECRET`'s content.
     pub encrypted_secret: Base64Url,
 }
 
@@ -157,7 +157,7 @@ pub enum Evidence {
     /// YubiKey PIV attestation inside the request, as Yubico's tools write it: among the extensions that it asks for, the
     /// slot's certificate as 1.3.6.1.4.1.41482.3.1 (of older tools .11) and f9's as .2.
     YubikeyPivRequest {},
-    /// TPM 2.0 key attestation. Public areas are TPMT_PUBLIC octets. The qualifying data of TPM2_Certify is SHA-256 of
+    /// TPM 2.0 key attestation. Public areas are `TPMT_PUBLIC` octets. The qualifying data of `TPM2_Certify` is SHA-256 of
     /// [`challenge_message`] for the activated challenge and the user's key.
     Tpm {
         /// The endorsement key's public area, as in step 1.
@@ -175,9 +175,9 @@ pub enum Evidence {
         ak_certificates: Vec<Base64Url>,
         /// The user's key's public area.
         key_public: Base64Url,
-        /// TPMS_ATTEST of TPM2_Certify (Part 2, 10.12.12), as signed.
+        /// `TPMS_ATTEST` of `TPM2_Certify` (Part 2, 10.12.12), as signed.
         certify_info: Base64Url,
-        /// TPMT_SIGNATURE of the attestation key over it (Part 2, 11.3.4).
+        /// `TPMT_SIGNATURE` of the attestation key over it (Part 2, 11.3.4).
         certify_signature: Base64Url,
     },
     /// Nothing: where the key lives is only claimed. For the device kinds `piv` and `pkcs11`.
@@ -226,6 +226,45 @@ mod tests {
             })
         );
         assert_eq!(serde_json::from_value::<Certify>(json).expect("the same"), certify);
+    }
+
+    #[test]
+    fn a_tpms_messages_keep_their_spelling() {
+        let octets = |octet: u8| Base64Url(vec![octet]);
+        let identity = TpmIdentity {
+            ek_public: octets(1),
+            ek_certificate: None,
+            ek_intermediates: Vec::new(),
+            ak_public: octets(2),
+        };
+        assert_eq!(
+            serde_json::to_value(&identity).expect("JSON"),
+            serde_json::json!({"ek_public": "AQ", "ak_public": "Ag"})
+        );
+        let evidence = Evidence::Tpm {
+            ek_public: octets(1),
+            ek_certificate: Some(octets(3)),
+            ek_intermediates: Vec::new(),
+            ak_public: octets(2),
+            ak_certificates: Vec::new(),
+            key_public: octets(4),
+            certify_info: octets(5),
+            certify_signature: octets(6),
+        };
+        let json = serde_json::to_value(&evidence).expect("JSON");
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "format": "tpm", "ek_public": "AQ", "ek_certificate": "Aw", "ak_public": "Ag", "key_public": "BA",
+                "certify_info": "BQ", "certify_signature": "Bg",
+            })
+        );
+        assert_eq!(serde_json::from_value::<Evidence>(json).expect("the same"), evidence);
+        let asserted = serde_json::json!({"format": "asserted"});
+        assert_eq!(serde_json::to_value(Evidence::Asserted {}).expect("JSON"), asserted);
+        assert_eq!(serde_json::from_value::<Evidence>(asserted).expect("the same"), Evidence::Asserted {});
+        let more = serde_json::json!({"format": "asserted", "slot": "AQ"});
+        assert!(serde_json::from_value::<Evidence>(more).is_err(), "an assertion has no members");
     }
 
     #[test]

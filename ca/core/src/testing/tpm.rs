@@ -16,25 +16,25 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 use crate::domain::attestation::tpm::{Attributes, Credential, TpmEvidence, qualifying_data};
 
-/// PolicyA of the TCG EK Credential Profile, SHA-256.
+/// `PolicyA` of the TCG EK Credential Profile, SHA-256.
 const POLICY_A: &str = "837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa";
-/// TPM_GENERATED_VALUE.
+/// `TPM_GENERATED_VALUE`.
 pub const MAGIC: u32 = 0xff54_4347;
-/// TPM_ST_ATTEST_CERTIFY.
+/// `TPM_ST_ATTEST_CERTIFY`.
 pub const CERTIFY: u16 = 0x8017;
 
 /// The public area of a P-256 key.
 #[derive(Clone, Debug)]
 pub struct Area {
-    /// TPM_ALG_ID of the Name's hash.
+    /// `TPM_ALG_ID` of the Name's hash.
     pub name_hash: u16,
-    /// TPMA_OBJECT.
+    /// `TPMA_OBJECT`.
     pub attributes: u32,
     /// authPolicy.
     pub policy: Vec<u8>,
     /// Key bits of AES in CFB mode, for storage keys.
     pub cipher_bits: Option<u16>,
-    /// TPM_ALG_ID of the scheme and of its hash.
+    /// `TPM_ALG_ID` of the scheme and of its hash.
     pub scheme: Option<(u16, u16)>,
     /// The point's coordinates.
     pub point: (Vec<u8>, Vec<u8>),
@@ -42,6 +42,9 @@ pub struct Area {
 
 impl Area {
     /// An endorsement key's, by template L-2.
+    ///
+    /// # Panics
+    /// When a primitive fails.
     pub fn of_ek(spki: &SubjectPublicKeyInfoOwned) -> Self {
         Self {
             attributes: 0x0003_00b2,
@@ -78,7 +81,7 @@ impl Area {
         self
     }
 
-    /// TPMT_PUBLIC.
+    /// `TPMT_PUBLIC`.
     pub fn octets(&self) -> Vec<u8> {
         let symmetric = match self.cipher_bits {
             Some(bits) => [&[0, 6][..], &bits.to_be_bytes(), &[0, 0x43]].concat(),
@@ -109,7 +112,7 @@ pub fn name(area: &[u8]) -> Vec<u8> {
     [&[0, 0x0b][..], digest::digest(&digest::SHA256, area).as_ref()].concat()
 }
 
-/// TPMS_ATTEST.
+/// `TPMS_ATTEST`.
 #[derive(Clone, Debug)]
 pub struct Attestation {
     /// Its magic number.
@@ -123,7 +126,7 @@ pub struct Attestation {
 }
 
 impl Attestation {
-    /// As TPM2_Certify makes it for the key with this public area.
+    /// As `TPM2_Certify` makes it for the key with this public area.
     pub fn of(area: &[u8], extra_data: &[u8]) -> Self {
         Self { magic: MAGIC, kind: CERTIFY, extra_data: extra_data.to_vec(), name: name(area) }
     }
@@ -161,6 +164,9 @@ impl Default for SoftTpm {
 
 impl SoftTpm {
     /// A new one.
+    ///
+    /// # Panics
+    /// When a primitive fails.
     pub fn new() -> Self {
         Self {
             ek: PrivateKey::generate(&ECDH_P256).expect("a key"),
@@ -169,12 +175,18 @@ impl SoftTpm {
     }
 
     /// One with an endorsement key of this scalar.
+    ///
+    /// # Panics
+    /// When a primitive fails.
     pub fn with_ek(scalar: &[u8]) -> Self {
         let ek = PrivateKey::from_private_key(&ECDH_P256, scalar).expect("a key");
         Self { ek, ..Self::new() }
     }
 
     /// Its endorsement key.
+    ///
+    /// # Panics
+    /// When a primitive fails.
     pub fn ek(&self) -> SubjectPublicKeyInfoOwned {
         p256(self.ek.compute_public_key().expect("a point").as_ref())
     }
@@ -189,7 +201,10 @@ impl SoftTpm {
         name(&Area::of_ak(&self.ak()).octets())
     }
 
-    /// TPMT_SIGNATURE by its attestation key.
+    /// `TPMT_SIGNATURE` by its attestation key.
+    ///
+    /// # Panics
+    /// When a primitive fails.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         let signature = self.ak.sign(&SystemRandom::new(), message).expect("a signature");
         let (r, s) = signature.as_ref().split_at(32);
@@ -197,6 +212,9 @@ impl SoftTpm {
     }
 
     /// Evidence for a P-256 key of its own, without certificates.
+    ///
+    /// # Panics
+    /// When a primitive fails.
     pub fn evidence(&self, key: &SubjectPublicKeyInfoOwned, challenge: &[u8; 32]) -> TpmEvidence {
         let qualifying = qualifying_data(challenge, &key.to_der().expect("DER"));
         self.evidence_with(Area::of_user(key).octets(), |area| Attestation::of(area, &qualifying))
@@ -221,7 +239,7 @@ impl SoftTpm {
         }
     }
 
-    /// TPM2_ActivateCredential, for the object with this Name. Written from the specification by itself, so that it shows
+    /// `TPM2_ActivateCredential`, for the object with this Name. Written from the specification by itself, so that it shows
     /// something about what made the credential.
     pub fn activate(&self, credential: &Credential, name: &[u8]) -> Option<Vec<u8>> {
         let (x, rest) = take(&credential.encrypted_secret)?;
@@ -263,6 +281,9 @@ fn p256(point: &[u8]) -> SubjectPublicKeyInfoOwned {
 }
 
 /// TPM2B.
+///
+/// # Panics
+/// When they are more than a length in two octets can say.
 pub fn sized(octets: &[u8]) -> Vec<u8> {
     let length = u16::try_from(octets.len()).expect("a short field");
     [&length.to_be_bytes()[..], octets].concat()

@@ -1,7 +1,11 @@
 //! Enrolments, codes and evidence.
 
 use ca_core::{
-    domain::enrolment::{AcquisitionCode, Binding, Enrolment, EnrolmentState},
+    domain::{
+        device::{Device, DeviceKind},
+        enrolment::{AcquisitionCode, Binding, Enrolment, EnrolmentState},
+        ids::TokenSerial,
+    },
     ports::store::{Conflict, FreshChallenge},
 };
 
@@ -25,6 +29,22 @@ pub async fn a_repeat_finds_the_first_enrolment(store: impl Ledger) {
     assert_eq!(store.enrolment(intent_id(99)).await.expect("a query"), None);
     let opened = verified_actions(&store).await.into_iter().filter(|action| action == "enrolment.opened");
     assert_eq!(opened.count(), 1);
+}
+
+/// Evidence by another attestation key than the challenge was wrapped for is refused, so its Name outlasts new challenges.
+pub async fn the_name_of_a_tpms_attestation_key_is_kept(store: impl Ledger) {
+    customers(&store, 2).await;
+    let serial = TokenSerial::parse(&format!("0{}", "a".repeat(63))).expect("a serial");
+    let device = Device { kind: DeviceKind::Tpm, serial };
+    let name = [&[0, 0x0b][..], &[0xfe; 32]].concat();
+    let new = Enrolment { device, ak_name: Some(name), ..enrolment(1) };
+    let opened = store.open_enrolment(&new, None, event("enrolment.opened")).await.expect("opened");
+    assert_eq!(opened, new);
+    assert_eq!(store.enrolment(new.id).await.expect("a query"), Some(new.clone()));
+    assert_eq!(store.enrolment_by_key(&key(1)).await.expect("a query"), Some(new.clone()));
+    let fresh = FreshChallenge { challenge: digest(1, 7), bearer_sha256: digest(2, 7), expires_at: at(900) };
+    let renewed = store.renew_challenge(new.id, &new.challenge, &fresh, event("challenge.renewed")).await;
+    assert_eq!(renewed.expect("renewed").ak_name, new.ak_name);
 }
 
 /// Rule 12: the code is good once, before its deadline, and only for its user.

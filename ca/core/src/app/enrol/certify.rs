@@ -192,7 +192,7 @@ impl CertifyEnrolment {
         let applicant = self.certificates.applicant(&enrolment.user).await?;
         let applicant = applicant.ok_or_else(|| Failure::defect("an enrolment without user"))?;
         let judged = match self.judging(&enrolment, &applicant).await {
-            Ok(judging) => (self.judge(&certify, &enrolment, applicant, &judging), judging),
+            Ok(judging) => (Self::judge(&certify, &enrolment, applicant, &judging), judging),
             Err(error @ CertifyError::Failure(_)) => return Err(error),
             Err(error) => return Err(self.note(&certify.caller, &enrolment, error).await),
         };
@@ -250,7 +250,6 @@ impl CertifyEnrolment {
 
     /// Steps 1 to 3, the dearest checks last.
     fn judge(
-        &self,
         certify: &Certify,
         enrolment: &Enrolment,
         applicant: Applicant,

@@ -16,7 +16,7 @@ use crate::{
 /// Random octets may be no key; three times in a row they are one.
 const ATTEMPTS: usize = 3;
 
-/// The keys of a TPM as they came: TPMT_PUBLIC octets.
+/// The keys of a TPM as they came: `TPMT_PUBLIC` octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TpmKeys {
     /// The endorsement key.

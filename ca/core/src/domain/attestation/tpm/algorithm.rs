@@ -2,36 +2,36 @@
 
 use aws_lc_rs::{digest, hmac};
 
-/// TPM_ALG_RSA.
+/// `TPM_ALG_RSA`.
 pub(super) const RSA: u16 = 0x0001;
-/// TPM_ALG_AES.
+/// `TPM_ALG_AES`.
 pub(super) const AES: u16 = 0x0006;
-/// TPM_ALG_NULL.
+/// `TPM_ALG_NULL`.
 pub(super) const NULL: u16 = 0x0010;
-/// TPM_ALG_RSASSA.
+/// `TPM_ALG_RSASSA`.
 pub(super) const RSASSA: u16 = 0x0014;
-/// TPM_ALG_RSAES.
+/// `TPM_ALG_RSAES`.
 pub(super) const RSAES: u16 = 0x0015;
-/// TPM_ALG_RSAPSS.
+/// `TPM_ALG_RSAPSS`.
 pub(super) const RSAPSS: u16 = 0x0016;
-/// TPM_ALG_OAEP.
+/// `TPM_ALG_OAEP`.
 pub(super) const OAEP: u16 = 0x0017;
-/// TPM_ALG_ECDSA.
+/// `TPM_ALG_ECDSA`.
 pub(super) const ECDSA: u16 = 0x0018;
-/// TPM_ALG_ECDH.
+/// `TPM_ALG_ECDH`.
 pub(super) const ECDH: u16 = 0x0019;
-/// TPM_ALG_ECDAA, whose scheme has a counter besides the hash.
+/// `TPM_ALG_ECDAA`, whose scheme has a counter besides the hash.
 pub(super) const ECDAA: u16 = 0x001a;
-/// TPM_ALG_ECMQV.
+/// `TPM_ALG_ECMQV`.
 pub(super) const ECMQV: u16 = 0x001d;
-/// TPM_ALG_ECC.
+/// `TPM_ALG_ECC`.
 pub(super) const ECC: u16 = 0x0023;
-/// TPM_ALG_CFB.
+/// `TPM_ALG_CFB`.
 pub(super) const CFB: u16 = 0x0043;
 
-/// TPM_ECC_NIST_P256 (Part 2, 6.4).
+/// `TPM_ECC_NIST_P256` (Part 2, 6.4).
 pub(super) const NIST_P256: u16 = 0x0003;
-/// TPM_ECC_NIST_P384.
+/// `TPM_ECC_NIST_P384`.
 pub(super) const NIST_P384: u16 = 0x0004;
 
 /// A hash.

@@ -1,4 +1,4 @@
-//! TPMS_ATTEST (TPM 2.0 Part 2, 10.12.12) as TPM2_Certify makes it: an attestation key's word for another key of its TPM.
+//! `TPMS_ATTEST` (TPM 2.0 Part 2, 10.12.12) as `TPM2_Certify` makes it: an attestation key's word for another key of its TPM.
 
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
@@ -9,9 +9,9 @@ use super::{
     signature::Signature,
 };
 
-/// TPM_GENERATED_VALUE: what begins everything that a TPM made itself. A restricted key signs nothing else with it.
+/// `TPM_GENERATED_VALUE`: what begins everything that a TPM made itself. A restricted key signs nothing else with it.
 const MAGIC: u32 = 0xff54_4347;
-/// TPM_ST_ATTEST_CERTIFY.
+/// `TPM_ST_ATTEST_CERTIFY`.
 const CERTIFY: u16 = 0x8017;
 /// An attestation has at most so many octets; genuine ones have under 250.
 const MAX_ATTEST_BYTES: usize = 1024;

@@ -1,4 +1,4 @@
-//! TPMA_OBJECT (TPM 2.0 Part 2, 8.3): what a TPM does and doesn't do with a key. The TPM sets and keeps them; nobody can
+//! `TPMA_OBJECT` (TPM 2.0 Part 2, 8.3): what a TPM does and doesn't do with a key. The TPM sets and keeps them; nobody can
 //! claim others without another Name.
 
 use std::fmt;

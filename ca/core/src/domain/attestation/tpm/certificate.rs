@@ -228,7 +228,7 @@ fn make(certificate: &DeviceCertificate) -> Result<Make, &'static str> {
         Some(text) => Some(manufacturer(&text).ok_or("it names its maker in no form of the TCG's")?),
         None => None,
     };
-    Ok(Make { manufacturer, model: text(MODEL), version: text(VERSION).map(without_prefix) })
+    Ok(Make { manufacturer, model: text(MODEL), version: text(VERSION).map(|text| without_prefix(&text)) })
 }
 
 /// `id:` and eight hexadecimal digits.
@@ -237,8 +237,8 @@ fn manufacturer(text: &str) -> Option<Manufacturer> {
     u32::from_str_radix(digits, 16).ok().map(Manufacturer)
 }
 
-fn without_prefix(text: String) -> String {
-    text.strip_prefix("id:").map_or(text.clone(), ToOwned::to_owned)
+fn without_prefix(text: &str) -> String {
+    text.strip_prefix("id:").unwrap_or(text).to_owned()
 }
 
 /// The attributes of all `directoryName`s of a `GeneralNames` that have printable text.

@@ -1,5 +1,5 @@
-//! MakeCredential in software (TPM 2.0 Part 1, 24): wraps a secret for the one TPM that holds both an endorsement key and
-//! an object of a given Name. TPM2_ActivateCredential unwraps it there; nothing else can.
+//! `MakeCredential` in software (TPM 2.0 Part 1, 24): wraps a secret for the one TPM that holds both an endorsement key and
+//! an object of a given Name. `TPM2_ActivateCredential` unwraps it there; nothing else can.
 //!
 //! Composed of aws-lc's primitives by the TPM's own key derivation (Part 1, 11.4.10); the vectors of `tests` were
 //! unwrapped by a TPM.
@@ -25,9 +25,9 @@ const INTEGRITY: &[u8] = b"INTEGRITY\0";
 /// A wrapped secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// TPMS_ID_OBJECT (Part 2, 12.4.2): what TPM2B_ID_OBJECT holds.
+    /// `TPMS_ID_OBJECT` (Part 2, 12.4.2): what `TPM2B_ID_OBJECT` holds.
     pub credential_blob: Vec<u8>,
-    /// What TPM2B_ENCRYPTED_SECRET holds.
+    /// What `TPM2B_ENCRYPTED_SECRET` holds.
     pub encrypted_secret: Vec<u8>,
 }
 
@@ -76,7 +76,7 @@ fn rsa_seed(ek: &EndorsementKey, random: &[u8; 48]) -> Result<(Seed, Vec<u8>), N
     Ok((seed, encrypted))
 }
 
-/// Part 1, C.6.1 and C.6.3: one-pass ECDH with an ephemeral key, KDFe with the label and both x coordinates.
+/// Part 1, C.6.1 and C.6.3: one-pass ECDH with an ephemeral key, `KDFe` with the label and both x coordinates.
 fn ecdh_seed(ek: &EndorsementKey, random: &[u8; 48]) -> Result<(Seed, Vec<u8>), NotMade> {
     let (curve, length) = match ek.kind() {
         KeyKind::P256 => (&ECDH_P256, 32),
@@ -133,7 +133,7 @@ fn sized(octets: &[u8]) -> Result<Vec<u8>, NotMade> {
     Ok([&length.to_be_bytes()[..], octets].concat())
 }
 
-/// KDFa (Part 1, 11.4.10.2), NIST SP 800-108 in counter mode with HMAC; `label` ends with its zero.
+/// `KDFa` (Part 1, 11.4.10.2), NIST SP 800-108 in counter mode with HMAC; `label` ends with its zero.
 fn kdf_a(hash: Hash, key: &[u8], label: &[u8], context: &[u8], length: usize) -> Seed {
     let key = hmac::Key::new(hash.hmac(), key);
     let bits = u32::try_from(length * 8).unwrap_or(u32::MAX);
@@ -147,7 +147,7 @@ fn kdf_a(hash: Hash, key: &[u8], label: &[u8], context: &[u8], length: usize) ->
     blocks(length, block)
 }
 
-/// KDFe (Part 1, 11.4.10.3), NIST SP 800-56A with a hash; `label` ends with its zero.
+/// `KDFe` (Part 1, 11.4.10.3), NIST SP 800-56A with a hash; `label` ends with its zero.
 fn kdf_e(hash: Hash, z: &[u8], label: &[u8], (ours, theirs): (&[u8], &[u8]), length: usize) -> Seed {
     let block = |counter: u32| {
         let input = Zeroizing::new([&counter.to_be_bytes()[..], z, label, ours, theirs].concat());

@@ -18,11 +18,11 @@ use crate::domain::{
     key_quality,
 };
 
-/// PolicyA (annex B.6.2): PolicySecret of the endorsement hierarchy, SHA-256.
+/// `PolicyA` (annex B.6.2): `PolicySecret` of the endorsement hierarchy, SHA-256.
 const POLICY_A_SHA256: &str = "837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa";
-/// PolicyB (annex B.6.3): PolicyA or a policy in NV, SHA-256.
+/// `PolicyB` (annex B.6.3): `PolicyA` or a policy in NV, SHA-256.
 const POLICY_B_SHA256: &str = "ca3d0a99a2b93906f7a3342414efcfb3a385d44cd1fd459089d19b5071c0b7a0";
-/// PolicyB, SHA-384.
+/// `PolicyB`, SHA-384.
 const POLICY_B_SHA384: &str =
     "b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419cacb47ba09699646150f9fc000f3f80e12";
 

@@ -30,7 +30,7 @@ pub use refusal::TpmRefusal;
 pub use signature::Signature;
 pub use statement::{CertifiedKey, Identity, Statement, examine, qualifying_data};
 
-/// The evidence. Public areas are TPMT_PUBLIC octets (TPM 2.0 Part 2, 12.2.4), certificates are DER.
+/// The evidence. Public areas are `TPMT_PUBLIC` octets (TPM 2.0 Part 2, 12.2.4), certificates are DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TpmEvidence {
     /// The endorsement key.
@@ -45,9 +45,9 @@ pub struct TpmEvidence {
     pub ak_certificates: Vec<Vec<u8>>,
     /// The user's key.
     pub key_public: Vec<u8>,
-    /// TPMS_ATTEST (Part 2, 10.12.12) of TPM2_Certify.
+    /// `TPMS_ATTEST` (Part 2, 10.12.12) of `TPM2_Certify`.
     pub certify_info: Vec<u8>,
-    /// TPMT_SIGNATURE (Part 2, 11.3.4) of the attestation key over it.
+    /// `TPMT_SIGNATURE` (Part 2, 11.3.4) of the attestation key over it.
     pub certify_signature: Vec<u8>,
 }
 

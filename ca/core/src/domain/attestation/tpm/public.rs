@@ -1,4 +1,4 @@
-//! TPMT_PUBLIC (TPM 2.0 Part 2, 12.2.4): a key's public area, and its Name (Part 1, 16), which binds all of it.
+//! `TPMT_PUBLIC` (TPM 2.0 Part 2, 12.2.4): a key's public area, and its Name (Part 1, 16), which binds all of it.
 
 use ca_x509::key::on_curve;
 use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1};
@@ -42,20 +42,20 @@ pub struct Public {
 /// A storage key's cipher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Symmetric {
-    /// TPM_ALG_ID.
+    /// `TPM_ALG_ID`.
     pub algorithm: u16,
     /// Bits of its key.
     pub bits: u16,
-    /// TPM_ALG_ID of its mode.
+    /// `TPM_ALG_ID` of its mode.
     pub mode: u16,
 }
 
 /// A key's scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheme {
-    /// TPM_ALG_ID.
+    /// `TPM_ALG_ID`.
     pub algorithm: u16,
-    /// TPM_ALG_ID of its hash, where it has one.
+    /// `TPM_ALG_ID` of its hash, where it has one.
     pub hash: Option<u16>,
 }
 
@@ -133,7 +133,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// TPMT_SYM_DEF_OBJECT (Part 2, 11.1.7).
+/// `TPMT_SYM_DEF_OBJECT` (Part 2, 11.1.7).
 fn symmetric(reader: &mut Reader<'_>) -> Result<Option<Symmetric>, Malformed> {
     match reader.u16()? {
         algorithm::NULL => Ok(None),
@@ -141,7 +141,7 @@ fn symmetric(reader: &mut Reader<'_>) -> Result<Option<Symmetric>, Malformed> {
     }
 }
 
-/// TPMT_RSA_SCHEME or TPMT_ECC_SCHEME (Part 2, 11.2.4.2 and 11.2.5.6).
+/// `TPMT_RSA_SCHEME` or `TPMT_ECC_SCHEME` (Part 2, 11.2.4.2 and 11.2.5.6).
 fn scheme(reader: &mut Reader<'_>) -> Result<Option<Scheme>, Malformed> {
     let algorithm = reader.u16()?;
     let hash = match algorithm {

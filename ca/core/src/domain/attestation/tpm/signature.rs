@@ -1,4 +1,4 @@
-//! TPMT_SIGNATURE (TPM 2.0 Part 2, 11.3.4), checked by aws-lc-rs.
+//! `TPMT_SIGNATURE` (TPM 2.0 Part 2, 11.3.4), checked by aws-lc-rs.
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use ca_x509::{KeyKind, ecdsa};

@@ -148,14 +148,14 @@ pub fn examine(
         Some(qualifying_data(claim.challenge, &key.to_der().ok()?).to_vec())
     })?;
     let key = CertifiedKey::new(key, signature.hash)?;
-    let (voucher, vouched) = vouched(evidence, &ek, &ak, claim, anchors, now)?;
+    let (voucher, word) = vouched(evidence, &ek, &ak, claim, anchors, now)?;
     Ok(Statement {
         device: ek.device(),
         key,
         voucher,
-        root_sha256: vouched.as_ref().map(|vouched| vouched.root_sha256),
-        is_expired: vouched.as_ref().is_some_and(|vouched| vouched.is_expired),
-        make: vouched.map(|vouched| vouched.make).unwrap_or_default(),
+        root_sha256: word.as_ref().map(|vouched| vouched.root_sha256),
+        is_expired: word.as_ref().is_some_and(|vouched| vouched.is_expired),
+        make: word.map(|vouched| vouched.make).unwrap_or_default(),
         ak_name: ak.name().to_vec(),
     })
 }
