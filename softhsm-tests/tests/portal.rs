@@ -14,6 +14,9 @@ use softhsm_tests::{
 const NEW_PASSWORD: &str = "tsubaki-no-hana-2027";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
+const LOGIN: &str = "/settings/password";
+const CONFIRM: &str = "/settings/confirmation-password";
+
 const CONFIRMATION: (&str, &str) = ("confirmation", CONFIRMATION_PASSWORD);
 
 /// 利用者管理, from a new user to one who is gone.
@@ -155,8 +158,6 @@ fn a_password_is_changed_by_who_knows_it_and_ends_other_sessions() {
     let change = |path: &str, current: &str, new: &str, again: &str| {
         send(&here, path, &[("current", current), ("new", new), ("again", again)])
     };
-    const LOGIN: &str = "/settings/password";
-    const CONFIRM: &str = "/settings/confirmation-password";
     for (path, current, new, again, status, problem) in [
         (LOGIN, "not-my-password", NEW_PASSWORD, NEW_PASSWORD, 403, "現在のパスワードが違います"),
         (LOGIN, LOGIN_PASSWORD, NEW_PASSWORD, "something-else", 400, "一致しません"),

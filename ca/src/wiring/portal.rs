@@ -92,7 +92,7 @@ pub(super) fn manage_users(
 pub(super) fn public(config: &Config) -> anyhow::Result<Public> {
     Ok(Public {
         client_url: config.listen.client_url.clone(),
-        public_url: config.listen.public_url.clone(),
+        url: config.listen.public_url.clone(),
         always_open: config.hours.mode == HoursMode::AlwaysOpen,
         download: Some(config.enrolment.agent_download.clone()).filter(|url| !url.is_empty()),
         lowest_agent: config.enrolment.lowest_agent.clone(),

@@ -4,7 +4,7 @@ use fantoccini::wd::WebDriverCompatibleCommand;
 use serde_json::{Value, json};
 use url::{ParseError, Url};
 
-/// A command of the DevTools protocol.
+/// A command of the developer tools' protocol.
 #[derive(Debug)]
 pub(super) struct DevTools {
     pub(super) command: String,

@@ -320,7 +320,7 @@ fn port_in(log: &str) -> Option<u16> {
     log.rsplit_once("successfully on port ")?.1.split('.').next()?.trim().parse().ok()
 }
 
-/// A text in XPath; ours have no double quotes.
+/// A text in an `XPath`; ours have no double quotes.
 fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }

@@ -51,7 +51,7 @@ impl House {
         let clock = Faults::new(&scratch.join("clock"), &[]).expect("a clock");
         let mut bank = Bank::prepare(&scratch.join("bank"), options).expect("a bank");
         bank.authority_extra = clock.environment().expect("a clock");
-        bank.signer_extra = bank.authority_extra.clone();
+        bank.signer_extra.clone_from(&bank.authority_extra);
         bank.hold_ceremony().expect("a ceremony");
         bank.migrate().expect("a ledger");
         bank.start_signer().expect("a signer");

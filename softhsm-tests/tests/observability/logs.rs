@@ -9,7 +9,7 @@ use softhsm_tests::{
 };
 
 use crate::{
-    customers::{CONTRACT, House, page},
+    customers::{CONTRACT, House},
     restart, stop,
 };
 

@@ -101,6 +101,7 @@ impl PasswordKind {
     }
 
     /// The kind that it isn't.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Login => Self::Confirmation,

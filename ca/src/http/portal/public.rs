@@ -23,7 +23,7 @@ use super::{
 /// What the public pages show.
 pub(crate) struct Public {
     pub(crate) client_url: String,
-    pub(crate) public_url: String,
+    pub(crate) url: String,
     pub(crate) always_open: bool,
     /// Where the agent is, when it isn't here.
     pub(crate) download: Option<String>,
@@ -108,7 +108,7 @@ async fn top(State(public): State<Arc<Public>>, Extension(language): Extension<L
 async fn obtain(State(public): State<Arc<Public>>, Extension(language): Extension<Language>) -> Response {
     let frame = Frame::anonymous(language);
     let hours = public.hours(frame.t);
-    page(StatusCode::OK, &Obtain { frame, public_url: &public.public_url, hours })
+    page(StatusCode::OK, &Obtain { frame, public_url: &public.url, hours })
 }
 
 async fn agent(State(public): State<Arc<Public>>, Extension(language): Extension<Language>) -> Response {
@@ -163,7 +163,7 @@ pub(super) async fn environments(Extension(language): Extension<Language>) -> Re
         (t.environments_network, t.environments_network_text),
         (t.environments_accessibility, t.environments_accessibility_text),
     ];
-    page(StatusCode::OK, &Environments { parts, frame })
+    page(StatusCode::OK, &Environments { frame, parts })
 }
 
 /// ヘルプ.
@@ -179,5 +179,5 @@ pub(super) async fn help(Extension(language): Extension<Language>) -> Response {
         ("replace", t.replace_title, t.replace_text),
         ("missing", t.missing_title, t.missing_text),
     ];
-    page(StatusCode::OK, &Help { parts, frame })
+    page(StatusCode::OK, &Help { frame, parts })
 }

@@ -84,5 +84,5 @@ pub(super) async fn steps(State(portal): State<Arc<Portal>>, logged_in: LoggedIn
     }
     let frame = logged_in.frame("home");
     let until = Catalogue::fill(frame.t.renewal.until, &frame.t.time(not_after));
-    page(StatusCode::OK, &Steps { until, frame })
+    page(StatusCode::OK, &Steps { frame, until })
 }

@@ -61,8 +61,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 }
 
 fn kept(query: &str) -> String {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("lang="));
-    pairs.map(|pair| format!("{pair}&")).collect()
+    let kept = |pair: &&str| !pair.is_empty() && !pair.starts_with("lang=");
+    query.split('&').filter(kept).flat_map(|pair| [pair, "&"]).collect()
 }
 
 /// What can be said of the certificate before a password is asked for.

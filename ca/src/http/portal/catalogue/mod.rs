@@ -51,12 +51,20 @@ macro_rules! texts {
         impl $name {
             /// Every sentence with the name of its place.
             #[cfg(test)]
-            fn sentences(&self) -> Vec<(String, &'static str)> {
-                let texts = [$((stringify!($text), self.$text),)*];
-                let mut all: Vec<_> = texts.into_iter().map(|(name, text): (&str, _)| (name.to_owned(), text)).collect();
-                $(all.extend(self.$list.iter().enumerate().map(|(n, text)| (format!("{}[{n}]", stringify!($list)), *text)));)*
-                $($(all.extend(self.$part.sentences().into_iter().map(|(name, text)| (format!("{}.{name}", stringify!($part)), text)));)*)?
-                all
+            pub(crate) fn sentences(&self) -> Vec<(String, &'static str)> {
+                let texts: Vec<(&str, &'static str)> = vec![$((stringify!($text), self.$text)),*];
+                let lists: Vec<(&str, &'static [&'static str])> = vec![$((stringify!($list), self.$list)),*];
+                let parts: Vec<(&'static str, Vec<(String, &'static str)>)> =
+                    vec![$($((stringify!($part), self.$part.sentences())),*)?];
+                let texts = texts.into_iter().map(|(name, text)| (name.to_owned(), text));
+                let of_list = |(name, list): (&str, &'static [&'static str])| {
+                    let name = name.to_owned();
+                    list.iter().enumerate().map(move |(n, text)| (format!("{name}[{n}]"), *text))
+                };
+                let of_part = |(part, sentences): (&'static str, Vec<(String, &'static str)>)| {
+                    sentences.into_iter().map(move |(name, text)| (format!("{part}.{name}"), text))
+                };
+                texts.chain(lists.into_iter().flat_map(of_list)).chain(parts.into_iter().flat_map(of_part)).collect()
             }
         }
     };
