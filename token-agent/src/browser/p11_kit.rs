@@ -1,4 +1,4 @@
-//! p11-kit's list of modules, by which GnuTLS, curl, OpenSSL's engine and others find them.
+//! p11-kit's list of modules, by which curl, OpenSSL's engine, `GnuTLS` and others find them.
 
 use std::{env, fs, io, path::PathBuf};
 

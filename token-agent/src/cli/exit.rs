@@ -141,6 +141,7 @@ impl CliError {
         matches!(self, Self::Flow(failure) if failure.resumable)
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table of sentences")]
     pub(super) fn explain(&self, lang: Lang) -> Explanation {
         let (what, next) = match self {
             Self::Flow(failure) => return explain(&failure.error, lang),

@@ -140,21 +140,19 @@ pub(super) fn held_text(held: &Held, now: Timestamp, lang: Lang) -> String {
     if let Some(Explanation { what, next }) = trouble {
         let _ = writeln!(text, "  {what} {next}");
     }
-    match held.entry.as_ref().map(|entry| CertificateDetails::read(&entry.certificate)) {
+    let described = match held.entry.as_ref().map(|entry| CertificateDetails::read(&entry.certificate)) {
         Some(Ok(details)) => {
             let state = details.state(now).text(lang, details.days_left(now));
-            let _ = writeln!(text, "  {}: {state}", Label::State.text(lang));
-            text.push_str(&table(&details, lang));
+            format!("  {}: {state}\n{}", Label::State.text(lang), table(&details, lang))
         }
-        Some(Err(_)) => {
-            text.push_str(&say!(lang, "  An unreadable certificate.\n", "  読み取れない証明書\n"))
-        }
-        None => text.push_str(&say!(
+        Some(Err(_)) => say!(lang, "  An unreadable certificate.\n", "  読み取れない証明書\n"),
+        None => say!(
             lang,
             "  A key without a certificate on this computer.\n",
             "  このパソコンに証明書がない鍵\n"
-        )),
-    }
+        ),
+    };
+    text.push_str(&described);
     text
 }
 

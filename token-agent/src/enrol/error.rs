@@ -87,7 +87,9 @@ impl EnrolError {
     pub(crate) fn is_interruption(&self) -> bool {
         match self {
             Self::Token(error) => error.is_absence(),
-            Self::Tpm(TpmError::Absent { .. } | TpmError::Busy { .. } | TpmError::MemoryTaken) => true,
+            Self::Tpm(error) => {
+                matches!(error, TpmError::Absent { .. } | TpmError::Busy { .. } | TpmError::MemoryTaken)
+            }
             Self::Server(ServerError::Refused(_)) => false,
             Self::Server(_) => true,
             _ => false,

@@ -1,7 +1,7 @@
 //! This computer's TPM as the home of a key: a place instead of a slot, a PIN that belongs to the key, a challenge that
 //! only the right TPM can open.
 
-use agent_tpm::{Algorithm, Identity, Key, Place as TpmPlace, Scheme, Shelf, Tpm, TpmError};
+use agent_tpm::{Algorithm, Identity, Key, Place as TpmPlace, Scheme, Tpm, TpmError};
 use ca_wire::{
     Base64Url,
     enrolment::{
@@ -234,9 +234,8 @@ impl KeyAtHome for TpmKey<'_> {
             user_id: order.user_id.clone(),
             certificate: issued.certificate.clone(),
         };
-        let shelf: &Shelf = &machine.shelf;
-        shelf.put(&entry)?;
-        if shelf.of_key(&self.key)?.as_ref() == Some(&entry) {
+        machine.shelf.put(&entry)?;
+        if machine.shelf.of_key(&self.key)?.as_ref() == Some(&entry) {
             Ok(Place::Tpm { identity: identity.clone(), place: self.key.place })
         } else {
             Err(EnrolError::NotKept)

@@ -8,6 +8,7 @@ use crate::{
 };
 
 /// A line of progress.
+#[expect(clippy::too_many_lines, reason = "a table of sentences")]
 pub(crate) fn step(step: &Step, lang: Lang) -> String {
     match step {
         Step::CheckingVersion => say!(

@@ -72,7 +72,7 @@ impl Module {
     /// Looks for certificates anew. One that is in use stays as it is.
     pub(crate) fn read_shelf(&mut self) -> Result<(), CK_RV> {
         let entries = match Shelf::usual() {
-            Some(shelf) => shelf.entries().map_err(|_| CKR_GENERAL_ERROR)?,
+            Some(usual) => usual.entries().map_err(|_| CKR_GENERAL_ERROR)?,
             None => Vec::new(),
         };
         let mut tokens: Vec<Token> = Vec::new();
