@@ -39,9 +39,11 @@ impl Answer {
     }
 }
 
-/// A shared connection.
+/// A shared connection. Dropped, it leaves the card as it is.
 pub(super) struct Connection {
     card: Option<pcsc::Card>,
+    /// The card didn't answer any more.
+    is_gone: bool,
     /// T=0 takes no length of the answer beside data.
     expects_length: bool,
 }
@@ -50,11 +52,17 @@ impl Connection {
     pub(super) fn connect(context: &pcsc::Context, reader: &CStr) -> Result<Self, pcsc::Error> {
         let card = context.connect(reader, pcsc::ShareMode::Shared, pcsc::Protocols::ANY)?;
         let expects_length = card.status2_owned()?.protocol2() == Some(pcsc::Protocol::T1);
-        Ok(Self { card: Some(card), expects_length })
+        Ok(Self { card: Some(card), is_gone: false, expects_length })
     }
 
     /// Sends a command, whole or not at all as far as other programs are concerned.
     pub(super) fn exchange(&mut self, command: &Command<'_>) -> Result<Answer, TokenError> {
+        let answer = self.send(command);
+        self.is_gone |= answer.as_ref().is_err_and(TokenError::is_absence);
+        answer
+    }
+
+    fn send(&mut self, command: &Command<'_>) -> Result<Answer, TokenError> {
         let fail = |error| TokenError::from_pcsc(error, command.action);
         let card = self.card.as_mut().ok_or(TokenError::Removed)?;
         let transaction = card.transaction().map_err(fail)?;
@@ -91,12 +99,25 @@ impl Connection {
             .map_err(|error| TokenError::from_pcsc(error, "reset the token"))
     }
 
-    /// Lets go of the card: as it is, or forgetting what was proven to it.
-    pub(super) fn leave(mut self, disposition: pcsc::Disposition) {
+    /// Lets go of the card, which forgets what was proven to it. One that is gone is left alone: resetting it would
+    /// confuse pcscd about the reader.
+    pub(super) fn end(mut self) {
+        if !self.is_gone {
+            self.disconnect(pcsc::Disposition::ResetCard);
+        }
+    }
+
+    fn disconnect(&mut self, disposition: pcsc::Disposition) {
         if let Some(card) = self.card.take() {
             // A card that is gone needs no goodbye.
             let _ = card.disconnect(disposition);
         }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.disconnect(pcsc::Disposition::LeaveCard);
     }
 }
 

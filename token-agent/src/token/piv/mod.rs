@@ -19,11 +19,8 @@ impl TokenDriver for PivCards {
         let Some((context, names)) = connected()? else { return Ok(Vec::new()) };
         let look = |name: &CStr| {
             let state = match open(&context, name) {
-                Ok(Some((identity, application))) => {
-                    // Only looked at: nobody else's session on it shall end for that.
-                    application.connection.leave(pcsc::Disposition::LeaveCard);
-                    ReaderState::Token(identity)
-                }
+                // Only looked at: nobody else's session on it shall end for that.
+                Ok(Some((identity, _))) => ReaderState::Token(identity),
                 Ok(None) => ReaderState::Foreign,
                 Err(state) => state,
             };
@@ -36,11 +33,10 @@ impl TokenDriver for PivCards {
         let absent = || TokenError::NotConnected { serial: serial.to_owned() };
         let (context, names) = connected()?.ok_or_else(absent)?;
         for name in &names {
-            if let Ok(Some((identity, application))) = open(&context, name) {
-                if identity.serial == serial {
-                    return Ok(Box::new(PivCard::new(identity, application)));
-                }
-                application.connection.leave(pcsc::Disposition::LeaveCard);
+            if let Ok(Some((identity, application))) = open(&context, name)
+                && identity.serial == serial
+            {
+                return Ok(Box::new(PivCard::new(identity, application)));
             }
         }
         Err(absent())

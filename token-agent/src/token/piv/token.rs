@@ -39,7 +39,7 @@ impl PivCard {
 impl Drop for PivCard {
     fn drop(&mut self) {
         if let Some(application) = self.application.take() {
-            application.connection.leave(pcsc::Disposition::ResetCard);
+            application.connection.end();
         }
     }
 }
