@@ -75,6 +75,17 @@ fn ten_attempts_leave_nothing_in_the_tpm() {
     assert!(computer.list().is_empty());
 }
 
+/// Where RSA is wanted, TLS 1.3 asks for RSASSA-PSS.
+#[test]
+fn an_rsa_key_logs_in_as_well() {
+    let house = House::open("tpm-rsa");
+    let computer = house.computer("desk");
+    house.user("tpm-user-10", &computer);
+    json(&house.try_enroll(&computer, "tpm-user-10", &["--algorithm", "rsa2048"]), 0);
+    let browser = house.browser(&computer, "tpm-user-10", PIN);
+    assert!(logs_in(&house, &browser).expect("an answer"), "no login with an RSA key in the TPM");
+}
+
 /// The signer is away when the evidence is there: the key that was made stays, and the same command ends with it.
 #[test]
 fn an_interrupted_enrolment_goes_on_with_its_key() {

@@ -11,6 +11,7 @@
 mod address;
 mod error;
 mod shelf;
+#[cfg(target_os = "linux")]
 mod spki;
 #[cfg(target_os = "linux")]
 mod tss;
