@@ -66,11 +66,11 @@ pub(super) fn examine(
     }
     match (&said.revoked_at, &said.revocation_reason) {
         (Some(at), Some(reason)) => {
-            findings.claimed(format!("revoked at {at}, {reason}; ask its CRL or OCSP"))
+            findings.claimed(format!("revoked at {at}, {reason}; ask its CRL or OCSP"));
         }
         (None, None) => findings.claimed("not revoked when it was exported; ask its CRL or OCSP"),
         _ => {
-            findings.wrong("certificate.revoked_at and certificate.revocation_reason: one without the other")
+            findings.wrong("certificate.revoked_at and certificate.revocation_reason: one without the other");
         }
     }
     let signed = Signed::parse(&der).ok()?;

@@ -74,9 +74,9 @@ pub(super) fn examine(
     let decoded = attested.decoded();
     let decoded = decoded.lines().map(|line| format!("the device says {line}"));
     if is_vouched_for {
-        findings.proven.extend(decoded)
+        findings.proven.extend(decoded);
     } else {
-        findings.claimed.extend(decoded)
+        findings.claimed.extend(decoded);
     }
     is_vouched_for
 }

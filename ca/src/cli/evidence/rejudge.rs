@@ -110,7 +110,7 @@ pub(super) async fn run(
         _ => None,
     };
     tell(
-        Report {
+        &Report {
             reasons: reasons(&fallen),
             fallen: fallen.into_iter().map(view).collect(),
             judged: tally.judged,
@@ -185,13 +185,11 @@ async fn standing(
         Some(version) => Some(desk.trust.version(version).await?),
         None => desk.trust.newest().await?,
     };
-    Ok(match verified {
-        Some(verified) => (verified.bundle.standing(), format!("trust version {}", verified.record.version)),
-        None => {
-            let files = crate::material::anchors(config).map_err(CliError::configuration)?;
-            (files, "the anchors of the configuration's files".to_owned())
-        }
-    })
+    if let Some(verified) = verified {
+        return Ok((verified.bundle.standing(), format!("trust version {}", verified.record.version)));
+    }
+    let files = crate::material::anchors(config).map_err(CliError::configuration)?;
+    Ok((files, "the anchors of the configuration's files".to_owned()))
 }
 
 async fn plan(
@@ -207,7 +205,9 @@ async fn plan(
 
 fn reasons(fallen: &[Fallen]) -> Vec<(String, usize)> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
-    fallen.iter().for_each(|fallen| *counts.entry(&fallen.code).or_default() += 1);
+    for fallen in fallen {
+        *counts.entry(&fallen.code).or_default() += 1;
+    }
     let mut counts: Vec<(String, usize)> =
         counts.into_iter().map(|(code, count)| (code.to_owned(), count)).collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -223,8 +223,8 @@ fn view(fallen: Fallen) -> FallenView {
     }
 }
 
-fn tell(report: Report, output: Output) -> Result<(), CliError> {
-    output.result(&report, |out| {
+fn tell(report: &Report, output: Output) -> Result<(), CliError> {
+    output.result(report, |out| {
         if !report.fallen.is_empty() {
             table(out, &rows(&report.fallen))?;
         }

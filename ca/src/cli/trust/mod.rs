@@ -154,8 +154,8 @@ pub(super) struct Adding {
 pub(super) struct Signature {
     /// A detached CMS signature under the document, DER or PEM: `openssl cms -sign -binary -outform DER`, which also works
     /// with keys on tokens.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "key"])]
-    signature: Option<PathBuf>,
+    #[arg(long = "signature", value_name = "FILE", conflicts_with_all = ["certificate", "key"])]
+    file: Option<PathBuf>,
     /// The officer's certificate, PEM.
     #[arg(long, value_name = "FILE", requires = "key")]
     certificate: Option<PathBuf>,
@@ -187,7 +187,7 @@ impl Signature {
         if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
             return sign::sign(document, certificate, key).map_err(CliError::configuration);
         }
-        let path = self.signature.as_deref().unwrap_or(std::path::Path::new(""));
+        let path = self.file.as_deref().unwrap_or(std::path::Path::new(""));
         let octets = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
         Ok(der_of(&octets).unwrap_or(octets))
     }

@@ -196,7 +196,7 @@ pub(super) async fn history(desk: &TrustDesk, output: Output) -> Result<(), CliE
                 view.comment.clone_from(&verified.bundle.comment);
                 previous = Some((verified.bundle, hash));
             }
-            Err(error) => view.trouble = Some(crate::logging::chain(&error).to_string()),
+            Err(error) => view.trouble = Some(crate::logging::chain(&error)),
         }
         views.push(view);
     }

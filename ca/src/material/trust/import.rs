@@ -55,7 +55,9 @@ impl Haul {
                 Ok(entries) => {
                     let mut entries: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
                     entries.sort();
-                    entries.iter().for_each(|entry| self.path(entry, depth + 1));
+                    for entry in &entries {
+                        self.path(entry, depth + 1);
+                    }
                 }
                 Err(error) => self.fault(&from, error),
             }

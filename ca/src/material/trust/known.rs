@@ -12,8 +12,6 @@ const TEXT: &str = include_str!("../../../trust/known-anchors.toml");
 pub(crate) struct Known {
     /// Whose it is.
     pub(crate) maker: String,
-    /// Its common name.
-    pub(crate) name: String,
     pub(crate) sha256: [u8; 32],
     pub(crate) purpose: Purpose,
     pub(crate) trust: Trust,
@@ -31,6 +29,7 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawAnchor {
     maker: String,
+    #[expect(dead_code, reason = "for people who read the list")]
     name: String,
     sha256: String,
     purpose: String,
@@ -47,7 +46,6 @@ static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
 fn known(raw: RawAnchor) -> Option<Known> {
     Some(Known {
         maker: raw.maker,
-        name: raw.name,
         sha256: super::bundle::digest(&raw.sha256)?,
         purpose: Purpose::parse(&raw.purpose)?,
         trust: Trust::parse(&raw.trust)?,

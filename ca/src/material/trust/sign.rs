@@ -33,20 +33,20 @@ pub(crate) fn sign(document: &[u8], certificate_file: &Path, key_file: &Path) ->
     let kind = KeyKind::of(owner.tbs_certificate().subject_public_key_info()).context("--certificate")?;
     let unsigned = Unsigned::new(&der, &[], document).map_err(anyhow::Error::msg).context("--certificate")?;
     let attributes = unsigned.to_be_signed()?;
-    let unusable = |_| anyhow::anyhow!("--key: {shown} isn't a key of the certificate's kind");
-    let failed = |_| anyhow::anyhow!("--key: {shown} can't sign");
+    let unusable = || anyhow::anyhow!("--key: {shown} isn't a key of the certificate's kind");
+    let failed = || anyhow::anyhow!("--key: {shown} can't sign");
     let rng = SystemRandom::new();
     let ecdsa = |algorithm| -> anyhow::Result<Vec<u8>> {
-        let pair = EcdsaKeyPair::from_pkcs8(algorithm, key).map_err(|_| unusable(()))?;
-        Ok(pair.sign(&rng, &attributes).map_err(|_| failed(()))?.as_ref().to_vec())
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, key).map_err(|_| unusable())?;
+        Ok(pair.sign(&rng, &attributes).map_err(|_| failed())?.as_ref().to_vec())
     };
     let signature = match kind {
         KeyKind::P256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING)?,
         KeyKind::P384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING)?,
         KeyKind::Rsa { .. } => {
-            let pair = RsaKeyPair::from_pkcs8(key).map_err(|_| unusable(()))?;
+            let pair = RsaKeyPair::from_pkcs8(key).map_err(|_| unusable())?;
             let mut signature = vec![0; pair.public_modulus_len()];
-            pair.sign(&RSA_PKCS1_SHA256, &rng, &attributes, &mut signature).map_err(|_| failed(()))?;
+            pair.sign(&RSA_PKCS1_SHA256, &rng, &attributes, &mut signature).map_err(|_| failed())?;
             signature
         }
     };
