@@ -41,8 +41,13 @@ impl Computer {
         let scratch = Scratch::new("windows").expect("scratch");
         let bank = Bank::open(&scratch.join("bank"), &Options::default()).expect("a bank");
         bank.register_contract("1234567", "北海商事").expect("a contract");
-        let user =
-            NewUser { id: "hokkai-01", contract: "1234567", role: "general", name: "北海 太郎", token: Some(TOKEN) };
+        let user = NewUser {
+            id: "hokkai-01",
+            contract: "1234567",
+            role: "general",
+            name: "北海 太郎",
+            token: Some(TOKEN),
+        };
         bank.register_user(&user).expect("a user");
         let profile = Profile::new(TOKEN, Firmware(5, 7, 2));
         let desk = Desk::new(&scratch.join("desk"), bank.attestation(), vec![profile]).expect("a desk");
@@ -98,7 +103,8 @@ fn the_installer_the_program_and_the_window_work_and_uninstalling_leaves_nothing
     let setup = format!("inro-agent-{}-x64-setup.exe", env!("CARGO_PKG_VERSION"));
     let setup = computer.file(tree().join("target/packages").join(setup), "setup.exe");
     run(&mut computer.command(&["wine", &setup, "/S"])).expect("installed");
-    let shortcut = computer.drive_c("ProgramData/Microsoft/Windows/Start Menu/Programs/Certificate agent.lnk");
+    let shortcut =
+        computer.drive_c("ProgramData/Microsoft/Windows/Start Menu/Programs/Certificate agent.lnk");
     assert!(shortcut.exists(), "{:#?}", traces(&computer.drive_c("")));
 
     let tokens = run(&mut computer.agent(&["tokens", "--json"])).expect("tokens");
@@ -109,7 +115,8 @@ fn the_installer_the_program_and_the_window_work_and_uninstalling_leaves_nothing
 
     let uninstall = r"C:\Program Files\Inro Agent\uninstall.exe";
     // The last word keeps it from running in a copy of its own that nobody waits for.
-    run(&mut computer.command(&["wine", uninstall, "/S", r"_?=C:\Program Files\Inro Agent"])).expect("uninstalled");
+    run(&mut computer.command(&["wine", uninstall, "/S", r"_?=C:\Program Files\Inro Agent"]))
+        .expect("uninstalled");
     let mut left = traces(&computer.drive_c(""));
     // What runs can't delete itself; its copy would. And the record of enrolments is the user's.
     left.retain(|path| !path.ends_with("Inro Agent") && !path.contains("/users/"));

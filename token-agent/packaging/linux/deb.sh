@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packs a built inro-agent as a Debian package: deb.sh PROGRAM VERSION FOLDER
+# Packs a built inro-agent as a Debian package: [COMPRESSION=gzip] deb.sh PROGRAM VERSION FOLDER
 # Man pages and completions come from the program itself, dependencies from what it is linked with.
 set -euo pipefail
 
@@ -68,4 +68,4 @@ Description: certificates for corporate banking whose keys live on tokens
 CONTROL
 (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 
-dpkg-deb --root-owner-group -Zxz --build "$root" "$out/inro-agent_${version}_$(dpkg --print-architecture).deb"
+dpkg-deb --root-owner-group "-Z${COMPRESSION:-xz}" --build "$root" "$out/inro-agent_${version}_$(dpkg --print-architecture).deb"

@@ -144,9 +144,10 @@ pub(super) fn hint(ui: &mut Ui, text: &str) {
 }
 
 /// A paragraph that a screen reader says whenever it changes.
-pub(super) fn status(ui: &mut Ui, text: RichText) {
+pub(super) fn status(ui: &mut Ui, text: RichText) -> Response {
     let response = ui.add(Label::new(text).wrap());
     ui.ctx().accesskit_node_builder(response.id, |node| node.set_live(Live::Polite));
+    response
 }
 
 /// A box with a coloured bar.
@@ -259,8 +260,8 @@ pub(super) fn row(ui: &mut Ui, label: &str, value: &str) {
     }
     ui.horizontal_top(|ui| {
         let height = ui.text_style_height(&TextStyle::Body);
-        ui.allocate_ui_with_layout(vec2(190.0, height), Layout::top_down(Align::Min), |ui| {
-            ui.set_width(190.0);
+        ui.allocate_ui_with_layout(vec2(214.0, height), Layout::top_down(Align::Min), |ui| {
+            ui.set_width(214.0);
             ui.add(label);
         });
         ui.add(value);

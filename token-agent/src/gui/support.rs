@@ -23,7 +23,7 @@ impl Support {
     pub(super) fn of(error: &WorkError, now: Timestamp) -> Self {
         let code = code(error);
         let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
-        let mut text = format!("inro-agent {} ({system})\n{}\n{code}\n", Version::OWN, local_time(now),);
+        let mut text = format!("inro-agent {} ({system})\n{}\n{code}\n", Version::OWN, local_time(now));
         let mut next: Option<&(dyn Error + 'static)> = match error {
             WorkError::Route(error) => Some(error),
             WorkError::Flow(failure) => Some(&failure.error),

@@ -31,10 +31,27 @@ pub(in crate::gui) enum Purpose {
 struct Entry {
     token: TokenIdentity,
     slot: Slot,
-    /// `None` for a key without a certificate.
-    certificate: Option<Option<CertificateDetails>>,
+    content: Content,
     der: Vec<u8>,
     open: Option<Saving>,
+}
+
+/// What stands there.
+enum Content {
+    Certificate(Box<CertificateDetails>),
+    /// Octets that somebody else wrote.
+    Unreadable,
+    OnlyKey,
+}
+
+impl Content {
+    fn of(certificate: Option<&[u8]>) -> Self {
+        match certificate.map(CertificateDetails::read) {
+            Some(Ok(details)) => Self::Certificate(Box::new(details)),
+            Some(Err(_)) => Self::Unreadable,
+            None => Self::OnlyKey,
+        }
+    }
 }
 
 /// What was found.
@@ -77,7 +94,9 @@ impl Holdings {
         }
         let mut erase = None;
         match &mut self.found {
-            None => look::status(ui, desk.word(Word::TokenLooking).into()),
+            None => {
+                look::status(ui, desk.word(Word::TokenLooking).into());
+            }
             Some(Err(error)) => {
                 let words = failure_words(error, lang);
                 look::callout(ui, look::RED, |ui| {
@@ -143,18 +162,14 @@ fn sort(ended: Ended, purpose: Purpose) -> Found {
         found.tokens += 1;
         match surveyed.report {
             Some(Ok(report)) => {
-                found.entries.extend(report.occupied.into_iter().filter_map(|(slot, state)| {
-                    let certificate =
-                        state.certificate.as_deref().map(|der| CertificateDetails::read(der).ok());
-                    let wanted = purpose == Purpose::Erase || certificate.is_some();
-                    wanted.then(|| Entry {
-                        token: token.clone(),
-                        slot,
-                        certificate,
-                        der: state.certificate.unwrap_or_default(),
-                        open: None,
-                    })
-                }))
+                let entries = report.occupied.into_iter().map(|(slot, state)| {
+                    let content = Content::of(state.certificate.as_deref());
+                    let der = state.certificate.unwrap_or_default();
+                    Entry { token: token.clone(), slot, content, der, open: None }
+                });
+                let wanted =
+                    |entry: &Entry| purpose == Purpose::Erase || !matches!(entry.content, Content::OnlyKey);
+                found.entries.extend(entries.filter(wanted));
             }
             Some(Err(error)) => found.unreadable.push((token, error)),
             None => {}
@@ -179,7 +194,7 @@ impl Entry {
             if purpose == Purpose::Erase {
                 return look::destructive(ui, desk.word(Word::EraseButton)).clicked();
             }
-            if let Some(Some(details)) = &self.certificate {
+            if let Content::Certificate(details) = &self.content {
                 let word = if self.open.is_some() { Word::FewerDetails } else { Word::Details };
                 if look::secondary(ui, desk.word(word)).clicked() {
                     let user_id = details.user_id.clone().unwrap_or_default();
@@ -201,10 +216,10 @@ impl Entry {
 
     /// The colour of its state, a name, and the state in words.
     fn summary(&self, desk: &Desk) -> (eframe::egui::Color32, String, Option<String>) {
-        match &self.certificate {
-            None => (look::AMBER, desk.word(Word::NoCertificate).to_owned(), None),
-            Some(None) => (look::AMBER, desk.word(Word::Unreadable).to_owned(), None),
-            Some(Some(details)) => {
+        match &self.content {
+            Content::OnlyKey => (look::AMBER, desk.word(Word::NoCertificate).to_owned(), None),
+            Content::Unreadable => (look::AMBER, desk.word(Word::Unreadable).to_owned(), None),
+            Content::Certificate(details) => {
                 let now = Timestamp::now();
                 let state = details.state(now);
                 let colour = match state {

@@ -26,6 +26,8 @@ pub(in crate::gui) struct ConnectionForm {
     user: String,
     password: SecretField,
     wrong: bool,
+    /// What is wrong was not seen yet.
+    unseen: bool,
 }
 
 impl ConnectionForm {
@@ -49,7 +51,7 @@ impl ConnectionForm {
         plausible.then(|| format!("http://{host}:{port}"))
     }
 
-    /// Makes the form the way to the server; `false` when it isn't right.
+    /// The way to the server that the form describes; `None` when it isn't right.
     fn apply(&mut self, present: &Route) -> Option<Route> {
         let server = Some(self.server.trim().to_owned()).filter(|server| !server.is_empty());
         let ca_file = present.ca_file.clone();
@@ -92,24 +94,24 @@ impl ConnectionForm {
             look::focusable(field::secret(ui, Word::ProxyPassword.text(lang), &mut form.password));
         }
         if form.wrong {
-            look::status(ui, RichText::new(Word::PortWrong.text(lang)).color(look::RED));
+            let said = look::status(ui, RichText::new(Word::PortWrong.text(lang)).color(look::RED));
+            if std::mem::take(&mut form.unseen) {
+                said.scroll_to_me(None);
+            }
         }
         let (back, next) = look::buttons(ui, |ui| {
             let next = look::primary(ui, Word::Next.text(lang), true).clicked();
             (look::secondary(ui, Word::Back.text(lang)).clicked(), next)
         });
         if next {
-            return match form.apply(&desk.route) {
-                Some(route) => {
-                    form.wrong = false;
-                    desk.route = Arc::new(route);
-                    Some(Page::Start)
-                }
-                None => {
-                    form.wrong = true;
-                    None
-                }
-            };
+            if let Some(route) = form.apply(&desk.route) {
+                form.wrong = false;
+                desk.route = Arc::new(route);
+                return Some(Page::Start);
+            }
+            (form.wrong, form.unseen) = (true, true);
+            ui.ctx().request_repaint();
+            return None;
         }
         if back {
             *form = Self::of(&desk.route);

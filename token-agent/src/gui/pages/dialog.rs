@@ -62,9 +62,10 @@ impl Dialog {
             pin.request_focus();
         }
         let typed = Pin::new(self.first.expose());
-        match ok_or_cancel(ui, typed.is_some(), entered, lang)? {
-            true => typed.map(Answer::Pin),
-            false => Some(Answer::Declined),
+        if ok_or_cancel(ui, typed.is_some(), entered, lang)? {
+            typed.map(Answer::Pin)
+        } else {
+            Some(Answer::Declined)
         }
     }
 

@@ -61,8 +61,12 @@ impl Saving {
                 self.said = Some(self.save(print, desk));
             }
             match &self.said {
-                Some(Ok(done)) => look::status(ui, RichText::new(done).color(look::GREEN)),
-                Some(Err(failed)) => look::status(ui, RichText::new(failed).color(look::RED)),
+                Some(Ok(done)) => {
+                    look::status(ui, RichText::new(done).color(look::GREEN));
+                }
+                Some(Err(failed)) => {
+                    look::status(ui, RichText::new(failed).color(look::RED));
+                }
                 None => {}
             }
         });

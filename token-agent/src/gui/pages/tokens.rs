@@ -71,7 +71,9 @@ impl Tokens {
         look::card(ui, |ui| {
             let tokens: Vec<TokenIdentity> = self.identities().into_iter().cloned().collect();
             match &self.readers {
-                None => look::status(ui, Word::TokenLooking.text(lang).into()),
+                None => {
+                    look::status(ui, Word::TokenLooking.text(lang).into());
+                }
                 Some(Err(error)) => {
                     let words = failure_words(error, lang);
                     look::status(ui, eframe::egui::RichText::new(words.what).color(look::RED));
