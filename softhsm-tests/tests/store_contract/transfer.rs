@@ -23,7 +23,7 @@ use store_contract::{
         Ledger, at, complete, customers, der, digest, enrolment, event, evidence, intend, intent_id, issue,
         issuer, position, serial, signer, user_id, verified_actions,
     },
-    suite::responders::renewal,
+    suite::{policies, responders::renewal, tokens},
 };
 use store_postgres::{Arrival, PostgresStore};
 use store_sqlite::{Departure, OpenError, Options, SqliteStore};
@@ -108,6 +108,8 @@ async fn fill(store: &impl Ledger) {
         last_used_at: at(20),
     };
     store.open_session(&session, event("login")).await.expect("a session");
+    policies::keep_some(store).await;
+    tokens::keep_some(store).await;
 }
 
 async fn sqlite(path: &Path) -> SqliteStore {

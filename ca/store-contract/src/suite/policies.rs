@@ -38,6 +38,17 @@ fn assignment(policy: Option<&str>, seconds: i64) -> Assignment {
     }
 }
 
+/// Two versions of a policy, which the contract was given and has no more.
+pub async fn keep_some(store: &impl Ledger) {
+    for version in [1, 2] {
+        store.set_policy(&policy("strict", version), event("policy.set")).await.expect("a policy");
+    }
+    for (policy, seconds) in [(Some("strict"), 1), (None, 2)] {
+        let assignment = assignment(policy, seconds);
+        store.assign_policy(&assignment, event("policy.assigned")).await.expect("assigned");
+    }
+}
+
 /// Of two operators who change the same version one is told that the other was faster, and nothing is lost.
 pub async fn each_version_of_a_policy_is_set_once(store: impl Ledger) {
     assert_eq!(store.policy_head().await.expect("a query"), 0);

@@ -33,6 +33,16 @@ fn handed_out() -> TokenState {
     TokenState::HandedOut { contract: number() }
 }
 
+/// Tokens in stock, handed out, and lost.
+pub async fn keep_some(store: &impl Ledger) {
+    let tokens: Vec<_> = (801..=803).map(listed).collect();
+    store.register_tokens(&tokens, at(1), event("token.registered")).await.expect("registered");
+    for (n, next) in [(802, handed_out()), (803, TokenState::Lost)] {
+        let moved = store.move_token(&device(n), &TokenState::InStock, &next, at(2), event("token.moved"));
+        moved.await.expect("moved");
+    }
+}
+
 pub async fn a_list_of_tokens_is_registered_whole_or_not_at_all(store: impl Ledger) {
     let register = |tokens: Vec<ListedToken>| {
         let store = &store;
