@@ -332,3 +332,12 @@ pub async fn the_trail_is_read_backwards(store: impl Ledger) {
         AuditFilter { actor: Some("operator:tester".to_owned()), subject: Some("user-2".to_owned()), ..all };
     assert_eq!(before(whose, 10, 9).await, [9, 6, 3]);
 }
+
+/// A row in each of these tables, for tests that need them all filled.
+pub async fn keep_some(store: &impl Ledger) {
+    put(store, 1..=2).await;
+    store.open_staff_session(&session(1, 1), event("staff.login")).await.expect("a session");
+    store.ask(&request(1, 1), event("approval.asked")).await.expect("asked");
+    let (id, by) = (request(1, 1).id, staff_id(2));
+    store.end_approval(id, Outcome::Refused, &by, at(20), event("approval.declined")).await.expect("refused");
+}
