@@ -243,8 +243,9 @@ mod tests {
             text.chars()
                 .any(|c| ('\u{3040}'..='\u{30ff}').contains(&c) || ('\u{4e00}'..='\u{9fff}').contains(&c))
         };
-        // Tags, names of languages and formats.
-        let technical = ["lang", "other_lang", "other_language", "time_format", "own.welcome"];
+        // Tags, formats, names of languages and things.
+        let technical =
+            ["lang", "other_lang", "other_language", "time_format", "own.welcome", "device_yubikey_piv"];
         for ((name, ja), (other, en)) in ja.iter().zip(&en) {
             assert_eq!(name, other, "a list is longer in one language");
             assert!(!ja.trim().is_empty() && !en.trim().is_empty(), "{name} is empty");
