@@ -76,9 +76,9 @@ mod tests {
     fn only_sets_are_sorted_at_any_depth() {
         // SEQUENCE { INTEGER 2, SET { [0] { SET { INTEGER 2, INTEGER 1 } }, INTEGER 9 }, INTEGER 1 }
         let unsorted =
-            [0x30, 0x13, 2, 1, 2, 0x31, 0x0d, 0xa0, 0x08, 0x31, 6, 2, 1, 2, 2, 1, 1, 2, 1, 9, 2, 1, 1];
+            [0x30, 0x15, 2, 1, 2, 0x31, 0x0d, 0xa0, 0x08, 0x31, 6, 2, 1, 2, 2, 1, 1, 2, 1, 9, 2, 1, 1];
         let expected =
-            [0x30, 0x13, 2, 1, 2, 0x31, 0x0d, 2, 1, 9, 0xa0, 0x08, 0x31, 6, 2, 1, 1, 2, 1, 2, 2, 1, 1];
+            [0x30, 0x15, 2, 1, 2, 0x31, 0x0d, 2, 1, 9, 0xa0, 0x08, 0x31, 6, 2, 1, 1, 2, 1, 2, 2, 1, 1];
         assert_eq!(sorted(&unsorted).expect("DER"), expected);
         assert_eq!(sorted(&expected).expect("DER"), expected, "what is sorted stays");
     }
