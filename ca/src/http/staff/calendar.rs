@@ -70,3 +70,24 @@ fn weeks(t: &'static super::catalogue::Catalogue, calendar: &BankCalendar, today
     };
     days.chunks(7).map(week).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use askama::Template;
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::http::{portal::catalogue::Language, staff::catalogue::Catalogue};
+
+    /// Rule 3: 23 November 2026, a Monday, is 勤労感謝の日.
+    #[test]
+    fn weeks_begin_on_monday_and_holidays_are_closed() {
+        let t = Catalogue::of(Language::Japanese);
+        let rows = weeks(t, &BankCalendar::default(), date(2026, 11, 22));
+        assert_eq!(rows.len(), WEEKS);
+        let week: Vec<String> = rows[1].iter().map(|cell| cell.render().expect("a cell")).collect();
+        assert!(week[0].contains("2026-11-23"), "{week:?}");
+        let open: Vec<bool> = week[1..].iter().map(|day| day.contains(t.open_day)).collect();
+        assert_eq!(open, [false, true, true, true, true, false, false]);
+    }
+}
