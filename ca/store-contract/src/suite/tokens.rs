@@ -38,7 +38,8 @@ pub async fn keep_some(store: &impl Ledger) {
     let tokens: Vec<_> = (801..=803).map(listed).collect();
     store.register_tokens(&tokens, at(1), event("token.registered")).await.expect("registered");
     for (n, next) in [(802, handed_out()), (803, TokenState::Lost)] {
-        let moved = store.move_token(&device(n), &TokenState::InStock, &next, at(2), event("token.moved"));
+        let token = device(n);
+        let moved = store.move_token(&token, &TokenState::InStock, &next, at(2), event("token.moved"));
         moved.await.expect("moved");
     }
 }
