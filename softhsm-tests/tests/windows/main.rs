@@ -76,7 +76,7 @@ impl Computer {
         self.prefix().join("drive_c").join(path)
     }
 
-    fn file(&self, path: PathBuf, name: &str) -> String {
+    fn file(&self, path: &Path, name: &str) -> String {
         let copy = self.scratch.join(name);
         fs::copy(path, &copy).expect("copied");
         drive(&copy)
@@ -101,7 +101,7 @@ fn traces(folder: &Path) -> Vec<String> {
 fn the_installer_the_program_and_the_window_work_and_uninstalling_leaves_nothing() {
     let computer = Computer::new();
     let setup = format!("inro-agent-{}-x64-setup.exe", env!("CARGO_PKG_VERSION"));
-    let setup = computer.file(tree().join("target/packages").join(setup), "setup.exe");
+    let setup = computer.file(&tree().join("target/packages").join(setup), "setup.exe");
     run(&mut computer.command(&["wine", &setup, "/S"])).expect("installed");
     let shortcut =
         computer.drive_c("ProgramData/Microsoft/Windows/Start Menu/Programs/Certificate agent.lnk");
@@ -127,9 +127,9 @@ fn the_installer_the_program_and_the_window_work_and_uninstalling_leaves_nothing
 
 fn enrol(computer: &Computer) {
     let bank = &computer.bank;
-    let authorities = computer.file(bank.path("tls/ca.pem"), "ca.pem");
-    let password = computer.file(bank.secret("login"), "login");
-    let pin = computer.file(bank.secret("token-pin"), "pin");
+    let authorities = computer.file(&bank.path("tls/ca.pem"), "ca.pem");
+    let password = computer.file(&bank.secret("login"), "login");
+    let pin = computer.file(&bank.secret("token-pin"), "pin");
     let server = bank.urls().public;
     let serial = TOKEN.to_string();
     let mut command = computer.agent(&["enroll", "--json", "--server", &server, "--user", "hokkai-01"]);
@@ -137,7 +137,7 @@ fn enrol(computer: &Computer) {
     command.args(["--pin-file", &pin, "--new-pin-file", &pin]);
     let enrolled: Value = serde_json::from_str(&run(&mut command).expect("enrolled")).expect("JSON");
     assert_eq!(enrolled["certificate"]["user_id"], "hokkai-01", "{enrolled}");
-    assert_eq!(computer.desk.keys[0].state().pin.is_factory(), false, "{TOKEN_PIN} is the PIN now");
+    assert!(!computer.desk.keys[0].state().pin.is_factory(), "{TOKEN_PIN} is the PIN now");
     assert_eq!(bank.journal().expect("a journal")["certificates"], 1);
 }
 

@@ -9,6 +9,7 @@ shift 2
 mkdir -p "$root$shared"
 export ROOT=$root SHARED=$shared
 exec unshare --mount --propagation private bash -euc '
+	cp /etc/hosts "$ROOT/etc/hosts"
 	mount --rbind /proc "$ROOT/proc"
 	mount --rbind /dev "$ROOT/dev"
 	mount --bind "$SHARED" "$ROOT$SHARED"
