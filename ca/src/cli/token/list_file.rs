@@ -120,7 +120,7 @@ fn rows(text: &str) -> Result<Vec<(usize, Vec<String>)>, ListError> {
         .flexible(true)
         .delimiter(delimiter(text))
         .from_reader(text.as_bytes());
-    let mut rows = Vec::new();
+    let (mut rows, mut line, mut counted) = (Vec::new(), 1, 0);
     for record in reader.records() {
         let record = record.map_err(|source| ListError::NotCsv {
             line: source.position().map_or(0, csv::Position::line),
@@ -133,8 +133,12 @@ fn rows(text: &str) -> Result<Vec<(usize, Vec<String>)>, ListError> {
         if rows.len() > MAX_LISTED {
             return Err(ListError::TooLong);
         }
-        let line = record.position().map_or(0, csv::Position::line);
-        rows.push((usize::try_from(line).unwrap_or(usize::MAX), cells));
+        // The reader counts lines by what it has consumed, which may leave the ends of lines before this one.
+        let begins = record.position().map_or(0, |place| usize::try_from(place.byte()).unwrap_or(text.len()));
+        let blank = text[begins..].bytes().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+        line += text[counted..begins + blank].matches('\n').count();
+        counted = begins + blank;
+        rows.push((line, cells));
     }
     Ok(rows)
 }
