@@ -119,6 +119,10 @@ impl eframe::App for Window {
         self.hear();
     }
 
+    fn clear_color(&self, _: &egui::Visuals) -> [f32; 4] {
+        look::PAPER.to_normalized_gamma_f32()
+    }
+
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         let other = self.desk.word(Word::OtherLanguage);
         if look::header(ui, self.desk.word(Word::Product), other) {

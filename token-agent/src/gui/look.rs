@@ -14,7 +14,7 @@ const BLUE: Color32 = Color32::from_rgb(28, 90, 180);
 const INK: Color32 = Color32::from_rgb(28, 32, 40);
 const GREY: Color32 = Color32::from_rgb(84, 92, 106);
 const LINE: Color32 = Color32::from_rgb(198, 205, 216);
-const PAPER: Color32 = Color32::from_rgb(246, 248, 251);
+pub(super) const PAPER: Color32 = Color32::from_rgb(246, 248, 251);
 pub(super) const GREEN: Color32 = Color32::from_rgb(20, 108, 54);
 pub(super) const AMBER: Color32 = Color32::from_rgb(140, 82, 0);
 pub(super) const RED: Color32 = Color32::from_rgb(170, 28, 28);
@@ -75,7 +75,8 @@ fn style(style: &mut Style) {
 /// The bar above every page; whether the other language was asked for.
 pub(super) fn header(ui: &mut Ui, product: &str, other_language: &str) -> bool {
     let frame = Frame::new().fill(NAVY).inner_margin(Margin::symmetric(24, 12));
-    let bar = Panel::top("header").frame(frame).resizable(false).show_separator_line(false);
+    // A height that the first frame needn't find out.
+    let bar = Panel::top("header").frame(frame).exact_size(68.0).resizable(false).show_separator_line(false);
     bar.show(ui, |ui| {
         ui.allocate_ui_with_layout(
             vec2(ui.available_width(), 38.0),
