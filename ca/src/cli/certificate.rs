@@ -162,7 +162,7 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         Command::Revoke { serial, reason, break_glass } => {
             match break_glass {
                 Some(why) => {
-                    desk.customers.note(operator(), "certificate.break-glass", &serial, &why).await?
+                    desk.customers.note(operator(), "certificate.break-glass", &serial, &why).await?;
                 }
                 None => staff::may_change(config, &desk).await?,
             }

@@ -21,7 +21,7 @@ fn a_clerk_finds_customers_by_what_they_say() {
         ("contract-name", "試験商"),
         ("certificate", &*customer.serial),
     ] {
-        let encoded: String = q.bytes().map(|octet| format!("%{octet:02X}")).collect();
+        let encoded = q.bytes().map(|octet| format!("%{octet:02X}")).collect::<Vec<_>>().concat();
         let page = clerk.page(&format!("/search?by={by}&q={encoded}"));
         let found = if by.starts_with("contract") { "/contracts/1234567" } else { "/users/hokkai-01" };
         assert!(page.contains(found), "{by}: {page}");

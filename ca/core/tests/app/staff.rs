@@ -105,7 +105,8 @@ async fn whoever_has_no_good_certificate_is_refused_and_it_is_written_down() {
     }
     let opened = sessions.open(Some(&mine)).await.expect("a session");
     world.store.withdraw_member(&id("hanako"), event(&world)).await.expect("withdrawn");
-    let error = sessions.check(opened.session_token.expose_secret(), Some(&mine)).await.expect_err("withdrawn");
+    let error =
+        sessions.check(opened.session_token.expose_secret(), Some(&mine)).await.expect_err("withdrawn");
     assert!(matches!(error, StaffSessionError::None), "{error:?}");
     let error = sessions.open(Some(&mine)).await.expect_err("withdrawn");
     assert!(matches!(error, StaffSessionError::Unfit(Unfit::Withdrawn)), "{error:?}");

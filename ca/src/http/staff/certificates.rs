@@ -30,6 +30,7 @@ use super::{
     visitor::Officer,
 };
 
+#[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
 fn serial(text: &str) -> Result<SerialNumber, Trouble> {
     SerialNumber::parse(text).map_err(|_| Trouble::NotFound)
 }

@@ -102,6 +102,7 @@ fn again(
     }
 }
 
+#[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
 fn number(text: &str) -> Result<ContractNumber, Trouble> {
     ContractNumber::parse(text).map_err(|_| Trouble::NotFound)
 }

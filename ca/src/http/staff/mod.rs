@@ -170,6 +170,7 @@ fn see(path: &str) -> Response {
 
 impl Console {
     /// Whether a form is this session's.
+    #[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
     fn check_form(&self, officer: &Officer, fields: &Fields) -> Result<(), Trouble> {
         if officer.active.csrf_matches(field(fields, "csrf")) {
             return Ok(());

@@ -103,6 +103,7 @@ async fn ask(
     Ok(see(&format!("/approvals/{}?done=asked", asked.id)))
 }
 
+#[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
 fn device(t: &'static Catalogue, fields: &Fields) -> Result<Device, Trouble> {
     Ok(Device {
         kind: DeviceKind::parse(field(fields, "kind")).ok_or(Trouble::Field(t.token_bad))?,
