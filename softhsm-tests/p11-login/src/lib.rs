@@ -14,7 +14,15 @@
     reason = "functions of a C interface, named as the standard names them"
 )]
 
-use std::{env, ffi::c_void, fs, ptr, sync::OnceLock};
+use std::{
+    env,
+    ffi::c_void,
+    fs, ptr,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use cryptoki_sys::{
     CK_FLAGS, CK_FUNCTION_LIST, CK_NOTIFY, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID, CK_ULONG, CKR_ARGUMENTS_BAD,
@@ -28,6 +36,12 @@ struct Wrapped {
     pin: Vec<u8>,
     _library: Pkcs11,
 }
+
+/// Sessions are opened one after the other: a login meets no other one half-way.
+static OPENING: Mutex<()> = Mutex::new(());
+
+/// Whether the card refused the PIN.
+static REFUSED: AtomicBool = AtomicBool::new(false);
 
 static WRAPPED: OnceLock<Option<Wrapped>> = OnceLock::new();
 
@@ -86,18 +100,21 @@ unsafe extern "C" fn C_OpenSession(
     let (Some(open), Some(login)) = (wrapped.real.C_OpenSession, wrapped.real.C_Login) else {
         return CKR_GENERAL_ERROR;
     };
+    let _one = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the caller vouches for the arguments; the session is there once it was opened, and the PIN isn't written to.
     unsafe {
         let code = open(slot, flags, application, notify, session);
         if code != CKR_OK {
             return code;
         }
-        let (pin, length) = (wrapped.pin.as_ptr().cast_mut(), wrapped.pin.len() as CK_ULONG);
-        match login(*session, CKU_USER, pin, length) {
-            // A wrong PIN is wrong again at the next session, and three block the card.
-            CKR_PIN_INCORRECT => std::process::abort(),
-            // Logged in, before or now; or a token without a PIN, which has nothing to hide.
-            _ => CKR_OK,
+        // A wrong PIN is wrong again at the next session, and three block the card.
+        if REFUSED.load(Ordering::Relaxed) {
+            return CKR_OK;
         }
+        let (pin, length) = (wrapped.pin.as_ptr().cast_mut(), wrapped.pin.len() as CK_ULONG);
+        let code = login(*session, CKU_USER, pin, length);
+        REFUSED.fetch_or(code == CKR_PIN_INCORRECT, Ordering::Relaxed);
+        // Logged in, before or now; or a token without a PIN, which has nothing to hide.
+        CKR_OK
     }
 }
