@@ -55,7 +55,6 @@ impl Forms {
             certified: der.map(|der| self.certified(der)),
         }
     }
-
 }
 
 /// What the contract's policy asks of a key.

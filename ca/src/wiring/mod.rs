@@ -20,8 +20,7 @@ use std::sync::Arc;
 use ca_core::{
     app::{
         accord::Accords, audit_verify::VerifyAudit, certificates::Certificates, customers::Customers,
-        inventory::Inventory,
-        logout::LogOut, manage_policies::ManagePolicies, revoke::Revoke,
+        inventory::Inventory, logout::LogOut, manage_policies::ManagePolicies, revoke::Revoke,
     },
     ports::{rng::Rng, staff::StaffStore},
 };
@@ -114,10 +113,7 @@ pub(crate) struct InventoryDesk {
 pub(crate) async fn inventory_desk(config: &Config) -> anyhow::Result<InventoryDesk> {
     let adapters = Adapters::open(config).await?;
     let (tokens, audit, clock) = (adapters.store.clone(), adapters.store.clone(), adapters.clock.clone());
-    Ok(InventoryDesk {
-        inventory: Inventory { tokens, audit, clock },
-        certificates: adapters.certificates(),
-    })
+    Ok(InventoryDesk { inventory: Inventory { tokens, audit, clock }, certificates: adapters.certificates() })
 }
 
 /// Everything that serving needs.
@@ -205,8 +201,14 @@ pub(crate) async fn server(
         revoked: revoked.clone(),
         detached: detached.clone(),
     };
-    let api =
-        Arc::new(api::api(&config, material, adapters, (&policies, &trusted), enrolment_passwords, detached.clone())?);
+    let api = Arc::new(api::api(
+        &config,
+        material,
+        adapters,
+        (&policies, &trusted),
+        enrolment_passwords,
+        detached.clone(),
+    )?);
     let console = staff::console(&config, material, adapters, &shared)?.map(Arc::new);
     let staff_sessions = console.as_ref().map(|console| console.sessions.clone());
     Ok(Server {

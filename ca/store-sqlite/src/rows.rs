@@ -6,8 +6,8 @@ use ca_core::{
         device::{Assurance, Device, DeviceKind},
         enrolment::{Binding, Enrolment, EnrolmentState},
         ids::{
-            ContractNumber, EnrolmentId, IdempotencyKey, InvalidId, IssuerId, PolicyName, SerialNumber, SignerName,
-            TokenSerial, UserId,
+            ContractNumber, EnrolmentId, IdempotencyKey, InvalidId, IssuerId, PolicyName, SerialNumber,
+            SignerName, TokenSerial, UserId,
         },
         policy::PolicyVersion,
         responder::ResponderRecord,
@@ -219,9 +219,11 @@ impl StateColumns {
             return Ok(CertificateState::Abandoned);
         }
         match (self.revoked_at, self.revoked_reason, self.der, self.issued_at) {
-            (Some(at), Some(code), der, _) => {
-                Ok(CertificateState::Revoked { der, at: time("revocations.at", at)?, reason: reason("revocations.reason", code)? })
-            }
+            (Some(at), Some(code), der, _) => Ok(CertificateState::Revoked {
+                der,
+                at: time("revocations.at", at)?,
+                reason: reason("revocations.reason", code)?,
+            }),
             (None, None, Some(der), Some(at)) => Ok(CertificateState::Issued {
                 der,
                 at: time("issued_at", at)?,
