@@ -90,8 +90,7 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
     }
     findings.extend(responders(config, adapters).await);
     for (issuer, files) in config.issuers.iter().zip(&material.issuers) {
-        let what =
-            format!("keys of the signer {} against the certificates of {}", issuer.signer, issuer.id);
+        let what = format!("keys of the signer {} against the certificates of {}", issuer.signer, issuer.id);
         findings.push(Finding::of(what, &prove(issuer, files, adapters).await.map_err(|e| e.error)));
         let signs = adapters.signers.healthy(&issuer.id).await;
         let signs = signs.with_context(|| format!("look at `inro-hsm` and its log for {}", issuer.signer));

@@ -128,7 +128,10 @@ impl Jobs {
             job.await;
             leader.resign().await;
         });
-        tasks.spawn(until(stop.clone(), sweep_sessions::run(self.sessions, self.staff_sessions, self.metrics.clone())));
+        tasks.spawn(until(
+            stop.clone(),
+            sweep_sessions::run(self.sessions, self.staff_sessions, self.metrics.clone()),
+        ));
         let watch = watch_files::run(self.files, self.validation, self.clock, self.metrics, renewed);
         tasks.spawn(until(stop.clone(), watch));
         tasks.spawn(until(stop.clone(), self.observe.clone().refresh()));
