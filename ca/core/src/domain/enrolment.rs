@@ -59,7 +59,9 @@ impl Binding {
 
     /// Reads the stable name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::AssignedSerial, Self::AcquisitionCode, Self::FirstCome].into_iter().find(|b| b.as_str() == text)
+        [Self::AssignedSerial, Self::AcquisitionCode, Self::FirstCome]
+            .into_iter()
+            .find(|b| b.as_str() == text)
     }
 }
 
