@@ -235,6 +235,7 @@ impl KeyAtHome for TpmKey<'_> {
             certificate: issued.certificate.clone(),
         };
         machine.shelf.put(&entry)?;
+        machine.shelf.forget_predecessors(&entry)?;
         if machine.shelf.of_key(&self.key)?.as_ref() == Some(&entry) {
             Ok(Place::Tpm { identity: identity.clone(), place: self.key.place })
         } else {

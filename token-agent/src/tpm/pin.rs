@@ -13,7 +13,10 @@ pub(crate) fn verified_pin(tpm: &mut dyn Tpm, key: &Key, person: &mut dyn Person
     let mut wrong = None;
     loop {
         let Some(pin) = person.pin(wrong)? else {
-            let tries_left = wrong.map_or(0, u32::from);
+            let tries_left = match wrong {
+                Some(tries_left) => tries_left.into(),
+                None => tpm.lockout()?.tries_left(),
+            };
             return Err(TpmError::PinWrong { tries_left }.into());
         };
         match tpm.verify_pin(key, pin.expose()) {

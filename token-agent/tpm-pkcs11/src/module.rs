@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use agent_tpm::{Scheme, Shelf};
+use agent_tpm::{Place, Scheme, Shelf};
 use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID,
     CKR_ATTRIBUTE_SENSITIVE, CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INITIALIZED,
@@ -75,19 +75,23 @@ impl Module {
             Some(usual) => usual.entries().map_err(|_| CKR_GENERAL_ERROR)?,
             None => Vec::new(),
         };
-        let mut tokens: Vec<Token> = Vec::new();
-        for token in entries.into_iter().filter_map(Token::of) {
-            if tokens.iter().all(|known| known.slot() != token.slot()) {
-                tokens.push(token);
+        if self.sessions.is_empty() {
+            self.tokens.retain(|token| entries.iter().any(|entry| token.is_of(entry)));
+        }
+        for entry in entries {
+            if self.tokens.iter().all(|token| !token.is_of(&entry)) {
+                let slot = self.free_slot(entry.place);
+                self.tokens.extend(Token::of(slot, entry));
             }
         }
-        if self.sessions.is_empty() {
-            self.tokens = tokens;
-        } else {
-            tokens.retain(|token| self.tokens.iter().all(|known| known.slot() != token.slot()));
-            self.tokens.extend(tokens);
-        }
         Ok(())
+    }
+
+    /// The key's place, unless a certificate of another computer's TPM, in a home folder that was copied, stands there.
+    fn free_slot(&self, place: Place) -> CK_SLOT_ID {
+        let beyond = CK_SLOT_ID::from(Place::COUNT) + 1;
+        let mut candidates = std::iter::once(place.number().into()).chain(beyond..);
+        candidates.find(|slot| self.token(*slot).is_err()).unwrap_or_default()
     }
 
     pub(crate) fn slots(&self) -> Vec<CK_SLOT_ID> {

@@ -11,20 +11,25 @@ use crate::object::Objects;
 
 /// A token.
 pub(crate) struct Token {
+    slot: CK_SLOT_ID,
     entry: Entry,
     pub(crate) objects: Objects,
 }
 
 impl Token {
     /// `None` for an entry whose certificate can't be read.
-    pub(crate) fn of(entry: Entry) -> Option<Self> {
+    pub(crate) fn of(slot: CK_SLOT_ID, entry: Entry) -> Option<Self> {
         let objects = Objects::of(&entry.certificate, &entry.user_id)?;
-        Some(Self { entry, objects })
+        Some(Self { slot, entry, objects })
     }
 
-    /// The key's place is the slot's number.
     pub(crate) fn slot(&self) -> CK_SLOT_ID {
-        self.entry.place.number().into()
+        self.slot
+    }
+
+    /// Whether it is the token of this entry.
+    pub(crate) fn is_of(&self, entry: &Entry) -> bool {
+        self.entry == *entry
     }
 
     /// The login ID.

@@ -147,6 +147,19 @@ impl Shelf {
         }
     }
 
+    /// Takes away what was left of keys that were at this key's place before: a place holds one key.
+    ///
+    /// # Errors
+    /// As [`Shelf::entries`] and [`Shelf::remove`].
+    pub fn forget_predecessors(&self, successor: &Entry) -> Result<(), ShelfError> {
+        let entries = self.entries()?.into_iter();
+        let same_place = entries.filter(|old| (&old.tpm, old.place) == (&successor.tpm, successor.place));
+        for old in same_place.filter(|old| old.key_name != successor.key_name) {
+            self.remove(&old.key_name)?;
+        }
+        Ok(())
+    }
+
     /// A Name begins with two octets that say its algorithm; twelve of its digest tell keys apart.
     fn file(&self, key_name: &str) -> PathBuf {
         let digest: String = key_name.chars().filter(char::is_ascii_hexdigit).skip(4).take(24).collect();
@@ -218,7 +231,11 @@ mod tests {
         shelf.put(&renewed).expect("kept");
         fs::write(shelf.path().join("rubbish.json"), b"{").expect("written");
         assert_eq!(shelf.entries().expect("entries"), [second.clone(), renewed]);
-        shelf.remove(&first.key_name).expect("taken away");
+        let successor = Entry { place: first.place, ..entry(&format!("000b{}", "3".repeat(64)), 1) };
+        shelf.put(&successor).expect("kept");
+        shelf.forget_predecessors(&successor).expect("forgotten");
+        assert_eq!(shelf.entries().expect("entries"), [second.clone(), successor.clone()]);
+        shelf.remove(&successor.key_name).expect("taken away");
         shelf.remove(&first.key_name).expect("nothing to take away");
         assert_eq!(shelf.entries().expect("entries"), [second]);
     }
