@@ -8,6 +8,8 @@ mod attributes;
 mod certificate;
 mod credential;
 mod ek;
+#[cfg(any(test, feature = "testing"))]
+pub mod fixtures;
 mod public;
 mod reader;
 mod refusal;

@@ -21,19 +21,19 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoOwned,
 };
 
-use super::*;
-use crate::{
-    domain::{
-        attestation::{
-            Anchor, Anchors, Attested, Claim, Evidence, Particulars, Purpose, Rules, Trust,
-            challenge_message, verify, yubikey::YubiKeyRules,
-        },
-        csr::Csr,
-        device::{Assurance, Device, DeviceKind},
-        fixtures::{Certificate, TestKey, common_name, now, raw_extension, verified_csr},
-        policy::KEY_KINDS,
+use super::{
+    fixtures::{Area, Attestation, SoftTpm},
+    *,
+};
+use crate::domain::{
+    attestation::{
+        Anchor, Anchors, Attested, Claim, Evidence, Particulars, Purpose, Rules, Trust, challenge_message,
+        verify, yubikey::YubiKeyRules,
     },
-    testing::tpm::{Area, Attestation, SoftTpm},
+    csr::Csr,
+    device::{Assurance, Device, DeviceKind},
+    fixtures::{Certificate, TestKey, common_name, now, raw_extension, verified_csr},
+    policy::KEY_KINDS,
 };
 
 const CHALLENGE: [u8; 32] = [9; 32];

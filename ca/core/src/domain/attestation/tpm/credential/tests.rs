@@ -5,7 +5,7 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
 
 use super::*;
-use crate::testing::tpm::{Area, SoftTpm, sized};
+use crate::domain::attestation::tpm::fixtures::{Area, SoftTpm, sized};
 
 /// The Name of a key in that TPM.
 const NAME: &str = "000b24efbb72b6865e7db230e6e05069f48b670a3673d8780b4837e9a85a2054c970";

@@ -40,7 +40,7 @@ const LIES: &[Lie] = &[
     }),
     ("the Name of another key", "evidence-certify-name", |b| {
         let other = Area::of_user(&TestKey::p256().public_key()).octets();
-        b.with_attestation(|honest| Attestation { name: crate::testing::tpm::name(&other), ..honest })
+        b.with_attestation(|honest| Attestation { name: fixtures::name(&other), ..honest })
     }),
     ("better attributes than were certified", "evidence-certify-name", |b| {
         let honest = b.with_area(&b.area().toggling(Attributes::FIXED_TPM));
@@ -139,7 +139,7 @@ const LIES: &[Lie] = &[
 /// Evidence by an attestation key of another form, for which the enrolment was opened.
 fn with_ak(bench: &mut Bench, bend: impl FnOnce(Area) -> Area) -> TpmEvidence {
     let ak = bend(Area::of_ak(&bench.tpm.ak())).octets();
-    bench.ak_name = crate::testing::tpm::name(&ak);
+    bench.ak_name = fixtures::name(&ak);
     TpmEvidence { ak_public: ak, ..bench.evidence() }
 }
 
