@@ -23,7 +23,7 @@ use store_contract::{
         Ledger, at, complete, customers, der, digest, enrolment, event, evidence, intend, intent_id, issue,
         issuer, position, serial, signer, user_id, verified_actions,
     },
-    suite::{policies, responders::renewal, staff, tokens},
+    suite::{policies, responders::renewal, staff, tokens, trust},
 };
 use store_postgres::{Arrival, PostgresStore};
 use store_sqlite::{Departure, OpenError, Options, SqliteStore};
@@ -111,6 +111,7 @@ async fn fill(store: &impl Ledger) {
     policies::keep_some(store).await;
     tokens::keep_some(store).await;
     staff::keep_some(store).await;
+    trust::keep_some(store).await;
 }
 
 async fn sqlite(path: &Path) -> SqliteStore {
