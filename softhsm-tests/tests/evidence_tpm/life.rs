@@ -165,7 +165,21 @@ fn a_cleared_tpm_is_recognised_and_explained() {
     assert_eq!(computer.serial(), serial);
     let number =
         enrolled["certificate"]["serial"].as_str().expect("a number").replace(':', "").to_lowercase();
-    house.bank.operator(&["certificate", "revoke", &number, "--reason", "keyCompromise"]).expect("revoked");
+    let revoke = |number: &str| {
+        house
+            .bank
+            .operator(&["certificate", "revoke", number, "--reason", "keyCompromise"])
+            .expect("revoked");
+    };
+    revoke(&number);
+    let second = house.enroll(&computer, "tpm-user-5");
+    assert!(logs_in(&house, &house.browser(&computer, "tpm-user-5", PIN)).expect("an answer"));
+
+    // Who doesn't erase what was lost isn't disturbed by it either.
+    computer.tpm.clear().expect("cleared");
+    revoke(&second["certificate"]["serial"].as_str().expect("a number").replace(':', "").to_lowercase());
     house.enroll(&computer, "tpm-user-5");
+    let list = computer.list();
+    assert_eq!((list.len(), &list[0]["health"]), (1, &"good".into()));
     assert!(logs_in(&house, &house.browser(&computer, "tpm-user-5", PIN)).expect("an answer"));
 }
