@@ -72,6 +72,9 @@ pub fn japan_date(at: Timestamp) -> Date {
 }
 
 /// A time of day in Japan as an instant.
+///
+/// # Errors
+/// Only `jiff`'s, at the end of its range.
 pub fn at_japan(date: Date, time: Time) -> Result<Timestamp, jiff::Error> {
     Ok(date.to_datetime(time).to_zoned(TimeZone::fixed(JAPAN))?.timestamp())
 }

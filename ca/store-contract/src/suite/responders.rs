@@ -32,6 +32,9 @@ pub fn renewal(n: u32) -> ResponderRecord {
 }
 
 /// Records the intent of a renewal.
+///
+/// # Errors
+/// The store's.
 pub async fn intend(store: &impl Ledger, record: &ResponderRecord) -> StoreResult<()> {
     let receipt = store.record_responder_intent(record, event("responder.intended")).await?;
     assert_eq!(receipt.audit_head, store.head().await?);

@@ -110,7 +110,7 @@ pub(super) const JA: Catalogue = Catalogue {
     resume: "利用停止を解除する",
     resume_text: "緊急停止を含む利用停止を解除します。本人を確認のうえ操作してください。",
     token_title: "トークンの割り当て（初回）",
-    token_text: "お渡しするトークンの製造番号を登録します。利用者はユーザIDとログインパスワードだけで取得できます。",
+    token_text: "お渡しするトークンの製造番号を登録します。利用者はログインIDとログインパスワードだけで取得できます。",
     assign: "割り当てる",
     token_kind: "トークンの種類",
     token_serial: "トークンの製造番号",
@@ -330,7 +330,7 @@ pub(super) const JA: Catalogue = Catalogue {
     unavailable_title: "現在ご利用になれません",
     code_letter_text: &[
         "下記の取得用コードにより、電子証明書を取得してください。",
-        "証明書発行アプリを起動し、ユーザIDとログインパスワード、取得用コードを入力します。",
+        "証明書発行アプリを起動し、ログインID（ユーザID）とログインパスワード、取得用コードを入力します。",
     ],
     code_letter_closing: &[
         "取得用コードは一度だけ使えます。取得期限を過ぎると使えません。",
