@@ -27,6 +27,7 @@ use tokio::{
 #[command(version, about, after_help = MISBEHAVIOURS)]
 #[command(group(ArgGroup::new("vendor").required(true).multiple(false)
     .args(["new_attestation_root", "attestation", "attestation_root"])))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 struct Arguments {
     /// Makes a test vendor's attestation hierarchies (both generations) in this directory and ends.
     #[arg(long, value_name = "DIR")]

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use softhsm_tests::process::{output_of, run};
 
-use crate::rig::{House, NEW, NEWEST, sha256, text, write_pem};
+use crate::rig::{House, NEW, NEWEST, agent, sha256, text, write_pem};
 
 struct Proof {
     house: House,
@@ -35,9 +35,9 @@ impl Proof {
         let file = self.house.path("checked.json");
         std::fs::write(&file, serde_json::to_vec_pretty(document).expect("JSON")).expect("a file");
         let mut arguments = vec!["verify-evidence", &file];
-        anchors.iter().for_each(|anchor| arguments.extend(["--anchor", anchor]));
-        root.iter().for_each(|root| arguments.extend(["--root", root]));
-        let output = self.house.agent(&arguments);
+        arguments.extend(anchors.iter().flat_map(|anchor| ["--anchor", anchor]));
+        arguments.extend(root.iter().flat_map(|root| ["--root", root]));
+        let output = agent(&arguments);
         let said = serde_json::from_slice(&output.stdout);
         (output.status.code(), said.unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout))))
     }

@@ -31,9 +31,10 @@ fn ocsp(house: &House, issued: &Issued) -> String {
     let leaf = house.path(format!("{}.pem", issued.serial));
     let pem = openssl_with_input(&["x509", "-inform", "DER"], &issued.certificate).expect("PEM");
     std::fs::write(&leaf, pem).expect("a file");
-    let (issuer, root) = (house.path("ceremony/issuing.pem"), house.path("ceremony/root.pem"));
+    let (issuing, root) = (house.path("ceremony/issuing.pem"), house.path("ceremony/root.pem"));
     let url = format!("{}/ocsp", house.bank.urls().validation);
-    openssl(&["ocsp", "-CAfile", &root, "-issuer", &issuer, "-cert", &leaf, "-url", &url]).expect("an answer")
+    openssl(&["ocsp", "-CAfile", &root, "-issuer", &issuing, "-cert", &leaf, "-url", &url])
+        .expect("an answer")
 }
 
 /// A maker's root is retired and a floor is raised; exactly those who rest on them fall out, nobody before the date, and

@@ -157,13 +157,13 @@ impl House {
         let certificate = certified.unwrap_or_else(|problem| panic!("{problem:?}")).certificate.0;
         Issued { serial: Bank::serial_of(&certificate).expect("a serial number"), user, certificate }
     }
+}
 
-    /// `inro-agent … --json`.
-    pub(crate) fn agent(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(binaries::find("inro-agent").expect("inro-agent"));
-        command.arg("--json").args(arguments).env("LANG", "C.UTF-8");
-        output_of(&mut command, b"").expect("inro-agent runs")
-    }
+/// `inro-agent … --json`.
+pub(crate) fn agent(arguments: &[&str]) -> Output {
+    let mut command = Command::new(binaries::find("inro-agent").expect("inro-agent"));
+    command.arg("--json").args(arguments).env("LANG", "C.UTF-8");
+    output_of(&mut command, b"").expect("inro-agent runs")
 }
 
 fn with_officers(config: &mut toml::Table) {

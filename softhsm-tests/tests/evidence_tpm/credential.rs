@@ -1,4 +1,4 @@
-//! The authority's MakeCredential, undone by a TPM: for the endorsement keys of every template that both have.
+//! The authority's `MakeCredential`, undone by a TPM: for the endorsement keys of every template that both have.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use softhsm_tests::{
 const SECRET: [u8; 32] = [0x5a; 32];
 /// What the high-range templates have in common.
 const HIGH: &str = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|adminwithpolicy|restricted|decrypt";
-/// PolicyB of the EK Credential Profile.
+/// `PolicyB` of the EK Credential Profile.
 const POLICY_B_SHA256: &str = "ca3d0a99a2b93906f7a3342414efcfb3a385d44cd1fd459089d19b5071c0b7a0";
 const POLICY_B_SHA384: &str =
     "b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419cacb47ba09699646150f9fc000f3f80e12";
@@ -31,7 +31,7 @@ impl Bench {
         self.tpm.tool(tool, arguments).unwrap_or_else(|error| panic!("{error:#}"));
     }
 
-    /// A key's TPMT_PUBLIC, out of what the tools write: TPM2B_PUBLIC.
+    /// A key's `TPMT_PUBLIC`, out of what the tools write: `TPM2B_PUBLIC`.
     fn area(&self, context: &str) -> Vec<u8> {
         let file = self.path("area");
         self.ask("tpm2_readpublic", &["-c", context, "-f", "tss", "-o", &file]);

@@ -60,14 +60,15 @@ async fn a_plan_revokes_at_its_date_and_not_before() {
     let rejudge = rejudge(&world);
     let (one, other) = (fallen(&world, GENERAL, 1_000_001).await, fallen(&world, MASTER, 1_000_000).await);
     let now = world.clock.now();
-    let past = rejudge.plan(clerk(), plan(&[one.clone()], now - SignedDuration::from_secs(1))).await;
+    let past =
+        rejudge.plan(clerk(), plan(std::slice::from_ref(&one), now - SignedDuration::from_secs(1))).await;
     assert!(matches!(past, Err(RejudgeError::Past(_))));
     assert!(matches!(rejudge.plan(clerk(), plan(&[], now)).await, Err(RejudgeError::NothingFell)));
-    let gentle = Plan { reason: RevocationReason::Unspecified, ..plan(&[one.clone()], now) };
+    let gentle = Plan { reason: RevocationReason::Unspecified, ..plan(std::slice::from_ref(&one), now) };
     assert!(matches!(rejudge.plan(clerk(), gentle).await, Err(RejudgeError::Reason)));
 
     let date = now + SignedDuration::from_hours(24);
-    let number = rejudge.plan(clerk(), plan(&[one.clone()], date)).await.expect("planned");
+    let number = rejudge.plan(clerk(), plan(std::slice::from_ref(&one), date)).await.expect("planned");
     assert_eq!(rejudge.execute().await.expect("nothing is due"), Executed::default());
     assert!(!is_revoked(&world, &one).await);
     world.clock.advance(SignedDuration::from_hours(25));
@@ -90,7 +91,7 @@ async fn a_plan_that_was_called_off_revokes_nobody() {
     let rejudge = rejudge(&world);
     let one = fallen(&world, GENERAL, 1_000_001).await;
     let date = world.clock.now() + SignedDuration::from_hours(1);
-    let number = rejudge.plan(clerk(), plan(&[one.clone()], date)).await.expect("planned");
+    let number = rejudge.plan(clerk(), plan(std::slice::from_ref(&one), date)).await.expect("planned");
     rejudge.cancel(clerk(), number).await.expect("called off");
     world.clock.advance(SignedDuration::from_hours(2));
     assert_eq!(rejudge.execute().await.expect("nothing is due"), Executed::default());
