@@ -52,9 +52,9 @@ fn a_vendors_list_hands_out_and_a_lost_token_serves_nobody() {
     let token = house.token(Profile::new(63_000_001, NEW));
     let certified = house.client.enroll(&user, &token, "policy-inventory-key").expect("an answer");
     let shown = house.shown(&certified.expect("a certificate"));
-    let lost = house.bank.operator(&["token", "lost", "63000001", "--note", "branch 12"]).expect("lost");
-    assert_eq!(lost[0]["taken_from"], user.as_str());
-    assert_eq!(lost[0]["valid_certificates"][0], shown["serial"], "what is to be revoked now");
+    let gone = house.bank.operator(&["token", "lost", "63000001", "--note", "branch 12"]).expect("lost");
+    assert_eq!(gone[0]["taken_from"], user.as_str());
+    assert_eq!(gone[0]["valid_certificates"][0], shown["serial"], "what is to be revoked now");
     let serial = shown["serial"].as_str().expect("a serial");
     house.bank.operator(&["certificate", "revoke", serial, "--reason", "keyCompromise"]).expect("revoked");
 
