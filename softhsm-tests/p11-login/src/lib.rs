@@ -1,5 +1,8 @@
-//! A PKCS#11 module for tests that types the PIN for a person: it wraps a real module, and each session that is opened
-//! there is logged in at once. A browser without a screen can't ask for a PIN. It is never a part of Inro.
+//! A PKCS#11 module for tests that types the PIN for a person: it wraps a real module, and before the first session that
+//! is opened with a token, the token is logged in to. A browser without a screen can't ask for a PIN. It is never a part of
+//! Inro.
+//!
+//! A session of its own holds that login: whatever the browser closes, the token isn't logged out of and in to again.
 //!
 //! | variable | meaning |
 //! | --- | --- |
@@ -15,18 +18,16 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     env,
     ffi::c_void,
     fs, ptr,
-    sync::{
-        Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_FUNCTION_LIST, CK_NOTIFY, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID, CK_ULONG, CKR_ARGUMENTS_BAD,
-    CKR_GENERAL_ERROR, CKR_OK, CKR_PIN_INCORRECT, CKU_USER, Pkcs11,
+    CK_FLAGS, CK_FUNCTION_LIST, CK_NOTIFY, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID, CK_ULONG,
+    CKF_SERIAL_SESSION, CKR_ARGUMENTS_BAD, CKR_GENERAL_ERROR, CKR_OK, CKU_USER, Pkcs11,
 };
 
 /// The real module and what stands before it.
@@ -37,11 +38,8 @@ struct Wrapped {
     _library: Pkcs11,
 }
 
-/// Sessions are opened one after the other: a login meets no other one half-way.
-static OPENING: Mutex<()> = Mutex::new(());
-
-/// Whether the card refused the PIN.
-static REFUSED: AtomicBool = AtomicBool::new(false);
+/// The slots that were logged in to, once each: a wrong PIN is wrong again the next time, and three block the card.
+static LOGGED_IN: Mutex<BTreeSet<CK_SLOT_ID>> = Mutex::new(BTreeSet::new());
 
 static WRAPPED: OnceLock<Option<Wrapped>> = OnceLock::new();
 
@@ -100,21 +98,22 @@ unsafe extern "C" fn C_OpenSession(
     let (Some(open), Some(login)) = (wrapped.real.C_OpenSession, wrapped.real.C_Login) else {
         return CKR_GENERAL_ERROR;
     };
-    let _one = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
-    // SAFETY: the caller vouches for the arguments; the session is there once it was opened, and the PIN isn't written to.
-    unsafe {
-        let code = open(slot, flags, application, notify, session);
-        if code != CKR_OK {
-            return code;
+    let mut logged_in = LOGGED_IN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !logged_in.contains(&slot) {
+        let mut held = 0;
+        // SAFETY: the place for the handle is this function's, the session is there once it was opened, and the PIN isn't
+        // written to.
+        unsafe {
+            let code = open(slot, CKF_SERIAL_SESSION, ptr::null_mut(), None, &raw mut held);
+            if code != CKR_OK {
+                return code;
+            }
+            // A token without a PIN has nothing to hide; of a refused one the browser hears when it signs.
+            login(held, CKU_USER, wrapped.pin.as_ptr().cast_mut(), wrapped.pin.len() as CK_ULONG);
         }
-        // A wrong PIN is wrong again at the next session, and three block the card.
-        if REFUSED.load(Ordering::Relaxed) {
-            return CKR_OK;
-        }
-        let (pin, length) = (wrapped.pin.as_ptr().cast_mut(), wrapped.pin.len() as CK_ULONG);
-        let code = login(*session, CKU_USER, pin, length);
-        REFUSED.fetch_or(code == CKR_PIN_INCORRECT, Ordering::Relaxed);
-        // Logged in, before or now; or a token without a PIN, which has nothing to hide.
-        CKR_OK
+        logged_in.insert(slot);
     }
+    drop(logged_in);
+    // SAFETY: the caller vouches for the arguments.
+    unsafe { open(slot, flags, application, notify, session) }
 }

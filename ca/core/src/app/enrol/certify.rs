@@ -191,7 +191,8 @@ impl CertifyEnrolment {
         }
         let applicant = self.certificates.applicant(&enrolment.user).await?;
         let applicant = applicant.ok_or_else(|| Failure::defect("an enrolment without user"))?;
-        let judged = match self.judging(&enrolment, &applicant).await {
+        let judging = self.judging(&enrolment, &applicant).instrument(debug_span!("policy"));
+        let judged = match judging.await {
             Ok(judging) => (Self::judge(&certify, &enrolment, applicant, &judging), judging),
             Err(error @ CertifyError::Failure(_)) => return Err(error),
             Err(error) => return Err(self.note(&certify.caller, &enrolment, error).await),
