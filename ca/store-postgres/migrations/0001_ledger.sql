@@ -327,6 +327,8 @@ CREATE TABLE rejudged_certificates (
 
 -- A notice to somebody asks what is planned for their certificate.
 CREATE INDEX rejudged_certificates_of_user ON rejudged_certificates (user_id);
+-- Or each certificate that is issued would be looked for among all of them, for the foreign key.
+CREATE INDEX rejudged_certificates_by_serial ON rejudged_certificates (issuer, serial);
 
 CREATE TABLE rejudgement_ends (
     rejudgement BIGINT NOT NULL PRIMARY KEY REFERENCES rejudgements (id),

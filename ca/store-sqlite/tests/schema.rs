@@ -206,7 +206,14 @@ async fn two_writers_share_one_audit_chain() {
 /// on purpose are listed.
 #[tokio::test]
 async fn every_query_uses_an_index() {
-    const WHOLE_TABLES: &[&str] = &["SCAN contracts", "SCAN sessions", "SCAN staff", "SCAN trust_staged"];
+    const WHOLE_TABLES: &[&str] = &[
+        "SCAN contracts",
+        "SCAN sessions",
+        "SCAN logins", // what is kept no longer goes, once in a while
+        "SCAN staff",
+        "SCAN trust_staged",
+        "SCAN a USING INDEX policy_assignments_of_contract", // the operator's list
+    ];
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("ledger.db");
     migrate(&path).await.expect("created");
@@ -229,7 +236,9 @@ async fn every_query_uses_an_index() {
                 || detail == "SCAN j" // the rows that a bulk statement is given
                 || detail.starts_with("SCAN p ") // the policies, a handful
                 || detail == "SCAN a" // the last requests for approval, by the primary key
+                || detail == "SCAN open" // open intents, each found by an index
                 || detail.starts_with("SCAN audit") // its last row, by the primary key
+                || detail == "SCAN trust_versions" // the last, by the primary key
                 || WHOLE_TABLES.iter().any(|table| detail.starts_with(table));
             assert!(!detail.contains("SCAN") || harmless, "{detail}\n{query}");
         }
