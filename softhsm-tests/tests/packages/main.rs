@@ -17,10 +17,20 @@ fn packaging() -> PathBuf {
 }
 
 fn deb(folder: &Path) -> PathBuf {
+    deb_with(folder, &[])
+}
+
+fn deb_with(folder: &Path, environment: &[(&str, &str)]) -> PathBuf {
     let agent = binaries::find("inro-agent").expect("a fresh agent");
     // Customers' packages are packed tighter, which takes a minute.
     let mut command = Command::new(packaging().join("linux/deb.sh"));
-    run(command.arg(agent).arg(VERSION).arg(folder).env("COMPRESSION", "gzip")).expect("packed");
+    run(command
+        .arg(agent)
+        .arg(VERSION)
+        .arg(folder)
+        .env("COMPRESSION", "gzip")
+        .envs(environment.iter().copied()))
+    .expect("packed");
     let mut files = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
     files.find(|path| path.extension().is_some_and(|extension| extension == "deb")).expect("a package")
 }
@@ -100,8 +110,20 @@ fn the_debian_package_installs_runs_and_leaves_nothing_behind() {
 #[test]
 fn the_same_program_makes_the_same_package() {
     let scratch = Scratch::new("deb-twice").expect("scratch");
-    let package = |name: &str| fs::read(deb(&scratch.directory(name).expect("a folder"))).expect("readable");
-    assert_eq!(package("one"), package("two"));
+    let no_history = scratch.join("no-repository").display().to_string();
+    // In a repository, from sources without their history, with a clock behind the last change.
+    let circumstances = [
+        ("history", vec![]),
+        ("none", vec![("GIT_DIR", &*no_history)]),
+        ("clock", vec![("SOURCE_DATE_EPOCH", "4102444800")]),
+    ];
+    for (name, environment) in circumstances {
+        let package = |turn: &str| {
+            let folder = scratch.directory(&format!("{name}-{turn}")).expect("a folder");
+            fs::read(deb_with(&folder, &environment)).expect("readable")
+        };
+        assert!(package("one") == package("two"), "{name}: the packages differ");
+    }
 }
 
 #[test]

@@ -8,8 +8,9 @@ version=$2
 mkdir -p "$3"
 out=$(realpath "$3")
 here=$(cd "$(dirname "$0")/.." && pwd)
-# Same sources, same octets.
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$here" log -1 --format=%ct)}
+# Same program, same octets: every file bears the date of the sources, or the program's own where they have no history.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$here" log -1 --format=%ct 2>/dev/null || stat -c %Y "$program")}
+export SOURCE_DATE_EPOCH
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -50,13 +51,15 @@ libraries=$(cd "$work" && dpkg-shlibdeps -O "${binaries[@]/#/-e}" 2>/dev/null | 
 # Loaded while it runs: what a window under X11 needs.
 window="libgl1, libx11-6, libx11-xcb1, libxcursor1, libxi6, libxrandr2, libxkbcommon-x11-0"
 
+# In KiB as Debian Policy 5.6.20 wants it, from the files alone: what they take on a disk is the file system's affair.
+size=$(find "$root/usr" -type f -printf '%s\n' | awk '{ size += int(($1 + 1023) / 1024) } END { print size }')
 mkdir "$root/DEBIAN"
 cat >"$root/DEBIAN/control" <<CONTROL
 Package: inro-agent
 Version: $version
 Architecture: $(dpkg --print-architecture)
 Maintainer: Inro <inro@localhost>
-Installed-Size: $(du -k -s "$root/usr" | cut -f1)
+Installed-Size: $size
 Depends: pcscd, $libraries, $window
 Recommends: fonts-noto-cjk | fonts-japanese-gothic, xdg-utils
 Section: utils
@@ -67,5 +70,7 @@ Description: certificates for corporate banking whose keys live on tokens
  commands that scripts can use.
 CONTROL
 (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum >DEBIAN/md5sums)
+# Also where that date is yet to come: dpkg-deb only turns clocks back.
+find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 dpkg-deb --root-owner-group "-Z${COMPRESSION:-xz}" --build "$root" "$out/inro-agent_${version}_$(dpkg --print-architecture).deb"
