@@ -190,6 +190,7 @@ fn weak_keys_are_refused() {
         csr: Base64Url(token.request_by_openssl().expect("a request")),
         evidence: token.evidence().expect("evidence"),
         challenge_signature: Base64Url(vec![0; 128]),
+        predecessor_signature: None,
     };
     house.refused(&opened, &certify, "weak-key-00000001", Code::CsrRefused);
     let refusals = house.audit("certification.refused");

@@ -83,6 +83,16 @@ pub(crate) fn device(claim: &DeviceClaim) -> Result<(Device, Option<Firmware>), 
     Ok((device, firmware))
 }
 
+/// Renewal isn't offered yet.
+pub(crate) fn refuse_renewal(renews: Option<&str>) -> Result<(), Refused> {
+    match renews {
+        None => Ok(()),
+        Some(_) => {
+            Err(Refused::new(Code::RenewalNotOpen).because("This server doesn't renew certificates yet."))
+        }
+    }
+}
+
 /// A TPM's keys. Its certificates are judged with the evidence, in step 2.
 pub(crate) fn tpm_keys(wire: TpmIdentity) -> TpmKeys {
     TpmKeys { ek_public: wire.ek_public.0, ak_public: wire.ak_public.0 }

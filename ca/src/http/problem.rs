@@ -103,15 +103,21 @@ fn status(code: Code) -> StatusCode {
         Code::AuthenticationFailed | Code::BearerInvalid => StatusCode::UNAUTHORIZED,
         Code::Throttled | Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::OutsideHours
+        | Code::RenewalNotOpen
         | Code::NotPermitted
         | Code::AgentTooOld
         | Code::MachineUnknown
         | Code::MachineNotValid
         | Code::MachineRole => StatusCode::FORBIDDEN,
-        Code::AlreadyCertified | Code::ChallengeExpired | Code::DeviceInUse | Code::ConfirmationMismatch => {
-            StatusCode::CONFLICT
+        Code::AlreadyCertified
+        | Code::PredecessorInvalid
+        | Code::RenewalPending
+        | Code::ChallengeExpired
+        | Code::DeviceInUse
+        | Code::ConfirmationMismatch => StatusCode::CONFLICT,
+        Code::CsrRefused | Code::EvidenceRefused | Code::WrongDevice | Code::PredecessorSignature => {
+            StatusCode::UNPROCESSABLE_ENTITY
         }
-        Code::CsrRefused | Code::EvidenceRefused | Code::WrongDevice => StatusCode::UNPROCESSABLE_ENTITY,
         Code::IssuerExpires | Code::IssuingHalted | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -127,6 +133,10 @@ fn title(code: Code) -> &'static str {
         Code::Throttled => "Too many attempts",
         Code::OutsideHours => "Certificates are not issued at this hour",
         Code::AlreadyCertified => "The user already has a certificate",
+        Code::RenewalNotOpen => "The certificate can't be renewed at this time",
+        Code::PredecessorInvalid => "The certificate to be renewed isn't valid",
+        Code::PredecessorSignature => "The signature by the certificate to be renewed is not right",
+        Code::RenewalPending => "Another renewal awaits its confirmation",
         Code::NotPermitted => "The account doesn't permit it",
         Code::AgentTooOld => "This agent is too old",
         Code::IdempotencyKey => "The idempotency key can't be used",

@@ -1,4 +1,4 @@
-//! Obtaining a certificate in three steps.
+//! Obtaining and renewing a certificate in three steps.
 //!
 //! 1. `POST /api/v1/enrolments` ([`Open`] → 201 or 200 [`Opened`]): authenticates and hands out a challenge.
 //! 2. `POST /api/v1/enrolments/{id}/certificate` ([`Certify`] → 201 or 200 [`Certified`]): evidence and CSR in, certificate out.
@@ -7,6 +7,10 @@
 //! Every request carries `Idempotency-Key`, the same through all three steps; a repeat of any step with the same key
 //! returns the first result. Steps 2 and 3 carry `Authorization: Bearer` with [`Opened::bearer`]. Refusals are
 //! `application/problem+json`, see [`crate::problem`].
+//!
+//! A renewal (更新) goes the same way: [`Open::renews`] names the certificate that is still valid, and
+//! [`Certify::predecessor_signature`] is by its key. The new key lives on the same device, beside the old one, which works
+//! until step 3 (or the first login with the new certificate) and is superseded with it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +27,16 @@ pub const CHALLENGE_PREFIX: &[u8] = b"inro-enrolment-challenge-v1\0";
 /// SHA-384 (P-384), RSASSA-PKCS1-v1_5 with SHA-256, each over the whole message.
 pub fn challenge_message(challenge: &[u8], subject_public_key_info: &[u8]) -> Vec<u8> {
     [CHALLENGE_PREFIX, challenge, subject_public_key_info].concat()
+}
+
+/// Begins what the key of the certificate that is being renewed signs; see [`renewal_message`].
+pub const RENEWAL_PREFIX: &[u8] = b"inro-renewal-v1\0";
+
+/// The message under [`Certify::predecessor_signature`]: [`RENEWAL_PREFIX`], the challenge (32 octets; a TPM's as
+/// `TPM2_ActivateCredential` gave it) and the DER of the *new* key's `SubjectPublicKeyInfo`, one after the other. The *old*
+/// key signs it by the rules of [`challenge_message`].
+pub fn renewal_message(challenge: &[u8], new_subject_public_key_info: &[u8]) -> Vec<u8> {
+    [RENEWAL_PREFIX, challenge, new_subject_public_key_info].concat()
 }
 
 /// Step 1. No `Debug`: it holds passwords.
@@ -42,6 +56,10 @@ pub struct Open {
     /// The keys of a TPM: where `device.kind` is `tpm`, and only there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpm: Option<TpmIdentity>,
+    /// For a renewal (更新): the serial number of the user's certificate that is still valid, on this device; lower-case
+    /// hexadecimal digits in pairs, the content of the INTEGER in its shortest form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<String>,
     /// `inro-agent`'s version.
     pub agent_version: String,
 }
@@ -116,7 +134,7 @@ pub struct Opened {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KeyRequirements {
-    /// PIV slots in order of preference, such as `9a`.
+    /// PIV slots in order of preference, such as `9a`; for a renewal without the one that its predecessor's key is in.
     pub slots: Vec<String>,
     /// In order of preference: `p256`, `p384`, `rsa2048`, `rsa3072`, `rsa4096`.
     pub algorithms: Vec<String>,
@@ -137,6 +155,9 @@ pub struct Certify {
     pub evidence: Evidence,
     /// The token key's signature over [`challenge_message`]: DER `ECDSA-Sig-Value`, or the octets of PKCS#1 v1.5.
     pub challenge_signature: Base64Url,
+    /// For a renewal, and only there: the signature of the predecessor's key over [`renewal_message`], encoded likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor_signature: Option<Base64Url>,
 }
 
 /// Evidence of where the key was born.
@@ -214,8 +235,12 @@ mod tests {
             f9: Base64Url(vec![0xff]),
             intermediates: Vec::new(),
         };
-        let certify =
-            Certify { csr: Base64Url(vec![1]), evidence, challenge_signature: Base64Url(vec![2, 3]) };
+        let certify = Certify {
+            csr: Base64Url(vec![1]),
+            evidence,
+            challenge_signature: Base64Url(vec![2, 3]),
+            predecessor_signature: None,
+        };
         let json = serde_json::to_value(&certify).expect("JSON");
         assert_eq!(
             json,
@@ -226,6 +251,8 @@ mod tests {
             })
         );
         assert_eq!(serde_json::from_value::<Certify>(json).expect("the same"), certify);
+        let renewal = Certify { predecessor_signature: Some(Base64Url(vec![4])), ..certify };
+        assert_eq!(serde_json::to_value(&renewal).expect("JSON")["predecessor_signature"], "BA");
     }
 
     #[test]
@@ -280,5 +307,8 @@ mod tests {
         let message = challenge_message(&[7; 32], &[0x30, 0x00]);
         assert_eq!(message.len(), CHALLENGE_PREFIX.len() + 32 + 2);
         assert!(message.starts_with(CHALLENGE_PREFIX) && message.ends_with(&[7, 0x30, 0x00]));
+        let renewal = renewal_message(&[7; 32], &[0x30, 0x00]);
+        assert!(renewal.starts_with(RENEWAL_PREFIX) && renewal.ends_with(&[7, 0x30, 0x00]));
+        assert_eq!(renewal.len(), RENEWAL_PREFIX.len() + 32 + 2);
     }
 }

@@ -70,6 +70,9 @@ pub struct OpenEntry {
     /// The keys of a TPM: where `device.kind` is `tpm`, and only there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpm: Option<TpmIdentity>,
+    /// For a renewal: the certificate that is still valid, as [`crate::enrolment::Open::renews`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<String>,
 }
 
 /// What became of step 1.
@@ -92,6 +95,9 @@ pub struct CertifyEntry {
     pub evidence: Evidence,
     /// The token key's signature over [`crate::enrolment::challenge_message`].
     pub challenge_signature: Base64Url,
+    /// For a renewal: the predecessor's key's signature over [`crate::enrolment::renewal_message`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor_signature: Option<Base64Url>,
 }
 
 /// What became of step 2.

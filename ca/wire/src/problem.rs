@@ -50,6 +50,15 @@ pub enum Code {
     OutsideHours,
     /// The user already has a certificate (rules 1 and 4).
     AlreadyCertified,
+    /// The renewal isn't open (rule 5): too early, where `retry_at` says when it opens, or past notAfter.
+    RenewalNotOpen,
+    /// The certificate to be renewed isn't valid any more: revoked, superseded or expired.
+    PredecessorInvalid,
+    /// The signature by the key of the certificate to be renewed is missing, isn't by that key, or isn't asked for.
+    PredecessorSignature,
+    /// Another renewal of the user's awaits its confirmation (rule 1): go on with that one's idempotency key, or wait until
+    /// `retry_at`, when it lapses.
+    RenewalPending,
     /// The account doesn't permit it.
     NotPermitted,
     /// This agent is too old.
@@ -102,6 +111,10 @@ impl Code {
             Self::Throttled => "throttled",
             Self::OutsideHours => "outside-hours",
             Self::AlreadyCertified => "already-certified",
+            Self::RenewalNotOpen => "renewal-not-open",
+            Self::PredecessorInvalid => "predecessor-invalid",
+            Self::PredecessorSignature => "predecessor-signature",
+            Self::RenewalPending => "renewal-pending",
             Self::NotPermitted => "not-permitted",
             Self::AgentTooOld => "agent-too-old",
             Self::IdempotencyKey => "idempotency-key",
@@ -134,6 +147,10 @@ mod tests {
         for code in [
             Code::MalformedRequest,
             Code::AlreadyCertified,
+            Code::RenewalNotOpen,
+            Code::PredecessorInvalid,
+            Code::PredecessorSignature,
+            Code::RenewalPending,
             Code::CsrRefused,
             Code::IssuerExpires,
             Code::IssuingHalted,

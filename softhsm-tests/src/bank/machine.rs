@@ -183,6 +183,7 @@ impl SoftToken {
             user_id: user.to_owned(),
             device: self.claim(),
             tpm: None,
+            renews: None,
         }
     }
 
@@ -199,6 +200,7 @@ impl SoftToken {
             csr: certify.csr,
             evidence: certify.evidence,
             challenge_signature: certify.challenge_signature,
+            predecessor_signature: certify.predecessor_signature,
         })
     }
 

@@ -138,6 +138,7 @@ impl SoftToken {
             csr: Base64Url(self.request(|_| {})?),
             evidence: self.evidence()?,
             challenge_signature: Base64Url(self.answer(challenge(opened)?)?),
+            predecessor_signature: None,
         })
     }
 
@@ -215,6 +216,7 @@ impl EnrolmentClient {
             acquisition_code: None,
             device: token.claim(),
             tpm: None,
+            renews: None,
             agent_version: AGENT_VERSION.to_owned(),
         }
     }

@@ -147,6 +147,7 @@ fn asserted_keys_are_for_contracts_that_allow_them() {
         challenge_signature: Base64Url(
             token.answer(challenge(&opened).expect("in clear")).expect("an answer"),
         ),
+        predecessor_signature: None,
     };
     let certified = house.client.certify(&opened, &certify, "policy-asserted-yes").expect("an answer");
     let shown = house.shown(&certified.expect("a certificate"));

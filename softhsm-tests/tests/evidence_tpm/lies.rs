@@ -48,6 +48,7 @@ impl Forger<'_> {
             acquisition_code: None,
             device: self.device(),
             tpm: Some(self.identity()),
+            renews: None,
             agent_version: "0.1.0".to_owned(),
         }
     }
@@ -91,6 +92,7 @@ impl Forger<'_> {
             csr: Base64Url(request.serialize_request(&self.key).expect("a request").der().to_vec()),
             evidence: on_the_wire(evidence),
             challenge_signature: Base64Url(self.key.sign(&message).expect("a signature")),
+            predecessor_signature: None,
         }
     }
 

@@ -117,6 +117,7 @@ fn evidence_for_a_key_that_was_overwritten_is_refused() {
                 csr: Base64Url(csr(&mut card)),
                 evidence: old.evidence.clone(),
                 challenge_signature: Base64Url(card.answer(&opened, answers)),
+                predecessor_signature: None,
             };
             house.refused(what, (&user, key), &opened, &certify, expected);
         };
@@ -149,6 +150,7 @@ fn evidence_for_a_key_that_was_overwritten_is_refused() {
         csr: Base64Url(card.request(&user, &new)),
         evidence: new.evidence.clone(),
         challenge_signature: Base64Url(card.answer(&opened, &new)),
+        predecessor_signature: None,
     };
     house.client.certify(&opened, &certify, "regenerated-key-04").expect("an answer").expect("a certificate");
     assert_eq!(house.signatures(), 1);

@@ -217,6 +217,7 @@ pub(super) fn evidence(
         csr: Base64Url(csr),
         evidence: token.evidence(key.slot, &key.attestation, &challenge)?,
         challenge_signature: Base64Url(challenge_signature),
+        predecessor_signature: None,
     })
 }
 

@@ -213,6 +213,7 @@ impl KeyAtHome for TpmKey<'_> {
                 certify_signature: Base64Url(certified.signature),
             },
             challenge_signature: Base64Url(challenge_signature),
+            predecessor_signature: None,
         })
     }
 

@@ -104,6 +104,58 @@ fn words(refusal: &Refusal, lang: Lang) -> Explanation {
                 "その証明書が使えない場合は、先に失効の手続き(マスターユーザが操作。マスターユーザ本人の証明書は窓口)をしてから、取得し直してください。"
             ),
         },
+        Some(Code::RenewalNotOpen) => retry(
+            lang,
+            when,
+            say!(
+                lang,
+                "This certificate can't be renewed now. {detail}",
+                "この証明書は現在更新できません。{detail}"
+            ),
+            say!(
+                lang,
+                "Renewal is open from 40 days before a certificate's expiry until it expires; an expired one is revoked first, then a new one is obtained.",
+                "更新できるのは有効期限の40日前から有効期限までです。期限が切れた証明書は、失効の手続きをしてから取得し直してください。"
+            ),
+        ),
+        Some(Code::PredecessorInvalid) => Explanation {
+            what: say!(
+                lang,
+                "The certificate that was to be renewed is not valid any more.",
+                "更新しようとした証明書は、既に無効です。"
+            ),
+            next: say!(
+                lang,
+                "If it was renewed already, use the new one; else obtain a new certificate.",
+                "既に更新済みの場合は新しい証明書を使ってください。それ以外の場合は、証明書を取得し直してください。"
+            ),
+        },
+        Some(Code::PredecessorSignature) => Explanation {
+            what: say!(
+                lang,
+                "The bank couldn't check the signature by your present certificate's key.",
+                "現在の証明書の鍵による署名を確認できませんでした。"
+            ),
+            next: say!(
+                lang,
+                "Connect the token that your present certificate is on and run the same command again.",
+                "現在の証明書が入っているトークンを接続し、同じコマンドを実行してください。"
+            ),
+        },
+        Some(Code::RenewalPending) => retry(
+            lang,
+            when,
+            say!(
+                lang,
+                "Another renewal of this certificate was begun and isn't finished.",
+                "この証明書の更新手続きが、別に進行中です。"
+            ),
+            say!(
+                lang,
+                "Finish it on the computer where it was begun, or log in with the new certificate.",
+                "手続きを始めたパソコンで完了するか、新しい証明書でログインしてください。"
+            ),
+        ),
         Some(Code::NotPermitted) => Explanation {
             what: say!(
                 lang,

@@ -109,6 +109,7 @@ impl EnrolmentApi for HttpsApi {
             acquisition_code: request.acquisition_code.map(|code| code.expose().to_owned()),
             device: request.device.clone(),
             tpm: request.tpm.clone(),
+            renews: None,
             agent_version: Version::OWN.to_owned(),
         };
         let answer = self.post("/api/v1/enrolments", idempotency_key, None, &open);

@@ -27,7 +27,7 @@ use super::{Api, decode};
 use crate::http::{
     connection::Peer,
     documented::Refusals,
-    enrolment::{certificate_sha256, device, evidence, tpm_keys},
+    enrolment::{certificate_sha256, device, evidence, refuse_renewal, tpm_keys},
     problem::Refused,
     support::SupportId,
 };
@@ -73,6 +73,7 @@ fn open_command(api: &Api, parts: &Parts, peer: &Peer, wire: Open) -> Result<ope
         let detail = format!("Get version {} or newer from {}", api.lowest_agent, api.agent_download);
         return Err(Refused::new(Code::AgentTooOld).because(detail));
     }
+    refuse_renewal(wire.renews.as_deref())?;
     let (device, firmware) = device(&wire.device)?;
     Ok(open::Open {
         user_id: wire.user_id,

@@ -41,7 +41,7 @@ use super::{
 use crate::http::{
     connection::Peer,
     documented::Refusals,
-    enrolment::{certificate_sha256, device, evidence, tpm_keys},
+    enrolment::{certificate_sha256, device, evidence, refuse_renewal, tpm_keys},
     problem::Refused,
     support::SupportId,
 };
@@ -79,6 +79,7 @@ async fn open_one(
     machine: Arc<Machine>,
     entry: OpenEntry,
 ) -> Result<(StatusCode, Opened), Refused> {
+    refuse_renewal(entry.renews.as_deref())?;
     let (device, firmware) = device(&entry.device)?;
     let command = open::Open {
         user_id: entry.user_id,

@@ -20,7 +20,7 @@ use super::{
     catalogue::{Catalogue, role},
     letters, members,
     page::{Cell, Form as Entry, Page, Section},
-    see, users,
+    see, shown, users,
     visitor::Officer,
 };
 
@@ -89,10 +89,7 @@ pub(super) async fn show(
     officer: Officer,
     Path(id): Path<String>,
 ) -> Response {
-    match request_page(&console, &officer, &id).await {
-        Ok(page) => page.respond(StatusCode::OK),
-        Err(trouble) => trouble.page(&officer, "/approvals"),
-    }
+    shown(request_page(&console, &officer, &id).await, &officer, "/approvals")
 }
 
 async fn request_page(console: &Console, officer: &Officer, id: &str) -> Result<Page, Trouble> {

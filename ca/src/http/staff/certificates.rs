@@ -26,7 +26,7 @@ use super::{
     customers::MAX_NOTE,
     field,
     page::{Cell, Field, Form as Entry, Page, Section},
-    see, users,
+    see, shown, users,
     visitor::Officer,
 };
 
@@ -45,10 +45,7 @@ pub(super) async fn show(
     officer: Officer,
     Path(id): Path<String>,
 ) -> Response {
-    match certificate_page(&console, &officer, &id).await {
-        Ok(page) => page.respond(StatusCode::OK),
-        Err(trouble) => trouble.page(&officer, "/search"),
-    }
+    shown(certificate_page(&console, &officer, &id).await, &officer, "/search")
 }
 
 async fn certificate_page(console: &Console, officer: &Officer, id: &str) -> Result<Page, Trouble> {

@@ -27,7 +27,7 @@ use super::{
     catalogue::Catalogue,
     field,
     page::{Cell, Field, Form as Entry, Page, Section},
-    search, see, users,
+    search, see, shown, users,
     visitor::Officer,
 };
 
@@ -56,10 +56,8 @@ pub(super) async fn new(State(console): State<Arc<Console>>, officer: Officer) -
 
 fn form_page(officer: &Officer, fields: &Fields, refused: Option<(StatusCode, String)>) -> Response {
     let t = officer.t();
-    let mut page = officer.page("/search", t.register_contract).crumb(t.customers, "/search");
-    let (status, alert) = refused.map_or((StatusCode::OK, None), |(status, alert)| (status, Some(alert)));
-    page.alert = alert;
-    page.form(form(t, fields)).respond(status)
+    let page = officer.page("/search", t.register_contract).crumb(t.customers, "/search");
+    page.form(form(t, fields)).respond_unless_refused(refused)
 }
 
 pub(super) async fn register(
@@ -113,10 +111,7 @@ pub(super) async fn show(
     officer: Officer,
     Path(id): Path<String>,
 ) -> Response {
-    match contract_page(&console, &officer, &id).await {
-        Ok(page) => page.respond(StatusCode::OK),
-        Err(trouble) => trouble.page(&officer, "/search"),
-    }
+    shown(contract_page(&console, &officer, &id).await, &officer, "/search")
 }
 
 async fn contract_page(console: &Console, officer: &Officer, id: &str) -> Result<Page, Trouble> {
@@ -220,13 +215,11 @@ fn user_page(
         .with(Field::choice("role", t.role, field(fields, "role"), roles))
         .with(Field::line("name", t.name, field(fields, "name"), MAX_NAME).hint(t.name_hint))
         .with(Field::line("email", t.email, field(fields, "email"), 254).optional());
-    let mut page = officer
+    let page = officer
         .page("/search", t.register_user)
         .crumb(t.customers, "/search")
         .crumb(contract.to_string(), format!("/contracts/{contract}"));
-    let (status, alert) = refused.map_or((StatusCode::OK, None), |(status, alert)| (status, Some(alert)));
-    page.alert = alert;
-    page.form(form).respond(status)
+    page.form(form).respond_unless_refused(refused)
 }
 
 pub(super) async fn register_user(

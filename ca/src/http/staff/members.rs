@@ -26,7 +26,7 @@ use super::{
     customers::{MAX_NAME, MAX_NOTE},
     field, home,
     page::{Cell, Field, Form as Entry, Page, Section},
-    see, users,
+    see, shown, users,
     visitor::Officer,
 };
 
@@ -85,10 +85,7 @@ pub(super) async fn show(
     officer: Officer,
     Path(id): Path<String>,
 ) -> Response {
-    match member_page(&console, &officer, &id).await {
-        Ok(page) => page.respond(StatusCode::OK),
-        Err(trouble) => trouble.page(&officer, "/staff"),
-    }
+    shown(member_page(&console, &officer, &id).await, &officer, "/staff")
 }
 
 async fn member(console: &Console, officer: &Officer, id: &str) -> Result<Option<Member>, Trouble> {
@@ -177,10 +174,8 @@ fn form_page(officer: &Officer, fields: &Fields, refused: Option<(StatusCode, St
                 .hint(t.certificate_pem_hint),
         )
         .with(Field::line("reason", t.reason, field(fields, "reason"), MAX_NOTE));
-    let mut page = officer.page("/staff", t.admit_title).crumb(t.staff, "/staff");
-    let (status, alert) = refused.map_or((StatusCode::OK, None), |(status, alert)| (status, Some(alert)));
-    page.alert = alert;
-    page.form(form).respond(status)
+    let page = officer.page("/staff", t.admit_title).crumb(t.staff, "/staff");
+    page.form(form).respond_unless_refused(refused)
 }
 
 pub(super) async fn propose(

@@ -47,7 +47,7 @@ use super::{
     support::SupportId,
 };
 use crate::{jobs::Responders, metrics::Metrics, readiness::Readiness};
-use trouble::Trouble;
+use trouble::{Trouble, shown};
 use visitor::{Officer, Visitor};
 
 /// What the console needs.

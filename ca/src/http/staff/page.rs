@@ -351,6 +351,13 @@ impl Page {
     pub(super) fn respond(self, status: StatusCode) -> Response {
         page(status, &self)
     }
+
+    /// A page with a form: shown for the first time, or again with why what was typed wasn't taken.
+    pub(super) fn respond_unless_refused(mut self, refused: Option<(StatusCode, String)>) -> Response {
+        let (status, alert) = refused.map_or((StatusCode::OK, None), |(status, why)| (status, Some(why)));
+        self.alert = alert;
+        self.respond(status)
+    }
 }
 
 /// A letter to a customer, with something that is shown this once.

@@ -16,6 +16,7 @@ use ca_core::{
 
 use super::{
     catalogue::Catalogue,
+    page::Page,
     visitor::{Officer, Visitor},
 };
 use crate::logging;
@@ -50,6 +51,14 @@ from!(Denied: Denied, Approval: ApprovalError, Member: MemberError, Roles: Inval
 impl From<DeskError> for Trouble {
     fn from(error: DeskError) -> Self {
         Self::Desk(Box::new(error))
+    }
+}
+
+/// A page, or why there is none.
+pub(super) fn shown(page: Result<Page, Trouble>, officer: &Officer, back: &str) -> Response {
+    match page {
+        Ok(page) => page.respond(StatusCode::OK),
+        Err(trouble) => trouble.page(officer, back),
     }
 }
 

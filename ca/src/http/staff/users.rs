@@ -26,7 +26,7 @@ use super::{
     catalogue::{Catalogue, standing_word, user_role},
     customers::MAX_NOTE,
     page::{Cell, Field, Form, Page, Section},
-    search, see,
+    search, see, shown,
     visitor::Officer,
 };
 
@@ -103,10 +103,7 @@ pub(super) async fn show(
     officer: Officer,
     Path(id): Path<String>,
 ) -> Response {
-    match user_page(&console, &officer, &id).await {
-        Ok(page) => page.respond(StatusCode::OK),
-        Err(trouble) => trouble.page(&officer, "/search"),
-    }
+    shown(user_page(&console, &officer, &id).await, &officer, "/search")
 }
 
 async fn user_page(console: &Console, officer: &Officer, id: &str) -> Result<Page, Trouble> {

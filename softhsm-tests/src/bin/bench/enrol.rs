@@ -111,6 +111,7 @@ impl Customers<'_> {
             csr: Base64Url(csr.clone()),
             evidence: evidence.clone(),
             challenge_signature: Base64Url(soft.answer(challenge(&opened)?)?),
+            predecessor_signature: None,
         };
         let certified = self.client.certify(&opened, &certify, &key)?.map_err(refused)?;
         self.client.confirm(&opened, &certified, &key)?.map_err(refused)?;

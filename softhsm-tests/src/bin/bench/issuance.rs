@@ -189,6 +189,7 @@ fn step_two(index: usize, token: &Token, opened: &Opened) -> Result<(Uuid, Bytes
         csr: Base64Url(token.csr.clone()),
         evidence: token.evidence.clone(),
         challenge_signature: Base64Url(token.soft.answer(challenge(opened)?)?),
+        predecessor_signature: None,
     };
     Ok((opened.enrolment_id, batch(entry)?))
 }
