@@ -176,10 +176,6 @@ impl IntentRow for CertificateRecord {
         &self.issuer
     }
 
-    fn signer(&self) -> &SignerName {
-        &self.signer
-    }
-
     fn tbs(&self) -> &[u8] {
         &self.tbs
     }

@@ -229,10 +229,6 @@ impl IntentRow for ResponderRecord {
         &self.issuer
     }
 
-    fn signer(&self) -> &SignerName {
-        &self.signer
-    }
-
     fn tbs(&self) -> &[u8] {
         &self.tbs
     }

@@ -189,17 +189,10 @@ impl CertifyEnrolment {
         if enrolment.state != EnrolmentState::Challenged {
             return self.first_result(&certify.caller, &enrolment).await;
         }
-        let applicant = self.certificates.applicant(&enrolment.user).await?;
-        let applicant = applicant.ok_or_else(|| Failure::defect("an enrolment without user"))?;
-        let judging = self.judging(&enrolment, &applicant).instrument(debug_span!("policy"));
-        let judged = match judging.await {
-            Ok(judging) => (Self::judge(&certify, &enrolment, applicant, &judging), judging),
+        let (judgement, judging) = match self.judged(&certify, &enrolment).await {
+            Ok(judged) => judged,
             Err(error @ CertifyError::Failure(_)) => return Err(error),
             Err(error) => return Err(self.note(&certify.caller, &enrolment, error).await),
-        };
-        let (judgement, judging) = match judged {
-            (Ok(judgement), judging) => (judgement, judging),
-            (Err(error), _) => return Err(self.note(&certify.caller, &enrolment, error).await),
         };
         match judgement {
             Judgement::Approved(approval) => self.issue(&certify, &enrolment, &approval, &judging).await,
@@ -234,6 +227,19 @@ impl CertifyEnrolment {
             }
         }
         Ok(enrolment)
+    }
+
+    /// Steps 1 to 3, and what they were judged by.
+    async fn judged(
+        &self,
+        certify: &Certify,
+        enrolment: &Enrolment,
+    ) -> Result<(Judgement, Judging), CertifyError> {
+        let applicant = self.certificates.applicant(&enrolment.user).await?;
+        let applicant = applicant.ok_or_else(|| Failure::defect("an enrolment without user"))?;
+        let judging = self.judging(enrolment, &applicant).instrument(debug_span!("policy")).await?;
+        let judgement = Self::judge(certify, enrolment, applicant, &judging)?;
+        Ok((judgement, judging))
     }
 
     /// What the applicant is judged by now. A policy or an inventory that changed since the enrolment was opened counts.

@@ -10,7 +10,7 @@ use crate::domain::{
     anchor::MayIssue,
     audit::AuditPosition,
     certificate::CertificateState,
-    ids::{EnrolmentId, IssuerId, SignerName},
+    ids::{EnrolmentId, IssuerId},
     lint::Finding,
     profile::Issuer,
     receipt::{IntentReceipt, JournalPosition, JournaledSignature},
@@ -22,8 +22,6 @@ pub trait IntentRow {
     fn intent(&self) -> EnrolmentId;
     /// Whose key signs.
     fn issuer(&self) -> &IssuerId;
-    /// Whose journal has the signature, if there is one.
-    fn signer(&self) -> &SignerName;
     /// DER of the `TBSCertificate` that was linted.
     fn tbs(&self) -> &[u8];
     /// How far it got.
