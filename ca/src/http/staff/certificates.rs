@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::{
     Form,
     extract::{Path, State},
-    http::StatusCode,
     response::Response,
 };
 use ca_core::{
