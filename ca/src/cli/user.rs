@@ -147,7 +147,7 @@ impl From<&User> for UserView {
             contract: user.contract.to_string(),
             role: user.role.as_str(),
             name: user.display_name.clone(),
-            email: user.email.clone(),
+            email: user.email.as_ref().map(ToString::to_string),
             state: user.state.as_str(),
             locked_at: user.locked_at,
             token_kind: user.assigned_device.as_ref().map(|device| device.kind.as_str()),

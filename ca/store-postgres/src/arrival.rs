@@ -90,7 +90,7 @@ impl LedgerTarget for Arrival {
 
     async fn commit(&mut self) -> StoreResult<()> {
         // Numbers that the database gives out go on after those that came.
-        for table in ["certificates", "logins", "approvals"] {
+        for table in ["certificates", "logins", "approvals", "outbox"] {
             let statement = format!(
                 "SELECT setval(pg_get_serial_sequence('{table}', 'id'), coalesce(max(id), 0) + 1, false) FROM {table}"
             );

@@ -269,6 +269,82 @@ BEGIN SELECT RAISE(ABORT, 'nothing un-revokes'); END;
 CREATE TRIGGER revocations_stand BEFORE UPDATE ON revocations
 BEGIN SELECT RAISE(ABORT, 'a revocation is never changed'); END;
 
+-- Mail: what somebody is to be told, written with its cause. A row is queued until a mail server took it (delivered), it
+-- was refused for good (bounced), or what it says was no longer so (withdrawn).
+CREATE TABLE outbox (
+    id INTEGER NOT NULL PRIMARY KEY,
+    -- See ca_core::domain::mail.
+    kind TEXT NOT NULL,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    -- The certificate that it is about, if it is about one.
+    issuer TEXT,
+    serial BLOB,
+    -- The address of that moment; missing once it was settled and its user was removed.
+    recipient TEXT,
+    -- What confirms a new address; gone once it was settled.
+    code TEXT,
+    queued_at INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'delivered', 'bounced', 'withdrawn')),
+    -- Attempts that began. Whoever settles says which one it was, so that a late answer settles nothing.
+    attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    -- When the next attempt is due; while one goes on, when it is taken for lost.
+    next_attempt_at INTEGER NOT NULL,
+    settled_at INTEGER,
+    -- What the mail server said last, or why it couldn't be asked.
+    answer TEXT,
+    FOREIGN KEY (issuer, serial) REFERENCES certificates (issuer, serial),
+    CHECK ((issuer IS NULL) = (serial IS NULL)),
+    CHECK ((state = 'queued') = (settled_at IS NULL)),
+    CHECK (state <> 'queued' OR recipient IS NOT NULL),
+    CHECK (state = 'queued' OR code IS NULL)
+) STRICT;
+
+-- Rule 6: "each notice exactly once per certificate".
+CREATE UNIQUE INDEX one_mail_of_a_kind_per_certificate ON outbox (issuer, serial, kind);
+CREATE INDEX outbox_due ON outbox (next_attempt_at) WHERE state = 'queued';
+CREATE INDEX outbox_waiting ON outbox (queued_at) WHERE state = 'queued';
+CREATE INDEX outbox_settled ON outbox (state, settled_at) WHERE settled_at IS NOT NULL;
+CREATE INDEX outbox_of_user ON outbox (user_id);
+
+CREATE TRIGGER mail_stands BEFORE UPDATE OF id, kind, user_id, issuer, serial, queued_at ON outbox
+BEGIN SELECT RAISE(ABORT, 'a mail is never changed'); END;
+CREATE TRIGGER queued_mail_is_kept BEFORE DELETE ON outbox WHEN OLD.state = 'queued'
+BEGIN SELECT RAISE(ABORT, 'a queued mail is never deleted'); END;
+
+-- Who has an address is told, whichever way it came about.
+CREATE TRIGGER an_issued_certificate_is_told AFTER UPDATE OF der ON certificates
+    WHEN OLD.der IS NULL AND NEW.der IS NOT NULL AND NEW.revoked = 0
+BEGIN
+    INSERT INTO outbox (kind, user_id, issuer, serial, recipient, queued_at, next_attempt_at)
+    SELECT 'issued', id, NEW.issuer, NEW.serial, email, NEW.issued_at, NEW.issued_at
+    FROM users WHERE id = NEW.user_id AND email IS NOT NULL;
+END;
+CREATE TRIGGER a_lock_is_told AFTER UPDATE OF locked_at ON users
+    WHEN OLD.locked_at IS NULL AND NEW.locked_at IS NOT NULL AND NEW.email IS NOT NULL
+BEGIN
+    INSERT INTO outbox (kind, user_id, recipient, queued_at, next_attempt_at)
+    VALUES ('locked', NEW.id, NEW.email, NEW.locked_at, NEW.locked_at);
+END;
+-- A superseded one (4) is told as renewed; of one that is known as revoked already (a moved ledger) there is nothing to tell.
+CREATE TRIGGER a_revocation_is_told BEFORE INSERT ON revocations WHEN NEW.reason <> 4
+BEGIN
+    INSERT INTO outbox (kind, user_id, issuer, serial, recipient, queued_at, next_attempt_at)
+    SELECT 'revoked', u.id, c.issuer, c.serial, u.email, NEW.at, NEW.at
+    FROM certificates c JOIN users u ON u.id = c.user_id
+    WHERE c.issuer = NEW.issuer AND c.serial = NEW.serial AND c.der IS NOT NULL AND c.revoked = 0
+      AND u.email IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.issuer = NEW.issuer AND r.serial = NEW.serial);
+END;
+
+-- A new address until the code that was mailed to it is typed in.
+CREATE TABLE email_changes (
+    user_id TEXT NOT NULL PRIMARY KEY REFERENCES users (id),
+    email TEXT NOT NULL,
+    sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+    expires_at INTEGER NOT NULL,
+    attempts_left INTEGER NOT NULL CHECK (attempts_left BETWEEN 0 AND 255)
+) STRICT;
+
 -- Trust: which makers' certificates are believed. A version is a document that two officers signed; what is read from
 -- here is believed only with both signatures, so these tables can add nothing by themselves.
 CREATE TABLE trust_versions (

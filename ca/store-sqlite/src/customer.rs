@@ -8,6 +8,7 @@ use ca_core::{
         device::Device,
         enrolment::AcquisitionCode,
         ids::{ContractNumber, UserId},
+        mail::EmailAddress,
         user::{User, UserState},
     },
     ports::store::{Conflict, CustomerStore, StoreResult},
@@ -229,7 +230,7 @@ async fn register_user(tx: &mut SqliteConnection, new: &User) -> Result<Written<
         refuse_device_of_another(&mut *tx, &new.id, device).await?;
     }
     let (kind, serial) = columns(new.assigned_device.as_ref());
-    let state = new.state.as_str();
+    let (state, email) = (new.state.as_str(), new.email.as_ref().map(EmailAddress::as_str));
     let locked_at = new.locked_at.map(jiff::Timestamp::as_millisecond);
     let registered_at = new.registered_at.as_millisecond();
     sqlx::query!(
@@ -240,7 +241,7 @@ async fn register_user(tx: &mut SqliteConnection, new: &User) -> Result<Written<
         contract,
         role,
         new.display_name,
-        new.email,
+        email,
         state,
         kind,
         serial,

@@ -20,6 +20,7 @@ use crate::{
         device::Device,
         enrolment::AcquisitionCode,
         ids::{ContractNumber, UserId},
+        mail::{EmailAddress, InvalidAddress},
         policy::{self, UnfitToken},
         subject::{self, InvalidText},
         user::{PasswordKind, Role, User, UserState},
@@ -186,15 +187,16 @@ impl Customers {
             .row(by, "user.registered", &new.id)
             .with("contract", &new.contract)
             .with("role", new.role.as_str());
-        if let Err(error) = check_texts(&new) {
-            return self.refuse(row, "user.refused", error).await;
-        }
+        let email = match check_texts(&new) {
+            Ok(email) => email,
+            Err(error) => return self.refuse(row, "user.refused", error).await,
+        };
         let user = User {
             id: new.id,
             contract: new.contract,
             role: new.role,
             display_name: new.display_name,
-            email: new.email,
+            email,
             state: UserState::Active,
             assigned_device: None,
             locked_at: None,
@@ -401,20 +403,8 @@ fn missing_is_unknown(result: Result<(), StoreError>) -> CustomerResult<()> {
     })
 }
 
-fn check_texts(new: &NewUser) -> CustomerResult<()> {
+fn check_texts(new: &NewUser) -> CustomerResult<Option<EmailAddress>> {
     subject::check_common_name(&new.display_name)?;
-    match &new.email {
-        Some(email) if !is_email(email) => Err(CustomerError::Email(email.clone())),
-        _ => Ok(()),
-    }
-}
-
-/// Enough to catch a slip of the hand; whether mail arrives is for mail to show.
-fn is_email(text: &str) -> bool {
-    let plain = text.is_ascii() && text.len() <= 254 && text.bytes().all(|b| b.is_ascii_graphic());
-    let parts = text.split_once('@');
-    plain
-        && parts.is_some_and(|(local, domain)| {
-            !local.is_empty() && domain.contains('.') && !domain.contains('@') && !domain.ends_with('.')
-        })
+    let address = new.email.as_deref().map(EmailAddress::parse).transpose();
+    address.map_err(|InvalidAddress(typed)| CustomerError::Email(typed))
 }

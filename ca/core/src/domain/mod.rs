@@ -22,6 +22,7 @@ pub mod key_quality;
 pub mod lint;
 pub mod login;
 pub mod machine;
+pub mod mail;
 pub mod management;
 pub mod notice;
 pub mod ocsp;

@@ -6,6 +6,7 @@ use zeroize::Zeroize;
 use super::{
     device::Device,
     ids::{ContractNumber, UserId},
+    mail::EmailAddress,
 };
 
 /// A user of a contract.
@@ -20,7 +21,7 @@ pub struct User {
     /// The CN of the user's certificates.
     pub display_name: String,
     /// Where notices go.
-    pub email: Option<String>,
+    pub email: Option<EmailAddress>,
     /// Whether the user may act.
     pub state: UserState,
     /// The token that the bank or the master assigned (rule 12).

@@ -230,6 +230,36 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "outbox",
+        key: 1,
+        columns: &[
+            ("id", Integer),
+            ("kind", Text),
+            ("user_id", Text),
+            ("issuer", Text),
+            ("serial", Octets),
+            ("recipient", Text),
+            ("code", Text),
+            ("queued_at", Integer),
+            ("state", Text),
+            ("attempts", Integer),
+            ("next_attempt_at", Integer),
+            ("settled_at", Integer),
+            ("answer", Text),
+        ],
+    },
+    Table {
+        name: "email_changes",
+        key: 1,
+        columns: &[
+            ("user_id", Text),
+            ("email", Text),
+            ("sha256", Octets),
+            ("expires_at", Integer),
+            ("attempts_left", Integer),
+        ],
+    },
+    Table {
         name: "trust_versions",
         key: 1,
         columns: &[

@@ -142,7 +142,7 @@ fn facts(officer: &Officer, dossier: &Dossier) -> Vec<(&'static str, Cell)> {
         (t.contract_name, Cell::Link { href: format!("/contracts/{number}"), label: contract.to_owned() }),
         (t.role, Cell::text(user_role(t, user.role))),
         (t.state, search::standing(t, user)),
-        (t.email, Cell::text(user.email.clone().unwrap_or_else(|| "–".to_owned()))),
+        (t.email, Cell::text(user.email.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string))),
         (t.assigned_token, assigned(t, user)),
     ];
     if let Some(code) = &dossier.code {

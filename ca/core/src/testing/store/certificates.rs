@@ -12,6 +12,7 @@ use crate::{
         certificate::{CertificateRecord, CertificateState},
         enrolment::Enrolment,
         ids::{EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, UserId},
+        mail::MailKind,
         policy::Applicant,
         user::User,
     },
@@ -103,6 +104,10 @@ impl CertificateStore for MemoryStore {
                 | CertificateState::Abandoned => return Err(conflict(Conflict::Missing)),
             }
             row.position = Some(position);
+            if !is_revoked {
+                let user = row.record.user.clone();
+                state.enqueue(MailKind::Issued, &user, Some((issuer, serial)), at);
+            }
             Ok(IssuedReceipt { audit_head: state.append(&audit), is_revoked })
         })
     }

@@ -9,6 +9,7 @@ use crate::{
         audit::AuditEvent,
         certificate::CertificateState,
         ids::UserId,
+        mail::MailKind,
         user::{PasswordHash, PasswordKind, UserState},
     },
     ports::store::{Conflict, LoginEntry, LoginStore, Session, StoreResult},
@@ -66,8 +67,9 @@ impl LoginStore for MemoryStore {
             let count = row.wrong(kind);
             *count += 1;
             let count = *count;
-            if count >= lock_at {
-                row.user.locked_at.get_or_insert(now);
+            if count >= lock_at && row.user.locked_at.is_none() {
+                row.user.locked_at = Some(now);
+                state.enqueue(MailKind::Locked, id, None, now);
             }
             state.append(&audit);
             Ok(count)

@@ -9,6 +9,7 @@ mod enrolments;
 mod fleet;
 mod leases;
 mod login;
+mod outbox;
 mod policies;
 mod rejudgements;
 mod responders;
@@ -86,6 +87,7 @@ struct State {
     policies: Vec<PolicyRecord>,
     policy_assignments: Vec<Assignment>,
     tokens: Vec<TokenRecord>,
+    outbox: Vec<outbox::OutboxRow>,
     audit: Vec<AuditRow>,
 }
 

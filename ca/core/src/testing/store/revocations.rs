@@ -9,6 +9,7 @@ use crate::{
         audit::AuditEvent,
         certificate::CertificateState,
         ids::{IssuerId, SerialNumber, SignerName},
+        mail::MailKind,
         revocation::{Revocation, RevocationReason},
     },
     ports::store::{
@@ -163,8 +164,13 @@ impl State {
             && row.record.state != CertificateState::Abandoned
         {
             let der = row.record.der().map(<[u8]>::to_vec);
+            let told = (der.is_some() && revocation.reason != RevocationReason::Superseded)
+                .then(|| row.record.user.clone());
             row.record.state =
                 CertificateState::Revoked { der, at: revocation.at, reason: revocation.reason };
+            if let Some(user) = told {
+                self.enqueue(MailKind::Revoked, &user, Some((&issuer, &serial)), revocation.at);
+            }
         }
         self.revoke_responder(revocation);
         let number = self.revocation_head() + 1;

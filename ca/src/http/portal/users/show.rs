@@ -105,7 +105,7 @@ async fn gather(
     let line = Line::of(t, user, &certificates, now);
     let standing = certificates.iter().find(|c| line.revocable && c.der().is_some());
     Ok(Show {
-        email: user.email.clone(),
+        email: user.email.as_ref().map(ToString::to_string),
         registered_at: t.time(user.registered_at),
         facts: standing.map(|record| Facts::of(t, record, now)),
         offers: offers(t, user),
