@@ -99,11 +99,11 @@ impl RejudgementStore for PostgresStore {
 async fn enter(tx: &mut PgConnection, plan: &NewRejudgement) -> Result<Written<u64>, Failure> {
     let (at, revoke_at) = (plan.at.as_millisecond(), plan.revoke_at.as_millisecond());
     let (judged, reason) =
-        (signed("the number of those judged", plan.judged)?, i16::from(plan.reason.code()));
+        (signed("the number of those judged", plan.judged)?, i64::from(plan.reason.code()));
     let (by, basis) = (plan.by.as_str(), plan.basis.as_str());
     let id = sqlx::query_scalar!(
         "INSERT INTO rejudgements (id, planned_by, planned_at, basis, judged, revoke_at, reason)
-         SELECT coalesce(max(id), 0) + 1, $1, $2::bigint, $3, $4::bigint, $5::bigint, $6::smallint FROM rejudgements
+         SELECT coalesce(max(id), 0) + 1, $1, $2::bigint, $3, $4::bigint, $5::bigint, $6::bigint FROM rejudgements
          RETURNING id",
         by,
         at,

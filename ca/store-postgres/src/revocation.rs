@@ -142,7 +142,7 @@ async fn revoke(
         return Ok(Written::Unchanged(RevokeOutcome::Already(standing)));
     }
     let (name, number) = (issuer.as_str(), serial.as_bytes());
-    let (reason, at) = (i16::from(reason.code()), at.as_millisecond());
+    let (reason, at) = (i64::from(reason.code()), at.as_millisecond());
     let inserted = sqlx::query_as!(
         RevocationRow,
         "INSERT INTO revocations (number, issuer, serial, at, reason, not_after)
@@ -170,7 +170,7 @@ async fn revoke(
 async fn restore(tx: &mut PgConnection, revocation: &Revocation) -> Result<Written<bool>, Failure> {
     let (issuer, serial) = (revocation.issuer.as_str(), revocation.serial.as_bytes());
     let (at, not_after) = (revocation.at.as_millisecond(), revocation.not_after.as_millisecond());
-    let reason = i16::from(revocation.reason.code());
+    let reason = i64::from(revocation.reason.code());
     let inserted = sqlx::query!(
         "INSERT INTO revocations (number, issuer, serial, at, reason, not_after)
          SELECT coalesce(max(number), 0) + 1, $1, $2, $3, $4, $5 FROM revocations

@@ -30,6 +30,7 @@ use crate::{
     intent::NewIntent,
     issued::NewIssued,
     outcome::{BoxFuture, Commit, Committed, Written, settle},
+    refusal::is_refusal,
     schema,
     server::{Server, Use},
 };
@@ -88,7 +89,7 @@ impl<T: Send> Single for Closure<T> {
                     })
                 }
                 Err(failure) => {
-                    let error = failure.isolate()?;
+                    let error = failure.isolate(is_refusal)?;
                     savepoint.rollback().await?;
                     Err(error)
                 }

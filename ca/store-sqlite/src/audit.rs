@@ -11,8 +11,9 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use crate::{
     SqliteStore,
     failure::Failure,
+    json::json,
     outcome::Written,
-    rows::{digest, json, unsigned},
+    rows::{digest, unsigned},
 };
 
 /// The rows of one transaction, chained onto the head that it found.

@@ -14,7 +14,8 @@ use ca_core::{
 use crate::{
     SqliteStore,
     failure::Failure,
-    rows::{EnteredRow, digest, json, serial, unsigned},
+    json::json,
+    rows::{EnteredRow, digest, serial, unsigned},
 };
 
 #[async_trait]

@@ -8,6 +8,7 @@ use crate::{
     audit::Trail,
     failure::{BatchFailed, Failure},
     outcome::{BoxFuture, Commit, Committed, Written, settle},
+    refusal::is_refusal,
 };
 
 /// A hot fact that somebody waits for.
@@ -90,7 +91,7 @@ pub(crate) trait Bulk: Sized + Send + Sync + 'static {
                     Ok(())
                 }
                 Err(failure) => {
-                    let error = failure.isolate()?;
+                    let error = failure.isolate(is_refusal)?;
                     savepoint.rollback().await?;
                     if let [only] = asked {
                         only.outcome = Some(Err(error));
@@ -122,7 +123,7 @@ async fn conclude<F: Bulk>(
             Ok(seen)
         }
         Ok(Written::Unchanged(seen)) => Ok(seen),
-        Err(failure) => Err(failure.isolate()?),
+        Err(failure) => Err(failure.isolate(is_refusal)?),
     });
     Ok(())
 }

@@ -15,8 +15,9 @@ use crate::{
     customer,
     failure::Failure,
     heap::{Heap, Slice},
+    json::json,
     outcome::Written,
-    rows::{digest, json, number, policy_version, time},
+    rows::{digest, number, policy_version, time},
 };
 
 /// Enrolments with the serial number of their certificate; `$rest` is the WHERE clause.

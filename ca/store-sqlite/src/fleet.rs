@@ -19,7 +19,8 @@ use jiff::Timestamp;
 use crate::{
     SqliteStore,
     failure::Failure,
-    rows::{device, digest, enrolment_id, id, json, name, number, policy_version, serial, time, unsigned},
+    json::json,
+    rows::{device, digest, enrolment_id, id, name, number, policy_version, serial, time, unsigned},
     token::token_state,
 };
 

@@ -12,8 +12,8 @@ use crate::{
     enrolment::store_evidence,
     failure::Failure,
     heap::{Heap, Slice},
+    json::json,
     outcome::{BoxFuture, Written},
-    rows::json,
 };
 
 /// An intent with the evidence that it rests on.

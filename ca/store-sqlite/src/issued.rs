@@ -14,8 +14,8 @@ use crate::{
     bulk::Bulk,
     failure::Failure,
     heap::{Heap, Slice},
+    json::json,
     outcome::{BoxFuture, Written},
-    rows::json,
 };
 
 /// A certificate that was signed, with its place in the signer's journal.

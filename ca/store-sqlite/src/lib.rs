@@ -15,22 +15,21 @@ mod crl;
 mod customer;
 mod departure;
 mod enrolment;
-mod failure;
 mod fleet;
-mod head;
 mod heap;
 mod intent;
 mod issued;
+mod json;
 mod lease;
 mod login;
 mod lookup;
 mod orphan;
-mod outcome;
+mod outbox;
 mod policy;
+mod refusal;
 mod rejudgement;
 mod responder;
 mod revocation;
-mod rows;
 mod schema;
 mod search;
 mod session;
@@ -49,6 +48,7 @@ use sqlx::{
     SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
+use store_rows::{failure, head, outcome, rows};
 use tokio::task::JoinHandle;
 
 pub use departure::Departure;

@@ -23,7 +23,8 @@ use crate::{
     customer::ContractRow,
     enrolment::select_enrolments,
     failure::{BatchFailed, Closed, Failure},
-    rows::{EnrolmentRow, UserRow, json},
+    json::json,
+    rows::{EnrolmentRow, UserRow},
 };
 
 /// Questions that one statement answers at the most.

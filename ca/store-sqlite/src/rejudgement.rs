@@ -18,8 +18,9 @@ use sqlx::SqliteConnection;
 use crate::{
     SqliteStore,
     failure::Failure,
+    json::json,
     outcome::Written,
-    rows::{id, json, name, reason, serial, signed, time, unsigned},
+    rows::{id, name, reason, serial, signed, time, unsigned},
 };
 
 #[async_trait]

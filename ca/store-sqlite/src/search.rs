@@ -16,11 +16,7 @@ use ca_core::{
 };
 
 use crate::{
-    SqliteStore,
-    audit::StoredRow,
-    customer::ContractRow,
-    failure::Failure,
-    rows::{UserRow, json},
+    SqliteStore, audit::StoredRow, customer::ContractRow, failure::Failure, json::json, rows::UserRow,
 };
 
 #[async_trait]

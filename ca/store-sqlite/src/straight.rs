@@ -15,7 +15,8 @@ use crate::{
     heap::Heap,
     intent::{JsonIntent, NewIntent},
     issued::{JsonIssued, NewIssued},
-    rows::json,
+    json::json,
+    refusal::is_refusal,
 };
 
 /// Writes and commits all facts behind the head `last` of the audit trail. Returns the new head, or `None` when they were
@@ -40,7 +41,7 @@ pub(crate) async fn commit(
             Ok(Some(trail.head()))
         }
         Err(error) => {
-            Failure::from(error).isolate()?;
+            Failure::from(error).isolate(is_refusal)?;
             sqlx::query("ROLLBACK").execute(connection).await?;
             Ok(None)
         }

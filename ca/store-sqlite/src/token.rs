@@ -20,8 +20,9 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use crate::{
     SqliteStore,
     failure::Failure,
+    json::json,
     outcome::Written,
-    rows::{device, id, json, time},
+    rows::{device, id, time},
 };
 
 #[async_trait]

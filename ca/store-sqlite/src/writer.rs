@@ -31,6 +31,7 @@ use crate::{
     intent::NewIntent,
     issued::NewIssued,
     outcome::{BoxFuture, Commit, Committed, Written, settle},
+    refusal::is_refusal,
     straight,
 };
 
@@ -99,7 +100,7 @@ impl<T: Send> Single for Closure<T> {
                     self.conclude(written, trail);
                 }
                 Err(failure) => {
-                    let error = failure.isolate()?;
+                    let error = failure.isolate(is_refusal)?;
                     savepoint.rollback().await?;
                     self.outcome = Some(Err(error));
                 }
@@ -121,7 +122,7 @@ impl<T: Send> Single for Closure<T> {
                     Ok(true)
                 }
                 Err(failure) => {
-                    self.outcome = Some(Err(failure.isolate()?));
+                    self.outcome = Some(Err(failure.isolate(is_refusal)?));
                     Ok(false)
                 }
             }

@@ -6,11 +6,12 @@ use ca_core::{domain::audit::AuditPosition, ports::store::StoreResult};
 
 use crate::failure::{BatchFailed, Closed};
 
-pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// What a store's statements are behind its writer.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a fact did. Its audit row is written exactly when it changed something.
 #[derive(Debug)]
-pub(crate) enum Written<T> {
+pub enum Written<T> {
     /// It was written now.
     Changed(T),
     /// It had been written before, or there was nothing to write.
@@ -19,25 +20,26 @@ pub(crate) enum Written<T> {
 
 /// A transaction that is durable.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Commit {
+pub struct Commit {
     /// The head of the audit chain after it.
-    pub(crate) audit_head: AuditPosition,
+    pub audit_head: AuditPosition,
     /// When the writer took it up.
-    pub(crate) began: Instant,
+    pub began: Instant,
 }
 
 /// A result that is durable.
 #[derive(Debug)]
-pub(crate) struct Committed<T> {
-    pub(crate) value: T,
+pub struct Committed<T> {
+    /// What its caller is told.
+    pub value: T,
     /// The head of the audit chain after the commit.
-    pub(crate) audit_head: AuditPosition,
+    pub audit_head: AuditPosition,
     /// When the writer took it up.
-    pub(crate) began: Instant,
+    pub began: Instant,
 }
 
 /// The answer to a fact with this outcome in a batch that ended like this.
-pub(crate) fn settle<T>(
+pub fn settle<T>(
     outcome: Option<StoreResult<T>>,
     committed: &Result<Commit, BatchFailed>,
 ) -> StoreResult<Committed<T>> {

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// What is known of it.
 #[derive(Debug, Default)]
-pub(crate) struct Head(Mutex<Known>);
+pub struct Head(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -23,7 +23,7 @@ struct Known {
 
 impl Head {
     /// The number: as remembered, or as `read`.
-    pub(crate) async fn get(&self, read: impl Future<Output = Result<u64, Failure>>) -> Result<u64, Failure> {
+    pub async fn get(&self, read: impl Future<Output = Result<u64, Failure>>) -> Result<u64, Failure> {
         let asked = Instant::now();
         let forgotten = {
             let known = self.known();
@@ -43,13 +43,13 @@ impl Head {
     }
 
     /// Something was revoked here, or seen to be: what is remembered is worth nothing any more.
-    pub(crate) fn forget(&self) {
+    pub fn forget(&self) {
         let mut known = self.known();
         *known = Known { latest: None, forgotten: known.forgotten.wrapping_add(1) };
     }
 
     /// A revocation with this number was seen.
-    pub(crate) fn saw(&self, number: u64) {
+    pub fn saw(&self, number: u64) {
         if self.known().latest.is_none_or(|(latest, _)| latest < number) {
             self.forget();
         }

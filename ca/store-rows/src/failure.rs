@@ -6,43 +6,35 @@ use ca_core::ports::store::{Conflict, StoreError};
 
 /// Why a fact wasn't written, or a query not answered.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The fact breaks a rule.
     Conflict(Conflict),
     /// A row that Inro can't have written.
     Corrupt(String),
-    /// SQLite said no.
+    /// The database said no.
     Sql(sqlx::Error),
 }
 
-/// Primary result code of a constraint or trigger that said no.
-const SQLITE_CONSTRAINT: i32 = 19;
-
 impl Failure {
-    /// What the fact's caller is told, if only this fact fails; else the error that fails the batch. Anything but a
-    /// refusal puts the whole transaction in doubt: SQLite rolls back by itself on a full disk, an I/O error or when
-    /// out of memory.
-    pub(crate) fn isolate(self) -> Result<StoreError, sqlx::Error> {
+    /// What the fact's caller is told, if only this fact fails.
+    ///
+    /// # Errors
+    /// The error that fails the batch. Anything but a refusal by a constraint or trigger, which `is_refusal` knows, puts
+    /// the whole transaction in doubt.
+    pub fn isolate(self, is_refusal: impl FnOnce(&sqlx::Error) -> bool) -> Result<StoreError, sqlx::Error> {
         match self {
             Self::Sql(error) if !is_decoding(&error) && !is_refusal(&error) => Err(error),
             failure => Ok(failure.into()),
         }
     }
-}
 
-impl Failure {
     /// For a query that fails as a whole.
-    pub(crate) fn into_sql(self) -> sqlx::Error {
+    pub fn into_sql(self) -> sqlx::Error {
         match self {
             Self::Sql(error) => error,
             other => sqlx::Error::Decode(format!("{other:?}").into()),
         }
     }
-}
-
-fn is_refusal(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == SQLITE_CONSTRAINT)
 }
 
 fn is_decoding(error: &sqlx::Error) -> bool {
@@ -74,13 +66,14 @@ impl From<Failure> for StoreError {
 
 /// The commit of a batch failed, and so did every fact in it.
 #[derive(Clone, Debug)]
-pub(crate) struct BatchFailed {
+pub struct BatchFailed {
     facts: usize,
     cause: Arc<sqlx::Error>,
 }
 
 impl BatchFailed {
-    pub(crate) fn new(facts: usize, cause: sqlx::Error) -> Self {
+    /// Of so many facts, for this reason.
+    pub fn new(facts: usize, cause: sqlx::Error) -> Self {
         Self { facts, cause: Arc::new(cause) }
     }
 }
@@ -106,7 +99,7 @@ impl From<BatchFailed> for StoreError {
 /// The writer is gone: the store was closed.
 #[derive(Debug, thiserror::Error)]
 #[error("the store is closed")]
-pub(crate) struct Closed;
+pub struct Closed;
 
 impl From<Closed> for StoreError {
     fn from(closed: Closed) -> Self {

@@ -9,6 +9,7 @@ use ca_core::{
             ContractNumber, EnrolmentId, IdempotencyKey, InvalidId, IssuerId, PolicyName, SerialNumber,
             SignerName, TokenSerial, UserId,
         },
+        mail::EmailAddress,
         policy::PolicyVersion,
         responder::ResponderRecord,
         revocation::{Revocation, RevocationReason},
@@ -21,7 +22,6 @@ use ca_core::{
     },
 };
 use jiff::Timestamp;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::failure::Failure;
@@ -32,16 +32,16 @@ fn corrupt(column: &str, value: impl std::fmt::Debug) -> Failure {
     Failure::Corrupt(format!("{column} is {value:?}"))
 }
 
-pub(crate) fn id<T>(column: &str, text: &str, parse: impl FnOnce(&str) -> Result<T, InvalidId>) -> Parsed<T> {
+pub fn id<T>(column: &str, text: &str, parse: impl FnOnce(&str) -> Result<T, InvalidId>) -> Parsed<T> {
     parse(text).map_err(|_| corrupt(column, text))
 }
 
-pub(crate) fn name<T>(column: &str, text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Parsed<T> {
+pub fn name<T>(column: &str, text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Parsed<T> {
     parse(text).ok_or_else(|| corrupt(column, text))
 }
 
 /// Milliseconds since 1970 to a time.
-pub(crate) fn time(column: &str, ms: i64) -> Parsed<Timestamp> {
+pub fn time(column: &str, ms: i64) -> Parsed<Timestamp> {
     Timestamp::from_millisecond(ms).map_err(|_| corrupt(column, ms))
 }
 
@@ -50,22 +50,22 @@ fn optional_time(column: &str, ms: Option<i64>) -> Parsed<Option<Timestamp>> {
 }
 
 /// A number that can't be negative.
-pub(crate) fn unsigned(column: &str, number: i64) -> Parsed<u64> {
+pub fn unsigned(column: &str, number: i64) -> Parsed<u64> {
     u64::try_from(number).map_err(|_| corrupt(column, number))
 }
 
-/// A number that must fit into SQLite's signed ones.
-pub(crate) fn signed(what: &str, number: u64) -> Parsed<i64> {
+/// A number that must fit into a column's signed ones.
+pub fn signed(what: &str, number: u64) -> Parsed<i64> {
     i64::try_from(number).map_err(|_| corrupt(what, number))
 }
 
 /// A small number that can't be negative.
-pub(crate) fn number(column: &str, number: i64) -> Parsed<u32> {
+pub fn number(column: &str, number: i64) -> Parsed<u32> {
     u32::try_from(number).map_err(|_| corrupt(column, number))
 }
 
 /// A policy's name and version.
-pub(crate) fn policy_version(table: &str, text: &str, version: i64) -> Parsed<PolicyVersion> {
+pub fn policy_version(table: &str, text: &str, version: i64) -> Parsed<PolicyVersion> {
     Ok(PolicyVersion {
         name: id(&format!("{table}.policy_name"), text, PolicyName::parse)?,
         version: number(&format!("{table}.policy_version"), version)?,
@@ -73,39 +73,44 @@ pub(crate) fn policy_version(table: &str, text: &str, version: i64) -> Parsed<Po
 }
 
 /// 32 octets.
-pub(crate) fn digest(column: &str, bytes: &[u8]) -> Parsed<[u8; 32]> {
+pub fn digest(column: &str, bytes: &[u8]) -> Parsed<[u8; 32]> {
     bytes.try_into().map_err(|_| corrupt(column, bytes))
 }
 
 /// A certificate's serial number.
-pub(crate) fn serial(column: &str, bytes: &[u8]) -> Parsed<SerialNumber> {
+pub fn serial(column: &str, bytes: &[u8]) -> Parsed<SerialNumber> {
     SerialNumber::from_bytes(bytes).map_err(|_| corrupt(column, bytes))
 }
 
-pub(crate) fn enrolment_id(column: &str, bytes: &[u8]) -> Parsed<EnrolmentId> {
+pub fn enrolment_id(column: &str, bytes: &[u8]) -> Parsed<EnrolmentId> {
     Uuid::from_slice(bytes).map(EnrolmentId).map_err(|_| corrupt(column, bytes))
 }
 
-pub(crate) fn device(table: &str, kind: &str, serial: &str) -> Parsed<Device> {
+pub fn device(table: &str, kind: &str, serial: &str) -> Parsed<Device> {
     Ok(Device {
         kind: name(&format!("{table}.device_kind"), kind, DeviceKind::parse)?,
         serial: id(&format!("{table}.device_serial"), serial, TokenSerial::parse)?,
     })
 }
 
+/// An address that mail goes to.
+pub fn address(column: &str, text: Option<&str>) -> Parsed<Option<EmailAddress>> {
+    text.map(|text| EmailAddress::parse(text).map_err(|_| corrupt(column, text))).transpose()
+}
+
 /// A row of `users`.
 #[derive(Debug)]
-pub(crate) struct UserRow {
-    pub(crate) id: String,
-    pub(crate) contract: String,
-    pub(crate) role: String,
-    pub(crate) display_name: String,
-    pub(crate) email: Option<String>,
-    pub(crate) state: String,
-    pub(crate) device_kind: Option<String>,
-    pub(crate) device_serial: Option<String>,
-    pub(crate) locked_at: Option<i64>,
-    pub(crate) registered_at: i64,
+pub struct UserRow {
+    pub id: String,
+    pub contract: String,
+    pub role: String,
+    pub display_name: String,
+    pub email: Option<String>,
+    pub state: String,
+    pub device_kind: Option<String>,
+    pub device_serial: Option<String>,
+    pub locked_at: Option<i64>,
+    pub registered_at: i64,
 }
 
 impl TryFrom<UserRow> for User {
@@ -122,7 +127,7 @@ impl TryFrom<UserRow> for User {
             contract: id("users.contract", &row.contract, ContractNumber::parse)?,
             role: name("users.role", &row.role, Role::parse)?,
             display_name: row.display_name,
-            email: row.email,
+            email: address("users.email", row.email.as_deref())?,
             state: name("users.state", &row.state, UserState::parse)?,
             assigned_device,
             locked_at: optional_time("users.locked_at", row.locked_at)?,
@@ -133,21 +138,21 @@ impl TryFrom<UserRow> for User {
 
 /// A row of `enrolments` with the serial number of its certificate.
 #[derive(Clone, Debug)]
-pub(crate) struct EnrolmentRow {
-    pub(crate) id: Vec<u8>,
-    pub(crate) idempotency_key: String,
-    pub(crate) user_id: String,
-    pub(crate) device_kind: String,
-    pub(crate) device_serial: String,
-    pub(crate) binding: String,
-    pub(crate) challenge: Vec<u8>,
-    pub(crate) bearer_sha256: Vec<u8>,
-    pub(crate) expires_at: i64,
-    pub(crate) opened_at: i64,
-    pub(crate) refused_code: Option<String>,
-    pub(crate) refused_detail: Option<String>,
-    pub(crate) ak_name: Option<Vec<u8>>,
-    pub(crate) serial: Option<Vec<u8>>,
+pub struct EnrolmentRow {
+    pub id: Vec<u8>,
+    pub idempotency_key: String,
+    pub user_id: String,
+    pub device_kind: String,
+    pub device_serial: String,
+    pub binding: String,
+    pub challenge: Vec<u8>,
+    pub bearer_sha256: Vec<u8>,
+    pub expires_at: i64,
+    pub opened_at: i64,
+    pub refused_code: Option<String>,
+    pub refused_detail: Option<String>,
+    pub ak_name: Option<Vec<u8>>,
+    pub serial: Option<Vec<u8>>,
 }
 
 impl TryFrom<EnrolmentRow> for Enrolment {
@@ -180,26 +185,26 @@ impl TryFrom<EnrolmentRow> for Enrolment {
 
 /// A row of `certificates` with its user's contract and its revocation.
 #[derive(Debug)]
-pub(crate) struct CertificateRow {
-    pub(crate) intent: Vec<u8>,
-    pub(crate) issuer: String,
-    pub(crate) signer: String,
-    pub(crate) serial: Vec<u8>,
-    pub(crate) user_id: String,
-    pub(crate) contract: String,
-    pub(crate) device_kind: String,
-    pub(crate) device_serial: String,
-    pub(crate) assurance: String,
-    pub(crate) public_key_sha256: Vec<u8>,
-    pub(crate) not_before: i64,
-    pub(crate) not_after: i64,
-    pub(crate) abandoned_at: Option<i64>,
-    pub(crate) issued_at: Option<i64>,
-    pub(crate) confirmed_at: Option<i64>,
-    pub(crate) tbs: Vec<u8>,
-    pub(crate) der: Option<Vec<u8>>,
-    pub(crate) revoked_at: Option<i64>,
-    pub(crate) revoked_reason: Option<i64>,
+pub struct CertificateRow {
+    pub intent: Vec<u8>,
+    pub issuer: String,
+    pub signer: String,
+    pub serial: Vec<u8>,
+    pub user_id: String,
+    pub contract: String,
+    pub device_kind: String,
+    pub device_serial: String,
+    pub assurance: String,
+    pub public_key_sha256: Vec<u8>,
+    pub not_before: i64,
+    pub not_after: i64,
+    pub abandoned_at: Option<i64>,
+    pub issued_at: Option<i64>,
+    pub confirmed_at: Option<i64>,
+    pub tbs: Vec<u8>,
+    pub der: Option<Vec<u8>>,
+    pub revoked_at: Option<i64>,
+    pub revoked_reason: Option<i64>,
 }
 
 /// What the columns say of a certificate's state.
@@ -266,23 +271,23 @@ impl TryFrom<CertificateRow> for CertificateRecord {
     }
 }
 
-pub(crate) fn reason(column: &str, code: i64) -> Parsed<RevocationReason> {
+pub fn reason(column: &str, code: i64) -> Parsed<RevocationReason> {
     let known = u8::try_from(code).ok().and_then(RevocationReason::from_code);
     known.ok_or_else(|| corrupt(column, code))
 }
 
 /// A row of `revocations` of a known issuer.
 #[derive(Debug)]
-pub(crate) struct RevocationRow {
-    pub(crate) number: i64,
-    pub(crate) serial: Vec<u8>,
-    pub(crate) at: i64,
-    pub(crate) reason: i64,
-    pub(crate) not_after: i64,
+pub struct RevocationRow {
+    pub number: i64,
+    pub serial: Vec<u8>,
+    pub at: i64,
+    pub reason: i64,
+    pub not_after: i64,
 }
 
 impl RevocationRow {
-    pub(crate) fn of(self, issuer: &IssuerId) -> Parsed<Revocation> {
+    pub fn of(self, issuer: &IssuerId) -> Parsed<Revocation> {
         Ok(Revocation {
             issuer: issuer.clone(),
             serial: serial("revocations.serial", &self.serial)?,
@@ -295,20 +300,20 @@ impl RevocationRow {
 
 /// A row of `responders` with its revocation.
 #[derive(Debug)]
-pub(crate) struct ResponderRow {
-    pub(crate) intent: Vec<u8>,
-    pub(crate) issuer: String,
-    pub(crate) signer: String,
-    pub(crate) serial: Vec<u8>,
-    pub(crate) public_key_sha256: Vec<u8>,
-    pub(crate) not_before: i64,
-    pub(crate) not_after: i64,
-    pub(crate) abandoned_at: Option<i64>,
-    pub(crate) issued_at: Option<i64>,
-    pub(crate) tbs: Vec<u8>,
-    pub(crate) der: Option<Vec<u8>>,
-    pub(crate) revoked_at: Option<i64>,
-    pub(crate) revoked_reason: Option<i64>,
+pub struct ResponderRow {
+    pub intent: Vec<u8>,
+    pub issuer: String,
+    pub signer: String,
+    pub serial: Vec<u8>,
+    pub public_key_sha256: Vec<u8>,
+    pub not_before: i64,
+    pub not_after: i64,
+    pub abandoned_at: Option<i64>,
+    pub issued_at: Option<i64>,
+    pub tbs: Vec<u8>,
+    pub der: Option<Vec<u8>>,
+    pub revoked_at: Option<i64>,
+    pub revoked_reason: Option<i64>,
 }
 
 impl TryFrom<ResponderRow> for ResponderRecord {
@@ -340,11 +345,11 @@ impl TryFrom<ResponderRow> for ResponderRecord {
 
 /// What a row of `certificates` says of its place in a journal.
 #[derive(Debug)]
-pub(crate) struct EnteredRow {
-    pub(crate) intent: Vec<u8>,
-    pub(crate) journal_sequence: i64,
-    pub(crate) journal_hash: Vec<u8>,
-    pub(crate) tbs: Vec<u8>,
+pub struct EnteredRow {
+    pub intent: Vec<u8>,
+    pub journal_sequence: i64,
+    pub journal_hash: Vec<u8>,
+    pub tbs: Vec<u8>,
 }
 
 impl TryFrom<EnteredRow> for Entered {
@@ -361,18 +366,18 @@ impl TryFrom<EnteredRow> for Entered {
 
 /// A row of `orphans` of a known issuer.
 #[derive(Debug)]
-pub(crate) struct OrphanRow {
-    pub(crate) intent: Vec<u8>,
-    pub(crate) signer: String,
-    pub(crate) serial: Vec<u8>,
-    pub(crate) not_after: i64,
-    pub(crate) journal_sequence: i64,
-    pub(crate) journal_hash: Vec<u8>,
-    pub(crate) der: Vec<u8>,
+pub struct OrphanRow {
+    pub intent: Vec<u8>,
+    pub signer: String,
+    pub serial: Vec<u8>,
+    pub not_after: i64,
+    pub journal_sequence: i64,
+    pub journal_hash: Vec<u8>,
+    pub der: Vec<u8>,
 }
 
 impl OrphanRow {
-    pub(crate) fn of(self, issuer: &IssuerId) -> Parsed<Orphan> {
+    pub fn of(self, issuer: &IssuerId) -> Parsed<Orphan> {
         Ok(Orphan {
             issuer: issuer.clone(),
             signer: id("orphans.signer", &self.signer, SignerName::parse)?,
@@ -387,18 +392,18 @@ impl OrphanRow {
 
 /// A row of `signers` of a known issuer.
 #[derive(Debug)]
-pub(crate) struct SignerRow {
-    pub(crate) name: String,
-    pub(crate) journal: Vec<u8>,
-    pub(crate) reconciled_sequence: Option<i64>,
-    pub(crate) reconciled_hash: Option<Vec<u8>>,
-    pub(crate) revocations_to: i64,
-    pub(crate) anchors_accepted_to: i64,
-    pub(crate) retired_at: Option<i64>,
+pub struct SignerRow {
+    pub name: String,
+    pub journal: Vec<u8>,
+    pub reconciled_sequence: Option<i64>,
+    pub reconciled_hash: Option<Vec<u8>>,
+    pub revocations_to: i64,
+    pub anchors_accepted_to: i64,
+    pub retired_at: Option<i64>,
 }
 
 impl SignerRow {
-    pub(crate) fn of(self, issuer: &IssuerId) -> Parsed<SignerRecord> {
+    pub fn of(self, issuer: &IssuerId) -> Parsed<SignerRecord> {
         let place = self.reconciled_sequence.zip(self.reconciled_hash);
         Ok(SignerRecord {
             issuer: issuer.clone(),
@@ -413,20 +418,20 @@ impl SignerRow {
 }
 
 /// A place in a signer's journal.
-pub(crate) fn position(table: &'static str, sequence: i64, hash: &[u8]) -> Parsed<JournalPosition> {
+pub fn position(table: &'static str, sequence: i64, hash: &[u8]) -> Parsed<JournalPosition> {
     Ok(JournalPosition { sequence: unsigned(table, sequence)?, hash: digest(table, hash)? })
 }
 
 /// A row of `sessions`.
 #[derive(Debug)]
-pub(crate) struct SessionRow {
-    pub(crate) token_sha256: Vec<u8>,
-    pub(crate) csrf_sha256: Vec<u8>,
-    pub(crate) user_id: String,
-    pub(crate) issuer: String,
-    pub(crate) serial: Vec<u8>,
-    pub(crate) opened_at: i64,
-    pub(crate) last_used_at: i64,
+pub struct SessionRow {
+    pub token_sha256: Vec<u8>,
+    pub csrf_sha256: Vec<u8>,
+    pub user_id: String,
+    pub issuer: String,
+    pub serial: Vec<u8>,
+    pub opened_at: i64,
+    pub last_used_at: i64,
 }
 
 impl TryFrom<SessionRow> for Session {
@@ -443,9 +448,4 @@ impl TryFrom<SessionRow> for Session {
             last_used_at: time("sessions.last_used_at", row.last_used_at)?,
         })
     }
-}
-
-/// The argument of a `json_each` statement.
-pub(crate) fn json<T: Serialize>(rows: impl Iterator<Item = T>) -> Result<String, sqlx::Error> {
-    serde_json::to_string(&rows.collect::<Vec<T>>()).map_err(|error| sqlx::Error::Encode(error.into()))
 }
