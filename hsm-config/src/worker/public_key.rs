@@ -1,11 +1,11 @@
 //! A key pair's public half as `SubjectPublicKeyInfo`.
 
-use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1};
+use const_oid::db::rfc5912::{SECP_256_R_1, SECP_384_R_1};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectHandle};
 use cryptoki::session::Session;
-use der::asn1::{BitString, ObjectIdentifier, OctetStringRef, UintRef};
-use der::{Any, Decode, Encode};
-use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+use der::asn1::{ObjectIdentifier, OctetStringRef};
+use der::{Decode, Encode};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::protocol::{CommandError, ErrorClass};
 
@@ -31,7 +31,9 @@ pub(super) fn read(session: &Session, object: ObjectHandle) -> Result<Vec<u8>, C
     }
     let info = match (kind, params, point, modulus, exponent) {
         (Some(KeyType::EC), Some(params), Some(point), _, _) => elliptic(&params, &point),
-        (Some(KeyType::RSA), _, _, Some(modulus), Some(exponent)) => rsa(&modulus, &exponent),
+        (Some(KeyType::RSA), _, _, Some(modulus), Some(exponent)) => {
+            ca_x509::key::from_modulus(&modulus, &exponent)
+        }
         _ => return Err(unsupported("the token shows no P-256, P-384 or RSA public key for it")),
     };
     info.and_then(|info| info.to_der()).map_err(|e| unsupported(&format!("its public key is malformed: {e}")))
@@ -54,21 +56,7 @@ fn elliptic(params: &[u8], point: &[u8]) -> der::Result<SubjectPublicKeyInfoOwne
     if point.len() != length || point[0] != 4 {
         return Err(der::Tag::OctetString.value_error().into());
     }
-    Ok(SubjectPublicKeyInfoOwned {
-        algorithm: AlgorithmIdentifierOwned { oid: ID_EC_PUBLIC_KEY, parameters: Some(Any::from(curve)) },
-        subject_public_key: BitString::from_bytes(point)?,
-    })
-}
-
-fn rsa(modulus: &[u8], exponent: &[u8]) -> der::Result<SubjectPublicKeyInfoOwned> {
-    let key = ca_x509::key::RsaPublicKey {
-        modulus: UintRef::new(modulus)?,
-        public_exponent: UintRef::new(exponent)?,
-    };
-    Ok(SubjectPublicKeyInfoOwned {
-        algorithm: AlgorithmIdentifierOwned { oid: RSA_ENCRYPTION, parameters: Some(Any::null()) },
-        subject_public_key: BitString::from_bytes(&key.to_der()?)?,
-    })
+    ca_x509::key::from_point(curve, point)
 }
 
 #[cfg(test)]
