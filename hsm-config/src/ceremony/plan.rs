@@ -76,7 +76,10 @@ impl Plan {
 /// A task with the particulars that the specification gives it.
 fn describe(spec: &Spec, task: &Task) -> String {
     let particulars = match task {
-        Task::Initialise(name) => spec.token(name).map(|token| format!("label {:?}", token.label)),
+        Task::Initialise(name) => spec
+            .token(name)
+            .and_then(|token| token.initialise.as_ref())
+            .map(|initialise| format!("label {:?}", initialise.label)),
         Task::FindKey(name) | Task::MakeKey(name) | Task::DestroyKey(name) => spec.key(name).map(|key| {
             let leaving = match key.origin {
                 Origin::New(Leaving::Never) => ", never to leave its token",

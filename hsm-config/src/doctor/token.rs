@@ -144,7 +144,8 @@ pub(super) fn rules(subject: &Subject, token: &TokenDescription, state: &TokenSt
             "idle",
             about,
             format!(
-                "a session that isn't used for {seconds} s ends; {}. The signer does so by itself",
+                "a session that isn't used for {seconds} s ends; {}. The signer calls the token before that, and does \
+                 so by itself",
                 vendor.sessions.recovery
             ),
         ),

@@ -62,11 +62,6 @@ impl ModuleAccess {
         Self { module, environment, vendor: Arc::new(vendor) }
     }
 
-    /// Whether the module is SoftHSM.
-    pub fn is_softhsm(&self) -> bool {
-        self.vendor.name == "softhsm2"
-    }
-
     /// Every mistake in this part of a configuration, as problem and remedy; empty when there is none.
     pub fn mistakes(&self) -> Vec<(String, &'static str)> {
         let mut mistakes = Vec::new();

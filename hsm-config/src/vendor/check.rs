@@ -62,6 +62,20 @@ fn sessions_and_pin(profile: &Profile, found: &mut Vec<String>) {
             "sessions.idle_seconds = 0: give seconds, or leave it out when sessions don't end".to_owned(),
         );
     }
+    if let Some(throw_away) = &profile.throw_away {
+        if !profile.environment.files.contains(&throw_away.variable) {
+            found.push(format!(
+                "throw_away.variable = {:?}: give the one of environment.files that names the configuration",
+                throw_away.variable
+            ));
+        }
+        if !throw_away.configuration.contains("{folder}") {
+            found.push(
+                "throw_away.configuration has no {folder}: write it where the tokens' folder belongs"
+                    .to_owned(),
+            );
+        }
+    }
     let pin = &profile.pin;
     if pin.shortest > pin.longest || pin.longest > 255 {
         found.push(format!(

@@ -18,7 +18,7 @@ use std::{
 pub use check::list;
 pub use rules::{
     BackupRules, Behaviour, EnvironmentRules, Evidence, HashPlace, KeyRules, MechanismRules, ModuleRules,
-    PinRules, PointEncoding, Profile, ProtectedPath, Recovery, SessionRules, Threads, TokenRules,
+    PinRules, PointEncoding, Profile, ProtectedPath, Recovery, SessionRules, Threads, ThrowAway, TokenRules,
 };
 
 /// The variable that names a folder with an operator's own profiles.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,8 @@ pub struct Profile {
     /// How a key gets to a second HSM.
     #[serde(default)]
     pub backup: BackupRules,
+    /// How a rehearsal makes tokens of it that vanish.
+    pub throw_away: Option<ThrowAway>,
     /// What to do about a mechanism that a token lacks, by the mechanism's name.
     #[serde(default)]
     pub remedies: BTreeMap<String, String>,
@@ -64,6 +67,7 @@ impl Profile {
             keys: KeyRules::default(),
             mechanisms: MechanismRules::default(),
             backup: BackupRules::default(),
+            throw_away: None,
             remedies: BTreeMap::new(),
         }
     }
@@ -74,6 +78,7 @@ impl Profile {
             threads: self.module.threads,
             read_only: self.sessions.read_only,
             hash: self.mechanisms.hash,
+            call_every: self.sessions.call_every(),
         }
     }
 
@@ -92,6 +97,8 @@ pub struct Behaviour {
     pub read_only: bool,
     /// Where messages are hashed.
     pub hash: HashPlace,
+    /// How often a token that has nothing to do is called.
+    pub call_every: Option<Duration>,
 }
 
 /// What a profile rests on.
@@ -157,7 +164,7 @@ pub struct SessionRules {
     pub read_only: bool,
     /// How many there can be at once, over all programs, where the token itself doesn't tell.
     pub most: Option<u64>,
-    /// Seconds after which a session that isn't used ends.
+    /// Seconds after which a session that isn't used ends. A worker calls the token after half of them.
     pub idle_seconds: Option<u64>,
     /// What brings one back.
     pub recovery: Recovery,
@@ -166,6 +173,13 @@ pub struct SessionRules {
 impl Default for SessionRules {
     fn default() -> Self {
         Self { read_only: true, most: None, idle_seconds: None, recovery: Recovery::Session }
+    }
+}
+
+impl SessionRules {
+    /// How often a token that has nothing to do must be called, so that it doesn't end what isn't used.
+    pub fn call_every(&self) -> Option<Duration> {
+        self.idle_seconds.map(|seconds| Duration::from_secs(seconds) / 2)
     }
 }
 
@@ -344,4 +358,14 @@ pub struct BackupRules {
     pub wrap: Vec<String>,
     /// The vendor's own way for keys that aren't extractable, in a few words.
     pub clone: Option<String>,
+}
+
+/// `[throw_away]`: software tokens only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThrowAway {
+    /// The variable that names the module's configuration.
+    pub variable: String,
+    /// What stands in a configuration that leads to uninitialised tokens; `{folder}` is an empty folder for their files.
+    pub configuration: String,
 }

@@ -58,6 +58,16 @@ impl Lane {
         result
     }
 
+    /// Calls a token that has nothing to do, so that it doesn't take us for gone. What fails here will fail at the next
+    /// signature too, which has somebody to tell.
+    pub(super) fn call(&mut self) {
+        let called = self.session().and_then(|session| Ok(session.generate_random_slice(&mut [0; 8])?));
+        if let Err(error) = called {
+            tracing::warn!("an idle token doesn't answer: {error}");
+            self.reset();
+        }
+    }
+
     fn dispatch(&mut self, command: Command) -> Result<Answer, CommandError> {
         match command {
             Command::Sign { key, mechanism, message } => {

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::os::fd::OwnedFd;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -99,6 +99,7 @@ fn serve(
     lanes: u16,
     queue: u16,
 ) -> io::Result<()> {
+    let call_every = token.and_then(|token| token.behaviour.call_every);
     let replies = Arc::new(Replies::new(to_parent));
     let (jobs, inbox) = sync_channel::<Job>(usize::from(queue));
     let inbox = Arc::new(Mutex::new(inbox));
@@ -108,7 +109,7 @@ fn serve(
             let (inbox, replies) = (Arc::clone(&inbox), Arc::clone(&replies));
             thread::Builder::new()
                 .name(format!("lane-{number}"))
-                .spawn(move || run_lane(&mut lane, &inbox, &replies))
+                .spawn(move || run_lane(&mut lane, &inbox, &replies, call_every))
         })
         .collect::<io::Result<_>>()?;
     let result = read_commands(from_parent, &jobs, &replies);
@@ -147,11 +148,16 @@ fn read_commands(
     }
 }
 
-fn run_lane(lane: &mut Lane, inbox: &Mutex<Receiver<Job>>, replies: &Replies) {
+fn run_lane(lane: &mut Lane, inbox: &Mutex<Receiver<Job>>, replies: &Replies, call_every: Option<Duration>) {
     loop {
-        // The lock is held while waiting, which is what hands each job to one lane.
-        let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((number, command)) = job else { return };
+        let (number, command) = match next(inbox, call_every) {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) => {
+                lane.call();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let began = Instant::now();
         let result = lane.execute(command);
         let lane_us = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
@@ -162,6 +168,16 @@ fn run_lane(lane: &mut Lane, inbox: &Mutex<Receiver<Job>>, replies: &Replies) {
             // The parent is gone; its end of the pipe tells the reader, too.
             return;
         }
+    }
+}
+
+/// The next job; a time-out when there was none for so long. The lock is held while waiting, which is what hands each job
+/// to one lane, and has one of them notice that there is none.
+fn next(inbox: &Mutex<Receiver<Job>>, call_every: Option<Duration>) -> Result<Job, RecvTimeoutError> {
+    let inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
+    match call_every {
+        Some(pause) => inbox.recv_timeout(pause),
+        None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
     }
 }
 

@@ -1,10 +1,7 @@
 //! What a specification needs from this machine: modules, PINs, and what their vendors' products can do.
 
 use super::{Mistakes, Spec, TokenSpec};
-use crate::{
-    ceremony::Mistake,
-    token::{PinKind, TokenSelection},
-};
+use crate::{ceremony::Mistake, token::PinKind};
 
 /// Checks what the specification needs from this machine. Changes nothing and asks nobody.
 pub fn machine(spec: &Spec) -> Vec<Mistake> {
@@ -12,7 +9,7 @@ pub fn machine(spec: &Spec) -> Vec<Mistake> {
     vendors(spec, &mut mistakes);
     for token in &spec.tokens {
         modules(token, &mut mistakes);
-        let this = TokenSelection::Label(token.label.clone());
+        let this = token.selections();
         let so_pin = token.initialise.as_ref().map(|initialise| ("so_", PinKind::So, &initialise.so_pin));
         for (prefix, kind, source) in [("", PinKind::User, &token.pin)].into_iter().chain(so_pin) {
             if let Some(mistake) = source.mistake_for(&this, kind) {
@@ -27,7 +24,7 @@ pub fn machine(spec: &Spec) -> Vec<Mistake> {
         for (problem, remedy) in token.access.mistakes() {
             mistakes.add(&place, problem, remedy);
         }
-        let this = TokenSelection::Label(token.label.clone());
+        let this = [token.selection.clone()];
         if let Some(mistake) = token.pin.mistake_for(&this, PinKind::User) {
             mistakes.add(format!("{place}.{}", mistake.key), mistake.problem, mistake.remedy);
         }

@@ -14,7 +14,7 @@ use super::facts::Facts;
 use super::spec::mistake::Mistakes;
 use super::spec::{CertificateSpec, Initialise, KeySpec, Kind, Origin, Profile, Spec, TokenSpec};
 use super::work::tokens::fits;
-use crate::token::PinSource;
+use crate::token::{PinSource, TokenSelection};
 
 /// Checks a specification in itself. Values that the parser left empty were reported by it.
 pub(super) fn check(spec: &Spec, mistakes: &mut Mistakes) {
@@ -77,19 +77,20 @@ fn unique<'a>(section: &str, names: impl Iterator<Item = &'a String>, mistakes: 
 fn tokens(spec: &Spec, mistakes: &mut Mistakes) {
     for (index, token) in spec.tokens.iter().enumerate() {
         let path = |key: &str| format!("token.{}.{key}", token.name);
-        if token.label.len() > 32 {
-            mistakes.add(path("label"), "is longer than 32 bytes", "shorten it");
+        let (key, text) = match &token.selection {
+            TokenSelection::Label(label) => ("label", label),
+            TokenSelection::Serial(serial) => ("serial", serial),
+        };
+        if key == "label" && text.len() > 32 {
+            mistakes.add(path(key), "is longer than 32 bytes", "shorten it");
         }
-        if token.label.trim_end() != token.label {
-            mistakes.add(path("label"), "ends in a blank, which tokens drop", "remove it");
+        if text.trim_end() != text {
+            mistakes.add(path(key), "ends in a blank, which tokens drop", "remove it");
         }
-        let same = |other: &&TokenSpec| other.access == token.access && other.label == token.label;
+        let same = |other: &&TokenSpec| other.access == token.access && other.selection == token.selection;
         if let Some(other) = spec.tokens[..index].iter().find(same) {
-            mistakes.add(
-                path("label"),
-                format!("is that of token {:?} as well", other.name),
-                "give each token its own label",
-            );
+            let problem = format!("is that of token {:?} as well", other.name);
+            mistakes.add(path(key), problem, format!("give each token its own {key}"));
         }
         let same =
             |initialise: &Initialise| initialise.so_pin == token.pin && token.pin != PinSource::ProtectedPath;

@@ -11,11 +11,12 @@ use tempfile::TempDir;
 
 use super::error::CeremonyError;
 use super::lint;
-use super::spec::Spec;
 use super::spec::mistake::Mistakes;
+use super::spec::{Free, Spec};
 use super::work::Leader;
 use super::work::pins::Pins;
-use crate::token::ModuleAccess;
+use crate::token::{ModuleAccess, TokenSelection};
+use crate::vendor::ThrowAway;
 
 /// Throw-away tokens. Dropping it removes them.
 pub(super) struct Stage {
@@ -60,38 +61,39 @@ fn tokens(spec: &mut Spec, stand_in: Option<&Path>, store: &Path) -> Result<(), 
         if let Some(stand_in) = stand_in {
             token.access = ModuleAccess::new(stand_in.to_owned(), environment.clone());
         }
-        if !token.access.is_softhsm() {
+        let Some(throw_away) = token.access.vendor.throw_away.clone() else {
             mistakes.add(
                 format!("token.{}.module", token.name),
                 format!("is {}, which has no throw-away tokens", token.access.module.display()),
                 "rehearse with --stand-in and the path of libsofthsm2.so",
             );
-        }
+            continue;
+        };
         let number = configurations.len();
-        let original = format!("{environment:?}");
+        let original = format!("{} {environment:?}", token.access.vendor.name);
         let configuration = match configurations.get(&original) {
             Some(configuration) => configuration.clone(),
-            None => software_store(store, number).map_err(|e| refused(&e))?,
+            None => software_store(store, number, &throw_away).map_err(|e| refused(&e))?,
         };
         configurations.insert(original, configuration.clone());
-        token.access.environment = BTreeMap::from([("SOFTHSM2_CONF".to_owned(), configuration)]);
+        token.access.environment = BTreeMap::from([(throw_away.variable, configuration)]);
         if let Some(initialise) = &mut token.initialise {
-            initialise.slot = None;
+            initialise.free = Free::First;
+        }
+        // A software token makes its serial number up.
+        if let TokenSelection::Serial(_) = token.selection {
+            token.selection = TokenSelection::Label(token.name.clone());
         }
         lint::modules(token, &mut mistakes);
     }
     if mistakes.0.is_empty() { Ok(()) } else { Err(CeremonyError::Mistakes(mistakes.0)) }
 }
 
-fn software_store(folder: &Path, number: usize) -> std::io::Result<String> {
+fn software_store(folder: &Path, number: usize, throw_away: &ThrowAway) -> std::io::Result<String> {
     let tokens = folder.join(format!("tokens-{number}"));
     fs::create_dir(&tokens)?;
-    let configuration = folder.join(format!("softhsm2-{number}.conf"));
-    let text = format!(
-        "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
-        tokens.display()
-    );
-    fs::write(&configuration, text)?;
+    let configuration = folder.join(format!("tokens-{number}.conf"));
+    fs::write(&configuration, throw_away.configuration.replace("{folder}", &tokens.display().to_string()))?;
     Ok(configuration.display().to_string())
 }
 

@@ -16,6 +16,7 @@ use super::super::work::Leader;
 use super::super::work::issue::{Previous, after};
 use super::super::work::pins::Pins;
 use super::super::work::tokens::{LIMIT, key_fault, login, start};
+use crate::token::TokenSelection;
 use crate::worker::handle::Worker;
 use crate::worker::protocol::{Answer, Command, Leaving};
 use ca_x509::certificate::CertificateTemplate;
@@ -50,11 +51,12 @@ impl Understudies {
         leader: &mut dyn Leader,
     ) -> Result<(), Fault> {
         for token in spec.tokens.iter().filter(|token| token.initialise.is_none()) {
+            let TokenSelection::Label(label) = &token.selection else { continue };
             leader.tell(&format!("making a stand-in for token {:?}", token.name));
             let worker = start(token, None).await?;
             let command = Command::InitToken {
                 slot: None,
-                label: token.label.clone(),
+                label: label.clone(),
                 so_pin: pins.officer(token),
                 pin: pins.user(token),
             };

@@ -17,7 +17,7 @@ use x509_cert::ext::pkix::CrlReason;
 pub use input::Input;
 pub use kind::Kind;
 
-use crate::token::{KeyAlgorithm, KeyId, ModuleAccess, PinSource};
+use crate::token::{KeyAlgorithm, KeyId, ModuleAccess, PinSource, TokenSelection};
 use crate::worker::protocol::Leaving;
 
 /// A whole ceremony.
@@ -70,8 +70,8 @@ pub struct Signs {
 pub struct WitnessToken {
     /// The module that drives it.
     pub access: ModuleAccess,
-    /// Its label.
-    pub label: String,
+    /// Which of the module's tokens.
+    pub selection: TokenSelection,
     /// The key's `CKA_ID`.
     pub id: KeyId,
     /// Where its PIN comes from.
@@ -85,8 +85,8 @@ pub struct TokenSpec {
     pub name: String,
     /// The module that drives it.
     pub access: ModuleAccess,
-    /// Its label.
-    pub label: String,
+    /// Which of the module's tokens; one that the ceremony initialises is known by the label that it gets.
+    pub selection: TokenSelection,
     /// Whether the ceremony initialises it, and how; `None` when it is ready for use.
     pub initialise: Option<Initialise>,
     /// Where the user's PIN comes from.
@@ -96,10 +96,34 @@ pub struct TokenSpec {
 /// How a token is initialised.
 #[derive(Clone, Debug)]
 pub struct Initialise {
-    /// The slot; `None` takes the first uninitialised token.
-    pub slot: Option<u64>,
+    /// The label that it gets.
+    pub label: String,
+    /// Which token is taken.
+    pub free: Free,
     /// Where the security officer's PIN comes from.
     pub so_pin: PinSource,
+}
+
+/// Which of a module's uninitialised tokens is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Free {
+    /// The first.
+    First,
+    /// The one in this slot.
+    InSlot(u64),
+    /// The one with this serial number, where tokens have one before they are initialised and keep it.
+    WithSerial(String),
+}
+
+impl TokenSpec {
+    /// By what it may be known: all of these are this one token.
+    pub fn selections(&self) -> Vec<TokenSelection> {
+        let mut known = vec![self.selection.clone()];
+        if let Some(Initialise { free: Free::WithSerial(serial), .. }) = &self.initialise {
+            known.push(TokenSelection::Serial(serial.clone()));
+        }
+        known
+    }
 }
 
 /// A key pair.

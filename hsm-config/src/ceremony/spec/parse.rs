@@ -16,11 +16,11 @@ use super::input::{input, inputs};
 use super::mistake::{Mistake, Mistakes};
 use super::section::Section;
 use super::{
-    Attestation, CertificateSpec, CopySpec, CrlSpec, DestructionSpec, Initialise, Issued, KeySpec, Kind,
-    Lifetime, Origin, Person, Profile, RequestSpec, Revocation, Signs, Source, Spec, Subject, SubjectKey,
-    TokenSpec, WitnessToken,
+    Attestation, CertificateSpec, CopySpec, CrlSpec, DestructionSpec, Free, Initialise, Issued, KeySpec,
+    Kind, Lifetime, Origin, Person, Profile, RequestSpec, Revocation, Signs, Source, Spec, Subject,
+    SubjectKey, TokenSpec, WitnessToken,
 };
-use crate::token::{KeyAlgorithm, KeyId, ModuleAccess, PinKeys, PinSource};
+use crate::token::{KeyAlgorithm, KeyId, ModuleAccess, PinKeys, PinSource, TokenSelection};
 use crate::vendor::Profile as Vendor;
 use crate::worker::protocol::Leaving;
 
@@ -132,11 +132,11 @@ fn person(section: &mut Section<'_>, folder: &Path) -> Person {
 
 fn witness_token(mut section: Section<'_>, folder: &Path) -> WitnessToken {
     let access = access(&mut section);
-    let label = section.text("label", "the token's label");
+    let selection = selection(&mut section);
     let id = key_id(&mut section, "the CKA_ID of the key in hexadecimal, such as \"01\"");
     let pin = pin(&mut section, folder, false);
     section.finish();
-    WitnessToken { access, label, id, pin }
+    WitnessToken { access, selection, id, pin }
 }
 
 fn access(section: &mut Section<'_>) -> ModuleAccess {
@@ -190,26 +190,58 @@ fn key_id(section: &mut Section<'_>, meaning: &str) -> KeyId {
 fn token(section: &mut Section<'_>, folder: &Path) -> TokenSpec {
     let name = identifier(section);
     let access = access(section);
-    let label = section.text("label", "the token's label, at most 32 bytes");
     let user = pin(section, folder, false);
-    let slot = section.number("slot", "the number of the slot to initialise");
-    let initialise = if section.flag("initialise", true) {
-        if slot.is_some_and(i64::is_negative) {
-            section.mistakes.add(section.key("slot"), "is negative", "give a slot's number");
-        }
-        let slot = slot.and_then(|slot| u64::try_from(slot).ok());
-        Some(Initialise { slot, so_pin: pin(section, folder, true) })
+    if section.flag("initialise", true) {
+        let label = section.text("label", "the label that the token gets, at most 32 bytes");
+        let free = free(section);
+        let initialise = Initialise { label: label.clone(), free, so_pin: pin(section, folder, true) };
+        let selection = TokenSelection::Label(label);
+        TokenSpec { name, access, selection, initialise: Some(initialise), pin: user }
     } else {
+        let selection = selection(section);
         let so = ["so_pin_file", "so_pin_credential", "so_pin_custody", "so_pin"];
-        let given = so.into_iter().filter(|key| section.optional_text(key, "nothing").is_some());
-        let given: Vec<&str> = given.chain(slot.is_some().then_some("slot")).collect();
+        let mut given: Vec<&str> =
+            so.into_iter().filter(|key| section.optional_text(key, "nothing").is_some()).collect();
+        given.extend(section.number("slot", "nothing").map(|_| "slot"));
         for key in given {
             let problem = "has no use on a token that isn't initialised";
             section.mistakes.add(section.key(key), problem, "remove it, or remove initialise = false");
         }
-        None
-    };
-    TokenSpec { name, access, label, initialise, pin: user }
+        TokenSpec { name, access, selection, initialise: None, pin: user }
+    }
+}
+
+/// A token that is ready, by one of the two things that it says of itself.
+fn selection(section: &mut Section<'_>) -> TokenSelection {
+    let label = section.optional_text("label", "the token's label");
+    let serial = section.optional_text("serial", "the token's serial number");
+    match (label, serial) {
+        (Some(label), None) => TokenSelection::Label(label),
+        (None, Some(serial)) => TokenSelection::Serial(serial),
+        _ => {
+            let remedy = "give either label or serial, as the token has them (`pkcs11-tool --list-slots`)";
+            section.mistakes.add(section.key("label"), "and serial don't say one token", remedy);
+            TokenSelection::Label(String::new())
+        }
+    }
+}
+
+/// Which uninitialised token is taken.
+fn free(section: &mut Section<'_>) -> Free {
+    let slot = section.number("slot", "the number of the slot to initialise");
+    let serial = section.optional_text("serial", "the serial number of the token to initialise");
+    match (slot.map(u64::try_from), serial) {
+        (Some(_), Some(_)) => {
+            section.mistakes.add(section.key("serial"), "is given besides slot", "keep one of them");
+        }
+        (Some(Err(_)), None) => {
+            section.mistakes.add(section.key("slot"), "is negative", "give a slot's number");
+        }
+        (Some(Ok(slot)), None) => return Free::InSlot(slot),
+        (None, Some(serial)) => return Free::WithSerial(serial),
+        (None, None) => {}
+    }
+    Free::First
 }
 
 fn key(section: &mut Section<'_>) -> KeySpec {

@@ -9,7 +9,7 @@ use super::super::spec::{KeySpec, Signs, Source, SubjectKey, WitnessToken};
 use super::super::{sha256, to_pem};
 use super::tokens::LIMIT;
 use super::{Work, unknown};
-use crate::token::{Pin, SignatureMechanism, TokenSelection};
+use crate::token::{Pin, SignatureMechanism};
 use crate::worker::handle::{Launch, Worker};
 use crate::worker::protocol::{Login, Setup};
 use ca_x509::KeyKind;
@@ -189,7 +189,7 @@ async fn sign_as_witness(
     who: &str,
 ) -> Result<Vec<u8>, Fault> {
     let launch = Launch::this_program(token.access.clone());
-    let login = Login { token: TokenSelection::Label(token.label.clone()), pin, lanes: 1, queue: 4 };
+    let login = Login { token: token.selection.clone(), pin, lanes: 1, queue: 4 };
     let setup = Setup { module: token.access.module.clone(), login: Some(login) };
     let worker = Worker::start(&launch, setup, LIMIT).await;
     let worker = worker.map_err(|cause| Fault::Start { token: who.to_owned(), cause })?;

@@ -140,7 +140,7 @@ impl<'a, 'l> Work<'a, 'l> {
                 let token = self.token(name)?;
                 self.tokens.initialise(token, self.pins, interrupted).await?;
                 self.tokens.must_be_able(self.spec, token).await?;
-                Ok((format!("initialised token {name:?} with label {:?}", token.label), Outcome::Token))
+                Ok((format!("initialised token {name:?}: {}", token.selection), Outcome::Token))
             }
             Task::FindKey(key) => self.find_key(key).await,
             Task::MakeKey(key) => self.make_key(key, interrupted).await,

@@ -10,7 +10,7 @@ use super::super::error::Fault;
 use super::super::record::event::{Task, TokenRecord};
 use super::super::record::transcript::Progress;
 use super::super::sha256;
-use super::super::spec::{KeySpec, Spec, TokenSpec};
+use super::super::spec::{Free, Initialise, KeySpec, Spec, TokenSpec};
 use super::Leader;
 use super::pins::Pins;
 use crate::token::{Pin, TokenDescription, TokenSelection};
@@ -21,6 +21,7 @@ use crate::worker::protocol::{
 };
 
 pub(in super::super) use fit::fits;
+use fit::free_slot;
 use look::Look;
 
 /// For everything but making keys.
@@ -117,12 +118,13 @@ impl Tokens {
             }
             other => other?,
         };
-        let label = worker.token().map_or_else(String::new, |found| found.label.clone());
-        if label == token.label {
+        if worker.token().is_some_and(|found| token.selection.matches(found)) {
             return Ok(worker);
         }
+        let label = worker.token().map_or_else(String::new, |found| found.label.clone());
         worker.stop().await;
-        let fault = format!("its label is {label:?} by now, not {:?} (serial {serial})", token.label);
+        let fault =
+            format!("its label is {label:?} by now (serial {serial}), it is not the {}", token.selection);
         Err(Fault::Inconsistent { what: token.name.clone(), fault })
     }
 
@@ -187,11 +189,17 @@ impl Tokens {
             self.must_be_own(&worker, found, token, pins).await?;
         }
         let (so_pin, pin) = (pins.officer(token), pins.user(token));
-        let label = token.label.clone();
+        let Initialise { label, free, .. } = token.initialise.clone().ok_or_else(|| confused(token))?;
         let command = if begun.is_some() {
             Command::InitTokenAgain { old_label: label.clone(), label, so_pin, pin }
         } else {
-            let slot = token.initialise.as_ref().and_then(|initialise| initialise.slot);
+            let slot = match &free {
+                Free::First => None,
+                Free::InSlot(slot) => Some(*slot),
+                Free::WithSerial(_) => {
+                    Some(free_slot(&present, &label, &free).map_err(|text| unfree(token, text))?)
+                }
+            };
             Command::InitToken { slot, label, so_pin, pin }
         };
         worker.call(command, LIMIT).await.map_err(fault(token, "be initialised"))?;
@@ -229,7 +237,7 @@ impl Tokens {
         if let Some(found) = found {
             self.must_be_own(&worker, found, token, pins).await?;
             let command = Command::InitTokenAgain {
-                old_label: token.label.clone(),
+                old_label: found.label.clone(),
                 label: crate::token::VOID_LABEL.to_owned(),
                 so_pin: pins.officer(token),
                 pin: pins.user(token),
@@ -334,9 +342,9 @@ pub(in super::super) async fn start(token: &TokenSpec, login: Option<Login>) -> 
     worker.map_err(|cause: StartError| Fault::Start { token: token.name.clone(), cause })
 }
 
-/// One login by label.
+/// One login.
 pub(in super::super) fn login(token: &TokenSpec, pin: Pin) -> Login {
-    Login { token: TokenSelection::Label(token.label.clone()), pin, lanes: 1, queue: 4 }
+    Login { token: token.selection.clone(), pin, lanes: 1, queue: 4 }
 }
 
 async fn tokens_of(worker: &Worker, token: &TokenSpec) -> Result<Vec<TokenDescription>, Fault> {
@@ -347,7 +355,7 @@ async fn tokens_of(worker: &Worker, token: &TokenSpec) -> Result<Vec<TokenDescri
 }
 
 fn named(found: &TokenDescription, token: &TokenSpec) -> bool {
-    found.initialised && found.label == token.label
+    found.initialised && token.selection.matches(found)
 }
 
 /// A token that this ceremony has initialised and not logged in to yet holds no key.
@@ -359,17 +367,21 @@ async fn must_hold_nothing(worker: &Worker, token: &TokenSpec) -> Result<(), Fau
         return Ok(());
     }
     let fault = format!(
-        "the token with label {:?} holds {} objects, so it is not the one that this ceremony initialised",
-        token.label,
+        "the {} holds {} objects, so it is not the one that this ceremony initialised",
+        token.selection,
         objects.len()
     );
     Err(Fault::Inconsistent { what: token.name.clone(), fault })
 }
 
+fn unfree(token: &TokenSpec, fault: String) -> Fault {
+    Fault::Inconsistent { what: token.name.clone(), fault }
+}
+
 fn absent(token: &TokenSpec, serial: &str) -> Fault {
     let fault = format!(
-        "the token with serial number {serial:?}, with which this ceremony was begun, is not the one with label {:?} behind {}: bring that one back",
-        token.label,
+        "the token with serial number {serial:?}, with which this ceremony was begun, is not the {} behind {}: bring that one back",
+        token.selection,
         token.access.module.display()
     );
     Fault::Inconsistent { what: token.name.clone(), fault }

@@ -327,7 +327,8 @@ fn a_set_is_for_one_pin_of_one_token() {
     assert!(set.is_for(&TokenSelection::Serial("root".to_owned()), PinKind::User).is_err());
     drop(set);
     let source = PinSource::Custody(place.set.clone());
-    assert_eq!(source.mistake_for(&token("root"), PinKind::User), None);
-    let mistake = source.mistake_for(&token("online"), PinKind::User).expect("another token");
+    assert_eq!(source.mistake_for(&[token("root")], PinKind::User), None);
+    assert_eq!(source.mistake_for(&[token("online"), token("root")], PinKind::User), None);
+    let mistake = source.mistake_for(&[token("online")], PinKind::User).expect("another token");
     assert_eq!(mistake.key, "pin_custody");
 }

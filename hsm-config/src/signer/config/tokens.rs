@@ -217,7 +217,7 @@ fn supply(
         PinSource::Credential(_) | PinSource::ProtectedPath => {}
     }
     let mistake = match token {
-        Some(token) => source.mistake_for(token, PinKind::User),
+        Some(token) => source.mistake_for(std::slice::from_ref(token), PinKind::User),
         None => source.mistake(),
     };
     mistakes.extend(mistake.map(told));

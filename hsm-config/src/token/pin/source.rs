@@ -184,14 +184,18 @@ impl PinSource {
 }
 
 impl PinSource {
-    /// [`mistake`](Self::mistake), and whether a custody set keeps this PIN of this token: another's would cost a try.
-    pub fn mistake_for(&self, token: &TokenSelection, kind: PinKind) -> Option<PinMistake> {
+    /// [`mistake`](Self::mistake), and whether a custody set keeps this PIN of this token, which may be known by several
+    /// things: another's would cost a try.
+    pub fn mistake_for(&self, token: &[TokenSelection], kind: PinKind) -> Option<PinMistake> {
         if let Some(mistake) = self.mistake() {
             return Some(mistake);
         }
         let Self::Custody(folder) = self else { return None };
         // It could be read just now.
-        let other = crate::custody::Document::read(folder).ok()?.is_for(token, kind).err()?;
+        let document = crate::custody::Document::read(folder).ok()?;
+        let others: Result<Vec<_>, ()> =
+            token.iter().map(|token| document.is_for(token, kind).err().ok_or(())).collect();
+        let other = others.ok()?.into_iter().next()?;
         Some(PinMistake {
             key: "pin_custody",
             problem: format!("in {} {other}", folder.display()),

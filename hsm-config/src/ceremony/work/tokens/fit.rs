@@ -2,34 +2,39 @@
 
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
-use super::super::super::spec::KeySpec;
+use super::super::super::spec::{Free, KeySpec};
 use crate::token::{KeyAlgorithm, TokenDescription};
 
 /// The slot that will be initialised, or why there is none.
-pub(super) fn free_slot(
-    present: &[TokenDescription],
-    label: &str,
-    wanted: Option<u64>,
-) -> Result<u64, String> {
+pub(super) fn free_slot(present: &[TokenDescription], label: &str, wanted: &Free) -> Result<u64, String> {
     if let Some(token) = present.iter().find(|token| token.initialised && token.label == label) {
         return Err(format!(
             "a token with label {label:?} exists (slot {}, serial {})",
             token.slot, token.serial
         ));
     }
+    let in_use = |token: &TokenDescription| token.initialised && !token.is_void();
     match wanted {
-        None => present
+        Free::First => present
             .iter()
             .find(|token| !token.initialised)
             .or_else(|| present.iter().find(|token| token.is_void()))
             .map(|token| token.slot)
             .ok_or_else(|| "the module shows no uninitialised token".to_owned()),
-        Some(slot) => match present.iter().find(|token| token.slot == slot) {
+        Free::InSlot(slot) => match present.iter().find(|token| token.slot == *slot) {
             None => Err(format!("there is no token in slot {slot}")),
-            Some(token) if token.initialised && !token.is_void() => {
+            Some(token) if in_use(token) => {
                 Err(format!("the token in slot {slot} is initialised already, as {:?}", token.label))
             }
-            Some(_) => Ok(slot),
+            Some(_) => Ok(*slot),
+        },
+        Free::WithSerial(serial) => match present.iter().find(|token| token.serial == *serial) {
+            None => Err(format!("there is no token with serial number {serial:?}")),
+            Some(token) if in_use(token) => Err(format!(
+                "the token with serial number {serial:?} is initialised already, as {:?}",
+                token.label
+            )),
+            Some(token) => Ok(token.slot),
         },
     }
 }

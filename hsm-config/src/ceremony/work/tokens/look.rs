@@ -27,8 +27,12 @@ impl Look<'_> {
             let present = tokens_of(&worker, token).await?;
             // Begun and not done: its label was free when it began, so what has it now is this ceremony's.
             let own = present.iter().find(|found| named(found, token) && self.was_begun(&initialising));
-            let wanted = token.initialise.as_ref().and_then(|initialise| initialise.slot);
-            match own.map_or_else(|| free_slot(&present, &token.label, wanted), |own| Ok(own.slot)) {
+            let slot = match (own, &token.initialise) {
+                (Some(own), _) => Ok(own.slot),
+                (None, Some(initialise)) => free_slot(&present, &initialise.label, &initialise.free),
+                (None, None) => return Err(confused(token)),
+            };
+            match slot {
                 Ok(slot) => Some(slot),
                 Err(text) => {
                     obstacles.push(Obstacle {
