@@ -10,12 +10,12 @@ use ca_core::{
         business_hours::{BankCalendar, IssuingHours},
         policy::IssuancePolicy,
     },
-    ports::{census::LedgerCensus, clock::Clock, rng::Rng, signer::Signer},
+    ports::{census::LedgerCensus, clock::Clock, ledger::Ledger, rng::Rng, signer::Signer},
 };
 
 use jiff::Timestamp;
 
-use super::ledger::{self, Ledger};
+use super::ledger;
 use crate::{
     adapters::{clock::SystemClock, passwords::Argon2Passwords, rng::SystemRng, signer::Signers},
     config::{Config, TomlPolicies},

@@ -3,68 +3,13 @@
 use std::{os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use anyhow::{Context, bail};
-use async_trait::async_trait;
-use ca_core::ports::{
-    books::LedgerBooks,
-    census::LedgerCensus,
-    fleet::FleetStore,
-    inventory::InventoryStore,
-    policies::PolicyStore,
-    rejudgements::RejudgementStore,
-    responders::ResponderStore,
-    search::SearchStore,
-    staff::{ApprovalStore, StaffStore},
-    store::{
-        AuditStore, CertificateStore, CustomerStore, LeaseStore, LoginStore, RevocationStore, SignerStore,
-    },
-    trust::TrustStore,
-};
+use ca_core::ports::ledger::Ledger;
 use secrecy::SecretString;
 use store_postgres::{PostgresStore, Server};
 use store_sqlite::SqliteStore;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, Database, Postgres};
-
-/// All store ports of one database. Use cases get the ports they need of it, never the whole.
-#[async_trait]
-pub(crate) trait Ledger:
-    CustomerStore
-    + LoginStore
-    + CertificateStore
-    + ResponderStore
-    + RevocationStore
-    + SignerStore
-    + LeaseStore
-    + AuditStore
-    + LedgerBooks
-    + LedgerCensus
-    + PolicyStore
-    + InventoryStore
-    + FleetStore
-    + TrustStore
-    + RejudgementStore
-    + StaffStore
-    + ApprovalStore
-    + SearchStore
-{
-    /// Commits what is queued and closes the database. Later calls are refused as unavailable.
-    async fn close(&self);
-}
-
-#[async_trait]
-impl Ledger for SqliteStore {
-    async fn close(&self) {
-        Self::close(self).await;
-    }
-}
-
-#[async_trait]
-impl Ledger for PostgresStore {
-    async fn close(&self) {
-        Self::close(self).await;
-    }
-}
 
 /// Opens the ledger.
 ///

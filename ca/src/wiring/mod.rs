@@ -22,13 +22,12 @@ use ca_core::{
         accord::Accords, audit_verify::VerifyAudit, certificates::Certificates, customers::Customers,
         inventory::Inventory, logout::LogOut, manage_policies::ManagePolicies, revoke::Revoke,
     },
-    ports::{rng::Rng, staff::StaffStore},
+    ports::{ledger::Ledger, rng::Rng, staff::StaffStore},
 };
 use tokio::sync::Notify;
 
 pub(crate) use adapters::Adapters;
 pub(crate) use books::{Books, books};
-use ledger::Ledger;
 pub(crate) use ledger::{check_address, migrate};
 pub(crate) use moving::{Route, move_ledger};
 pub(crate) use responders::{Renewals, renewals, responders_in_use};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use ca_core::{
     app::answer_ocsp::AnswerOcsp,
     domain::{ocsp::Responder, profile::Issuer},
-    ports::{clock::Clock, signer::Signer},
+    ports::{clock::Clock, ledger::Ledger, signer::Signer},
 };
 
-use super::{adapters::Adapters, ledger::Ledger};
+use super::adapters::Adapters;
 use crate::{
     config::Config,
     http::validation::{Validation, certificates::CaCertificates, crl::Crls, ocsp},

@@ -1,5 +1,6 @@
 //! What the tests of the stores have in common: entities that differ in a number, and a line of calls.
 
+pub use ca_core::ports::ledger::Ledger;
 use ca_core::{
     domain::{
         audit::{Actor, AuditEvent, AuditPosition, verify},
@@ -16,75 +17,12 @@ use ca_core::{
         user::{Role, User, UserState},
     },
     ports::{
-        books::LedgerBooks,
-        census::LedgerCensus,
-        fleet::FleetStore,
-        inventory::InventoryStore,
-        policies::PolicyStore,
-        rejudgements::RejudgementStore,
-        responders::ResponderStore,
-        search::SearchStore,
         signer::JournalPosition,
-        staff::{ApprovalStore, StaffStore},
-        store::{
-            AuditStore, CertificateStore, Conflict, CustomerStore, LeaseStore, LoginStore, RevocationStore,
-            SignerStore, StoreError, StoreResult, StoredEvidence,
-        },
-        trust::TrustStore,
+        store::{Conflict, StoreError, StoreResult, StoredEvidence},
     },
 };
 use jiff::Timestamp;
 use uuid::Uuid;
-
-/// Every store port at once.
-pub trait Ledger:
-    CustomerStore
-    + LoginStore
-    + CertificateStore
-    + ResponderStore
-    + RevocationStore
-    + SignerStore
-    + LeaseStore
-    + AuditStore
-    + LedgerBooks
-    + LedgerCensus
-    + PolicyStore
-    + InventoryStore
-    + FleetStore
-    + TrustStore
-    + RejudgementStore
-    + StaffStore
-    + ApprovalStore
-    + SearchStore
-    + Send
-    + Sync
-    + 'static
-{
-}
-impl<T> Ledger for T where
-    T: CustomerStore
-        + LoginStore
-        + CertificateStore
-        + ResponderStore
-        + RevocationStore
-        + SignerStore
-        + LeaseStore
-        + AuditStore
-        + LedgerBooks
-        + LedgerCensus
-        + PolicyStore
-        + InventoryStore
-        + FleetStore
-        + TrustStore
-        + RejudgementStore
-        + StaffStore
-        + ApprovalStore
-        + SearchStore
-        + Send
-        + Sync
-        + 'static
-{
-}
 
 /// Seconds after the tests' beginning of time.
 pub fn at(seconds: i64) -> Timestamp {

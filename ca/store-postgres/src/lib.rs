@@ -42,7 +42,11 @@ mod wrong_password;
 
 use std::{sync::Mutex, time::Duration};
 
-use ca_core::{domain::audit::AuditEvent, ports::store::StoreResult};
+use async_trait::async_trait;
+use ca_core::{
+    domain::audit::AuditEvent,
+    ports::{ledger::Ledger, store::StoreResult},
+};
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use store_rows::{failure, head, outcome, rows};
 use tokio::task::JoinHandle;
@@ -162,5 +166,12 @@ impl PostgresStore {
             + 'static,
     {
         Ok(self.writer.write(audit, Box::new(apply)).await?.value)
+    }
+}
+
+#[async_trait]
+impl Ledger for PostgresStore {
+    async fn close(&self) {
+        Self::close(self).await;
     }
 }

@@ -43,7 +43,11 @@ mod wrong_password;
 
 use std::{path::Path, sync::Mutex, time::Duration};
 
-use ca_core::{domain::audit::AuditEvent, ports::store::StoreResult};
+use async_trait::async_trait;
+use ca_core::{
+    domain::audit::AuditEvent,
+    ports::{ledger::Ledger, store::StoreResult},
+};
 use sqlx::{
     SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
@@ -140,6 +144,13 @@ impl SqliteStore {
             + 'static,
     {
         Ok(self.writer.write(audit, Box::new(apply)).await?.value)
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteStore {
+    async fn close(&self) {
+        Self::close(self).await;
     }
 }
 

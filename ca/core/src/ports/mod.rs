@@ -8,6 +8,7 @@ pub mod census;
 pub mod clock;
 pub mod fleet;
 pub mod inventory;
+pub mod ledger;
 pub mod password;
 pub mod policies;
 pub mod rejudgements;

@@ -25,6 +25,8 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
+use async_trait::async_trait;
+
 use super::fault::{Fault, Faults, locked};
 use crate::{
     domain::{
@@ -41,6 +43,7 @@ use crate::{
         user::{PasswordHash, User},
     },
     ports::{
+        ledger::Ledger,
         rejudgements::{Fallen, Rejudgement},
         signer::JournalPosition,
         staff::StaffSession,
@@ -194,6 +197,11 @@ impl MemoryStore {
             None => Ok(query(&self.read())),
         }
     }
+}
+
+#[async_trait]
+impl Ledger for MemoryStore {
+    async fn close(&self) {}
 }
 
 impl State {
