@@ -1,8 +1,8 @@
 //! お知らせ (rule 6) as the home page shows them: what a certificate's remaining days call for. Days are Japan's.
 
-use jiff::{Timestamp, Unit};
+use jiff::{Span, Timestamp, Unit, civil::Time};
 
-use super::validity::{RENEWAL_WINDOW_DAYS, japan_date};
+use super::validity::{RENEWAL_WINDOW_DAYS, at_japan, japan_date};
 
 /// Days before the last day of a certificate on which the second notice is due.
 const URGENT_DAYS: i64 = 10;
@@ -30,6 +30,32 @@ pub fn notice(now: Timestamp, not_after: Timestamp) -> Option<Notice> {
         days if days <= i64::from(RENEWAL_WINDOW_DAYS) => Some(Notice::RenewalOpen),
         _ => None,
     }
+}
+
+/// Certificates with the same last day, which are due the same notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueDay {
+    /// The notice.
+    pub notice: Notice,
+    /// notAfter from then on …
+    pub from: Timestamp,
+    /// … and before then.
+    pub until: Timestamp,
+}
+
+/// The last days of all certificates that are due a notice at `now`, today's first. Of the three notices each certificate
+/// is due one at a time: who comes late gets the present one, not those that are past.
+pub fn due_days(now: Timestamp) -> impl Iterator<Item = DueDay> {
+    let today = japan_date(now);
+    let midnight = move |days: i32| {
+        let date = today.checked_add(Span::new().days(days)).ok()?;
+        at_japan(date, Time::midnight()).ok()
+    };
+    (0..=RENEWAL_WINDOW_DAYS).filter_map(move |days| {
+        let (from, until) = (midnight(days)?.max(now), midnight(days + 1)?);
+        let last = until.checked_sub(Span::new().nanoseconds(1)).ok()?;
+        Some(DueDay { notice: notice(now, last)?, from, until })
+    })
 }
 
 /// Days from today to the last day of a certificate, both in Japan: 0 on the last day, negative after it.
@@ -65,6 +91,30 @@ mod tests {
         ] {
             assert_eq!(notice(at(now), not_after), expected, "at {now}");
         }
+    }
+
+    /// The days that the job asks for are those on which the home page shows the same notice.
+    #[test]
+    fn rule_6_every_certificate_is_due_on_one_day_at_most() {
+        let now = at("2027-10-13T09:30:00+09");
+        let days: Vec<DueDay> = due_days(now).collect();
+        assert_eq!(days.len(), 41);
+        assert_eq!((days[0].from, days[0].until), (now, at("2027-10-14T00:00:00+09")));
+        for pair in days.windows(2) {
+            assert_eq!(pair[0].until, pair[1].from);
+        }
+        for (days_left, day) in days.iter().enumerate() {
+            let expected = match days_left {
+                0 => Notice::LastDay,
+                1..=10 => Notice::Urgent,
+                _ => Notice::RenewalOpen,
+            };
+            assert_eq!(day.notice, expected, "{days_left} days before");
+            for not_after in [day.from, at("2027-10-13T23:59:59+09").max(day.from)] {
+                assert_eq!(notice(now, not_after), Some(expected));
+            }
+        }
+        assert_eq!(days[40].until, at("2027-11-23T00:00:00+09"));
     }
 
     #[test]

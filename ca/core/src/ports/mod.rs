@@ -6,9 +6,13 @@
 pub mod books;
 pub mod census;
 pub mod clock;
+pub mod custody;
+pub mod email;
 pub mod fleet;
 pub mod inventory;
 pub mod ledger;
+pub mod mailer;
+pub mod outbox;
 pub mod password;
 pub mod policies;
 pub mod rejudgements;
