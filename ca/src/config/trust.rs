@@ -18,6 +18,8 @@ pub(super) struct Raw {
     #[serde(default)]
     tpm_intermediates: Vec<String>,
     #[serde(default)]
+    maker_crls: Option<String>,
+    #[serde(default)]
     officers: Vec<String>,
     #[serde(default)]
     lowest_version: u32,
@@ -36,6 +38,8 @@ pub(crate) struct Trust {
     pub(crate) tpm_roots: Vec<PathBuf>,
     /// PEM files of TPM makers' intermediates.
     pub(crate) tpm_intermediates: Vec<PathBuf>,
+    /// The folder with the makers' CRLs.
+    pub(crate) maker_crls: Option<PathBuf>,
     /// PEM files of the certificates of those who may sign trust bundles.
     pub(crate) officers: Vec<PathBuf>,
     /// No version of the trust store below this one is used.
@@ -81,6 +85,11 @@ impl Raw {
             yubikey_intermediates: paths("trust.yubikey_intermediates", &self.yubikey_intermediates)?,
             tpm_roots: paths("trust.tpm_roots", &self.tpm_roots)?,
             tpm_intermediates: paths("trust.tpm_intermediates", &self.tpm_intermediates)?,
+            maker_crls: self
+                .maker_crls
+                .as_deref()
+                .map(|folder| value::path("trust.maker_crls", folder, base))
+                .transpose()?,
             officers: paths("trust.officers", &self.officers)?,
             lowest_version: self.lowest_version,
             test_anchors: self.test_anchors,

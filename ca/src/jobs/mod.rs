@@ -11,9 +11,10 @@ mod revoke_fallen;
 mod sweep_sessions;
 mod take_up_trust;
 mod watch_files;
+mod watch_maker_crls;
 mod watch_tls;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ca_core::{
     app::{
@@ -61,6 +62,8 @@ pub(crate) struct Jobs {
     pub(crate) staff_sessions: Option<Arc<StaffSessions>>,
     /// What is believed about devices, and where new versions are read.
     pub(crate) trust: (ReadTrust, Arc<Trusted>),
+    /// The folder with the makers' CRLs.
+    pub(crate) maker_crls: Option<PathBuf>,
     /// Plans of revocation, with which node executes them.
     pub(crate) rejudge: (Rejudge, Leader),
     pub(crate) validation: Arc<Validation>,
@@ -118,6 +121,13 @@ impl Jobs {
             });
         }
         let (read, trusted) = self.trust;
+        let crls = watch_maker_crls::Job {
+            folder: self.maker_crls,
+            trusted: trusted.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+        };
+        tasks.spawn(until(stop.clone(), crls.run()));
         tasks.spawn(until(stop.clone(), take_up_trust::run(read, trusted, self.metrics.clone())));
         let (rejudge, leader) = self.rejudge;
         let (leader, revoked) = (Arc::new(leader), self.revoked);

@@ -33,6 +33,9 @@ pub(crate) struct NodeMetrics {
     leading: Family<JobLabels, Gauge>,
     diverged: IssuerGauges,
     root_crl_next_update: Gauge<f64, AtomicU64>,
+    maker_crls: Gauge,
+    maker_crls_due: Gauge,
+    maker_crls_refused: Gauge,
     detached: Gauge,
     refreshed: Gauge<f64, AtomicU64>,
     refresh_failures: Counter,
@@ -58,6 +61,13 @@ impl NodeMetrics {
             diverged: register
                 .metric("ledger_journal_diverged", "1 when ledger and journal contradict each other"),
             root_crl_next_update: register.metric("root_crl_next_update_timestamp_seconds", root),
+            maker_crls: register.metric("maker_crls", "CRLs of device makers that count"),
+            maker_crls_due: register
+                .metric("maker_crls_due", "CRLs of device makers of which a newer one should be there"),
+            maker_crls_refused: register.metric(
+                "maker_crls_refused",
+                "Files that should be CRLs of device makers and count for nothing",
+            ),
             detached: register
                 .metric("tasks_detached", "Use cases under way, also of clients that went away"),
             refreshed: register.metric("refreshed_timestamp_seconds", refreshed),
@@ -102,6 +112,16 @@ impl NodeMetrics {
     /// Shows when the root's CRL lapses.
     pub(crate) fn root_crl(&self, next_update: Timestamp) {
         self.root_crl_next_update.set(instant(next_update));
+    }
+
+    /// Shows how many CRLs of device makers count, how many of them are due, and how many files don't count.
+    pub(crate) fn maker_crls(&self, counting: usize, due: usize, refused: usize) {
+        let set = |gauge: &Gauge, count: usize| {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        };
+        set(&self.maker_crls, counting);
+        set(&self.maker_crls_due, due);
+        set(&self.maker_crls_refused, refused);
     }
 
     /// Shows how many use cases are under way.

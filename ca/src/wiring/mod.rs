@@ -231,6 +231,7 @@ pub(crate) async fn server(
             sessions,
             staff_sessions,
             trust: (read_trust, trusted),
+            maker_crls: config.trust.maker_crls.clone(),
             rejudge: (adapters.rejudge(), jobs::rejudgements(&config, adapters)),
             validation: validation.clone(),
             revocations: adapters.store.clone(),

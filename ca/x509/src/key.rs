@@ -1,7 +1,7 @@
 //! Public keys: what kind they are, and their identifiers.
 
 use aws_lc_rs::digest;
-use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1};
+use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1, SECP_521_R_1};
 use der::{
     Any, Decode, Encode, Sequence,
     asn1::{BitString, ObjectIdentifier, OctetString, UintRef},
@@ -70,6 +70,15 @@ impl KeyKind {
             other => Err(KeyError::Unsupported(other)),
         }
     }
+}
+
+/// Whether it is a key on P-521, as an uncompressed point: known in signatures of device makers only.
+pub(crate) fn is_p521(spki: &SubjectPublicKeyInfoOwned) -> bool {
+    let curve = || spki.algorithm.parameters.as_ref()?.decode_as::<ObjectIdentifier>().ok();
+    let point = spki.subject_public_key.as_bytes();
+    spki.algorithm.oid == ID_EC_PUBLIC_KEY
+        && curve() == Some(SECP_521_R_1)
+        && point.is_some_and(|point| point.len() == 133 && point[0] == 4)
 }
 
 /// An elliptic-curve key from its curve and its uncompressed point (RFC 5480).

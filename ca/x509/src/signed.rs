@@ -6,7 +6,7 @@ use spki::AlgorithmIdentifierOwned;
 
 use crate::{
     algorithm::{SignatureAlgorithm, UnsupportedAlgorithm},
-    verify::{VerifyError, verify},
+    verify::{VerifyError, verify, verify_of_maker},
 };
 
 /// A signed structure, taken apart.
@@ -65,6 +65,15 @@ impl<'a> Signed<'a> {
     pub fn verify(&self, issuer: &spki::SubjectPublicKeyInfoOwned) -> Result<(), SignedError> {
         let algorithm = SignatureAlgorithm::from_identifier(&self.algorithm)?;
         Ok(verify(issuer, algorithm, self.tbs, &self.signature)?)
+    }
+
+    /// Checks the signature by a device maker's `issuer`, whose key may also be on P-521.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_of_maker(&self, issuer: &spki::SubjectPublicKeyInfoOwned) -> Result<(), SignedError> {
+        let algorithm = SignatureAlgorithm::from_identifier(&self.algorithm)?;
+        Ok(verify_of_maker(issuer, algorithm, self.tbs, &self.signature)?)
     }
 }
 

@@ -5,7 +5,7 @@ use spki::SubjectPublicKeyInfoOwned;
 
 use crate::{
     algorithm::SignatureAlgorithm,
-    key::{KeyError, KeyKind},
+    key::{self, KeyError, KeyKind},
 };
 
 /// Why a signature isn't accepted.
@@ -35,6 +35,28 @@ pub fn verify(
 ) -> Result<(), VerifyError> {
     let verifier = verifier(KeyKind::of(spki)?, algorithm)?;
     UnparsedPublicKey::new(verifier, spki.subject_public_key.raw_bytes())
+        .verify(message, signature)
+        .map_err(|_| VerifyError::Wrong)
+}
+
+/// As [`verify`], and also by keys on P-521, over SHA-512. Only device makers have such keys, in certificates that stand above
+/// their devices': nothing is ever certified for one here, so [`KeyKind`] doesn't know them.
+///
+/// # Errors
+/// [`VerifyError`] whenever it isn't right.
+pub fn verify_of_maker(
+    spki: &SubjectPublicKeyInfoOwned,
+    algorithm: SignatureAlgorithm,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), VerifyError> {
+    if !key::is_p521(spki) {
+        return verify(spki, algorithm, message, signature);
+    }
+    if algorithm != SignatureAlgorithm::EcdsaSha512 {
+        return Err(VerifyError::Mismatch);
+    }
+    UnparsedPublicKey::new(&signature::ECDSA_P521_SHA512_ASN1, spki.subject_public_key.raw_bytes())
         .verify(message, signature)
         .map_err(|_| VerifyError::Wrong)
 }

@@ -38,4 +38,5 @@ pub mod staff;
 mod token;
 mod trail;
 pub mod trust;
+mod trusted;
 mod wrong_password;

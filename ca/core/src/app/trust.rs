@@ -3,10 +3,11 @@
 //!
 //! What the ledger holds is believed only with both signatures. A bundle that fails leaves what is trusted as it was.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use super::trusted::{CrlFile, CrlsTakenUp, InUse, Trusted};
 use super::{
     failure::{Failure, carries_failure},
     trail::{Details, event},
@@ -31,42 +32,6 @@ pub trait BundleForm: Send + Sync {
     /// # Errors
     /// What is wrong with it.
     fn read(&self, document: &[u8]) -> Result<Bundle, BundleError>;
-}
-
-/// What is trusted, as of one version.
-#[derive(Debug)]
-pub struct InUse {
-    /// The version; 0 for the configuration's files.
-    pub version: u32,
-    /// SHA-256 of its document; `None` for files.
-    pub sha256: Option<[u8; 32]>,
-    /// The anchors.
-    pub anchors: Anchors,
-}
-
-/// What is trusted at the moment. Whoever judges takes one [`InUse`] and stays with it.
-#[derive(Debug)]
-pub struct Trusted(RwLock<Arc<InUse>>);
-
-impl Trusted {
-    /// Begins with the configuration's files, or with a version of the ledger.
-    pub fn new(in_use: InUse) -> Self {
-        Self(RwLock::new(Arc::new(in_use)))
-    }
-
-    /// Begins with the configuration's files.
-    pub fn files(anchors: Anchors) -> Self {
-        Self::new(InUse { version: 0, sha256: None, anchors })
-    }
-
-    /// As of now.
-    pub fn current(&self) -> Arc<InUse> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn replace(&self, in_use: InUse) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_use);
-    }
 }
 
 /// Why a bundle isn't taken up.

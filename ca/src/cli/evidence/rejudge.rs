@@ -35,6 +35,7 @@ use crate::{
         output::{Output, table},
     },
     config::{Config, TomlPolicies},
+    material::trust::crls,
     wiring::EvidenceDesk,
 };
 
@@ -165,6 +166,10 @@ async fn anchors(
         basis = format!("{basis} without {what}");
     }
     let anchors = Anchors::new(&anchors).context("what is left of the anchors can't judge anything")?;
+    let anchors = crls::applied(&config.trust, &anchors).map_err(CliError::configuration)?;
+    if config.trust.maker_crls.is_some() {
+        basis.push_str(", with the makers' CRLs of today");
+    }
     Ok((anchors, basis))
 }
 

@@ -24,6 +24,7 @@ use crate::{
         output::{Output, table},
     },
     config::Config,
+    material::trust::crls,
     wiring,
 };
 
@@ -63,6 +64,7 @@ pub(super) async fn run(
     let desk = wiring::evidence_desk(config).await.map_err(CliError::configuration)?;
     let (anchors, trust) = standing_anchors(&desk, config).await?;
     let anchors = Anchors::new(&anchors).map_err(|error| CliError::configuration(error.into()))?;
+    let anchors = crls::applied(&config.trust, &anchors).map_err(CliError::configuration)?;
     let devices = Arc::new(written.rules.devices.clone());
     let policy_of = |_: &ContractNumber| Some(devices.clone());
     let bench = Bench { anchors: &anchors, policy_of: &policy_of };

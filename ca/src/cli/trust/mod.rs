@@ -3,6 +3,7 @@
 //! A change is made in a draft, which is a file that nobody trusts. One officer signs and stages it, another signs and
 //! approves it; every running process takes the new version up within seconds.
 
+mod crls;
 mod draft;
 mod import;
 mod show;
@@ -95,6 +96,8 @@ pub(super) enum Command {
         #[arg(long, short)]
         output: Option<PathBuf>,
     },
+    /// List the makers' CRLs of the folder `trust.maker_crls`: which count, which are due, which are refused and why.
+    Crls,
     /// Sign the draft as an officer and stage it, in the place of one that may be staged already.
     Stage {
         #[command(flatten)]
@@ -206,8 +209,15 @@ struct Staged<'a> {
 }
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), CliError> {
+    // Without officers there are anchors of files, and CRLs all the same.
+    if config.trust.officers.is_empty() && !matches!(command, Command::Crls) {
+        return Err(CliError::configuration(anyhow::anyhow!(
+            "trust.officers names nobody: name the certificates of two people who may sign trust bundles"
+        )));
+    }
     let desk = wiring::trust_desk(config).await.map_err(CliError::configuration)?;
     match command {
+        Command::Crls => crls::run(&desk, config, output).await,
         Command::List { which, all } => show::list(&document(&desk, &which).await?.1, all, output),
         Command::Show { anchor, which } => show::one(&document(&desk, &which).await?.1, &anchor, output),
         Command::Import { maker, files, more } => import::run(&desk, maker, &files, &more, output).await,

@@ -1,7 +1,8 @@
 //! Whom the authority believes about devices: anchors from files for a first installation, bundles of the ledger's trust
-//! store afterwards, and the officers who sign them.
+//! store afterwards, the officers who sign them, and the CRLs by which makers take devices back.
 
 pub(crate) mod bundle;
+pub(crate) mod crls;
 mod files;
 pub(crate) mod import;
 pub(crate) mod known;

@@ -1,35 +1,25 @@
-//! Certificate chains of device makers.
-//!
-//! Genuine device certificates lack much that RFC 5280 asks for (no key identifiers, `basicConstraints` not critical,
-//! notAfter in the year 9999), so this checks what protects: who signed, that a CA may be one, path lengths, validity,
-//! unknown critical extensions, and that the certificate which vouches for a device is one for PIV and not one of the
-//! same maker for something else. Issuers are found by name and proven by signature; names mean nothing else.
+//! Certificate chains of device makers: from a device's certificate to a root that is trusted, and that the certificate
+//! which vouches for a device is one for its kind and not one of the same maker for something else. Issuers are found by
+//! name and proven by signature; names mean nothing else.
 
-use aws_lc_rs::digest::{SHA256, digest};
-use ca_x509::signed::{Signed, SignedError};
+use std::sync::Arc;
+
 use const_oid::{
     ObjectIdentifier,
     db::rfc5280::{
         ID_CE_BASIC_CONSTRAINTS, ID_CE_CERTIFICATE_POLICIES, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE,
     },
 };
-use der::Decode;
 use jiff::Timestamp;
-use x509_cert::{
-    certificate::{Raw, TbsCertificateInner, Version},
-    ext::{
-        Extension,
-        pkix::{BasicConstraints, KeyUsage},
-    },
-    spki::SubjectPublicKeyInfoOwned,
-};
 
-use super::{memory::Memory, set_order};
+use super::{
+    certificate::{CA_CRITICALS, DeviceCertificate},
+    maker_crl::{CrlRefusal, MakerCrl, Revocations},
+    memory::Memory,
+};
 
 /// Certificates in a chain at the most, leaf and root included.
 pub const MAX_CHAIN: usize = 6;
-/// A device certificate has at most so many octets; genuine ones have under 1,200.
-pub const MAX_CERTIFICATE_BYTES: usize = 4096;
 /// At most so many anchors: the makers of TPMs have hundreds of issuing certificates.
 const MAX_ANCHORS: usize = 4096;
 
@@ -153,6 +143,12 @@ pub enum ChainError {
     /// Its issuer vouches for something else.
     #[error("its issuer doesn't vouch for keys of this kind")]
     Purpose,
+    /// The maker took a certificate back.
+    #[error("a certificate in its chain was revoked by its maker (serial number {serial})")]
+    Revoked {
+        /// Its serial number, hexadecimal.
+        serial: String,
+    },
     /// More certificates than a chain may have.
     #[error("its chain is too long")]
     TooLong,
@@ -170,6 +166,7 @@ impl ChainError {
             Self::NotValidNow => "evidence-chain-not-valid-now",
             Self::CriticalExtension(_) => "evidence-chain-critical-extension",
             Self::Purpose => "evidence-chain-purpose",
+            Self::Revoked { .. } => "evidence-chain-revoked",
             Self::TooLong => "evidence-chain-too-long",
         }
     }
@@ -180,145 +177,12 @@ impl ChainError {
             Self::UnknownIssuer => 0,
             Self::Signature => 1,
             Self::Algorithm => 2,
+            Self::Revoked { .. } => 4,
             _ => 3,
         }
     }
 }
 
-/// A certificate that was read once: the bytes that were signed, and what they say.
-#[derive(Clone, Debug)]
-pub(super) struct DeviceCertificate {
-    der: Vec<u8>,
-    tbs: TbsCertificateInner<Raw>,
-}
-
-impl DeviceCertificate {
-    /// Reads a certificate.
-    ///
-    /// # Errors
-    /// A `der` error when it isn't one, when something follows it, or when its two algorithm fields differ.
-    pub(super) fn parse(der: &[u8]) -> der::Result<Self> {
-        let signed = Signed::parse(der)?;
-        Self::new(der, &signed, signed.tbs)
-    }
-
-    /// Reads a certificate whose names may have the elements of a SET out of DER's order, as some genuine TPMs' have.
-    /// Signatures are checked over the octets as they came.
-    ///
-    /// # Errors
-    /// As [`parse`](Self::parse).
-    pub(super) fn parse_unsorted(der: &[u8]) -> der::Result<Self> {
-        let signed = Signed::parse(der)?;
-        Self::new(der, &signed, &set_order::sorted(signed.tbs)?)
-    }
-
-    fn new(der: &[u8], signed: &Signed<'_>, tbs: &[u8]) -> der::Result<Self> {
-        let tbs = TbsCertificateInner::<Raw>::from_der(tbs)?;
-        if *tbs.signature() != signed.algorithm {
-            return Err(der::ErrorKind::Failed.into());
-        }
-        Ok(Self { der: der.to_vec(), tbs })
-    }
-
-    /// What it says.
-    pub(super) fn tbs(&self) -> &TbsCertificateInner<Raw> {
-        &self.tbs
-    }
-
-    /// Its key.
-    pub(super) fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
-        self.tbs.subject_public_key_info()
-    }
-
-    /// Its extensions with this identifier.
-    pub(super) fn extensions(&self, oid: ObjectIdentifier) -> impl Iterator<Item = &Extension> {
-        self.all_extensions().iter().filter(move |extension| extension.extn_id == oid)
-    }
-
-    fn all_extensions(&self) -> &[Extension] {
-        self.tbs.extensions().map_or(&[], Vec::as_slice)
-    }
-
-    /// Whether `issuer`'s key signed it, over the original bytes.
-    pub(super) fn is_signed_by(&self, issuer: &Self) -> Result<(), ChainError> {
-        let signed = Signed::parse(&self.der).map_err(|_| ChainError::Signature)?;
-        signed.verify(issuer.public_key()).map_err(|error| match error {
-            SignedError::Algorithm(_) => ChainError::Algorithm,
-            SignedError::Malformed(_) | SignedError::Signature(_) => ChainError::Signature,
-        })
-    }
-
-    /// Valid at `now` and without critical extensions other than `understood`.
-    pub(super) fn check_time_and_criticals(
-        &self,
-        now: Timestamp,
-        understood: &[ObjectIdentifier],
-    ) -> Result<(), ChainError> {
-        self.check_time(now, false)?;
-        self.check_criticals(understood)
-    }
-
-    /// Valid at `now`, or past its notAfter where that doesn't matter.
-    pub(super) fn check_time(&self, now: Timestamp, after_expiry: bool) -> Result<(), ChainError> {
-        let validity = self.tbs.validity();
-        // Not as jiff timestamps: 9999-12-31T23:59:59Z, which makers use, is beyond their range.
-        let now = u64::try_from(now.as_second()).map_err(|_| ChainError::NotValidNow)?;
-        let (from, to) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
-        let is_valid = from.as_secs() <= now && (after_expiry || now <= to.as_secs());
-        if is_valid { Ok(()) } else { Err(ChainError::NotValidNow) }
-    }
-
-    /// No critical extensions other than `understood`.
-    pub(super) fn check_criticals(&self, understood: &[ObjectIdentifier]) -> Result<(), ChainError> {
-        let stranger = self.all_extensions().iter().find(|e| e.critical && !understood.contains(&e.extn_id));
-        stranger.map_or(Ok(()), |extension| Err(ChainError::CriticalExtension(extension.extn_id)))
-    }
-
-    /// `basicConstraints` and `keyUsage` of a CA with `below` CA certificates between it and the leaf.
-    pub(super) fn check_ca(&self, below: usize) -> Result<(), ChainError> {
-        let constraints: Option<BasicConstraints> = self.decoded(ID_CE_BASIC_CONSTRAINTS)?;
-        let constraints = constraints.filter(|constraints| constraints.ca).ok_or(ChainError::NotCa)?;
-        if self.tbs.version() != Version::V3 {
-            return Err(ChainError::NotCa);
-        }
-        self.check_key_usage()?;
-        match constraints.path_len_constraint {
-            Some(allowed) if usize::from(allowed) < below => Err(ChainError::PathLength),
-            _ => Ok(()),
-        }
-    }
-
-    /// A `keyUsage`, where there is one, permits signing certificates.
-    pub(super) fn check_key_usage(&self) -> Result<(), ChainError> {
-        match self.decoded::<KeyUsage>(ID_CE_KEY_USAGE)? {
-            Some(usage) if !usage.key_cert_sign() => Err(ChainError::NotCa),
-            _ => Ok(()),
-        }
-    }
-
-    /// The one extension with this identifier; malformed or twice makes no CA.
-    pub(super) fn decoded<'a, T: Decode<'a, Error = der::Error>>(
-        &'a self,
-        oid: ObjectIdentifier,
-    ) -> Result<Option<T>, ChainError> {
-        let mut found = self.extensions(oid);
-        let first = found.next();
-        if found.next().is_some() {
-            return Err(ChainError::NotCa);
-        }
-        first.map(|e| T::from_der(e.extn_value.as_bytes())).transpose().map_err(|_| ChainError::NotCa)
-    }
-
-    /// SHA-256 of its DER.
-    pub(super) fn sha256(&self) -> [u8; 32] {
-        let mut out = [0; 32];
-        out.copy_from_slice(digest(&SHA256, &self.der).as_ref());
-        out
-    }
-}
-
-/// What any CA certificate may mark critical.
-pub(super) const CA_CRITICALS: [ObjectIdentifier; 2] = [ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE];
 /// What makers of TPMs also do: policies and purposes that say no more than that it is about TPMs.
 const TPM_CA_CRITICALS: [ObjectIdentifier; 4] =
     [ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE, ID_CE_CERTIFICATE_POLICIES, ID_CE_EXT_KEY_USAGE];
@@ -334,8 +198,9 @@ struct Candidate {
 /// The configured certificates of device makers, read and checked.
 #[derive(Debug)]
 pub struct Anchors {
-    candidates: Vec<Candidate>,
-    memory: Memory,
+    candidates: Arc<Vec<Candidate>>,
+    memory: Arc<Memory>,
+    revocations: Revocations,
 }
 
 impl Anchors {
@@ -361,12 +226,36 @@ impl Anchors {
         if !has(|candidate| matches!(candidate.purpose, Purpose::PivIssuer | Purpose::TpmMaker)) {
             return Err(AnchorError::None("issuer of PIV attestation certificates, nor a maker of TPMs"));
         }
-        Ok(Self { candidates, memory: Memory::default() })
+        Ok(Self {
+            candidates: Arc::new(candidates),
+            memory: Arc::default(),
+            revocations: Revocations::default(),
+        })
     }
 
     /// Nobody is believed: only what is asserted can be judged.
     pub fn none() -> Self {
-        Self { candidates: Vec::new(), memory: Memory::default() }
+        Self { candidates: Arc::default(), memory: Arc::default(), revocations: Revocations::default() }
+    }
+
+    /// The same anchors with what the makers' CRLs revoke, in place of what any before revoked; and which of the CRLs count
+    /// for nothing, by their place in the list.
+    ///
+    /// A CRL counts when an anchor signed it (RFC 5280, 6.3.3), and for ever: past its nextUpdate a newer one may revoke
+    /// more, never less.
+    pub fn with_crls(&self, crls: &[MakerCrl]) -> (Self, Vec<(usize, CrlRefusal)>) {
+        let mut revocations = Revocations::default();
+        let mut refused = Vec::new();
+        for (number, crl) in crls.iter().enumerate() {
+            let by_name = self.candidates.iter().filter(|c| c.certificate.tbs().subject() == crl.issuer());
+            let signers: Vec<_> = by_name.map(|candidate| &candidate.certificate).collect();
+            match crl.signer(&signers) {
+                Ok(signer) => revocations.add(signer, crl),
+                Err(refusal) => refused.push((number, refusal)),
+            }
+        }
+        let (candidates, memory) = (self.candidates.clone(), self.memory.clone());
+        (Self { candidates, memory, revocations }, refused)
     }
 
     /// Follows `certificate`, with which the errand begins, to a root, over configured intermediates and `offered` ones,
@@ -392,7 +281,7 @@ impl Anchors {
         let path = self.climb(&pool, certificate, &mut way, (errand, now))?;
         let mut below = certificate;
         for above in way.into_iter().map(|index| &pool[index].certificate) {
-            self.memory.learn(&below.der, &above.der);
+            self.memory.learn(below.der(), above.der());
             below = above;
         }
         Ok(path)
@@ -412,7 +301,7 @@ impl Anchors {
         }
         let mut furthest = ChainError::UnknownIssuer;
         for (index, candidate) in pool.iter().enumerate() {
-            if used.contains(&index) || candidate.certificate.tbs.subject() != below.tbs.issuer() {
+            if used.contains(&index) || candidate.certificate.tbs().subject() != below.tbs().issuer() {
                 continue;
             }
             let attempt = self.step(candidate, below, used.len(), (errand, now)).and_then(|()| {
@@ -441,8 +330,12 @@ impl Anchors {
         depth: usize,
         (errand, now): (Errand, Timestamp),
     ) -> Result<(), ChainError> {
-        if !self.memory.knows(&below.der, &candidate.certificate.der) {
+        if !self.memory.knows(below.der(), candidate.certificate.der()) {
             below.is_signed_by(&candidate.certificate)?;
+        }
+        if self.revocations.name(&candidate.certificate, below) {
+            let serial = hex::encode(below.tbs().serial_number().as_bytes());
+            return Err(ChainError::Revoked { serial });
         }
         if !errand.admits(candidate, depth) {
             return Err(ChainError::Purpose);
@@ -471,7 +364,7 @@ fn candidate(anchor: &Anchor) -> Result<Candidate, String> {
     let certificate = certificate.map_err(|error| error.to_string())?;
     certificate.check_ca(0).map_err(|error| error.to_string())?;
     if anchor.trust == Trust::Root {
-        let self_issued = certificate.tbs.subject() == certificate.tbs.issuer();
+        let self_issued = certificate.tbs().subject() == certificate.tbs().issuer();
         let is_own = match certificate.is_signed_by(&certificate) {
             // A root is believed for its octets, so old ones of TPM makers may have signed themselves over SHA-1.
             Err(ChainError::Algorithm) => anchor.purpose == Purpose::TpmMaker,

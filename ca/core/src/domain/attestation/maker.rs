@@ -2,10 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{
-    Trust,
-    chain::{ChainError, DeviceCertificate},
-};
+use super::{Trust, certificate::DeviceCertificate, chain::ChainError};
 
 /// A certificate that might become an anchor. DER that only some strict parsers refuse is read, as in chains.
 #[derive(Clone, Debug)]

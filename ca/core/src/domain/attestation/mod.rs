@@ -1,14 +1,15 @@
 //! Evidence of where a key was born, and what is made of it.
 //!
 //! Evidence counts only for the key that it names: the certification request and the signed challenge must be that
-//! key's. `yubikey` knows the device, `chain` the certificates.
+//! key's. `yubikey` and `tpm` know the devices, `certificate` and `chain` the makers' certificates, `maker_crl` what makers
+//! took back.
 
 mod asserted;
+mod certificate;
 pub mod chain;
 mod fields;
-#[cfg(test)]
-mod hostile;
 mod maker;
+mod maker_crl;
 mod memory;
 mod proof;
 mod request;
@@ -23,6 +24,7 @@ use jiff::Timestamp;
 
 pub use chain::{Anchor, AnchorError, Anchors, Purpose, Trust};
 pub use maker::MakerCertificate;
+pub use maker_crl::{CrlRefusal, MAX_CRL_BYTES, MakerCrl};
 pub use proof::{CHALLENGE_PREFIX, challenge_message};
 
 use super::{

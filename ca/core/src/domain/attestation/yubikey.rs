@@ -14,7 +14,8 @@ use ca_x509::KeyKind;
 pub use super::fields::{Firmware, FormFactor, PinPolicy, Slot, TouchPolicy};
 use super::{
     Attested, ExtensionProblem, Particulars, Refusal,
-    chain::{Anchors, CA_CRITICALS, ChainError, DeviceCertificate, Errand, MAX_CERTIFICATE_BYTES},
+    certificate::{CA_CRITICALS, DeviceCertificate, MAX_CERTIFICATE_BYTES},
+    chain::{Anchors, ChainError, Errand},
 };
 use crate::domain::{
     device::{Assurance, Device, DeviceKind},

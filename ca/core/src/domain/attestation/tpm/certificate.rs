@@ -22,7 +22,8 @@ use x509_cert::{
 use super::{Manufacturer, refusal::TpmRefusal};
 use crate::domain::attestation::{
     Refusal,
-    chain::{Anchors, ChainError, DeviceCertificate, Errand, MAX_CERTIFICATE_BYTES},
+    certificate::{DeviceCertificate, MAX_CERTIFICATE_BYTES},
+    chain::{Anchors, ChainError, Errand},
     set_order,
 };
 

@@ -4,8 +4,16 @@
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use super::{tests::Maker, yubikey::YubiKeyEvidence};
-use crate::domain::{csr, fixtures::now, ids::UserId};
+use super::rig::{EVERY_SERIAL, ISSUER, Maker, crl};
+use crate::domain::{
+    attestation::{
+        MakerCertificate, MakerCrl,
+        yubikey::{YubiKeyEvidence, examine},
+    },
+    csr,
+    fixtures::now,
+    ids::UserId,
+};
 
 /// One change of some bytes.
 #[derive(Clone, Debug)]
@@ -142,6 +150,28 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_no_crl_and_no_makers_certificate(der in vec(any::<u8>(), 0..600)) {
+        prop_assert!(MakerCrl::read(&der).is_err());
+        prop_assert!(MakerCertificate::read(&der).is_err());
+    }
+
+    /// A changed CRL is unreadable, or nobody's: every octet is signed, or is the signature.
+    #[test]
+    fn changed_crls_count_for_nothing(mutations in vec(mutation(), 0..4)) {
+        let (genuine, anchors) = MAKER.with(|maker| {
+            let year = ("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
+            (crl((ISSUER, &maker.issuer), year, &[&EVERY_SERIAL]), maker.trusted())
+        });
+        let der = mutated(genuine.clone(), &mutations);
+        if let Ok(crl) = MakerCrl::read(&der) {
+            let (_, refused) = anchors.with_crls(&[crl]);
+            prop_assert_eq!(refused.is_empty(), der == genuine);
+        }
+    }
+}
+
 /// Far more than any genuine evidence, of every kind that is cheap to make.
 #[test]
 fn large_and_deep_evidence_is_refused_at_once() {
@@ -170,5 +200,5 @@ fn large_and_deep_evidence_is_refused_at_once() {
 /// The memory of verified ways changes no verdict.
 fn examine_twice(maker: &Maker, genuine: &YubiKeyEvidence) -> bool {
     let anchors = maker.trusted();
-    (0..2).all(|_| super::yubikey::examine(genuine, &anchors, now()).is_ok())
+    (0..2).all(|_| examine(genuine, &anchors, now()).is_ok())
 }
