@@ -1,5 +1,7 @@
 //! `inro-hsm custody`: custodians make, prove, open and change custody sets, and give their shares to a running signer.
 
+mod report;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -14,10 +16,12 @@ use clap::{Args, Subcommand};
 use der::{EncodePem, pem::LineEnding};
 use serde_json::{Value, json};
 
+use report::{sentences, summary};
+
 use crate::{
     custody::{
-        self, CustodyError, Desk, Document, Generation, People, Plan, Present, SealedTo, Set, Standing,
-        Which, key_fingerprint, piv, socket,
+        self, CustodyError, Desk, Document, Generation, People, Plan, Present, Set, Standing, Which,
+        key_fingerprint, piv, socket,
     },
     token::{Pin, PinKind},
 };
@@ -408,69 +412,6 @@ fn show(document: &Document, as_json: bool) -> anyhow::Result<ExitCode> {
     let complete = unproven.is_some_and(|names| names.is_empty());
     print(as_json, &summary(document), &sentences(document))?;
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(MORE_NEEDED) })
-}
-
-fn summary(document: &Document) -> Value {
-    let generation = |generation: &Generation| {
-        let custodians = generation.custodians.iter().map(|keeper| {
-            json!({
-                "name": keeper.name,
-                "sealed_to": keeper.sealed_to,
-                "fingerprint": keeper.fingerprint,
-                "proven": keeper.proven_at(),
-            })
-        });
-        json!({
-            "number": generation.number,
-            "created": generation.created,
-            "in_force": generation.in_force,
-            "threshold": generation.threshold,
-            "library": generation.library,
-            "custodians": custodians.collect::<Vec<_>>(),
-            "unproven": generation.unproven(),
-        })
-    };
-    json!({
-        "set": document.set,
-        "name": document.name,
-        "pin": document.pin,
-        "token": document.token,
-        "switching": document.switching,
-        "current": document.current.as_ref().map(generation),
-        "next": document.next.as_ref().map(generation),
-        "past": document.past,
-    })
-}
-
-fn sentences(document: &Document) -> String {
-    let mut lines = vec![format!(
-        "{}: the {} of the {}\nset {}",
-        document.name, document.pin, document.token, document.set
-    )];
-    let stages = [(&document.current, "in force"), (&document.next, "being made")];
-    for (generation, stage) in
-        stages.into_iter().filter_map(|(generation, stage)| Some((generation.as_ref()?, stage)))
-    {
-        let (number, threshold, count) =
-            (generation.number, generation.threshold, generation.custodians.len());
-        lines.push(format!("generation {number}, {stage}: {threshold} of {count}"));
-        lines.push(format!("  module {}", generation.library));
-        for keeper in &generation.custodians {
-            let sealed = match &keeper.sealed_to {
-                SealedTo::Passphrase => "a passphrase".to_owned(),
-                SealedTo::Key { subject, .. } => format!("the token of {subject}"),
-            };
-            let proven = keeper.proven_at().map_or("NOT PROVEN".to_owned(), |at| format!("proven {at:.0}"));
-            lines.push(format!("  {:<16} {}  {proven}  {sealed}", keeper.name, &keeper.fingerprint[..16]));
-        }
-    }
-    lines.extend(document.past.iter().map(|past| {
-        format!("generation {}, over since {:.0}: {}", past.number, past.over, past.custodians.join(", "))
-    }));
-    if document.switching {
-        lines.push("the token's PIN is being changed: finish it with `inro-hsm custody switch`".to_owned());
-    }
-    lines.join("\n")
 }
 
 fn print(as_json: bool, json: &Value, text: &str) -> io::Result<()> {

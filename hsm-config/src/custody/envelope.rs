@@ -4,13 +4,11 @@
 //! happens here. A key of 32 octets wraps the content's key (RFC 3565). Any CMS implementation opens both, such as
 //! `openssl cms -decrypt`, so a share is not lost with this program.
 
-use std::fmt;
+mod key;
 
-use ansi_x963_kdf::derive_key_into;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
-    agreement::{self, ECDH_P256, ECDH_P384, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral},
-    key_wrap::{AES_256, AesKek, KeyWrap},
+    agreement::{EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral},
     rand::{SystemRandom, fill},
 };
 use cms::{
@@ -25,31 +23,22 @@ use cms::{
 };
 use const_oid::{
     ObjectIdentifier,
-    db::{
-        rfc5753::{
-            DH_SINGLE_PASS_STD_DH_SHA_256_KDF_SCHEME, DH_SINGLE_PASS_STD_DH_SHA_384_KDF_SCHEME,
-            ID_EC_PUBLIC_KEY,
-        },
-        rfc5911::ID_DATA,
-        rfc5912::{SECP_256_R_1, SECP_384_R_1},
-    },
+    db::{rfc5753::ID_EC_PUBLIC_KEY, rfc5911::ID_DATA},
 };
 use der::{
     Any, Decode, DecodePem, Encode, EncodePem, Sequence,
     asn1::{BitString, OctetString, SetOfVec},
     pem::LineEnding,
 };
-use sha2::{Sha256, Sha384};
-use x509_cert::{
-    Certificate,
-    spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned},
-};
+use x509_cert::{Certificate, spki::AlgorithmIdentifierOwned};
 use zeroize::Zeroizing;
+
+pub use key::Curve;
+pub(super) use key::random_key;
+use key::{aes_wrap, derive, unwrap_key, wrap_key};
 
 /// id-ct-authEnvelopedData (RFC 5083, 2).
 const AUTH_ENVELOPED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.23");
-/// id-aes256-wrap (RFC 3565, 2.3.2).
-const AES_256_WRAP: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.45");
 /// id-aes256-GCM (RFC 5084, 3.2).
 const AES_256_GCM_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.46");
 
@@ -57,8 +46,6 @@ const TAG: usize = 16;
 const TAG_OCTETS: u8 = 16;
 const NONCE: usize = 12;
 const KEY: usize = 32;
-/// A wrapped key has one block more (RFC 3394).
-const WRAPPED: usize = KEY + 8;
 
 /// A key that seals or opens: 32 octets, wiped when dropped.
 pub(super) type Key = Zeroizing<[u8; KEY]>;
@@ -78,71 +65,6 @@ pub enum EnvelopeError {
     /// The key doesn't open it, or it was changed.
     #[error("it can't be opened: the wrong key, or it was changed")]
     Refused,
-}
-
-/// The curve of a recipient's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Curve {
-    /// NIST P-256.
-    P256,
-    /// NIST P-384.
-    P384,
-}
-
-impl Curve {
-    /// Of a certificate's key.
-    ///
-    /// # Errors
-    /// [`EnvelopeError::Recipient`] for any other kind of key.
-    pub fn of(key: &SubjectPublicKeyInfoOwned) -> Result<Self, EnvelopeError> {
-        if key.algorithm.oid != ID_EC_PUBLIC_KEY {
-            return Err(EnvelopeError::Recipient);
-        }
-        let named = key.algorithm.parameters.as_ref().and_then(|any| any.decode_as().ok());
-        match named {
-            Some(SECP_256_R_1) => Ok(Self::P256),
-            Some(SECP_384_R_1) => Ok(Self::P384),
-            _ => Err(EnvelopeError::Recipient),
-        }
-    }
-
-    fn oid(self) -> ObjectIdentifier {
-        match self {
-            Self::P256 => SECP_256_R_1,
-            Self::P384 => SECP_384_R_1,
-        }
-    }
-
-    fn scheme(self) -> ObjectIdentifier {
-        match self {
-            Self::P256 => DH_SINGLE_PASS_STD_DH_SHA_256_KDF_SCHEME,
-            Self::P384 => DH_SINGLE_PASS_STD_DH_SHA_384_KDF_SCHEME,
-        }
-    }
-
-    fn agreement(self) -> &'static agreement::Algorithm {
-        match self {
-            Self::P256 => &ECDH_P256,
-            Self::P384 => &ECDH_P384,
-        }
-    }
-}
-
-impl fmt::Display for Curve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::P256 => "P-256",
-            Self::P384 => "P-384",
-        })
-    }
-}
-
-/// `ECC-CMS-SharedInfo` (RFC 5753, 7.2), without keying material of the user's.
-#[derive(Sequence)]
-struct SharedInfo {
-    key_info: AlgorithmIdentifierOwned,
-    #[asn1(context_specific = "2", tag_mode = "EXPLICIT", constructed = "true")]
-    supp_pub_info: OctetString,
 }
 
 /// `GCMParameters` (RFC 5084, 3.2); the tag's length has a default that is not ours.
@@ -330,53 +252,6 @@ impl Sealed {
     }
 }
 
-/// A fresh key.
-pub(super) fn random_key() -> Result<Key, EnvelopeError> {
-    let mut key = Zeroizing::new([0; KEY]);
-    fill(&mut key[..]).map_err(failed)?;
-    Ok(key)
-}
-
-fn aes_wrap() -> AlgorithmIdentifierOwned {
-    AlgorithmIdentifierOwned { oid: AES_256_WRAP, parameters: None }
-}
-
-fn derive(curve: Curve, secret: &[u8]) -> Result<Key, EnvelopeError> {
-    let bits = u32::try_from(KEY * 8).map_err(failed)?;
-    let info = SharedInfo {
-        key_info: aes_wrap(),
-        supp_pub_info: OctetString::new(bits.to_be_bytes()).map_err(failed)?,
-    };
-    let info = info.to_der().map_err(failed)?;
-    let mut key = Zeroizing::new([0; KEY]);
-    match curve {
-        Curve::P256 => derive_key_into::<Sha256>(secret, &info, &mut key[..]),
-        Curve::P384 => derive_key_into::<Sha384>(secret, &info, &mut key[..]),
-    }
-    .map_err(failed)?;
-    Ok(key)
-}
-
-fn wrap_key(key: &Key, content_key: &Key) -> Result<Vec<u8>, EnvelopeError> {
-    let mut wrapped = vec![0; WRAPPED];
-    let kek = AesKek::new(&AES_256, &key[..]).map_err(failed)?;
-    let length = kek.wrap(&content_key[..], &mut wrapped).map_err(failed)?.len();
-    wrapped.truncate(length);
-    Ok(wrapped)
-}
-
-fn unwrap_key(key: &Key, wrapped: &[u8]) -> Result<Key, EnvelopeError> {
-    if wrapped.len() != WRAPPED {
-        return Err(EnvelopeError::Malformed);
-    }
-    let kek = AesKek::new(&AES_256, &key[..]).map_err(failed)?;
-    let mut content_key = Zeroizing::new([0; WRAPPED]);
-    let unwrapped = kek.unwrap(wrapped, &mut content_key[..]).map_err(|_| EnvelopeError::Refused)?;
-    let mut key = Zeroizing::new([0; KEY]);
-    key.copy_from_slice(unwrapped.get(..KEY).ok_or(EnvelopeError::Malformed)?);
-    Ok(key)
-}
-
 /// Primitives say nothing about why they fail.
 fn failed<E>(_: E) -> EnvelopeError {
     EnvelopeError::Crypto
@@ -384,7 +259,7 @@ fn failed<E>(_: E) -> EnvelopeError {
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::agreement::{PrivateKey, agree};
+    use aws_lc_rs::agreement::{ECDH_P256, ECDH_P384, PrivateKey, agree};
 
     use super::*;
 

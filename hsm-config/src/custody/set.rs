@@ -9,30 +9,33 @@
 //! A generation is one PIN with the shares that open it. It is made beside the one in force, proven by every custodian,
 //! and only then put in force; whenever the machine dies, the set still opens the PIN that the token has.
 
+mod folders;
+mod sealing;
+
 use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::digest;
-use der::Encode;
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
 
 use super::{
-    document::{self, Document, Generation, Keeper, Library, OtherPin, Past, Proven, SealedTo},
+    document::{self, Document, Generation, Library, OtherPin, Past, Proven},
     envelope,
     error::CustodyError,
     opening,
-    passphrase::{self, Stretching},
     people::People,
-    plan::{Custodian, PinLengths, Plan, Sealing},
+    plan::{PinLengths, Plan},
     share::{SealedPin, Share, random_pin, to_json},
     sharing,
 };
 use crate::token::{Pin, PinKind, TokenSelection};
+
+pub use sealing::key_fingerprint;
+use sealing::{check, seal};
 
 /// The name under which the split key is known.
 const KEY_NAME: &[u8] = b"inro custody";
@@ -355,55 +358,6 @@ impl Set {
         self.document = changed;
         Ok(())
     }
-
-    /// The shares that were made for the next generation come to where shares are kept, if they aren't there yet.
-    fn settle(&self) -> Result<(), CustodyError> {
-        let Some(next) = &self.document.next else { return Ok(()) };
-        let (made, folder) = (document::making_of(&self.folder, next.number), next.folder(&self.folder));
-        if folder.exists() || !made.exists() {
-            return Ok(());
-        }
-        let moved = fs::rename(&made, &folder)
-            .and_then(|()| File::open(&self.folder))
-            .and_then(|folder| folder.sync_all());
-        moved.map_err(|error| failed("folder", &folder, error))
-    }
-
-    /// Removes the sealed shares of generations that are over, and of no others: whatever set.json doesn't know may be
-    /// the PIN in force.
-    fn tidy(&self) {
-        for past in &self.document.past {
-            self.remove(past.number);
-        }
-    }
-
-    /// Removes what was being made before generation `number` and isn't any more: interrupted, or thrown away.
-    fn discard_unfinished(&self, number: u32) {
-        for unfinished in 1..=number {
-            let made = document::making_of(&self.folder, unfinished);
-            remove_folder(&made);
-            if unfinished < number {
-                self.remove(unfinished);
-            }
-        }
-    }
-
-    /// Removes the sealed shares of a generation that is neither in force nor being made.
-    fn remove(&self, number: u32) {
-        let known = [&self.document.current, &self.document.next];
-        if known.into_iter().flatten().all(|generation| generation.number != number) {
-            remove_folder(&document::folder_of(&self.folder, number));
-        }
-    }
-}
-
-fn remove_folder(path: &Path) {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(path = %path.display(), %error, "sealed shares that are over can't be removed");
-        }
-        _ => {}
-    }
 }
 
 /// A custodian opens their share of the generation in force, without holding the set: several may be at it.
@@ -440,54 +394,6 @@ pub(super) fn assemble(
         && content.generation == generation.number
         && content.digest == document.digest(generation);
     if whole { Ok(content.pin) } else { Err(CustodyError::Tampered(generation.number)) }
-}
-
-fn seal(
-    custodian: &Custodian,
-    share: &Share,
-    folder: &Path,
-    people: &mut dyn People,
-) -> Result<Keeper, CustodyError> {
-    let name = &custodian.name;
-    let json = to_json(share).ok_or(envelope::EnvelopeError::Crypto)?;
-    let (text, sealed_to) = match &custodian.sealing {
-        Sealing::Certificate(certificate) => {
-            let tbs = certificate.tbs_certificate();
-            let point = hex::encode(tbs.subject_public_key_info().subject_public_key.raw_bytes());
-            let subject = tbs.subject().to_string();
-            (envelope::seal_to(certificate, &json)?, SealedTo::Key { subject, point })
-        }
-        Sealing::Passphrase => {
-            let passphrase = people.new_passphrase(name)?;
-            passphrase::judge(&passphrase)
-                .map_err(|source| CustodyError::Weak { custodian: name.clone(), source })?;
-            let stretching = if people.is_rehearsal() { Stretching::slight() } else { Stretching::new() }?;
-            let key = stretching.key(&passphrase)?;
-            let sealed = envelope::seal_with(&key, stretching.to_string().as_bytes(), &json)?;
-            (sealed, SealedTo::Passphrase)
-        }
-    };
-    let path = folder.join(format!("{name}.pem"));
-    document::write_new(&path, &text).map_err(|error| failed("sealed share", &path, error))?;
-    Ok(Keeper {
-        name: name.clone(),
-        fingerprint: sharing::fingerprint(&share.set, share.generation, name, &share.octets),
-        sealed_sha256: hex::encode(digest::digest(&digest::SHA256, text.as_bytes())),
-        sealed_to,
-        proven: None,
-    })
-}
-
-/// SHA-256 of a certificate's public key, which a custodian compares with their own token's.
-pub fn key_fingerprint(certificate: &x509_cert::Certificate) -> String {
-    let der = certificate.tbs_certificate().subject_public_key_info().to_der().unwrap_or_default();
-    hex::encode(digest::digest(&digest::SHA256, &der))
-}
-
-fn check(plan: &Plan, lengths: PinLengths) -> Result<(), CustodyError> {
-    let mut mistakes = plan.mistakes();
-    mistakes.extend(plan.recipe.length_for(lengths).err());
-    if mistakes.is_empty() { Ok(()) } else { Err(CustodyError::Plan(mistakes)) }
 }
 
 fn lock(folder: &Path) -> Result<File, CustodyError> {

@@ -5,7 +5,7 @@ use x509_cert::crl::CertificateList;
 
 use super::super::facts::Facts;
 use super::super::spec::{CertificateSpec, CrlSpec, Input, Kind};
-use super::super::work::issue::Previous;
+use super::super::work::previous::Previous;
 use super::{Mistakes, Profile, Spec, authority};
 use crate::ceremony::check;
 

@@ -5,6 +5,7 @@ mod finish;
 pub(super) mod issue;
 mod keys;
 pub(super) mod pins;
+pub(super) mod previous;
 mod rollback;
 pub(super) mod tokens;
 
