@@ -88,6 +88,8 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
         let lasts = lasts.with_context(|| format!("machine.{}.certificate: {remedy}", machine.id));
         findings.push(Finding::of(format!("certificate of the machine {}", machine.id), &lasts));
     }
+    findings
+        .push(Finding::of("the root's CRL isn't older than what was served", &root_crl(material, adapters).await));
     findings.extend(responders(config, adapters).await);
     for (issuer, files) in config.issuers.iter().zip(&material.issuers) {
         let what = format!("keys of the signer {} against the certificates of {}", issuer.signer, issuer.id);
@@ -97,6 +99,13 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
         findings.push(Finding::of(format!("the signer {} signs", issuer.signer), &signs));
     }
     findings
+}
+
+async fn root_crl(material: &Material, adapters: &Adapters) -> anyhow::Result<()> {
+    match wiring::root_crls(material, adapters)?.judge(&material.root_crl).await? {
+        Some(unfit) => Err(unfit).context("validation.root_crl: the newer one is served; put it back in its place"),
+        None => Ok(()),
+    }
 }
 
 /// The certificates that OCSP is answered with: each should have been renewed long before its end.

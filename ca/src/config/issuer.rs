@@ -90,7 +90,7 @@ impl Raw {
         let id = IssuerId::parse(&self.id)
             .map_err(|error| ConfigError::value("issuer.id", error, "for example \"customer\""))?;
         let key = |name: &str| format!("issuer.{id}.{name}");
-        if id.as_str() == "root" {
+        if id.as_str() == "root" || id.as_str().starts_with("root-") {
             return Err(ConfigError::value(
                 "issuer.id",
                 "the root is never configured here",

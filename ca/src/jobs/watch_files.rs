@@ -4,7 +4,10 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ca_core::{
-    app::answer_ocsp::AnswerOcsp,
+    app::{
+        answer_ocsp::AnswerOcsp,
+        publish_crl::root::{RootCrl, RootCrls, Unfit},
+    },
     domain::{ids::MachineId, ocsp::Responder, profile::Issuer},
     ports::clock::Clock,
 };
@@ -35,10 +38,12 @@ type Rebuild = Box<dyn Fn(&[Responder]) -> AnswerOcsp + Send + Sync>;
 pub(crate) struct Files {
     /// The issuers as their certificates describe them.
     pub(crate) authorities: Vec<Arc<Issuer>>,
-    /// The root's certificate, DER.
-    pub(crate) root: Vec<u8>,
     pub(crate) root_crl_path: PathBuf,
+    pub(crate) root_crls: Arc<RootCrls>,
+    /// The one that is served.
     pub(crate) root_crl: Vec<u8>,
+    /// Why the file isn't, as it was last told.
+    pub(crate) unfit: Option<Unfit>,
     pub(crate) responders: Arc<Responders>,
     /// Those that are answered with, one for each issuer.
     pub(crate) in_use: Vec<Responder>,
@@ -58,7 +63,7 @@ pub(super) async fn run(
     loop {
         // Small files, seldom: not worth a thread of their own.
         files.take_up_responders(&validation).await;
-        files.take_up_root_crl(&validation);
+        files.take_up_root_crl(&validation).await;
         let now = clock.now();
         let alarm = alarmed.is_none_or(|at| now.duration_since(at) >= ALARM_EVERY);
         if files.watch_expiry(now, alarm, &validation, &metrics) {
@@ -84,20 +89,30 @@ impl Files {
         }
     }
 
-    fn take_up_root_crl(&mut self, validation: &Validation) {
-        match material::root_crl(&self.root_crl_path, &self.root) {
-            Ok(crl) if crl == self.root_crl => {}
-            Ok(crl) => match material::succeeds(&self.root_crl, &crl)
-                .and_then(|()| validation.crls.replace_root(crl.clone()))
-            {
+    /// What another node took up is served here as well, and an older file is never.
+    async fn take_up_root_crl(&mut self, validation: &Validation) {
+        let newest = self.newest_root_crl().await;
+        match newest {
+            Ok(newest) if newest.der == self.root_crl => {}
+            Ok(newest) => match validation.crls.replace_root(newest.der.clone()) {
                 Ok(()) => {
-                    self.root_crl = crl;
+                    self.root_crl = newest.der;
                     tracing::info!("a new root CRL was taken up");
                 }
                 Err(error) => tracing::error!(error = %format!("{error:#}"), "keeping the old root CRL"),
             },
             Err(error) => tracing::warn!(error = %format!("{error:#}"), "keeping the old root CRL"),
         }
+    }
+
+    async fn newest_root_crl(&mut self) -> anyhow::Result<RootCrl> {
+        let file = material::root_crl(&self.root_crl_path, self.root_crls.root.der())?;
+        let newest = self.root_crls.newest(&file).await?;
+        if let Some(unfit) = newest.instead.as_ref().filter(|unfit| self.unfit.as_ref() != Some(unfit)) {
+            tracing::error!(reason = %unfit, "the root CRL's file isn't taken up: a newer one stays");
+        }
+        self.unfit.clone_from(&newest.instead);
+        Ok(newest)
     }
 
     /// Shows what expires when; true when an alarm was sounded.

@@ -20,7 +20,7 @@ use x509_cert::Certificate;
 
 pub(crate) use machines::Registered;
 pub(crate) use packages::packages;
-pub(crate) use root_crl::{root_crl, succeeds};
+pub(crate) use root_crl::root_crl;
 
 use crate::{
     config::{self, Config, HoursMode},

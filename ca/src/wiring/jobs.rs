@@ -6,7 +6,7 @@ use anyhow::Context;
 use ca_core::{
     app::{
         accord::Accord,
-        publish_crl::PublishCrl,
+        publish_crl::{PublishCrl, root::RootCrls},
         reconcile::{Reconcile, ReconcileTerms},
     },
     domain::{crl::CrlPolicy, ocsp::Responder, profile::Issuer},
@@ -83,15 +83,16 @@ pub(super) fn files(
     adapters: &Adapters,
     issuers: Vec<Arc<Issuer>>,
     responders: (Arc<Responders>, Vec<Responder>),
+    (root_crls, root_crl): (Arc<RootCrls>, Vec<u8>),
 ) -> Files {
     let factory = OcspFactory::new(adapters, &issuers);
     let (responders, in_use) = responders;
-    let root = material.issuers.first().and_then(|issuer| issuer.chain.last()).cloned();
     Files {
         authorities: issuers,
-        root: root.unwrap_or_default(),
         root_crl_path: config.validation.root_crl,
-        root_crl: material.root_crl.clone(),
+        root_crls,
+        root_crl,
+        unfit: None,
         responders,
         in_use,
         rebuild: Box::new(move |responders| factory.build(responders)),

@@ -33,6 +33,7 @@ pub(crate) use moving::{Route, move_ledger};
 pub(crate) use responders::{Renewals, renewals, responders_in_use};
 pub(crate) use staff::staff_desk;
 pub(crate) use trust::{EvidenceDesk, evidence_desk, trust_desk};
+pub(crate) use validation::root_crls;
 
 use crate::{
     adapters::passwords::Argon2Passwords,
@@ -165,8 +166,16 @@ pub(crate) async fn server(
     let admit = Arc::new(machine::admit(adapters));
     let responders = Arc::new(responders::responders(&config, adapters, &issuers)?);
     let in_use = responders::in_use(&responders).await;
-    let validation =
-        Arc::new(validation::validation(&config, material, adapters, metrics.clone(), &issuers, &in_use)?);
+    let root_crls = validation::root_crls(material, adapters)?;
+    let root_crl = validation::root_crl(&root_crls, &material.root_crl).await?;
+    let validation = Arc::new(validation::validation(
+        &config,
+        material,
+        adapters,
+        metrics.clone(),
+        (&issuers, &in_use),
+        root_crl.clone(),
+    )?);
     let (customers, revoke) = (Arc::new(adapters.customers()), Arc::new(adapters.revoke(&config)));
     let public = Arc::new(portal::public(&config)?);
     let portal = Arc::new(Portal {
@@ -239,7 +248,14 @@ pub(crate) async fn server(
             metrics: metrics.clone(),
             revoked,
             accords: adapters.accords.clone(),
-            files: jobs::files(config, material, adapters, issuers, (responders, in_use)),
+            files: jobs::files(
+                config,
+                material,
+                adapters,
+                issuers,
+                (responders, in_use),
+                (root_crls, root_crl),
+            ),
         },
         validation,
         accords: adapters.accords.clone(),

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use ca_core::{
-    app::answer_ocsp::AnswerOcsp,
+    app::{
+        answer_ocsp::AnswerOcsp,
+        publish_crl::root::{self, RootCrls},
+    },
     domain::{ocsp::Responder, profile::Issuer},
     ports::{clock::Clock, ledger::Ledger, signer::Signer},
 };
@@ -21,8 +25,8 @@ pub(super) fn validation(
     material: &Material,
     adapters: &Adapters,
     metrics: Arc<Metrics>,
-    issuers: &[Arc<Issuer>],
-    responders: &[Responder],
+    (issuers, responders): (&[Arc<Issuer>], &[Responder]),
+    root_crl: Vec<u8>,
 ) -> anyhow::Result<Validation> {
     let mut certificates: std::collections::HashMap<String, bytes::Bytes> = config
         .issuers
@@ -40,11 +44,38 @@ pub(super) fn validation(
             adapters.store.clone(),
             adapters.clock.clone(),
             &adapters.accords,
-            material.root_crl.clone(),
+            root_crl,
         )?,
         certificates: CaCertificates(certificates),
         metrics,
     })
+}
+
+/// The root's CRLs, as the ledger remembers them.
+///
+/// # Errors
+/// When the root's certificate isn't that of a CA.
+pub(crate) fn root_crls(material: &Material, adapters: &Adapters) -> anyhow::Result<Arc<RootCrls>> {
+    let root = material.issuers.first().and_then(|issuer| issuer.chain.last());
+    let root = root.context("issuer: there is none")?;
+    let certificate = Issuer::from_certificate(root::name(root)?, root).context("the root's certificate")?;
+    Ok(Arc::new(RootCrls {
+        revocations: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        root: Arc::new(certificate),
+    }))
+}
+
+/// The root's CRL to begin with: the file's, unless a newer one was served.
+///
+/// # Errors
+/// When the ledger can't be asked.
+pub(super) async fn root_crl(crls: &RootCrls, file: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let newest = crls.newest(file).await.context("the root's CRL")?;
+    if let Some(unfit) = newest.instead {
+        tracing::error!(reason = %unfit, "validation.root_crl isn't served: a newer one was, and goes on to be");
+    }
+    Ok(newest.der)
 }
 
 /// Builds OCSP responders: at the start, and again when a responder certificate was renewed.

@@ -2,6 +2,8 @@
 //!
 //! Revocations go into the signer's journal first; the signer then refuses a CRL that omits one of them.
 
+pub mod root;
+
 use std::sync::Arc;
 
 use ca_x509::{signed::Signed, time};
@@ -134,7 +136,7 @@ impl PublishCrl {
         if self.revocations.current_crl(issuer).await?.is_some() {
             return Ok(None);
         }
-        let adopted = self.read_foreign(der).map_err(PublishError::Foreign)?;
+        let adopted = read_foreign(der, &self.issuer).map_err(PublishError::Foreign)?;
         let row =
             event(self.clock.now(), Actor::System, "crl.adopted", adopted.number).with("issuer", issuer);
         match self.revocations.publish_crl(issuer, &adopted, row).await {
@@ -143,29 +145,30 @@ impl PublishCrl {
             Err(error) => Err(error.into()),
         }
     }
+}
 
-    fn read_foreign(&self, der: &[u8]) -> Result<PublishedCrl, String> {
-        let signed = Signed::parse(der).map_err(|error| error.to_string())?;
-        signed.verify(self.issuer.public_key()).map_err(|error| error.to_string())?;
-        let list: TbsCertList = TbsCertList::from_der(signed.tbs).map_err(|error| error.to_string())?;
-        if list.issuer != *self.issuer.name() {
-            return Err("it names another issuer".to_owned());
-        }
-        let next_update = list.next_update.ok_or("it has no nextUpdate")?;
-        let this_update = time::from_x509(&list.this_update).map_err(|error| error.to_string())?;
-        Ok(PublishedCrl {
-            number: list
-                .crl_extensions
-                .as_deref()
-                .and_then(ca_x509::crl::number)
-                .ok_or("it has no number")?,
-            this_update,
-            next_update: time::from_x509(&next_update).map_err(|error| error.to_string())?,
-            listed_from: this_update,
-            entries: list.revoked_certificates.map_or(0, |entries| entries.len() as u64),
-            der: der.to_vec(),
-        })
+/// A CRL that was made elsewhere, in a ceremony.
+fn read_foreign(der: &[u8], issuer: &Issuer) -> Result<PublishedCrl, String> {
+    let signed = Signed::parse(der).map_err(|error| error.to_string())?;
+    signed.verify(issuer.public_key()).map_err(|error| error.to_string())?;
+    let list: TbsCertList = TbsCertList::from_der(signed.tbs).map_err(|error| error.to_string())?;
+    if list.issuer != *issuer.name() {
+        return Err("it names another issuer".to_owned());
     }
+    let next_update = list.next_update.ok_or("it has no nextUpdate")?;
+    let this_update = time::from_x509(&list.this_update).map_err(|error| error.to_string())?;
+    Ok(PublishedCrl {
+        number: list
+            .crl_extensions
+            .as_deref()
+            .and_then(ca_x509::crl::number)
+            .ok_or("it has no number")?,
+        this_update,
+        next_update: time::from_x509(&next_update).map_err(|error| error.to_string())?,
+        listed_from: this_update,
+        entries: list.revoked_certificates.map_or(0, |entries| entries.len() as u64),
+        der: der.to_vec(),
+    })
 }
 
 fn why(due: Due) -> String {
