@@ -7,6 +7,7 @@ use ca_core::{
             tpm::{Manufacturer, TpmRules},
             yubikey::{Firmware, FormFactor, PinPolicy, Slot, TouchPolicy, YubiKeyRules},
         },
+        custody::PukRule,
         device::{Assurance, DeviceKind},
         enrolment::Binding,
         ids::PolicyName,
@@ -32,6 +33,7 @@ pub(super) struct Raw {
     algorithms: Option<Vec<String>>,
     binding: Option<Vec<String>>,
     inventory: Option<String>,
+    puk: Option<String>,
     yubikey: RawYubiKey,
     tpm: RawTpm,
 }
@@ -126,7 +128,7 @@ impl Raw {
         let bindings = keys.list(
             "binding",
             self.binding,
-            Binding::parse,
+            |text| Binding::parse(text).filter(|binding| *binding != Binding::Renewal),
             BindingRules::default().accepted().to_vec(),
             "\"assigned-serial\", \"acquisition-code\" and \"first-come\"",
         )?;
@@ -139,6 +141,13 @@ impl Raw {
                 InventoryRule::parse,
                 InventoryRule::default(),
                 "\"optional\" or \"required\"",
+            )?,
+            puk: keys.one(
+                "puk",
+                self.puk,
+                PukRule::parse,
+                PukRule::default(),
+                "\"forgotten\" or \"kept\", which needs [token_custody]",
             )?,
         })
     }

@@ -8,9 +8,10 @@ use ca_core::{
             tpm::TpmEvidence,
             yubikey::{Firmware, YubiKeyEvidence},
         },
+        custody::PukRule,
         device::{Device, DeviceKind},
-        ids::TokenSerial,
-        policy::{DevicePolicy, key_name},
+        ids::{SerialNumber, TokenSerial},
+        policy::key_name,
     },
 };
 use ca_wire::{
@@ -20,7 +21,6 @@ use ca_wire::{
     },
     problem::Code,
 };
-use ca_x509::KeyKind;
 use secrecy::ExposeSecret;
 
 use super::problem::Refused;
@@ -29,6 +29,8 @@ use super::problem::Refused;
 pub(crate) struct Forms {
     /// The issuing CA's certificate and those above it, DER.
     pub(crate) chain: Vec<Base64Url>,
+    /// Whether there is a custody for PUKs.
+    pub(crate) keeps_puks: bool,
 }
 
 impl Forms {
@@ -51,20 +53,27 @@ impl Forms {
                 encrypted_secret: Base64Url(credential.encrypted_secret.clone()),
             }),
             expires_at: opened.enrolment.expires_at,
-            key: key_requirements(&opened.policy.rules.devices, &opened.keys),
+            key: self.key_requirements(opened),
             certified: der.map(|der| self.certified(der)),
         }
     }
-}
 
-/// What the contract's policy asks of a key.
-fn key_requirements(devices: &DevicePolicy, keys: &[KeyKind]) -> KeyRequirements {
-    let rules = &devices.yubikey;
-    KeyRequirements {
-        slots: rules.slots.iter().map(ToString::to_string).collect(),
-        algorithms: keys.iter().map(|kind| key_name(*kind)).collect(),
-        pin_policy: rules.pin_policies.first().map_or("once", |pin| pin.as_str()).to_owned(),
-        touch_policy: rules.touch_policies.first().map_or("never", |touch| touch.as_str()).to_owned(),
+    /// What the contract's policy asks of a key and its token.
+    fn key_requirements(&self, opened: &open::Opened) -> KeyRequirements {
+        let rules = &opened.policy.rules;
+        let yubikey = &rules.devices.yubikey;
+        let kept = self.keeps_puks && rules.puk == PukRule::Kept;
+        if rules.puk == PukRule::Kept && !kept {
+            tracing::error!("a policy wants PUKs to be kept, but there is no [token_custody]: they are forgotten");
+        }
+        let puk = if kept { PukRule::Kept } else { PukRule::Forgotten };
+        KeyRequirements {
+            slots: opened.slots.iter().map(ToString::to_string).collect(),
+            algorithms: opened.keys.iter().map(|kind| key_name(*kind)).collect(),
+            pin_policy: yubikey.pin_policies.first().map_or("once", |pin| pin.as_str()).to_owned(),
+            touch_policy: yubikey.touch_policies.first().map_or("never", |touch| touch.as_str()).to_owned(),
+            puk: puk.as_str().to_owned(),
+        }
     }
 }
 
@@ -83,19 +92,21 @@ pub(crate) fn device(claim: &DeviceClaim) -> Result<(Device, Option<Firmware>), 
     Ok((device, firmware))
 }
 
-/// Renewal isn't offered yet.
-pub(crate) fn refuse_renewal(renews: Option<&str>) -> Result<(), Refused> {
-    match renews {
-        None => Ok(()),
-        Some(_) => {
-            Err(Refused::new(Code::RenewalNotOpen).because("This server doesn't renew certificates yet."))
-        }
-    }
+/// The certificate that is to be renewed.
+pub(crate) fn renews(serial: Option<&str>) -> Result<Option<SerialNumber>, Refused> {
+    let malformed = || Refused::new(Code::MalformedRequest).because("renews isn't a serial number in hexadecimal.");
+    serial.map(|text| SerialNumber::parse(text).map_err(|_| malformed())).transpose()
 }
 
-/// A TPM's keys. Its certificates are judged with the evidence, in step 2.
+/// A TPM's keys, and who vouches for it.
 pub(crate) fn tpm_keys(wire: TpmIdentity) -> TpmKeys {
-    TpmKeys { ek_public: wire.ek_public.0, ak_public: wire.ak_public.0 }
+    TpmKeys {
+        ek_public: wire.ek_public.0,
+        ek_certificate: wire.ek_certificate.map(|der| der.0),
+        ek_intermediates: octets(wire.ek_intermediates),
+        ak_public: wire.ak_public.0,
+        ak_certificates: octets(wire.ak_certificates),
+    }
 }
 
 /// Evidence, as it came. What a request should carry and doesn't is empty: the judge refuses it, and that is kept.

@@ -8,6 +8,7 @@ use axum::{
 use ca_core::{
     app::{
         certificate_status::StatusError,
+        custody::{deposit::DepositError, erasure::ErasureError, unblock::UnblockError},
         enrol::{
             certify::CertifyError,
             confirm::ConfirmError,
@@ -17,7 +18,7 @@ use ca_core::{
         failure::Failure,
         machines::AdmitError,
     },
-    domain::{anchor::Halt, machine::MachineRefusal, policy::Reason},
+    domain::{anchor::Halt, machine::MachineRefusal, policy::Reason, renewal::RenewalRefusal},
 };
 use ca_wire::problem::{Code, Problem};
 use jiff::Timestamp;
@@ -56,6 +57,19 @@ impl Refused {
     pub(crate) fn not_before(mut self, retry_at: Option<Timestamp>) -> Self {
         self.retry_at = retry_at;
         self
+    }
+
+    fn renewal(refusal: RenewalRefusal) -> Self {
+        match refusal {
+            RenewalRefusal::NotYet { opens_at } => Self::new(Code::RenewalNotOpen).not_before(Some(opens_at)),
+            RenewalRefusal::Expired { .. } => Self::new(Code::RenewalNotOpen),
+            RenewalRefusal::NotValid => Self::new(Code::PredecessorInvalid),
+            RenewalRefusal::OtherDevice { .. } => Self::new(Code::WrongDevice),
+            RenewalRefusal::Pending { lapses_at, .. } => {
+                Self::new(Code::RenewalPending).not_before(Some(lapses_at))
+            }
+            RenewalRefusal::NoSlot { .. } => Self::new(Code::NotPermitted),
+        }
     }
 
     /// The refusal as it is written.
@@ -109,7 +123,9 @@ fn status(code: Code) -> StatusCode {
         | Code::MachineUnknown
         | Code::MachineNotValid
         | Code::MachineRole => StatusCode::FORBIDDEN,
-        Code::AlreadyCertified
+        Code::PukNotKept
+        | Code::UnblockingNotApproved
+        | Code::AlreadyCertified
         | Code::PredecessorInvalid
         | Code::RenewalPending
         | Code::ChallengeExpired
@@ -153,6 +169,8 @@ fn title(code: Code) -> &'static str {
         Code::RateLimited => "Too many entries",
         Code::UserUnknown => "There is no such user",
         Code::CertificateUnknown => "No such certificate was issued here",
+        Code::PukNotKept => "The bank doesn't keep this token's PUK",
+        Code::UnblockingNotApproved => "There is nothing to be fetched for this request",
         Code::IssuingHalted => "No certificates are issued at the moment",
         Code::Unavailable => "Not possible at the moment",
         Code::Internal => "A defect; nothing was issued",
@@ -186,6 +204,9 @@ impl From<Refusal> for Refused {
             RefusalKind::WrongDevice => Code::WrongDevice,
             RefusalKind::DeviceInUse => Code::DeviceInUse,
             RefusalKind::AlreadyCertified => Code::AlreadyCertified,
+            RefusalKind::PredecessorSignature => Code::PredecessorSignature,
+            RefusalKind::PredecessorInvalid => Code::PredecessorInvalid,
+            RefusalKind::RenewalClosed => Code::RenewalNotOpen,
             RefusalKind::Policy => Code::NotPermitted,
         };
         Self::new(code).because(refusal.to_string())
@@ -202,6 +223,7 @@ impl From<Reason> for Refused {
             Reason::AlreadyCertified { .. } | Reason::ExpiredNotRevoked { .. } => {
                 Self::new(Code::AlreadyCertified).because(detail)
             }
+            Reason::Renewal(refusal) => Self::renewal(refusal).because(detail),
             Reason::TokenNotAssigned => Self::new(Code::WrongDevice).because(detail),
             Reason::UserSuspended
             | Reason::UserRemoved
@@ -266,6 +288,50 @@ impl From<ConfirmError> for Refused {
                 Self::new(Code::ConfirmationMismatch).because(detail)
             }
             ConfirmError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<DepositError> for Refused {
+    fn from(error: DepositError) -> Self {
+        let detail = error.to_string();
+        match error {
+            DepositError::NoCustody => Self::new(Code::NotPermitted).because(detail),
+            DepositError::Bearer => Self::new(Code::BearerInvalid).because(detail),
+            DepositError::Puk => Self::new(Code::MalformedRequest).because(detail),
+            DepositError::Taken => reused(&detail),
+            DepositError::Unknown => Self::new(Code::NotFound).because(detail),
+            DepositError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<UnblockError> for Refused {
+    fn from(error: UnblockError) -> Self {
+        let detail = error.to_string();
+        match error {
+            UnblockError::Throttled { retry_at } | UnblockError::TooOften { retry_at } => {
+                Self::new(Code::Throttled).because(detail).not_before(Some(retry_at))
+            }
+            UnblockError::Authentication => Self::new(Code::AuthenticationFailed),
+            UnblockError::NotPermitted => Self::new(Code::NotPermitted).because(detail),
+            UnblockError::NotKept => Self::new(Code::PukNotKept).because(detail),
+            UnblockError::IdempotencyKey => reused(&detail),
+            UnblockError::Bearer => Self::new(Code::BearerInvalid).because(detail),
+            UnblockError::NotApproved { .. } => Self::new(Code::UnblockingNotApproved).because(detail),
+            UnblockError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<ErasureError> for Refused {
+    fn from(error: ErasureError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ErasureError::Unknown => Self::new(Code::CertificateUnknown).because(detail),
+            ErasureError::Signature => Self::new(Code::EvidenceRefused).because(detail),
+            ErasureError::Time => Self::new(Code::MalformedRequest).because(detail),
+            ErasureError::Failure(failure) => failure.into(),
         }
     }
 }

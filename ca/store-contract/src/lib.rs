@@ -18,6 +18,7 @@ pub mod suite {
     pub mod login;
     pub mod parallel;
     pub mod policies;
+    pub mod renewals;
     pub mod responders;
     pub mod revocations;
     pub mod signers;
@@ -34,7 +35,8 @@ macro_rules! contract {
         $crate::contract! { @cases $engine, $fresh,
             customers: a_contract_is_registered_once, the_plan_bounds_the_users,
                 a_removed_user_leaves_the_place_but_keeps_the_id, a_token_serves_one_user, attempts_burn_a_code;
-            login: passwords_are_apart_by_kind, wrong_passwords_lock_and_the_branch_unlocks,
+            login: passwords_are_apart_by_kind, initial_passwords_are_known_until_they_are_changed,
+                wrong_passwords_lock_and_the_branch_unlocks,
                 a_right_password_forgets_only_wrong_ones_of_its_kind,
                 a_session_needs_a_standing_certificate, sessions_are_touched_closed_and_purged,
                 a_new_password_ends_sessions;
@@ -46,6 +48,10 @@ macro_rules! contract {
                 orphans_are_kept_once_in_the_journals_order;
             revocations: nothing_unrevokes, the_head_rises_with_each_revocation_at_once, an_orphan_can_be_revoked, each_journal_is_told_in_order_of_entry,
                 a_revocation_comes_back_from_a_journal, a_crl_holds_what_has_not_expired, crl_numbers_rise;
+            renewals: a_confirmed_renewal_supersedes_in_one_commit, the_first_login_confirms_a_renewal,
+                a_user_has_one_unconfirmed_renewal, only_what_stands_on_the_token_is_renewed,
+                an_unconfirmed_renewal_lapses_once, a_renewal_falls_with_its_predecessor,
+                a_confirmation_and_a_lapse_at_once_leave_one_certificate, of_many_renewals_at_once_one_is_intended;
             responders: a_renewal_goes_from_intent_to_certificate, a_renewal_that_was_given_up_is_never_issued,
                 a_revoked_responder_is_not_listed_for_use;
             policies: each_version_of_a_policy_is_set_once, the_last_assignment_of_a_contract_counts,
@@ -56,7 +62,8 @@ macro_rules! contract {
             signers: a_signer_keeps_its_journal, reconciliation_goes_forward_only,
                 the_furthest_journaled_certificate_is_known, a_lease_has_one_holder;
             staff: a_key_is_one_active_members, a_staff_session_ends_with_its_member, a_request_takes_another_member,
-                an_effect_that_fails_leaves_the_request_open, of_many_approvals_at_once_one_counts,
+                an_effect_that_fails_leaves_the_request_open, a_plan_is_changed_when_the_users_fit,
+                of_many_approvals_at_once_one_counts,
                 searches_find_by_beginning_and_go_on, a_token_is_found_by_its_serial, the_trail_is_read_backwards;
             trust: a_trust_bundle_takes_two_steps, a_rejudgement_is_planned_and_ends_once;
             parallel: one_idempotency_key_opens_one_enrolment, one_user_gets_one_intent,

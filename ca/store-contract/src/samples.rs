@@ -126,6 +126,7 @@ pub fn enrolment(n: u32) -> Enrolment {
         user: user_id(n),
         device: device(n),
         binding: Binding::AssignedSerial,
+        renews: None,
         challenge: digest(1, n),
         bearer_sha256: digest(2, n),
         expires_at: at(600),
@@ -149,6 +150,7 @@ pub fn record(n: u32) -> CertificateRecord {
         public_key_sha256: digest(3, n),
         not_before: at(i64::from(n)),
         not_after: at(31_536_000),
+        renews: None,
         tbs: vec![0x30; 700],
         state: CertificateState::Intended,
     }
@@ -162,6 +164,7 @@ pub fn evidence(verdict: &str) -> StoredEvidence {
         csr: vec![2; 400],
         challenge: [5; 32],
         challenge_signature: vec![6; 71],
+        predecessor_signature: None,
         policy: PolicyVersion { name: PolicyName::parse("fips-only").expect("a name"), version: 7 },
         trust_version: 3,
         verdict: verdict.to_owned(),

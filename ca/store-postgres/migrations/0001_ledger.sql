@@ -68,6 +68,8 @@ CREATE TABLE passwords (
     user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
     kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('login', 'confirmation')),
     phc TEXT COLLATE "C" NOT NULL CHECK (phc LIKE '$argon2id$%'),
+    -- Somebody else set it and handed it over: the user changes it at the next login.
+    initial BOOLEAN NOT NULL DEFAULT FALSE,
     PRIMARY KEY (user_id, kind)
 );
 
@@ -86,7 +88,7 @@ CREATE TABLE enrolments (
     user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
     device_kind TEXT COLLATE "C" NOT NULL,
     device_serial TEXT COLLATE "C" NOT NULL,
-    binding TEXT COLLATE "C" NOT NULL CHECK (binding IN ('assigned-serial', 'acquisition-code', 'first-come')),
+    binding TEXT COLLATE "C" NOT NULL CHECK (binding IN ('assigned-serial', 'acquisition-code', 'first-come', 'renewal')),
     challenge BYTEA NOT NULL CHECK (length(challenge) = 32),
     bearer_sha256 BYTEA NOT NULL CHECK (length(bearer_sha256) = 32),
     expires_at BIGINT NOT NULL,
@@ -95,6 +97,9 @@ CREATE TABLE enrolments (
     refused_detail TEXT COLLATE "C",
     -- TPM2B_NAME's content: the attestation key that the challenge was made for.
     ak_name BYTEA CHECK (length(ak_name) BETWEEN 22 AND 66),
+    -- The intent of the certificate that is to be renewed.
+    renews BYTEA CHECK (octet_length(renews) = 16),
+    CHECK ((renews IS NULL) = (binding <> 'renewal')),
     CHECK ((ak_name IS NULL) OR device_kind = 'tpm'),
     CHECK ((refused_code IS NULL) = (refused_detail IS NULL))
 );
@@ -109,6 +114,8 @@ CREATE TABLE evidence (
     csr BYTEA NOT NULL,
     challenge BYTEA NOT NULL CHECK (length(challenge) = 32),
     challenge_signature BYTEA NOT NULL,
+    -- Of a renewal: by the key of the certificate that is renewed.
+    predecessor_signature BYTEA,
     policy_name TEXT COLLATE "C" NOT NULL,
     policy_version BIGINT NOT NULL CHECK (policy_version BETWEEN 0 AND 4294967295),
     -- 0 for the anchors that the configuration's files name.
@@ -144,6 +151,8 @@ CREATE TABLE certificates (
     public_key_sha256 BYTEA NOT NULL CHECK (length(public_key_sha256) = 32),
     not_before BIGINT NOT NULL,
     not_after BIGINT NOT NULL,
+    -- The intent of the certificate that this one renews. Until it is confirmed that one is the user's.
+    renews BYTEA REFERENCES certificates (intent),
     abandoned_at BIGINT,
     -- If `revocations` has it; kept by the trigger there, because a partial index sees only its own table.
     revoked BOOLEAN NOT NULL DEFAULT FALSE,
@@ -162,11 +171,17 @@ CREATE TABLE certificates (
     CHECK (der IS NOT NULL OR confirmed_at IS NULL)
 );
 
--- Rule 1: one certificate or open intent per user; and none of another user on the same token.
-CREATE UNIQUE INDEX one_live_certificate_per_user ON certificates (user_id)
+-- Rule 1: one certificate or open intent per user, and beside it one renewal that isn't confirmed; and none of another user
+-- on the same token.
+CREATE UNIQUE INDEX one_live_certificate_per_user
+    ON certificates (user_id, (renews IS NOT NULL AND confirmed_at IS NULL))
     WHERE NOT revoked AND abandoned_at IS NULL;
-CREATE UNIQUE INDEX one_live_certificate_per_token ON certificates (device_kind, device_serial)
+CREATE UNIQUE INDEX one_live_certificate_per_token
+    ON certificates (device_kind, device_serial, (renews IS NOT NULL AND confirmed_at IS NULL))
     WHERE NOT revoked AND abandoned_at IS NULL;
+CREATE INDEX renewals_of_certificate ON certificates (renews) WHERE renews IS NOT NULL;
+CREATE INDEX unconfirmed_renewals ON certificates (not_before)
+    WHERE renews IS NOT NULL AND confirmed_at IS NULL AND NOT revoked AND abandoned_at IS NULL;
 -- A key is certified once, ever; an abandoned intent certified nothing.
 CREATE UNIQUE INDEX one_certificate_per_key ON certificates (public_key_sha256) WHERE abandoned_at IS NULL;
 CREATE INDEX certificates_of_user ON certificates (user_id);
@@ -180,7 +195,7 @@ CREATE TRIGGER certificates_are_kept BEFORE DELETE ON certificates
     FOR EACH ROW EXECUTE FUNCTION refuse('a certificate is never deleted');
 CREATE TRIGGER intents_stand BEFORE UPDATE OF
     id, intent, issuer, signer, serial, user_id, device_kind, device_serial, assurance, public_key_sha256,
-    not_before, not_after, tbs ON certificates
+    not_before, not_after, renews, tbs ON certificates
     FOR EACH ROW EXECUTE FUNCTION refuse('an intent is never changed');
 CREATE TRIGGER issued_certificates_stand BEFORE UPDATE OF issued_at, journal_sequence, journal_hash, der
     ON certificates FOR EACH ROW WHEN (OLD.der IS NOT NULL)
@@ -326,6 +341,13 @@ BEGIN
     FROM users WHERE id = NEW.user_id AND email IS NOT NULL;
     RETURN NULL;
 END $$;
+CREATE FUNCTION tell_of_a_renewal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO outbox (kind, user_id, issuer, serial, recipient, queued_at, next_attempt_at)
+    SELECT 'renewed', id, NEW.issuer, NEW.serial, email, NEW.confirmed_at, NEW.confirmed_at
+    FROM users WHERE id = NEW.user_id AND email IS NOT NULL;
+    RETURN NULL;
+END $$;
 CREATE FUNCTION tell_of_a_lock() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO outbox (kind, user_id, recipient, queued_at, next_attempt_at)
@@ -338,20 +360,28 @@ BEGIN
     SELECT 'revoked', u.id, c.issuer, c.serial, u.email, NEW.at, NEW.at
     FROM certificates c JOIN users u ON u.id = c.user_id
     WHERE c.issuer = NEW.issuer AND c.serial = NEW.serial AND c.der IS NOT NULL AND NOT c.revoked
-      AND u.email IS NOT NULL
+      AND (c.renews IS NULL OR c.confirmed_at IS NOT NULL) AND u.email IS NOT NULL
+      AND (NEW.reason <> 4 OR NOT EXISTS (SELECT 1 FROM certificates n
+                                          WHERE n.user_id = c.user_id AND n.id <> c.id
+                                            AND n.der IS NOT NULL AND NOT n.revoked))
       AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.issuer = NEW.issuer AND r.serial = NEW.serial);
     RETURN NEW;
 END $$;
 
 CREATE TRIGGER an_issued_certificate_is_told AFTER UPDATE OF der ON certificates
-    FOR EACH ROW WHEN (OLD.der IS NULL AND NEW.der IS NOT NULL AND NOT NEW.revoked)
+    FOR EACH ROW WHEN (OLD.der IS NULL AND NEW.der IS NOT NULL AND NOT NEW.revoked AND NEW.renews IS NULL)
     EXECUTE FUNCTION tell_of_a_certificate();
+-- Of a renewal once it is the user's certificate.
+CREATE TRIGGER a_renewal_is_told AFTER UPDATE OF confirmed_at ON certificates
+    FOR EACH ROW WHEN (OLD.confirmed_at IS NULL AND NEW.confirmed_at IS NOT NULL AND NEW.renews IS NOT NULL)
+    EXECUTE FUNCTION tell_of_a_renewal();
 CREATE TRIGGER a_lock_is_told AFTER UPDATE OF locked_at ON users
     FOR EACH ROW WHEN (OLD.locked_at IS NULL AND NEW.locked_at IS NOT NULL AND NEW.email IS NOT NULL)
     EXECUTE FUNCTION tell_of_a_lock();
--- A superseded one (4) is told as renewed; of one that is known as revoked already (a moved ledger) there is nothing to tell.
+-- A certificate that another takes the place of (reason 4) is told of as renewed. Of one that is known as revoked already (a
+-- moved ledger) there is nothing to tell.
 CREATE TRIGGER a_revocation_is_told BEFORE INSERT ON revocations
-    FOR EACH ROW WHEN (NEW.reason <> 4) EXECUTE FUNCTION tell_of_a_revocation();
+    FOR EACH ROW EXECUTE FUNCTION tell_of_a_revocation();
 
 -- A new address until the code that was mailed to it is typed in.
 CREATE TABLE email_changes (
@@ -565,7 +595,7 @@ CREATE TABLE tokens (
     serial TEXT COLLATE "C" NOT NULL,
     model TEXT COLLATE "C",
     state TEXT COLLATE "C" NOT NULL
-        CHECK (state IN ('in-stock', 'handed-out', 'lost', 'broken', 'returned', 'retired')),
+        CHECK (state IN ('in-stock', 'handed-out', 'lost', 'broken', 'replaced', 'returned', 'retired')),
     contract TEXT COLLATE "C" REFERENCES contracts (number),
     registered_at BIGINT NOT NULL,
     changed_at BIGINT NOT NULL,
@@ -580,6 +610,67 @@ CREATE TRIGGER tokens_keep_their_identity BEFORE UPDATE OF kind, serial, registe
 CREATE TRIGGER retired_tokens_stay_retired BEFORE UPDATE OF state ON tokens
     FOR EACH ROW WHEN (OLD.state = 'retired' AND NEW.state <> 'retired')
     EXECUTE FUNCTION refuse('a retired token stays retired');
+
+-- PUKs in the bank's custody, encrypted under a key that isn't here. Of a token there are two at the most: the one that it
+-- has, and the one that it is about to get; what the token has no more is deleted.
+CREATE TABLE puks (
+    deposit BYTEA NOT NULL PRIMARY KEY CHECK (length(deposit) = 16),
+    device_kind TEXT COLLATE "C" NOT NULL,
+    device_serial TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
+    key_version BIGINT NOT NULL CHECK (key_version BETWEEN 1 AND 4294967295),
+    nonce BYTEA NOT NULL CHECK (length(nonce) = 12),
+    sealed BYTEA NOT NULL CHECK (length(sealed) BETWEEN 17 AND 64),
+    deposited_at BIGINT NOT NULL,
+    confirmed_at BIGINT
+);
+
+CREATE INDEX puks_of_token ON puks (device_kind, device_serial, deposited_at);
+CREATE INDEX puks_of_user ON puks (user_id);
+CREATE INDEX puks_by_key ON puks (key_version, deposit);
+
+CREATE FUNCTION two_puks_per_token() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) FROM puks WHERE device_kind = NEW.device_kind AND device_serial = NEW.device_serial) > 1 THEN
+        RAISE EXCEPTION USING ERRCODE = 'restrict_violation', MESSAGE = 'of a token two PUKs are kept at the most';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER two_puks_per_token BEFORE INSERT ON puks FOR EACH ROW EXECUTE FUNCTION two_puks_per_token();
+CREATE TRIGGER puks_stay_where_they_are BEFORE UPDATE OF deposit, device_kind, device_serial, user_id, deposited_at ON puks
+    FOR EACH ROW EXECUTE FUNCTION refuse('a PUK stays that of its token');
+
+-- Requests to unblock a PIN.
+CREATE TABLE unblockings (
+    id BYTEA NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    -- The order in which they came.
+    number BIGINT NOT NULL UNIQUE CHECK (number > 0),
+    idempotency_key TEXT COLLATE "C" NOT NULL UNIQUE,
+    user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id),
+    device_kind TEXT COLLATE "C" NOT NULL,
+    device_serial TEXT COLLATE "C" NOT NULL,
+    bearer_sha256 BYTEA NOT NULL CHECK (length(bearer_sha256) = 32),
+    asked_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    stage TEXT COLLATE "C" NOT NULL CHECK (stage IN ('waiting', 'approved', 'released', 'done', 'declined', 'withdrawn')),
+    decided_by TEXT COLLATE "C",
+    decided_at BIGINT,
+    CHECK ((decided_by IS NULL) = (decided_at IS NULL)),
+    CHECK (stage NOT IN ('approved', 'released', 'done', 'declined') OR decided_by IS NOT NULL)
+);
+
+CREATE INDEX unblockings_of_user ON unblockings (user_id, number);
+CREATE INDEX unblockings_that_wait ON unblockings (number) WHERE stage = 'waiting';
+
+CREATE TRIGGER unblockings_are_kept BEFORE DELETE ON unblockings
+    FOR EACH ROW EXECUTE FUNCTION refuse('a request is never deleted');
+CREATE TRIGGER unblockings_stand BEFORE UPDATE OF id, number, idempotency_key, user_id, device_kind, device_serial, asked_at
+    ON unblockings FOR EACH ROW EXECUTE FUNCTION refuse('a request is never changed');
+CREATE TRIGGER unblockings_go_forward BEFORE UPDATE OF stage ON unblockings
+    FOR EACH ROW WHEN (NEW.stage <> OLD.stage AND (OLD.stage, NEW.stage) NOT IN (
+        ('waiting', 'approved'), ('waiting', 'declined'), ('waiting', 'withdrawn'), ('approved', 'released'),
+               ('approved', 'withdrawn'), ('released', 'done'), ('released', 'withdrawn')))
+    EXECUTE FUNCTION refuse('a PUK is released once, after an approval');
 
 -- Hash-chained; see ca_core::domain::audit.
 CREATE TABLE audit (

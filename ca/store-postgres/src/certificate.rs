@@ -5,6 +5,7 @@ use ca_core::{
     domain::{
         audit::AuditEvent,
         certificate::CertificateRecord,
+        device::Device,
         enrolment::Enrolment,
         ids::{EnrolmentId, IdempotencyKey, IssuerId, SerialNumber, SignerName, UserId},
         policy::Applicant,
@@ -22,7 +23,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 use crate::{
     PostgresStore, applicant, bulk::Asked, enrolment, failure::Failure, intent::NewIntent, issued::NewIssued,
-    orphan, outcome::Written, readers::Readers, rows::CertificateRow, writer::Fact,
+    orphan, outcome::Written, readers::Readers, renewal, rows::CertificateRow, writer::Fact,
 };
 
 /// Certificates with what other tables know of them; `$rest` is the WHERE clause and what follows.
@@ -31,7 +32,7 @@ macro_rules! select_certificates {
         sqlx::query_as!(
             CertificateRow,
             r#"SELECT c.intent, c.issuer, c.signer, c.serial, c.user_id, u.contract, c.device_kind, c.device_serial, c.assurance,
-                      c.public_key_sha256, c.not_before, c.not_after, c.abandoned_at, c.issued_at, c.confirmed_at,
+                      c.public_key_sha256, c.not_before, c.not_after, c.renews, c.abandoned_at, c.issued_at, c.confirmed_at,
                       c.tbs, c.der, r.at AS "revoked_at?", r.reason AS "revoked_reason?"
                FROM certificates c
                JOIN users u ON u.id = c.user_id
@@ -163,8 +164,45 @@ impl CertificateStore for PostgresStore {
         audit: AuditEvent,
     ) -> StoreResult<()> {
         let (issuer, serial) = (issuer.clone(), serial.clone());
-        self.write(Some(audit), move |tx| Box::pin(async move { confirm(tx, &issuer, &serial, at).await }))
-            .await
+        let confirmed = self
+            .write(Some(audit), move |tx| {
+                Box::pin(async move { renewal::confirm(tx, &issuer, &serial, at).await })
+            })
+            .await;
+        // It may have superseded another, and an outcome may be unknown.
+        self.head.forget();
+        confirmed
+    }
+
+    async fn unconfirmed_renewals(&self, before: Timestamp, limit: u32) -> StoreResult<Vec<CertificateRecord>> {
+        let before = before.as_millisecond();
+        let rows = select_certificates!(
+            "WHERE c.renews IS NOT NULL AND c.confirmed_at IS NULL AND NOT c.revoked AND c.abandoned_at IS NULL
+               AND c.not_before < $1 ORDER BY c.not_before, c.id LIMIT $2",
+            before,
+            i64::from(limit)
+        )
+        .fetch_all(self.readers())
+        .await
+        .map_err(Failure::from)?;
+        Ok(records(rows)?)
+    }
+
+    async fn lapse_renewal(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<bool> {
+        let (issuer, serial) = (issuer.clone(), serial.clone());
+        let lapsed = self
+            .write(Some(audit), move |tx| {
+                Box::pin(async move { renewal::lapse(tx, &issuer, &serial, at).await })
+            })
+            .await;
+        self.head.forget();
+        lapsed
     }
 
     async fn certificate(
@@ -225,6 +263,22 @@ pub(crate) async fn of_user(
     records(rows)
 }
 
+/// The certificates and open intents on a token that are neither revoked nor given up.
+pub(crate) async fn living_on(
+    executor: impl PgExecutor<'_>,
+    device: &Device,
+) -> Result<Vec<CertificateRecord>, Failure> {
+    let (kind, serial) = (device.kind.as_str(), device.serial.as_str());
+    let rows = select_certificates!(
+        "WHERE c.device_kind = $1 AND c.device_serial = $2 AND NOT c.revoked AND c.abandoned_at IS NULL ORDER BY c.id",
+        kind,
+        serial
+    )
+    .fetch_all(executor)
+    .await?;
+    records(rows)
+}
+
 fn records(rows: Vec<CertificateRow>) -> Result<Vec<CertificateRecord>, Failure> {
     rows.into_iter().map(CertificateRecord::try_from).collect()
 }
@@ -275,35 +329,4 @@ async fn abandon(tx: &mut PgConnection, intent: EnrolmentId, at: Timestamp) -> R
     .execute(tx)
     .await?;
     if updated.rows_affected() == 0 { Err(Conflict::Missing.into()) } else { Ok(Written::Changed(())) }
-}
-
-async fn confirm(
-    tx: &mut PgConnection,
-    issuer: &IssuerId,
-    serial: &SerialNumber,
-    at: Timestamp,
-) -> Result<Written<()>, Failure> {
-    let (issuer, serial, at) = (issuer.as_str(), serial.as_bytes(), at.as_millisecond());
-    let updated = sqlx::query!(
-        "UPDATE certificates SET confirmed_at = $3
-         WHERE issuer = $1 AND serial = $2 AND der IS NOT NULL AND NOT revoked AND confirmed_at IS NULL",
-        issuer,
-        serial,
-        at
-    )
-    .execute(&mut *tx)
-    .await?;
-    if updated.rows_affected() > 0 {
-        return Ok(Written::Changed(()));
-    }
-    let confirmed = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM certificates
-                          WHERE issuer = $1 AND serial = $2 AND NOT revoked AND confirmed_at IS NOT NULL)
-               AS "confirmed!""#,
-        issuer,
-        serial
-    )
-    .fetch_one(tx)
-    .await?;
-    if confirmed { Ok(Written::Unchanged(())) } else { Err(Conflict::Missing.into()) }
 }

@@ -19,6 +19,7 @@ use sqlx::{PgConnection, PgExecutor};
 use crate::{
     PostgresStore,
     failure::Failure,
+    outbox,
     outcome::Written,
     rows::{UserRow, digest, time},
     token,
@@ -208,6 +209,32 @@ async fn register_contract(tx: &mut PgConnection, contract: &Contract) -> Result
     if inserted.rows_affected() == 0 { Err(Conflict::Taken.into()) } else { Ok(Written::Changed(())) }
 }
 
+/// A plan that the contract's users fit into.
+pub(crate) async fn set_plan(
+    tx: &mut PgConnection,
+    contract: &ContractNumber,
+    plan: Plan,
+) -> Result<Written<()>, Failure> {
+    let number = contract.as_str();
+    let general_users = i64::from(plan.general_users);
+    let fits = sqlx::query_scalar!(
+        r#"SELECT $2 >= (SELECT count(*) FROM users u
+                         WHERE u.contract = c.number AND u.role = 'general' AND u.state <> 'removed') AS "fits!: bool"
+           FROM contracts c WHERE c.number = $1"#,
+        number,
+        general_users
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if !fits.ok_or(Conflict::Missing)? {
+        return Err(Conflict::Quota.into());
+    }
+    sqlx::query!("UPDATE contracts SET general_users = $2 WHERE number = $1", number, general_users)
+        .execute(tx)
+        .await?;
+    Ok(Written::Changed(()))
+}
+
 async fn register_user(tx: &mut PgConnection, new: &User) -> Result<Written<()>, Failure> {
     if user(&mut *tx, &new.id).await?.is_some() {
         return Err(Conflict::Taken.into());
@@ -279,6 +306,7 @@ async fn set_user_state(
         sqlx::query!("DELETE FROM acquisition_codes WHERE user_id = $1", id).execute(&mut *tx).await?;
         sqlx::query!("DELETE FROM passwords WHERE user_id = $1", id).execute(&mut *tx).await?;
         sqlx::query!("DELETE FROM sessions WHERE user_id = $1", id).execute(&mut *tx).await?;
+        outbox::forget_addresses(&mut *tx, id).await?;
     }
     Ok(Written::Changed(()))
 }

@@ -24,7 +24,7 @@ macro_rules! select_enrolments {
         sqlx::query_as!(
             EnrolmentRow,
             r#"SELECT e.id, e.idempotency_key, e.user_id, e.device_kind, e.device_serial, e.binding, e.challenge,
-                      e.bearer_sha256, e.expires_at, e.opened_at, e.refused_code, e.refused_detail, e.ak_name,
+                      e.bearer_sha256, e.expires_at, e.opened_at, e.refused_code, e.refused_detail, e.ak_name, e.renews,
                       c.serial AS "serial?"
                FROM enrolments e LEFT JOIN certificates c ON c.intent = e.id "#
                 + $rest,
@@ -71,7 +71,7 @@ pub(crate) async fn open(
     match (new.binding, code) {
         (_, Some(sha256)) => use_up_code(tx, new, sha256).await?,
         (Binding::AcquisitionCode, None) => return Err(Conflict::Code.into()),
-        (Binding::AssignedSerial | Binding::FirstCome, None) => {}
+        (Binding::AssignedSerial | Binding::FirstCome | Binding::Renewal, None) => {}
     }
     insert(tx, new).await?;
     let opened = by_id(tx, new.id).await?;
@@ -99,10 +99,11 @@ async fn insert(tx: &mut PgConnection, new: &Enrolment) -> Result<(), Failure> {
     let (challenge, bearer) = (new.challenge.as_slice(), new.bearer_sha256.as_slice());
     let (expires_at, opened_at) = (new.expires_at.as_millisecond(), new.opened_at.as_millisecond());
     let ak_name = new.ak_name.as_deref();
+    let renews = new.renews.as_ref().map(|intent| intent.0.as_bytes().as_slice());
     sqlx::query!(
         "INSERT INTO enrolments (id, idempotency_key, user_id, device_kind, device_serial, binding, challenge,
-                                 bearer_sha256, expires_at, opened_at, ak_name)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                 bearer_sha256, expires_at, opened_at, ak_name, renews)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         id,
         key,
         user,
@@ -113,7 +114,8 @@ async fn insert(tx: &mut PgConnection, new: &Enrolment) -> Result<(), Failure> {
         bearer,
         expires_at,
         opened_at,
-        ak_name
+        ak_name,
+        renews
     )
     .execute(tx)
     .await?;
@@ -185,6 +187,8 @@ pub(crate) async fn store_evidence(
     let trust: Vec<i64> = evidence.iter().map(|(_, e)| i64::from(e.trust_version)).collect();
     let challenges: Vec<&[u8]> = evidence.iter().map(|(_, e)| e.challenge.as_slice()).collect();
     let answers: Vec<&[u8]> = evidence.iter().map(|(_, e)| e.challenge_signature.as_slice()).collect();
+    let predecessors: Vec<Option<&[u8]>> =
+        evidence.iter().map(|(_, e)| e.predecessor_signature.as_deref()).collect();
     let times: Vec<i64> = evidence.iter().map(|(_, e)| e.judged_at.as_millisecond()).collect();
     let parts =
         || evidence.iter().flat_map(|(id, e)| (0_i64..).zip(&e.parts).map(move |(n, part)| (id, n, part)));
@@ -194,9 +198,10 @@ pub(crate) async fn store_evidence(
     sqlx::query!(
         "WITH whole AS (
              INSERT INTO evidence (enrolment, format, csr, challenge, challenge_signature, policy_name,
-                                   policy_version, trust_version, verdict, decoded, judged_at)
+                                   policy_version, trust_version, verdict, decoded, judged_at,
+                                   predecessor_signature)
              SELECT * FROM unnest($1::bytea[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[], $6::text[],
-                                  $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::bigint[])
+                                  $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::bigint[], $15::bytea[])
          )
          INSERT INTO evidence_parts (enrolment, position, part)
          SELECT * FROM unnest($12::bytea[], $13::bigint[], $14::bytea[])",
@@ -213,7 +218,8 @@ pub(crate) async fn store_evidence(
         &times,
         &part_ids as &[&[u8]],
         &positions,
-        &octets as &[&[u8]]
+        &octets as &[&[u8]],
+        &predecessors as &[Option<&[u8]>]
     )
     .execute(tx)
     .await?;
@@ -224,8 +230,8 @@ pub(crate) async fn store_evidence(
 pub(crate) async fn evidence(pool: Readers<'_>, id: EnrolmentId) -> Result<Option<StoredEvidence>, Failure> {
     let key = id.0.as_bytes().as_slice();
     let row = sqlx::query!(
-        "SELECT format, csr, challenge, challenge_signature, policy_name, policy_version, trust_version, verdict, decoded,
-                judged_at
+        "SELECT format, csr, challenge, challenge_signature, predecessor_signature, policy_name, policy_version,
+                trust_version, verdict, decoded, judged_at
          FROM evidence WHERE enrolment = $1",
         key
     )
@@ -242,6 +248,7 @@ pub(crate) async fn evidence(pool: Readers<'_>, id: EnrolmentId) -> Result<Optio
         csr: row.csr,
         challenge: digest("evidence.challenge", &row.challenge)?,
         challenge_signature: row.challenge_signature,
+        predecessor_signature: row.predecessor_signature,
         policy: policy_version("evidence", &row.policy_name, row.policy_version)?,
         trust_version: number("evidence.trust_version", row.trust_version)?,
         verdict: row.verdict,

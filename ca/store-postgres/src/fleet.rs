@@ -61,7 +61,7 @@ impl FleetStore for PostgresStore {
             FleetRow,
             r#"SELECT c.id, c.intent, c.serial, c.user_id, u.contract, c.device_kind, c.device_serial,
                       c.assurance, c.not_after, e.binding, e.ak_name, v.format, v.csr, v.challenge,
-                      v.challenge_signature, v.policy_name, v.policy_version, v.trust_version, v.verdict, v.decoded,
+                      v.challenge_signature, v.predecessor_signature, v.policy_name, v.policy_version, v.trust_version, v.verdict, v.decoded,
                       v.judged_at, t.state AS "token_state?", t.contract AS "token_contract?"
                FROM certificates c
                JOIN users u ON u.id = c.user_id
@@ -123,6 +123,7 @@ struct FleetRow {
     csr: Vec<u8>,
     challenge: Vec<u8>,
     challenge_signature: Vec<u8>,
+    predecessor_signature: Option<Vec<u8>>,
     policy_name: String,
     policy_version: i64,
     trust_version: i64,
@@ -154,6 +155,7 @@ impl FleetRow {
                 csr: self.csr,
                 challenge: digest("evidence.challenge", &self.challenge)?,
                 challenge_signature: self.challenge_signature,
+                predecessor_signature: self.predecessor_signature,
                 policy: policy_version("evidence", &self.policy_name, self.policy_version)?,
                 trust_version: number("evidence.trust_version", self.trust_version)?,
                 verdict: self.verdict,

@@ -7,12 +7,14 @@ use ca_core::{
         ids::UserId,
         user::{PasswordHash, PasswordKind, UserState},
     },
-    ports::store::{Conflict, LoginEntry, LoginStore, Session, StoreResult},
+    ports::store::{Conflict, LoginEntry, LoginStore, PasswordBy, Session, StoreResult},
 };
 use jiff::Timestamp;
 use sqlx::PgConnection;
 
-use crate::{PostgresStore, customer, failure::Failure, outcome::Written, session, wrong_password};
+use crate::{
+    PostgresStore, customer, failure::Failure, outcome::Written, rows::name, session, wrong_password,
+};
 
 #[async_trait]
 impl LoginStore for PostgresStore {
@@ -21,12 +23,12 @@ impl LoginStore for PostgresStore {
         id: &UserId,
         kind: PasswordKind,
         hash: &PasswordHash,
-        keep: Option<&[u8; 32]>,
+        by: PasswordBy,
         audit: AuditEvent,
     ) -> StoreResult<()> {
-        let (id, hash, keep) = (id.clone(), hash.clone(), keep.copied());
+        let (id, hash) = (id.clone(), hash.clone());
         self.write(Some(audit), move |tx| {
-            Box::pin(async move { set_password(tx, &id, kind, &hash, keep.as_ref()).await })
+            Box::pin(async move { set_password(tx, &id, kind, &hash, by).await })
         })
         .await
     }
@@ -38,6 +40,19 @@ impl LoginStore for PostgresStore {
             .await
             .map_err(Failure::from)?;
         Ok(phc.map(PasswordHash::from_phc))
+    }
+
+    async fn initial_passwords(&self, id: &UserId) -> StoreResult<Vec<PasswordKind>> {
+        let id = id.as_str();
+        let kinds = sqlx::query_scalar!(
+            "SELECT kind FROM passwords WHERE user_id = $1 AND initial ORDER BY kind",
+            id
+        )
+        .fetch_all(self.readers())
+        .await
+        .map_err(Failure::from)?;
+        let kinds = kinds.iter().map(|kind| name("passwords.kind", kind, PasswordKind::parse));
+        Ok(kinds.collect::<Result<_, Failure>>()?)
     }
 
     async fn count_wrong_password(
@@ -67,7 +82,12 @@ impl LoginStore for PostgresStore {
 
     async fn open_session(&self, session: &Session, audit: AuditEvent) -> StoreResult<()> {
         let session = session.clone();
-        self.write(Some(audit), move |tx| Box::pin(async move { session::open(tx, &session).await })).await
+        let opened = self
+            .write(Some(audit), move |tx| Box::pin(async move { session::open(tx, &session).await }))
+            .await;
+        // A first login with a renewal supersedes the certificate before it.
+        self.head.forget();
+        opened
     }
 
     async fn session(&self, token_sha256: &[u8; 32]) -> StoreResult<Option<Session>> {
@@ -105,23 +125,25 @@ async fn set_password(
     id: &UserId,
     kind: PasswordKind,
     hash: &PasswordHash,
-    keep: Option<&[u8; 32]>,
+    by: PasswordBy,
 ) -> Result<Written<()>, Failure> {
-    if let Some(token) = keep {
+    if let Some(token) = by.session() {
         may_act(&mut *tx, id).await?;
         let session = session::by_token(&mut *tx, token).await?;
         session.filter(|session| session.user == *id).ok_or(Conflict::Missing)?;
     }
     wrong_password::forget(&mut *tx, id, kind).await?;
-    session::end_others(&mut *tx, id, keep).await?;
+    session::end_others(&mut *tx, id, by.session()).await?;
     let (id, kind, phc) = (id.as_str(), kind.as_str(), hash.expose_phc());
+    let initial = by == PasswordBy::Issuer;
     let inserted = sqlx::query!(
-        "INSERT INTO passwords (user_id, kind, phc)
-         SELECT id, $2, $3 FROM users WHERE id = $1 AND state <> 'removed'
-         ON CONFLICT (user_id, kind) DO UPDATE SET phc = excluded.phc",
+        "INSERT INTO passwords (user_id, kind, phc, initial)
+         SELECT id, $2, $3, $4 FROM users WHERE id = $1 AND state <> 'removed'
+         ON CONFLICT (user_id, kind) DO UPDATE SET phc = excluded.phc, initial = excluded.initial",
         id,
         kind,
-        phc
+        phc,
+        initial
     )
     .execute(tx)
     .await?;
@@ -139,7 +161,7 @@ async fn accept_password(
 }
 
 /// `Missing` when the user is locked or suspended, or isn't there.
-async fn may_act(tx: &mut PgConnection, id: &UserId) -> Result<(), Failure> {
+pub(crate) async fn may_act(tx: &mut PgConnection, id: &UserId) -> Result<(), Failure> {
     let user = customer::user(tx, id).await?;
     let acts = user.is_some_and(|user| user.state == UserState::Active && user.locked_at.is_none());
     if acts { Ok(()) } else { Err(Conflict::Missing.into()) }

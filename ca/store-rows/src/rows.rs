@@ -9,7 +9,7 @@ use ca_core::{
             ContractNumber, EnrolmentId, IdempotencyKey, InvalidId, IssuerId, PolicyName, SerialNumber,
             SignerName, TokenSerial, UserId,
         },
-        mail::EmailAddress,
+        mail::{EmailAddress, MailId, MailKind, MailState, OutboxMail},
         policy::PolicyVersion,
         responder::ResponderRecord,
         revocation::{Revocation, RevocationReason},
@@ -45,7 +45,8 @@ pub fn time(column: &str, ms: i64) -> Parsed<Timestamp> {
     Timestamp::from_millisecond(ms).map_err(|_| corrupt(column, ms))
 }
 
-fn optional_time(column: &str, ms: Option<i64>) -> Parsed<Option<Timestamp>> {
+/// A time that may be missing.
+pub fn optional_time(column: &str, ms: Option<i64>) -> Parsed<Option<Timestamp>> {
     ms.map(|ms| time(column, ms)).transpose()
 }
 
@@ -96,6 +97,47 @@ pub fn device(table: &str, kind: &str, serial: &str) -> Parsed<Device> {
 /// An address that mail goes to.
 pub fn address(column: &str, text: Option<&str>) -> Parsed<Option<EmailAddress>> {
     text.map(|text| EmailAddress::parse(text).map_err(|_| corrupt(column, text))).transpose()
+}
+
+/// A row of `outbox`, without its code.
+#[derive(Debug)]
+pub struct MailRow {
+    pub id: i64,
+    pub kind: String,
+    pub user_id: String,
+    pub issuer: Option<String>,
+    pub serial: Option<Vec<u8>>,
+    pub recipient: Option<String>,
+    pub queued_at: i64,
+    pub state: String,
+    pub attempts: i64,
+    pub next_attempt_at: i64,
+    pub settled_at: Option<i64>,
+    pub answer: Option<String>,
+}
+
+impl TryFrom<MailRow> for OutboxMail {
+    type Error = Failure;
+
+    fn try_from(row: MailRow) -> Parsed<Self> {
+        let certificate = row.issuer.as_deref().zip(row.serial.as_deref());
+        let certificate: Option<Parsed<_>> = certificate.map(|(issuer, number)| {
+            Ok((id("outbox.issuer", issuer, IssuerId::parse)?, serial("outbox.serial", number)?))
+        });
+        Ok(Self {
+            id: MailId(unsigned("outbox.id", row.id)?),
+            kind: name("outbox.kind", &row.kind, MailKind::parse)?,
+            user: id("outbox.user_id", &row.user_id, UserId::parse)?,
+            certificate: certificate.transpose()?,
+            recipient: address("outbox.recipient", row.recipient.as_deref())?,
+            queued_at: time("outbox.queued_at", row.queued_at)?,
+            state: name("outbox.state", &row.state, MailState::parse)?,
+            attempts: number("outbox.attempts", row.attempts)?,
+            next_attempt_at: time("outbox.next_attempt_at", row.next_attempt_at)?,
+            settled_at: optional_time("outbox.settled_at", row.settled_at)?,
+            answer: row.answer,
+        })
+    }
 }
 
 /// A row of `users`.
@@ -152,6 +194,7 @@ pub struct EnrolmentRow {
     pub refused_code: Option<String>,
     pub refused_detail: Option<String>,
     pub ak_name: Option<Vec<u8>>,
+    pub renews: Option<Vec<u8>>,
     pub serial: Option<Vec<u8>>,
 }
 
@@ -178,6 +221,7 @@ impl TryFrom<EnrolmentRow> for Enrolment {
             expires_at: time("enrolments.expires_at", row.expires_at)?,
             opened_at: time("enrolments.opened_at", row.opened_at)?,
             ak_name: row.ak_name,
+            renews: row.renews.map(|intent| enrolment_id("enrolments.renews", &intent)).transpose()?,
             state,
         })
     }
@@ -198,6 +242,7 @@ pub struct CertificateRow {
     pub public_key_sha256: Vec<u8>,
     pub not_before: i64,
     pub not_after: i64,
+    pub renews: Option<Vec<u8>>,
     pub abandoned_at: Option<i64>,
     pub issued_at: Option<i64>,
     pub confirmed_at: Option<i64>,
@@ -265,6 +310,7 @@ impl TryFrom<CertificateRow> for CertificateRecord {
             public_key_sha256: digest("certificates.public_key_sha256", &row.public_key_sha256)?,
             not_before: time("certificates.not_before", row.not_before)?,
             not_after: time("certificates.not_after", row.not_after)?,
+            renews: row.renews.map(|intent| enrolment_id("certificates.renews", &intent)).transpose()?,
             tbs: row.tbs,
             state,
         })

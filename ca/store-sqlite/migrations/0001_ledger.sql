@@ -61,6 +61,8 @@ CREATE TABLE passwords (
     user_id TEXT NOT NULL REFERENCES users (id),
     kind TEXT NOT NULL CHECK (kind IN ('login', 'confirmation')),
     phc TEXT NOT NULL CHECK (phc LIKE '$argon2id$%'),
+    -- Somebody else set it and handed it over: the user changes it at the next login.
+    initial INTEGER NOT NULL DEFAULT 0 CHECK (initial IN (0, 1)),
     PRIMARY KEY (user_id, kind)
 ) STRICT;
 
@@ -79,7 +81,7 @@ CREATE TABLE enrolments (
     user_id TEXT NOT NULL REFERENCES users (id),
     device_kind TEXT NOT NULL,
     device_serial TEXT NOT NULL,
-    binding TEXT NOT NULL CHECK (binding IN ('assigned-serial', 'acquisition-code', 'first-come')),
+    binding TEXT NOT NULL CHECK (binding IN ('assigned-serial', 'acquisition-code', 'first-come', 'renewal')),
     challenge BLOB NOT NULL CHECK (length(challenge) = 32),
     bearer_sha256 BLOB NOT NULL CHECK (length(bearer_sha256) = 32),
     expires_at INTEGER NOT NULL,
@@ -88,6 +90,9 @@ CREATE TABLE enrolments (
     refused_detail TEXT,
     -- TPM2B_NAME's content: the attestation key that the challenge was made for.
     ak_name BLOB CHECK (length(ak_name) BETWEEN 22 AND 66),
+    -- The intent of the certificate that is to be renewed.
+    renews BLOB CHECK (length(renews) = 16),
+    CHECK ((renews IS NULL) = (binding <> 'renewal')),
     CHECK ((ak_name IS NULL) OR device_kind = 'tpm'),
     CHECK ((refused_code IS NULL) = (refused_detail IS NULL))
 ) STRICT;
@@ -102,6 +107,8 @@ CREATE TABLE evidence (
     csr BLOB NOT NULL,
     challenge BLOB NOT NULL CHECK (length(challenge) = 32),
     challenge_signature BLOB NOT NULL,
+    -- Of a renewal: by the key of the certificate that is renewed.
+    predecessor_signature BLOB,
     policy_name TEXT NOT NULL,
     policy_version INTEGER NOT NULL CHECK (policy_version BETWEEN 0 AND 4294967295),
     -- 0 for the anchors that the configuration's files name.
@@ -137,6 +144,8 @@ CREATE TABLE certificates (
     public_key_sha256 BLOB NOT NULL CHECK (length(public_key_sha256) = 32),
     not_before INTEGER NOT NULL,
     not_after INTEGER NOT NULL,
+    -- The intent of the certificate that this one renews. Until it is confirmed that one is the user's.
+    renews BLOB REFERENCES certificates (intent),
     abandoned_at INTEGER,
     -- 1 if `revocations` has it; kept by the trigger there, because a partial index sees only its own table.
     revoked INTEGER NOT NULL DEFAULT 0 CHECK (revoked IN (0, 1)),
@@ -155,11 +164,17 @@ CREATE TABLE certificates (
     CHECK (der IS NOT NULL OR confirmed_at IS NULL)
 ) STRICT;
 
--- Rule 1: one certificate or open intent per user; and none of another user on the same token.
-CREATE UNIQUE INDEX one_live_certificate_per_user ON certificates (user_id)
+-- Rule 1: one certificate or open intent per user, and beside it one renewal that isn't confirmed; and none of another user
+-- on the same token.
+CREATE UNIQUE INDEX one_live_certificate_per_user
+    ON certificates (user_id, (renews IS NOT NULL AND confirmed_at IS NULL))
     WHERE revoked = 0 AND abandoned_at IS NULL;
-CREATE UNIQUE INDEX one_live_certificate_per_token ON certificates (device_kind, device_serial)
+CREATE UNIQUE INDEX one_live_certificate_per_token
+    ON certificates (device_kind, device_serial, (renews IS NOT NULL AND confirmed_at IS NULL))
     WHERE revoked = 0 AND abandoned_at IS NULL;
+CREATE INDEX renewals_of_certificate ON certificates (renews) WHERE renews IS NOT NULL;
+CREATE INDEX unconfirmed_renewals ON certificates (not_before)
+    WHERE renews IS NOT NULL AND confirmed_at IS NULL AND revoked = 0 AND abandoned_at IS NULL;
 -- A key is certified once, ever; an abandoned intent certified nothing.
 CREATE UNIQUE INDEX one_certificate_per_key ON certificates (public_key_sha256) WHERE abandoned_at IS NULL;
 CREATE INDEX certificates_of_user ON certificates (user_id);
@@ -175,7 +190,7 @@ CREATE TRIGGER certificates_are_kept BEFORE DELETE ON certificates
 BEGIN SELECT RAISE(ABORT, 'a certificate is never deleted'); END;
 CREATE TRIGGER intents_stand BEFORE UPDATE OF
     id, intent, issuer, signer, serial, user_id, device_kind, device_serial, assurance, public_key_sha256,
-    not_before, not_after, tbs ON certificates
+    not_before, not_after, renews, tbs ON certificates
 BEGIN SELECT RAISE(ABORT, 'an intent is never changed'); END;
 CREATE TRIGGER issued_certificates_stand BEFORE UPDATE OF issued_at, journal_sequence, journal_hash, der
     ON certificates WHEN OLD.der IS NOT NULL
@@ -313,10 +328,18 @@ BEGIN SELECT RAISE(ABORT, 'a queued mail is never deleted'); END;
 
 -- Who has an address is told, whichever way it came about.
 CREATE TRIGGER an_issued_certificate_is_told AFTER UPDATE OF der ON certificates
-    WHEN OLD.der IS NULL AND NEW.der IS NOT NULL AND NEW.revoked = 0
+    WHEN OLD.der IS NULL AND NEW.der IS NOT NULL AND NEW.revoked = 0 AND NEW.renews IS NULL
 BEGIN
     INSERT INTO outbox (kind, user_id, issuer, serial, recipient, queued_at, next_attempt_at)
     SELECT 'issued', id, NEW.issuer, NEW.serial, email, NEW.issued_at, NEW.issued_at
+    FROM users WHERE id = NEW.user_id AND email IS NOT NULL;
+END;
+-- Of a renewal once it is the user's certificate.
+CREATE TRIGGER a_renewal_is_told AFTER UPDATE OF confirmed_at ON certificates
+    WHEN OLD.confirmed_at IS NULL AND NEW.confirmed_at IS NOT NULL AND NEW.renews IS NOT NULL
+BEGIN
+    INSERT INTO outbox (kind, user_id, issuer, serial, recipient, queued_at, next_attempt_at)
+    SELECT 'renewed', id, NEW.issuer, NEW.serial, email, NEW.confirmed_at, NEW.confirmed_at
     FROM users WHERE id = NEW.user_id AND email IS NOT NULL;
 END;
 CREATE TRIGGER a_lock_is_told AFTER UPDATE OF locked_at ON users
@@ -325,14 +348,18 @@ BEGIN
     INSERT INTO outbox (kind, user_id, recipient, queued_at, next_attempt_at)
     VALUES ('locked', NEW.id, NEW.email, NEW.locked_at, NEW.locked_at);
 END;
--- A superseded one (4) is told as renewed; of one that is known as revoked already (a moved ledger) there is nothing to tell.
-CREATE TRIGGER a_revocation_is_told BEFORE INSERT ON revocations WHEN NEW.reason <> 4
+-- A certificate that another takes the place of (reason 4) is told of as renewed. Of one that is known as revoked already (a
+-- moved ledger) there is nothing to tell.
+CREATE TRIGGER a_revocation_is_told BEFORE INSERT ON revocations
 BEGIN
     INSERT INTO outbox (kind, user_id, issuer, serial, recipient, queued_at, next_attempt_at)
     SELECT 'revoked', u.id, c.issuer, c.serial, u.email, NEW.at, NEW.at
     FROM certificates c JOIN users u ON u.id = c.user_id
     WHERE c.issuer = NEW.issuer AND c.serial = NEW.serial AND c.der IS NOT NULL AND c.revoked = 0
-      AND u.email IS NOT NULL
+      AND (c.renews IS NULL OR c.confirmed_at IS NOT NULL) AND u.email IS NOT NULL
+      AND (NEW.reason <> 4 OR NOT EXISTS (SELECT 1 FROM certificates n
+                                          WHERE n.user_id = c.user_id AND n.id <> c.id
+                                            AND n.der IS NOT NULL AND n.revoked = 0))
       AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.issuer = NEW.issuer AND r.serial = NEW.serial);
 END;
 
@@ -541,7 +568,7 @@ CREATE TABLE tokens (
     kind TEXT NOT NULL,
     serial TEXT NOT NULL,
     model TEXT,
-    state TEXT NOT NULL CHECK (state IN ('in-stock', 'handed-out', 'lost', 'broken', 'returned', 'retired')),
+    state TEXT NOT NULL CHECK (state IN ('in-stock', 'handed-out', 'lost', 'broken', 'replaced', 'returned', 'retired')),
     contract TEXT REFERENCES contracts (number),
     registered_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL,
@@ -556,6 +583,63 @@ BEGIN SELECT RAISE(ABORT, 'a token keeps kind and serial number'); END;
 CREATE TRIGGER retired_tokens_stay_retired BEFORE UPDATE OF state ON tokens
     WHEN OLD.state = 'retired' AND NEW.state <> 'retired'
 BEGIN SELECT RAISE(ABORT, 'a retired token stays retired'); END;
+
+-- PUKs in the bank's custody, encrypted under a key that isn't here. Of a token there are two at the most: the one that it
+-- has, and the one that it is about to get; what the token has no more is deleted.
+CREATE TABLE puks (
+    deposit BLOB NOT NULL PRIMARY KEY CHECK (length(deposit) = 16),
+    device_kind TEXT NOT NULL,
+    device_serial TEXT NOT NULL,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    key_version INTEGER NOT NULL CHECK (key_version BETWEEN 1 AND 4294967295),
+    nonce BLOB NOT NULL CHECK (length(nonce) = 12),
+    sealed BLOB NOT NULL CHECK (length(sealed) BETWEEN 17 AND 64),
+    deposited_at INTEGER NOT NULL,
+    confirmed_at INTEGER
+) STRICT;
+
+CREATE INDEX puks_of_token ON puks (device_kind, device_serial, deposited_at);
+CREATE INDEX puks_of_user ON puks (user_id);
+CREATE INDEX puks_by_key ON puks (key_version, deposit);
+
+CREATE TRIGGER two_puks_per_token BEFORE INSERT ON puks
+    WHEN (SELECT count(*) FROM puks WHERE device_kind = NEW.device_kind AND device_serial = NEW.device_serial) > 1
+BEGIN SELECT RAISE(ABORT, 'of a token two PUKs are kept at the most'); END;
+CREATE TRIGGER puks_stay_where_they_are BEFORE UPDATE OF deposit, device_kind, device_serial, user_id, deposited_at ON puks
+BEGIN SELECT RAISE(ABORT, 'a PUK stays that of its token'); END;
+
+-- Requests to unblock a PIN.
+CREATE TABLE unblockings (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    -- The order in which they came.
+    number INTEGER NOT NULL UNIQUE CHECK (number > 0),
+    idempotency_key TEXT NOT NULL UNIQUE,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    device_kind TEXT NOT NULL,
+    device_serial TEXT NOT NULL,
+    bearer_sha256 BLOB NOT NULL CHECK (length(bearer_sha256) = 32),
+    asked_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    stage TEXT NOT NULL CHECK (stage IN ('waiting', 'approved', 'released', 'done', 'declined', 'withdrawn')),
+    decided_by TEXT,
+    decided_at INTEGER,
+    CHECK ((decided_by IS NULL) = (decided_at IS NULL)),
+    CHECK (stage NOT IN ('approved', 'released', 'done', 'declined') OR decided_by IS NOT NULL)
+) STRICT;
+
+CREATE INDEX unblockings_of_user ON unblockings (user_id, number);
+CREATE INDEX unblockings_that_wait ON unblockings (number) WHERE stage = 'waiting';
+
+CREATE TRIGGER unblockings_are_kept BEFORE DELETE ON unblockings
+BEGIN SELECT RAISE(ABORT, 'a request is never deleted'); END;
+CREATE TRIGGER unblockings_stand BEFORE UPDATE OF id, number, idempotency_key, user_id, device_kind, device_serial, asked_at
+    ON unblockings
+BEGIN SELECT RAISE(ABORT, 'a request is never changed'); END;
+CREATE TRIGGER unblockings_go_forward BEFORE UPDATE OF stage ON unblockings
+    WHEN NEW.stage <> OLD.stage AND (OLD.stage, NEW.stage) NOT IN (
+        VALUES ('waiting', 'approved'), ('waiting', 'declined'), ('waiting', 'withdrawn'), ('approved', 'released'),
+               ('approved', 'withdrawn'), ('released', 'done'), ('released', 'withdrawn'))
+BEGIN SELECT RAISE(ABORT, 'a PUK is released once, after an approval'); END;
 
 -- Hash-chained; see ca_core::domain::audit.
 CREATE TABLE audit (

@@ -103,6 +103,7 @@ impl ApprovalStore for SqliteStore {
                     Effect::Code(user, code) => customer::set_acquisition_code(tx, user, code).await,
                     Effect::Device(user, device) => customer::assign_device(tx, user, Some(device), at).await,
                     Effect::Policy(assignment) => policy::assign(tx, assignment).await,
+                    Effect::Plan(contract, plan) => customer::set_plan(tx, contract, *plan).await,
                     Effect::Member(member) => staff::put_member(tx, member).await,
                 }
             })

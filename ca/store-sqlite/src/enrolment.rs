@@ -26,7 +26,7 @@ macro_rules! select_enrolments {
         sqlx::query_as!(
             $crate::rows::EnrolmentRow,
             r#"SELECT e.id, e.idempotency_key, e.user_id, e.device_kind, e.device_serial, e.binding, e.challenge,
-                      e.bearer_sha256, e.expires_at, e.opened_at, e.refused_code, e.refused_detail, e.ak_name,
+                      e.bearer_sha256, e.expires_at, e.opened_at, e.refused_code, e.refused_detail, e.ak_name, e.renews,
                       c.serial AS "serial?"
                FROM enrolments e LEFT JOIN certificates c ON c.intent = e.id "#
                 + $rest,
@@ -74,7 +74,7 @@ pub(crate) async fn open(
     match (new.binding, code) {
         (_, Some(sha256)) => use_up_code(tx, new, sha256).await?,
         (Binding::AcquisitionCode, None) => return Err(Conflict::Code.into()),
-        (Binding::AssignedSerial | Binding::FirstCome, None) => {}
+        (Binding::AssignedSerial | Binding::FirstCome | Binding::Renewal, None) => {}
     }
     insert(tx, new).await?;
     let opened = by_id(tx, new.id).await?;
@@ -102,10 +102,11 @@ async fn insert(tx: &mut SqliteConnection, new: &Enrolment) -> Result<(), Failur
     let (challenge, bearer) = (new.challenge.as_slice(), new.bearer_sha256.as_slice());
     let (expires_at, opened_at) = (new.expires_at.as_millisecond(), new.opened_at.as_millisecond());
     let ak_name = new.ak_name.as_deref();
+    let renews = new.renews.as_ref().map(|intent| intent.0.as_bytes().as_slice());
     sqlx::query!(
         "INSERT INTO enrolments (id, idempotency_key, user_id, device_kind, device_serial, binding, challenge,
-                                 bearer_sha256, expires_at, opened_at, ak_name)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                 bearer_sha256, expires_at, opened_at, ak_name, renews)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         id,
         key,
         user,
@@ -116,7 +117,8 @@ async fn insert(tx: &mut SqliteConnection, new: &Enrolment) -> Result<(), Failur
         bearer,
         expires_at,
         opened_at,
-        ak_name
+        ak_name,
+        renews
     )
     .execute(tx)
     .await?;
@@ -183,6 +185,7 @@ pub(crate) struct JsonEvidence<'a> {
     csr: Slice,
     challenge: Slice,
     answer: Slice,
+    predecessor: Option<Slice>,
     policy_name: &'a str,
     policy_version: u32,
     trust_version: u32,
@@ -200,6 +203,7 @@ impl<'a> JsonEvidence<'a> {
             csr: heap.put(&evidence.csr),
             challenge: heap.put(&evidence.challenge),
             answer: heap.put(&evidence.challenge_signature),
+            predecessor: evidence.predecessor_signature.as_ref().map(|signature| heap.put(signature)),
             policy_name: evidence.policy.name.as_str(),
             policy_version: evidence.policy.version,
             trust_version: evidence.trust_version,
@@ -221,11 +225,12 @@ pub(crate) async fn store_evidence<'a>(
     let octets = heap.into_octets();
     sqlx::query!(
         "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
-         INSERT INTO evidence (enrolment, format, csr, challenge, challenge_signature, policy_name, policy_version,
-                               trust_version, verdict, decoded, judged_at)
+         INSERT INTO evidence (enrolment, format, csr, challenge, challenge_signature, predecessor_signature, policy_name,
+                               policy_version, trust_version, verdict, decoded, judged_at)
          SELECT unhex(j.value ->> 'enrolment'), j.value ->> 'format', substr($2, j.value ->> '$.csr[0]', j.value ->> '$.csr[1]'),
                 substr($2, j.value ->> '$.challenge[0]', j.value ->> '$.challenge[1]'),
                 substr($2, j.value ->> '$.answer[0]', j.value ->> '$.answer[1]'),
+                substr($2, j.value ->> '$.predecessor[0]', j.value ->> '$.predecessor[1]'),
                 j.value ->> 'policy_name', j.value ->> 'policy_version', j.value ->> 'trust_version',
                 j.value ->> 'verdict', j.value ->> 'decoded', j.value ->> 'judged_at'
          FROM j",
@@ -254,8 +259,8 @@ pub(crate) async fn evidence(
 ) -> Result<Option<StoredEvidence>, Failure> {
     let key = id.0.as_bytes().as_slice();
     let row = sqlx::query!(
-        "SELECT format, csr, challenge, challenge_signature, policy_name, policy_version, trust_version, verdict, decoded,
-                judged_at
+        "SELECT format, csr, challenge, challenge_signature, predecessor_signature, policy_name, policy_version,
+                trust_version, verdict, decoded, judged_at
          FROM evidence WHERE enrolment = $1",
         key
     )
@@ -272,6 +277,7 @@ pub(crate) async fn evidence(
         csr: row.csr,
         challenge: digest("evidence.challenge", &row.challenge)?,
         challenge_signature: row.challenge_signature,
+        predecessor_signature: row.predecessor_signature,
         policy: policy_version("evidence", &row.policy_name, row.policy_version)?,
         trust_version: number("evidence.trust_version", row.trust_version)?,
         verdict: row.verdict,

@@ -38,6 +38,7 @@ pub(crate) struct JsonIntent<'a> {
     key: String,
     not_before: i64,
     not_after: i64,
+    renews: Option<String>,
     tbs: Slice,
 }
 
@@ -56,6 +57,7 @@ impl<'a> JsonIntent<'a> {
             key: hex::encode(record.public_key_sha256),
             not_before: record.not_before.as_millisecond(),
             not_after: record.not_after.as_millisecond(),
+            renews: record.renews.map(|intent| hex::encode(intent.0.as_bytes())),
             tbs: heap.put(&record.tbs),
         }
     }
@@ -76,19 +78,24 @@ impl Bulk for NewIntent {
             let written = sqlx::query_scalar!(
                 "WITH j AS MATERIALIZED (SELECT key, value FROM json_each($1))
                  INSERT INTO certificates (intent, issuer, signer, serial, user_id, device_kind, device_serial, assurance,
-                                           public_key_sha256, not_before, not_after, tbs)
+                                           public_key_sha256, not_before, not_after, renews, tbs)
                  SELECT e.id, j.value ->> 'issuer', j.value ->> 'signer', unhex(j.value ->> 'serial'), u.id,
                         j.value ->> 'device_kind', j.value ->> 'device_serial', j.value ->> 'assurance',
                         unhex(j.value ->> 'key'), j.value ->> 'not_before', j.value ->> 'not_after',
-                        substr($2, j.value ->> '$.tbs[0]', j.value ->> '$.tbs[1]')
+                        p.intent, substr($2, j.value ->> '$.tbs[0]', j.value ->> '$.tbs[1]')
                  FROM j
                  JOIN enrolments e ON e.id = unhex(j.value ->> 'intent')
                  JOIN users u ON u.id = e.user_id
+                 LEFT JOIN certificates p ON p.intent = unhex(j.value ->> 'renews')
                  WHERE e.refused_code IS NULL AND u.id = j.value ->> 'user' AND u.contract = j.value ->> 'contract'
                    AND u.state = 'active'
                    AND NOT EXISTS (SELECT 1 FROM users other
                                    WHERE other.device_kind = j.value ->> 'device_kind'
                                      AND other.device_serial = j.value ->> 'device_serial' AND other.id <> u.id)
+                   AND (j.value ->> 'renews' IS NULL
+                        OR (p.user_id = u.id AND p.device_kind = j.value ->> 'device_kind'
+                            AND p.device_serial = j.value ->> 'device_serial' AND p.der IS NOT NULL AND p.revoked = 0
+                            AND (p.renews IS NULL OR p.confirmed_at IS NOT NULL)))
                  ORDER BY j.key
                  ON CONFLICT DO NOTHING
                  RETURNING serial",
@@ -122,16 +129,27 @@ impl NewIntent {
         let record = &self.certificate;
         let (intent, user) = (record.intent.0.as_bytes().as_slice(), record.user.as_str());
         let contract = record.contract.as_str();
+        let (kind, device) = (record.device.kind.as_str(), record.device.serial.as_str());
+        let renews = record.renews.as_ref().map(|intent| intent.0.as_bytes().as_slice());
         let seen = sqlx::query!(
             r#"SELECT EXISTS (SELECT 1 FROM certificates WHERE intent = $1) AS "intended!: bool",
                       EXISTS (SELECT 1 FROM enrolments e JOIN users u ON u.id = e.user_id
                               WHERE e.id = $1 AND e.user_id = $2 AND e.refused_code IS NULL
-                                AND u.contract = $3 AND u.state = 'active') AS "fit!: bool",
+                                AND u.contract = $3 AND u.state = 'active')
+                      AND ($4 IS NULL
+                           OR EXISTS (SELECT 1 FROM certificates
+                                      WHERE intent = $4 AND user_id = $2 AND device_kind = $5 AND device_serial = $6
+                                        AND der IS NOT NULL AND revoked = 0
+                                        AND (renews IS NULL OR confirmed_at IS NOT NULL))) AS "fit!: bool",
                       EXISTS (SELECT 1 FROM certificates
-                              WHERE user_id = $2 AND revoked = 0 AND abandoned_at IS NULL) AS "has_one!: bool""#,
+                              WHERE user_id = $2 AND revoked = 0 AND abandoned_at IS NULL
+                                AND (renews IS NOT NULL AND confirmed_at IS NULL) = ($4 IS NOT NULL)) AS "has_one!: bool""#,
             intent,
             user,
-            contract
+            contract,
+            renews,
+            kind,
+            device
         )
         .fetch_one(connection)
         .await?;

@@ -163,8 +163,9 @@ async fn select_applicants(
                   k.registered_at AS contract_registered_at,
                   (SELECT count(*) FROM certificates c WHERE c.user_id = u.id) AS "certificates!: i64",
                   (SELECT count(*) FROM users peer
-                   JOIN certificates c ON c.user_id = peer.id AND c.revoked = 0 AND c.abandoned_at IS NULL
-                   WHERE peer.contract = u.contract AND peer.role = u.role AND peer.id <> u.id) AS "beside!: i64"
+                   WHERE peer.contract = u.contract AND peer.role = u.role AND peer.id <> u.id
+                     AND EXISTS (SELECT 1 FROM certificates c
+                                 WHERE c.user_id = peer.id AND c.revoked = 0 AND c.abandoned_at IS NULL)) AS "beside!: i64"
            FROM users u JOIN contracts k ON k.number = u.contract
            WHERE u.id IN (SELECT value FROM json_each($1))"#,
         ids

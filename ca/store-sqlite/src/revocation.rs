@@ -16,6 +16,7 @@ use crate::{
     SqliteStore, audit, crl,
     failure::Failure,
     outcome::Written,
+    renewal,
     rows::{RevocationRow, unsigned},
     signer,
 };
@@ -136,8 +137,23 @@ async fn standing(
     row.map(|row| row.of(issuer)).transpose()
 }
 
-/// Revokes whatever has this number: a certificate, an intent that may have been signed, an orphan, a responder's.
+/// Revokes, and a renewal that nobody confirmed with it.
 async fn revoke(
+    tx: &mut SqliteConnection,
+    issuer: &IssuerId,
+    serial: &SerialNumber,
+    reason: RevocationReason,
+    at: Timestamp,
+) -> Result<Written<RevokeOutcome>, Failure> {
+    let outcome = enter(&mut *tx, issuer, serial, reason, at).await?;
+    if matches!(outcome, Written::Changed(RevokeOutcome::Revoked(_))) {
+        renewal::fall_with(tx, issuer, serial, reason, at).await?;
+    }
+    Ok(outcome)
+}
+
+/// Enters the revocation of whatever has this number: a certificate, an intent that may have been signed, an orphan, a responder's.
+pub(crate) async fn enter(
     tx: &mut SqliteConnection,
     issuer: &IssuerId,
     serial: &SerialNumber,

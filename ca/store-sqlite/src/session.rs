@@ -10,6 +10,7 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use crate::{
     failure::Failure,
     outcome::Written,
+    renewal,
     rows::{SessionRow, device, serial, time},
     wrong_password,
 };
@@ -21,20 +22,20 @@ pub(crate) async fn open(tx: &mut SqliteConnection, session: &Session) -> Result
     let (opened_at, last_used_at) =
         (session.opened_at.as_millisecond(), session.last_used_at.as_millisecond());
     let (token, csrf) = (session.token_sha256.as_slice(), session.csrf_sha256.as_slice());
-    let confirmed = sqlx::query!(
-        "UPDATE certificates SET confirmed_at = coalesce(confirmed_at, $4)
-         WHERE issuer = $1 AND serial = $2 AND user_id = $3 AND der IS NOT NULL AND revoked = 0
-           AND EXISTS (SELECT 1 FROM users WHERE id = $3 AND state = 'active' AND locked_at IS NULL)",
+    let may_act = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM certificates c JOIN users u ON u.id = c.user_id
+                          WHERE c.issuer = $1 AND c.serial = $2 AND u.id = $3
+                            AND u.state = 'active' AND u.locked_at IS NULL) AS "may_act!: bool""#,
         issuer,
         serial,
-        user,
-        opened_at
+        user
     )
-    .execute(&mut *tx)
+    .fetch_one(&mut *tx)
     .await?;
-    if confirmed.rows_affected() == 0 {
+    if !may_act {
         return Err(Conflict::Missing.into());
     }
+    renewal::confirm(&mut *tx, &session.issuer, &session.serial, session.opened_at).await?;
     sqlx::query!(
         "INSERT INTO sessions (token_sha256, csrf_sha256, user_id, issuer, serial, opened_at, last_used_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",

@@ -86,7 +86,8 @@ pub struct DeviceClaim {
 pub struct TpmIdentity {
     /// The endorsement key's public area: template L-1 (RSA-2048) or L-2 (P-256) of the TCG EK Credential Profile.
     pub ek_public: Base64Url,
-    /// Its maker's certificate, DER; missing where the TPM holds none. It is judged with the evidence, in step 2.
+    /// Its maker's certificate, DER; missing where the TPM holds none. What the bank doesn't take is refused here, before a key
+    /// is made; it is judged again with the evidence, in step 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ek_certificate: Option<Base64Url>,
     /// Certificates between it and the maker's root, if the agent has any, DER; the CA has its own.
@@ -94,6 +95,9 @@ pub struct TpmIdentity {
     pub ek_intermediates: Vec<Base64Url>,
     /// The attestation key's public area: a restricted signing key.
     pub ak_public: Base64Url,
+    /// The attestation key's certificate and those above it, DER, where a maker certified that key itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ak_certificates: Vec<Base64Url>,
 }
 
 /// The challenge for a TPM, made by `MakeCredential` (TPM 2.0 Part 1, 24) for the endorsement key and the attestation key's
@@ -142,6 +146,13 @@ pub struct KeyRequirements {
     pub pin_policy: String,
     /// `never`, `always` or `cached`.
     pub touch_policy: String,
+    /// What becomes of the PUK where it is still the factory's: `forgotten`, or `kept` by deposit (see [`crate::token`]).
+    #[serde(default = "forgotten")]
+    pub puk: String,
+}
+
+fn forgotten() -> String {
+    "forgotten".to_owned()
 }
 
 /// Step 2.
@@ -263,6 +274,7 @@ mod tests {
             ek_certificate: None,
             ek_intermediates: Vec::new(),
             ak_public: octets(2),
+            ak_certificates: Vec::new(),
         };
         assert_eq!(
             serde_json::to_value(&identity).expect("JSON"),

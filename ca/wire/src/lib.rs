@@ -7,6 +7,7 @@ pub mod enrolment;
 pub mod evidence;
 pub mod machine;
 pub mod problem;
+pub mod token;
 pub mod trust;
 pub mod version;
 

@@ -263,6 +263,8 @@ pub enum CertificateState {
     Abandoned,
     /// Before its notBefore.
     NotYetValid,
+    /// A renewal that is issued, but neither the agent nor a login confirmed it yet: the one before is active.
+    Unconfirmed,
     /// Issued and within its validity.
     Active,
     /// Past its notAfter.

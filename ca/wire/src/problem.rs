@@ -52,7 +52,8 @@ pub enum Code {
     AlreadyCertified,
     /// The renewal isn't open (rule 5): too early, where `retry_at` says when it opens, or past notAfter.
     RenewalNotOpen,
-    /// The certificate to be renewed isn't valid any more: revoked, superseded or expired.
+    /// The certificate to be renewed isn't the user's valid one: revoked, superseded, or a renewal itself that isn't
+    /// confirmed yet.
     PredecessorInvalid,
     /// The signature by the key of the certificate to be renewed is missing, isn't by that key, or isn't asked for.
     PredecessorSignature,
@@ -91,6 +92,10 @@ pub enum Code {
     UserUnknown,
     /// No such certificate was issued here.
     CertificateUnknown,
+    /// The bank doesn't keep the token's PUK: reset the token, or replace it.
+    PukNotKept,
+    /// Nobody approved the unblocking, or its time ran out, or the PUK was fetched before: ask again.
+    UnblockingNotApproved,
     /// Nothing is issued until the bank has checked its records, which may take hours; what was issued stays as it is.
     IssuingHalted,
     /// Try again later: signer or database.
@@ -131,6 +136,8 @@ impl Code {
             Self::RateLimited => "rate-limited",
             Self::UserUnknown => "user-unknown",
             Self::CertificateUnknown => "certificate-unknown",
+            Self::PukNotKept => "puk-not-kept",
+            Self::UnblockingNotApproved => "unblocking-not-approved",
             Self::IssuingHalted => "issuing-halted",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",

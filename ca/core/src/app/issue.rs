@@ -67,6 +67,8 @@ pub struct Approved<'a> {
     pub csr: &'a Csr,
     /// What was proven about its key.
     pub attested: &'a Attested,
+    /// The intent of the certificate that it renews.
+    pub renews: Option<EnrolmentId>,
     /// The evidence with its verdict.
     pub evidence: &'a StoredEvidence,
 }
@@ -86,7 +88,7 @@ pub enum IssueError {
     /// The key was certified before, or the token serves another user.
     #[error("the key or token is in use by another certificate")]
     DeviceInUse,
-    /// The enrolment was refused meanwhile, or the user suspended or removed.
+    /// The enrolment was refused meanwhile, the user suspended or removed, or what is renewed doesn't stand any more.
     #[error("the enrolment can't be certified any more")]
     Closed,
     /// The certificate was revoked, or its intent given up.
@@ -117,6 +119,7 @@ impl Issue {
             user: approved.user,
             csr: approved.csr,
             attested: approved.attested,
+            renews: approved.renews,
             signer: &signer,
             serial: &serial,
             now: self.clock.now(),

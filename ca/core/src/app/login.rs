@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     audit_budget::{AuditBudget, refused_stranger},
+    enrol::confirm::superseded_by,
     failure::{Failure, carries_failure},
     session, token,
     trail::{Details, event, foreign, refused},
@@ -173,6 +174,11 @@ impl LogIn {
         let row = event(now, Actor::User(user.id.to_string()), "login.admitted", &user.id)
             .with("serial", &certificate.serial)
             .with("device", &certificate.device.serial);
+        // The first login with a renewal makes it the user's certificate.
+        let row = match superseded_by(&*self.certificates, &certificate).await? {
+            Some(predecessor) => row.with("supersedes", predecessor.serial),
+            None => row,
+        };
         match self.logins.open_session(&session, row).await {
             Ok(()) => Ok(LoggedIn { session_token, user, certificate }),
             // Revoked, suspended or locked between the decision and the commit.
@@ -205,6 +211,7 @@ impl LogIn {
             Reason::NoCertificate
             | Reason::UnknownCertificate
             | Reason::Revoked
+            | Reason::Superseded
             | Reason::Expired
             | Reason::NotYetValid => LoginError::Certificate(reason),
             Reason::OtherUser | Reason::AccountClosed | Reason::Locked | Reason::WrongPassword => {

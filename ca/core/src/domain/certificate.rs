@@ -34,6 +34,8 @@ pub struct CertificateRecord {
     pub not_before: Timestamp,
     /// notAfter.
     pub not_after: Timestamp,
+    /// The intent of the certificate that this one renews, when it is a renewal (更新).
+    pub renews: Option<EnrolmentId>,
     /// DER of the `TBSCertificate` that was linted.
     pub tbs: Vec<u8>,
     /// How far it got.
@@ -82,5 +84,14 @@ impl CertificateRecord {
     /// The certificate's DER, when it was issued.
     pub fn der(&self) -> Option<&[u8]> {
         self.state.der()
+    }
+
+    /// Rule 1: a renewal that neither the agent nor a login has confirmed. Its predecessor is the user's certificate still.
+    pub fn is_unconfirmed_renewal(&self) -> bool {
+        self.renews.is_some()
+            && matches!(
+                self.state,
+                CertificateState::Intended | CertificateState::Issued { confirmed_at: None, .. }
+            )
     }
 }

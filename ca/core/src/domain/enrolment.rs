@@ -20,6 +20,8 @@ pub struct Enrolment {
     pub device: Device,
     /// How the user was bound to the token (rule 12).
     pub binding: Binding,
+    /// The intent of the certificate that is to be renewed, when this is a renewal (更新).
+    pub renews: Option<EnrolmentId>,
     /// 32 random octets that the token's key signs, so that evidence can't be replayed.
     pub challenge: [u8; 32],
     /// SHA-256 of the bearer that authorises the later steps; the bearer itself is never stored.
@@ -35,7 +37,7 @@ pub struct Enrolment {
     pub state: EnrolmentState,
 }
 
-/// How a user without a valid predecessor certificate was bound to the token (rule 12).
+/// How a user was bound to the token (rule 12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binding {
     /// The token's serial was assigned to the user.
@@ -45,6 +47,8 @@ pub enum Binding {
     /// Nothing but the password: the first token to come, for a user's first certificate, where the contract's policy
     /// allows it.
     FirstCome,
+    /// The valid certificate on the same token, which is being renewed; its key signs.
+    Renewal,
 }
 
 impl Binding {
@@ -54,12 +58,13 @@ impl Binding {
             Self::AssignedSerial => "assigned-serial",
             Self::AcquisitionCode => "acquisition-code",
             Self::FirstCome => "first-come",
+            Self::Renewal => "renewal",
         }
     }
 
     /// Reads the stable name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::AssignedSerial, Self::AcquisitionCode, Self::FirstCome]
+        [Self::AssignedSerial, Self::AcquisitionCode, Self::FirstCome, Self::Renewal]
             .into_iter()
             .find(|b| b.as_str() == text)
     }

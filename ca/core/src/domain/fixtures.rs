@@ -286,6 +286,7 @@ pub(super) fn record(serial: u8, not_after: &str, state: CertificateState) -> Ce
         public_key_sha256: [serial; 32],
         not_before: at("2026-01-01T00:00:00Z"),
         not_after: at(not_after),
+        renews: None,
         tbs: Vec::new(),
         state,
     }

@@ -41,6 +41,7 @@ mod tests {
             user: owner.clone(),
             device: device("111"),
             binding: Binding::AssignedSerial,
+            renews: None,
             challenge: [0; 32],
             bearer_sha256: [0; 32],
             expires_at: now(),

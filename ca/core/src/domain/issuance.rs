@@ -42,6 +42,8 @@ pub struct Order<'a> {
     pub csr: &'a Csr,
     /// What was proven about its key.
     pub attested: &'a Attested,
+    /// The intent of the certificate that it renews.
+    pub renews: Option<EnrolmentId>,
     /// Who will sign.
     pub signer: &'a SignerName,
     /// The serial number.
@@ -132,6 +134,7 @@ pub fn draft(order: &Order<'_>) -> Result<Draft, DraftError> {
         public_key_sha256: order.csr.public_key_sha256(),
         not_before: validity.not_before,
         not_after: validity.not_after,
+        renews: order.renews,
         tbs: template.to_tbs_der().map_err(DraftError::Encoding)?,
         state: CertificateState::Intended,
     };

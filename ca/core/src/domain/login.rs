@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     certificate::{CertificateRecord, CertificateState},
     ids::UserId,
+    revocation::RevocationReason,
     user::{User, UserState},
 };
 
@@ -51,6 +52,9 @@ pub enum Reason {
     /// 失効.
     #[error("the certificate is revoked")]
     Revoked,
+    /// Another took its place, such as its renewal.
+    #[error("the certificate is superseded")]
+    Superseded,
     /// Past its notAfter.
     #[error("the certificate has expired")]
     Expired,
@@ -78,6 +82,7 @@ impl Reason {
             Self::NoCertificate => "login-no-certificate",
             Self::UnknownCertificate => "login-unknown-certificate",
             Self::Revoked => "login-revoked",
+            Self::Superseded => "login-superseded",
             Self::Expired => "login-expired",
             Self::NotYetValid => "login-not-yet-valid",
             Self::OtherUser => "login-other-user",
@@ -109,6 +114,9 @@ pub fn decide(attempt: &Attempt<'_>, now: Timestamp) -> Outcome {
 pub fn still_good(certificate: &CertificateRecord, user: &User, now: Timestamp) -> Result<(), Reason> {
     match &certificate.state {
         CertificateState::Issued { .. } => {}
+        CertificateState::Revoked { reason: RevocationReason::Superseded, .. } => {
+            return Err(Reason::Superseded);
+        }
         CertificateState::Revoked { .. } => return Err(Reason::Revoked),
         CertificateState::Intended | CertificateState::Abandoned => return Err(Reason::UnknownCertificate),
     }

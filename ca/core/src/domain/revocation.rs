@@ -4,6 +4,11 @@ use jiff::Timestamp;
 
 use super::ids::{IssuerId, SerialNumber};
 
+/// Certificates, CRLs and OCSP express whole seconds; all three shall say the same.
+pub fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 /// `CRLReason` (RFC 5280, 5.3.1) as far as Inro uses it: no certificateHold (rule 14), no removeFromCRL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RevocationReason {

@@ -18,6 +18,8 @@ pub enum Standing {
     Abandoned,
     /// Before its notBefore.
     NotYetValid,
+    /// A renewal that is issued and within its validity, but not confirmed yet (rule 1): its predecessor is the active one.
+    Unconfirmed,
     /// Issued and within its validity.
     Active,
     /// Past its notAfter.
@@ -43,6 +45,7 @@ impl Standing {
             Self::Intended => "intended",
             Self::Abandoned => "abandoned",
             Self::NotYetValid => "not-yet-valid",
+            Self::Unconfirmed => "unconfirmed",
             Self::Active => "active",
             Self::Expired => "expired",
             Self::Superseded { .. } => "superseded",
@@ -71,6 +74,7 @@ pub fn standing(certificate: &CertificateRecord, now: Timestamp) -> Standing {
         CertificateState::Revoked { at, reason, .. } => Standing::Revoked { at, reason },
         CertificateState::Issued { .. } if now < certificate.not_before => Standing::NotYetValid,
         CertificateState::Issued { .. } if now > certificate.not_after => Standing::Expired,
+        CertificateState::Issued { .. } if certificate.is_unconfirmed_renewal() => Standing::Unconfirmed,
         CertificateState::Issued { .. } => Standing::Active,
     }
 }
@@ -114,6 +118,11 @@ mod tests {
         assert_eq!(standing(&issued(), at(NOT_AFTER)), Standing::Active, "notAfter is included");
         assert_eq!(standing(&issued(), at(NOT_AFTER) + second), Standing::Expired);
         assert_eq!(standing(&issued(), now() - second), Standing::NotYetValid);
+        let renewal = CertificateRecord { renews: Some(issued().intent), ..issued() };
+        assert_eq!(standing(&renewal, now()), Standing::Unconfirmed);
+        let confirmed =
+            CertificateState::Issued { der: vec![0x30, 0], at: now(), confirmed_at: Some(now()) };
+        assert_eq!(standing(&CertificateRecord { state: confirmed, ..renewal }, now()), Standing::Active);
         assert_eq!(standing(&certificate(CertificateState::Intended), now()), Standing::Intended);
         assert_eq!(standing(&certificate(CertificateState::Abandoned), now()), Standing::Abandoned);
         for (reason, name) in [

@@ -120,19 +120,20 @@ pub trait CustomerStore: Send + Sync {
 /// Passwords and portal sessions.
 #[async_trait]
 pub trait LoginStore: Send + Sync {
-    /// Sets a password, forgets the wrong ones of its kind and ends the user's sessions. With `keep`, the SHA-256 of a
-    /// session's token, the user does it: that session goes on, and without it, or when the user is locked or suspended,
-    /// it is `Missing`.
+    /// Sets a password, forgets the wrong ones of its kind and ends the user's sessions. When the user does it, the
+    /// session that it is done in goes on; without it, or when the user is locked or suspended, it is `Missing`.
     async fn set_password(
         &self,
         id: &UserId,
         kind: PasswordKind,
         hash: &PasswordHash,
-        keep: Option<&[u8; 32]>,
+        by: PasswordBy,
         audit: AuditEvent,
     ) -> StoreResult<()>;
     /// A user's password hash.
     async fn password(&self, id: &UserId, kind: PasswordKind) -> StoreResult<Option<PasswordHash>>;
+    /// The user's passwords that somebody else set and handed over, and that the user hasn't changed since.
+    async fn initial_passwords(&self, id: &UserId) -> StoreResult<Vec<PasswordKind>>;
     /// Counts a wrong password at the portal (never at the enrolment API, rule 13), each kind by itself; at `lock_at`
     /// wrong ones of one kind in a row the user is locked, whichever kind it was. Returns the count.
     async fn count_wrong_password(
@@ -163,6 +164,27 @@ pub trait LoginStore: Send + Sync {
     async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<LoginEntry>>;
     /// Forgets logins before a time, all users'.
     async fn purge_logins(&self, before: Timestamp) -> StoreResult<u64>;
+}
+
+/// Who sets a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordBy {
+    /// The user, in the session with this SHA-256 of its token.
+    User([u8; 32]),
+    /// A master or a branch, who hands it over: an initial one, which the user changes at the next login.
+    Issuer,
+    /// The command line, in a bootstrap or a demonstration: it stands as it is.
+    Operator,
+}
+
+impl PasswordBy {
+    /// The session that goes on.
+    pub fn session(&self) -> Option<&[u8; 32]> {
+        match self {
+            Self::User(token_sha256) => Some(token_sha256),
+            Self::Issuer | Self::Operator => None,
+        }
+    }
 }
 
 /// A login that was admitted.
@@ -232,9 +254,10 @@ pub trait CertificateStore: Send + Sync {
     ) -> StoreResult<()>;
 
     /// Step 6: commits the intent, the evidence with its verdict, and the audit row. `OnePerUser` when the user has an
-    /// unrevoked certificate or open intent, `DeviceInUse` when the key was ever certified or the token serves
-    /// another user, `Missing` when the enrolment was refused or the user may not act. `Taken` when the enrolment already has its intent comes
-    /// before all of these (read it back and go on from there).
+    /// unrevoked certificate or open intent (for a renewal: an unconfirmed one), `DeviceInUse` when the key was ever
+    /// certified or the token serves another user, `Missing` when the enrolment was refused, the user may not act, or the
+    /// certificate to be renewed isn't the user's valid one on this token. `Taken` when the enrolment already has its
+    /// intent comes before all of these (read it back and go on from there).
     async fn record_intent(
         &self,
         certificate: &CertificateRecord,
@@ -266,7 +289,9 @@ pub trait CertificateStore: Send + Sync {
     async fn record_orphan(&self, orphan: &Orphan, audit: AuditEvent) -> StoreResult<bool>;
     /// The orphans of an issuer by their place in the journal, revoked ones included.
     async fn orphans(&self, issuer: &IssuerId) -> StoreResult<Vec<Orphan>>;
-    /// The agent has read the certificate back from the token.
+    /// The agent has read the certificate back from the token. A renewal becomes the user's certificate with it, and its
+    /// predecessor is revoked as superseded (in whole seconds), in the same commit. `Missing` when it isn't issued, is
+    /// revoked, or renews what doesn't stand any more.
     async fn confirm(
         &self,
         issuer: &IssuerId,
@@ -274,6 +299,16 @@ pub trait CertificateStore: Send + Sync {
         at: Timestamp,
         audit: AuditEvent,
     ) -> StoreResult<()>;
+    /// Renewals drafted before `before` that nobody confirmed, oldest first, at most `limit`.
+    async fn unconfirmed_renewals(&self, before: Timestamp, limit: u32) -> StoreResult<Vec<CertificateRecord>>;
+    /// Rule 1: revokes a renewal that is still unconfirmed. False, and nothing is written, when it isn't any more.
+    async fn lapse_renewal(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<bool>;
     /// A certificate by serial number.
     async fn certificate(
         &self,
@@ -340,6 +375,8 @@ pub struct StoredEvidence {
     pub challenge: [u8; 32],
     /// The key's signature over [`challenge_message`](crate::domain::attestation::challenge_message).
     pub challenge_signature: Vec<u8>,
+    /// Of a renewal: the old key's signature over [`renewal_message`](crate::domain::renewal::renewal_message).
+    pub predecessor_signature: Option<Vec<u8>>,
     /// The policy that judged it, in the version that held.
     pub policy: PolicyVersion,
     /// Version of the trust bundle whose anchors judged it; 0 for those of the configuration's files.
@@ -367,6 +404,7 @@ impl StoredEvidence {
         put(&self.csr);
         put(&self.challenge);
         put(&self.challenge_signature);
+        put(self.predecessor_signature.as_deref().unwrap_or_default());
         put(self.policy.name.as_str().as_bytes());
         put(&self.policy.version.to_be_bytes());
         put(&self.trust_version.to_be_bytes());
@@ -384,7 +422,8 @@ pub const HEAD_LAG: Duration = Duration::from_millis(10);
 #[async_trait]
 pub trait RevocationStore: Send + Sync {
     /// Revokes. Also an intent that was never seen issued, and an orphan. Returns the standing revocation when there is one already:
-    /// its time and reason never change, and nothing un-revokes.
+    /// its time and reason never change, and nothing un-revokes. An unconfirmed renewal of it falls with it: the key that
+    /// spoke for it isn't believed any more.
     async fn revoke(
         &self,
         issuer: &IssuerId,

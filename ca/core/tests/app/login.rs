@@ -183,7 +183,7 @@ async fn whatever_ends_the_right_to_act_ends_the_live_session() {
             })
         }),
         (Reason::Revoked, |w| Box::pin(w.revoke_user(GENERAL, RevocationReason::KeyCompromise))),
-        (Reason::Revoked, |w| Box::pin(w.revoke_user(GENERAL, RevocationReason::Superseded))),
+        (Reason::Superseded, |w| Box::pin(w.revoke_user(GENERAL, RevocationReason::Superseded))),
         (Reason::Expired, |w| Box::pin(async { w.clock.advance(SignedDuration::from_secs(2)) })),
     ];
     for (reason, act) in cases {

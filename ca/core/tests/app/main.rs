@@ -14,6 +14,7 @@ mod policies;
 mod publish;
 mod reconcile;
 mod rejudge;
+mod renewal;
 mod responder;
 mod revoke;
 mod staff;

@@ -235,6 +235,7 @@ async fn rule_13_many_guesses_at_once_are_no_more_than_in_a_row() {
         budget: world.open.budget.clone(),
         policies: world.open.policies.clone(),
         inventory: world.open.inventory.clone(),
+        trust: world.open.trust.clone(),
         bearer_key: world.open.bearer_key.clone(),
         challenge_lifetime: world.open.challenge_lifetime,
         accord: world.accord.clone(),

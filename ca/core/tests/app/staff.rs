@@ -1,6 +1,6 @@
 //! Sessions of staff: bound to a key, ended by time and by withdrawal; and roles that are asked first.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ca_core::{
     app::{
@@ -12,11 +12,14 @@ use ca_core::{
     },
     domain::{
         audit::{Actor, AuditEvent},
-        ids::StaffId,
+        ids::{SerialNumber, StaffId},
         machine::ValiditySpan,
         staff::{Member, MemberState, Roles, Task},
     },
-    ports::{clock::Clock, staff::StaffStore},
+    ports::{
+        clock::Clock,
+        staff::{StaffRevocations, StaffStore},
+    },
     testing::CountingRng,
 };
 use jiff::SignedDuration;
@@ -52,14 +55,29 @@ async fn sessions(world: &World, roles: &str) -> StaffSessions {
         clock: world.clock.clone(),
         rng: Arc::new(CountingRng::default()),
         terms: SessionTerms::default(),
+        revocations: Arc::new(Revoked::default()),
         budget: Arc::default(),
     }
+}
+
+/// The staff CA's CRL.
+#[derive(Default)]
+struct Revoked(Mutex<Vec<SerialNumber>>);
+
+impl StaffRevocations for Revoked {
+    fn is_revoked(&self, serial: &SerialNumber) -> bool {
+        self.0.lock().expect("a lock").contains(serial)
+    }
+}
+
+fn serial(n: u8) -> SerialNumber {
+    SerialNumber::from_bytes(&[n]).expect("a serial number")
 }
 
 fn presented(world: &World, key: [u8; 32]) -> Presented {
     let year = SignedDuration::from_hours(366 * 24);
     let (not_before, not_after) = (world.clock.now(), world.clock.now() + year);
-    Presented { key_sha256: key, validity: ValiditySpan { not_before, not_after } }
+    Presented { serial: serial(1), key_sha256: key, validity: ValiditySpan { not_before, not_after } }
 }
 
 #[tokio::test]
@@ -94,7 +112,7 @@ async fn whoever_has_no_good_certificate_is_refused_and_it_is_written_down() {
     let sessions = sessions(&world, "clerk").await;
     let mine = presented(&world, KEY);
     let ended = world.clock.now() - SignedDuration::from_secs(1);
-    let expired = Presented { validity: ValiditySpan { not_before: ended, not_after: ended }, ..mine };
+    let expired = Presented { validity: ValiditySpan { not_before: ended, not_after: ended }, ..mine.clone() };
     let unknown = presented(&world, [9; 32]);
     for (shown, expected) in
         [(None, Unfit::Missing), (Some(&unknown), Unfit::Unknown), (Some(&expired), Unfit::Expired)]
@@ -126,4 +144,22 @@ async fn roles_are_asked_first_and_refusals_say_what_was_wanted() {
     assert!(matches!(error, Denied::Role(Task::Revoke)), "{error:?}");
     let row = world.last_row();
     assert!(row.contains("staff.denied") && row.contains("task=revoke"), "{row}");
+}
+
+/// The staff CA's CRL counts at each request: what it lists opens nothing, and ends what is open.
+#[tokio::test]
+async fn a_revoked_certificate_ends_the_session_though_its_key_stays_the_members() {
+    let world = World::new().await;
+    let revoked = Arc::new(Revoked::default());
+    let sessions = StaffSessions { revocations: revoked.clone(), ..sessions(&world, "clerk").await };
+    let mine = presented(&world, KEY);
+    let opened = sessions.open(Some(&mine)).await.expect("a session");
+    revoked.0.lock().expect("a lock").push(serial(1));
+    let token = opened.session_token.expose_secret();
+    let error = sessions.check(token, Some(&mine)).await.expect_err("revoked");
+    assert!(matches!(error, StaffSessionError::Unfit(Unfit::Revoked)), "{error:?}");
+    let error = sessions.open(Some(&mine)).await.expect_err("revoked");
+    assert!(matches!(error, StaffSessionError::Unfit(Unfit::Revoked)), "{error:?}");
+    let renewed = Presented { serial: serial(2), ..mine };
+    sessions.open(Some(&renewed)).await.expect("another certificate of the same key");
 }

@@ -110,7 +110,11 @@ fn device_of(tpm: &SoftTpm) -> Device {
 }
 
 fn keys(tpm: &SoftTpm) -> TpmKeys {
-    TpmKeys { ek_public: Area::of_ek(&tpm.ek()).octets(), ak_public: Area::of_ak(&tpm.ak()).octets() }
+    TpmKeys {
+        ek_public: Area::of_ek(&tpm.ek()).octets(),
+        ak_public: Area::of_ak(&tpm.ak()).octets(),
+        ..TpmKeys::default()
+    }
 }
 
 fn asked(device: &Device, tpm: Option<TpmKeys>, idempotency_key: &str) -> Open {
@@ -124,6 +128,7 @@ fn asked(device: &Device, tpm: Option<TpmKeys>, idempotency_key: &str) -> Open {
         credentials: Credentials::Password(login),
         device: device.clone(),
         tpm,
+        renews: None,
         firmware: None,
         idempotency_key: key(idempotency_key),
     }
@@ -292,12 +297,8 @@ async fn a_tpm_that_is_only_assigned_is_not_vouched_for() {
     let device = device_of(&stranger);
     owner.world.customers.assign_device(clerk(), &user(GENERAL), Some(&device)).await.expect("assigned");
     let owner = Owner { tpm: stranger, device, ..owner };
-    let opened = owner.opened("b").await;
-    let (token, challenge) = owner.honest(&opened);
-    let certify = with_challenge(&opened, &token, &challenge);
-    let error = owner.world.certify.run(certify).await.expect_err("nobody registered it");
-    let CertifyError::Refused(refusal) = error else { panic!("{error:?}") };
-    assert_eq!(refusal.code, "evidence-ek-unknown");
+    let error = owner.world.opening_fails(owner.asked("b")).await;
+    assert!(matches!(&error, OpenError::Refused(refusal) if refusal.code == "evidence-ek-unknown"), "{error:?}");
     owner.nothing_happened().await;
 }
 
@@ -330,6 +331,17 @@ async fn a_tpm_is_opened_with_its_own_keys() {
             "evidence-ek-template",
             RefusalKind::Evidence,
             Some(TpmKeys { ek_public: mine.ak_public.clone(), ..mine.clone() }),
+        ),
+        // What its maker says of it is judged before a key is made, though the bank knows it as well.
+        (
+            "evidence-malformed",
+            RefusalKind::Evidence,
+            Some(TpmKeys { ek_certificate: Some(vec![0x30, 0x80]), ..mine.clone() }),
+        ),
+        (
+            "evidence-too-large",
+            RefusalKind::Evidence,
+            Some(TpmKeys { ak_certificates: vec![vec![0x30; 5000]], ..mine.clone() }),
         ),
     ];
     for (code, kind, keys) in cases {

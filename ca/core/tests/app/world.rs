@@ -267,7 +267,9 @@ impl World {
             profile: Arc::new(authority.profile.clone()),
             accord: accord.clone(),
         });
+        let trusted = Arc::new(Trusted::files(maker.anchors()));
         let open = OpenEnrolment {
+            trust: trusted.clone(),
             customers: store.clone(),
             logins: store.clone(),
             certificates: store.clone(),
@@ -288,7 +290,7 @@ impl World {
             certificates: store.clone(),
             audit: store.clone(),
             clock: clock.clone(),
-            trust: Arc::new(Trusted::files(maker.anchors())),
+            trust: trusted,
             policies: policies.clone(),
             inventory: store.clone(),
             issue,
@@ -397,6 +399,7 @@ impl World {
             credentials: Credentials::Password(login),
             device: device(serial),
             tpm: None,
+            renews: None,
             firmware: Some(FIRMWARE),
             idempotency_key: key(idempotency_key),
         }
@@ -430,6 +433,7 @@ impl World {
             csr: token.request(),
             evidence: token.evidence.clone(),
             challenge_signature: token.answer(&opened.enrolment.challenge),
+            predecessor_signature: None,
         }
     }
 

@@ -27,7 +27,7 @@ use super::{Api, decode};
 use crate::http::{
     connection::Peer,
     documented::Refusals,
-    enrolment::{certificate_sha256, device, evidence, refuse_renewal, tpm_keys},
+    enrolment::{certificate_sha256, device, evidence, renews, tpm_keys},
     problem::Refused,
     support::SupportId,
 };
@@ -69,11 +69,7 @@ pub(super) async fn open(
 
 fn open_command(api: &Api, parts: &Parts, peer: &Peer, wire: Open) -> Result<open::Open, Refused> {
     let idempotency_key = decode::idempotency_key(&parts.headers)?;
-    if !decode::is_at_least(&wire.agent_version, &api.lowest_agent) {
-        let detail = format!("Get version {} or newer from {}", api.lowest_agent, api.agent_download);
-        return Err(Refused::new(Code::AgentTooOld).because(detail));
-    }
-    refuse_renewal(wire.renews.as_deref())?;
+    api.check_agent(&wire.agent_version)?;
     let (device, firmware) = device(&wire.device)?;
     Ok(open::Open {
         user_id: wire.user_id,
@@ -84,6 +80,7 @@ fn open_command(api: &Api, parts: &Parts, peer: &Peer, wire: Open) -> Result<ope
         }),
         device,
         tpm: wire.tpm.map(tpm_keys),
+        renews: renews(wire.renews.as_deref())?,
         firmware,
         idempotency_key,
     })
@@ -128,6 +125,7 @@ pub(super) async fn certify(
         evidence: evidence(wire.evidence, &wire.csr.0),
         csr: wire.csr.0,
         challenge_signature: wire.challenge_signature.0,
+        predecessor_signature: wire.predecessor_signature.map(|signature| signature.0),
     });
     let use_case = api.certify.clone();
     let certified = api.run(command, move |command| async move { use_case.run(command).await }).await;

@@ -41,7 +41,7 @@ use super::{
 use crate::http::{
     connection::Peer,
     documented::Refusals,
-    enrolment::{certificate_sha256, device, evidence, refuse_renewal, tpm_keys},
+    enrolment::{certificate_sha256, device, evidence, renews, tpm_keys},
     problem::Refused,
     support::SupportId,
 };
@@ -79,13 +79,13 @@ async fn open_one(
     machine: Arc<Machine>,
     entry: OpenEntry,
 ) -> Result<(StatusCode, Opened), Refused> {
-    refuse_renewal(entry.renews.as_deref())?;
     let (device, firmware) = device(&entry.device)?;
     let command = open::Open {
         user_id: entry.user_id,
         credentials: Credentials::Machine(machine),
         device,
         tpm: entry.tpm.map(tpm_keys),
+        renews: renews(entry.renews.as_deref())?,
         firmware,
         idempotency_key: key(&entry.idempotency_key)?,
     };
@@ -128,6 +128,7 @@ async fn certify_one(
         evidence: evidence(entry.evidence, &entry.csr.0),
         csr: entry.csr.0,
         challenge_signature: entry.challenge_signature.0,
+        predecessor_signature: entry.predecessor_signature.map(|signature| signature.0),
     };
     let certified = api.certify.run(command).await?;
     let certificate = Base64Url(certified.certificate.der().to_vec());

@@ -170,6 +170,7 @@ fn state(standing: Standing) -> CertificateState {
         Standing::Intended => CertificateState::Intended,
         Standing::Abandoned => CertificateState::Abandoned,
         Standing::NotYetValid => CertificateState::NotYetValid,
+        Standing::Unconfirmed => CertificateState::Unconfirmed,
         Standing::Active => CertificateState::Active,
         Standing::Expired => CertificateState::Expired,
         Standing::Superseded { .. } => CertificateState::Superseded,

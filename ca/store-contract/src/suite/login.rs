@@ -5,7 +5,7 @@ use ca_core::{
         revocation::RevocationReason,
         user::{PasswordHash, PasswordKind, UserState},
     },
-    ports::store::{Conflict, LoginEntry, Session},
+    ports::store::{Conflict, LoginEntry, PasswordBy, Session},
 };
 
 use crate::samples::{
@@ -30,7 +30,9 @@ pub async fn passwords_are_apart_by_kind(store: impl Ledger) {
     let hash = |text: &str| PasswordHash::from_phc(format!("$argon2id$v=19$m=8,t=1,p=1${text}"));
     let set = |n, kind, text: &'static str| {
         let (store, hash) = (&store, hash(text));
-        async move { store.set_password(&user_id(n), kind, &hash, None, event("password.set")).await }
+        async move {
+            store.set_password(&user_id(n), kind, &hash, PasswordBy::Operator, event("password.set")).await
+        }
     };
     refused(set(8, PasswordKind::Login, "a").await, Conflict::Missing);
     set(0, PasswordKind::Login, "a").await.expect("set");
@@ -42,6 +44,31 @@ pub async fn passwords_are_apart_by_kind(store: impl Ledger) {
         store.password(&user_id(0), PasswordKind::Confirmation).await.expect("a query"),
         Some(hash("b"))
     );
+}
+
+/// What somebody else hands over is an initial one, until the user or the operator sets another.
+pub async fn initial_passwords_are_known_until_they_are_changed(store: impl Ledger) {
+    customers(&store, 1).await;
+    issue(&store, 1).await;
+    store.open_session(&session(1, 1, 10), event("login")).await.expect("a session");
+    let set = |kind, by| {
+        let hash = PasswordHash::from_phc("$argon2id$v=19$m=8,t=1,p=1$x".to_owned());
+        let store = &store;
+        async move { store.set_password(&user_id(1), kind, &hash, by, event("password.set")).await }
+    };
+    let initial = async || store.initial_passwords(&user_id(1)).await.expect("a query");
+    assert_eq!(initial().await, []);
+    set(PasswordKind::Login, PasswordBy::Operator).await.expect("set");
+    assert_eq!(initial().await, []);
+    set(PasswordKind::Login, PasswordBy::Issuer).await.expect("set");
+    set(PasswordKind::Confirmation, PasswordBy::Issuer).await.expect("set");
+    let mut both = initial().await;
+    both.sort_by_key(|kind| kind.as_str());
+    assert_eq!(both, [PasswordKind::Confirmation, PasswordKind::Login]);
+    assert_eq!(store.initial_passwords(&user_id(0)).await.expect("a query"), []);
+    store.open_session(&session(1, 2, 20), event("login")).await.expect("a session");
+    set(PasswordKind::Login, PasswordBy::User(digest(5, 2))).await.expect("the user's own");
+    assert_eq!(initial().await, [PasswordKind::Confirmation]);
 }
 
 pub async fn wrong_passwords_lock_and_the_branch_unlocks(store: impl Ledger) {
@@ -143,9 +170,10 @@ pub async fn a_new_password_ends_sessions(store: impl Ledger) {
     let hash = PasswordHash::from_phc("$argon2id$v=19$m=8,t=1,p=1$x".to_owned());
     let set = |keep: Option<[u8; 32]>| {
         let (store, hash) = (&store, &hash);
+        let by = keep.map_or(PasswordBy::Operator, PasswordBy::User);
         async move {
             let (kind, audit) = (PasswordKind::Login, event("password.set"));
-            store.set_password(&user_id(1), kind, hash, keep.as_ref(), audit).await
+            store.set_password(&user_id(1), kind, hash, by, audit).await
         }
     };
     let stand = async || {

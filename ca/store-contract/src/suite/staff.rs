@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ca_core::{
     domain::{
         approval::{Approval, Outcome, Proposal},
+        contract::Plan,
         enrolment::AcquisitionCode,
         ids::{ContractNumber, StaffId, TokenSerial},
         revocation::RevocationReason,
@@ -201,6 +202,40 @@ pub async fn an_effect_that_fails_leaves_the_request_open(store: impl Ledger) {
         .await
         .expect("admitted");
     assert_eq!(store.member(&staff_id(3)).await.expect("a query"), Some(member(3)));
+}
+
+/// Rule 1: "At most 1 master + 9 general per contract", also when the plan changes under the users.
+pub async fn a_plan_is_changed_when_the_users_fit(store: impl Ledger) {
+    customers(&store, 3).await;
+    put(&store, 1..=2).await;
+    let number = user(1, Role::General).contract;
+    let users = store.users_of(&number).await.expect("a query");
+    let general = users.iter().filter(|user| user.role == Role::General).count();
+    let general = u16::try_from(general).expect("few");
+    let propose = async |n: u128, general_users: u16| {
+        let proposal = Proposal::ChangePlan { contract: number.clone(), plan: Plan { general_users } };
+        let asked = Approval { id: Uuid::from_u128(n), proposal, ..request(1, 1) };
+        store.ask(&asked, event("approval.asked")).await.expect("asked");
+        let (effect, by) = (Effect::Plan(number.clone(), Plan { general_users }), staff_id(2));
+        let done =
+            store.execute_approval(asked.id, &by, at(20), &effect, event("approval.executed")).await;
+        if done.is_err() {
+            store
+                .end_approval(asked.id, Outcome::Refused, &by, at(20), event("approval.declined"))
+                .await
+                .expect("the request is open still");
+        }
+        done
+    };
+    let plan = async || store.contract(&number).await.expect("a query").expect("the contract").plan;
+    let before = plan().await;
+    refused(propose(71, general - 1).await, Conflict::Quota);
+    assert_eq!(plan().await, before);
+    propose(72, general).await.expect("as many as there are");
+    assert_eq!(plan().await, Plan { general_users: general });
+    refused(store.register_user(&user(77, Role::General), event("user.registered")).await, Conflict::Quota);
+    propose(73, 49).await.expect("a larger plan");
+    store.register_user(&user(77, Role::General), event("user.registered")).await.expect("room");
 }
 
 pub async fn of_many_approvals_at_once_one_counts(store: impl Ledger) {

@@ -43,6 +43,6 @@ impl BearerKey {
 }
 
 /// Whether `presented` is the enrolment's bearer. Its expiry is another question.
-pub(super) fn is_bearer_of(presented: &SecretString, enrolment: &Enrolment) -> bool {
+pub(in crate::app) fn is_bearer_of(presented: &SecretString, enrolment: &Enrolment) -> bool {
     token::matches(presented.expose_secret(), &enrolment.bearer_sha256)
 }

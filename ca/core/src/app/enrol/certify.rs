@@ -25,7 +25,7 @@ use crate::{
         trust::{InUse, Trusted},
     },
     domain::{
-        attestation::{self, Attested, Claim, Evidence},
+        attestation::{self, Attested, Claim, Evidence, yubikey::Slot},
         audit::AuditEvent,
         contract::Contract,
         csr::{self, Csr},
@@ -33,6 +33,7 @@ use crate::{
         ids::{EnrolmentId, IdempotencyKey},
         issuance::{Delivered, DraftError},
         policy::{Applicant, Decision, IssuancePolicy, Reason, decide, is_first, is_still_bound},
+        renewal::{self, RenewalRefusal, SignatureRefusal},
         user::User,
         validity::ValidityError,
     },
@@ -81,6 +82,8 @@ pub struct Certify {
     pub evidence: Evidence,
     /// The key's signature over the challenge.
     pub challenge_signature: Vec<u8>,
+    /// Of a renewal: the old key's signature over [`renewal::renewal_message`].
+    pub predecessor_signature: Option<Vec<u8>>,
 }
 
 /// The certificate.
@@ -160,6 +163,15 @@ struct Judging {
     policy: Arc<IssuancePolicy>,
     /// Whether the bank itself knows the device.
     is_inventoried: bool,
+    /// What is to be renewed.
+    predecessor: Option<Predecessor>,
+}
+
+/// The certificate that is to be renewed.
+struct Predecessor {
+    der: Vec<u8>,
+    /// Where its key was made, of a YubiKey's.
+    made_in: Option<Slot>,
 }
 
 struct Approval {
@@ -251,8 +263,24 @@ impl CertifyEnrolment {
         if let Err(unfit) = token.fitness {
             return Err(CertifyError::Policy(Reason::Token(unfit)));
         }
+        let predecessor = match enrolment.renews {
+            Some(intent) => Some(self.predecessor(intent, applicant).await?),
+            None => None,
+        };
         let trust = self.trust.current();
-        Ok(Judging { now: self.clock.now(), trust, policy, is_inventoried: token.is_known })
+        Ok(Judging { now: self.clock.now(), trust, policy, is_inventoried: token.is_known, predecessor })
+    }
+
+    async fn predecessor(
+        &self,
+        intent: EnrolmentId,
+        applicant: &Applicant,
+    ) -> Result<Predecessor, CertifyError> {
+        let record = applicant.certificates.iter().find(|record| record.intent == intent);
+        let der = record.and_then(|record| record.der());
+        let der = der.ok_or(CertifyError::Policy(Reason::Renewal(RenewalRefusal::NotValid)))?.to_vec();
+        let evidence = self.certificates.evidence(intent).await?;
+        Ok(Predecessor { der, made_in: evidence.and_then(|evidence| renewal::slot_of(&evidence.decoded)) })
     }
 
     /// Steps 1 to 3, the dearest checks last.
@@ -279,6 +307,8 @@ impl CertifyEnrolment {
             Ok(csr) => csr,
             Err(error) => return Err(Refusal::new(error.code(), full_text(&error))),
         };
+        check_predecessor(certify, enrolment, &csr, judging)
+            .map_err(|error| Refusal::new(error.code(), error))?;
         let claim = Claim {
             csr: &csr,
             device: &enrolment.device,
@@ -289,9 +319,14 @@ impl CertifyEnrolment {
         };
         let (anchors, rules) = (&judging.trust.anchors, judging.policy.rules.devices.rules());
         let verdict = attestation::verify(&certify.evidence, &claim, anchors, rules, judging.now);
-        match verdict {
-            Ok(attested) => Ok((csr, attested)),
-            Err(error) => Err(Refusal::new(error.code(), full_text(&error))),
+        let attested = verdict.map_err(|error| Refusal::new(error.code(), full_text(&error)))?;
+        let made_in = judging.predecessor.as_ref().and_then(|predecessor| predecessor.made_in);
+        match renewal::same_slot(&attested, made_in) {
+            None => Ok((csr, attested)),
+            Some(slot) => {
+                let detail = format!("the certificate that is to be renewed has its key in slot {slot} already");
+                Err(Refusal::new("evidence-same-slot", detail))
+            }
         }
     }
 
@@ -309,7 +344,7 @@ impl CertifyEnrolment {
         if !is_bound {
             return Err(CertifyError::Policy(Reason::TokenNotAssigned));
         }
-        match decide(policy, &applicant, &attested, judging.now) {
+        match decide(policy, &applicant, (&attested, enrolment.renews), judging.now) {
             Decision::Approve => {
                 let Applicant { user, contract, .. } = applicant;
                 Ok(Judgement::Approved(Box::new(Approval { csr, attested, user, contract })))
@@ -338,10 +373,15 @@ impl CertifyEnrolment {
             user: &approval.user,
             csr: &approval.csr,
             attested: &approval.attested,
+            renews: enrolment.renews,
             evidence: &evidence,
         };
         let refusal = match self.issue.run(approved).await {
             Ok(certificate) => return Ok(Certified { certificate, is_new: true }),
+            // Another renewal was faster: how long that one stands in the way is told the next time.
+            Err(IssueError::AlreadyCertified) if enrolment.renews.is_some() => {
+                return self.as_it_stands(&certify.caller, enrolment).await;
+            }
             Err(error @ IssueError::AlreadyCertified) => Refusal::new(ALREADY_CERTIFIED, error),
             Err(error @ IssueError::DeviceInUse) => Refusal::new(DEVICE_IN_USE, error),
             Err(IssueError::Draft(error @ DraftError::IssuersKey)) => Refusal::new(error.code(), error),
@@ -434,6 +474,7 @@ impl CertifyEnrolment {
             csr: certify.csr.clone(),
             challenge: enrolment.challenge,
             challenge_signature: certify.challenge_signature.clone(),
+            predecessor_signature: certify.predecessor_signature.clone(),
             policy: judging.policy.id.clone(),
             trust_version: judging.trust.version,
             verdict: verdict.to_owned(),
@@ -443,10 +484,31 @@ impl CertifyEnrolment {
     }
 }
 
+/// The old key's word for the new one, where there is an old one, and only there.
+fn check_predecessor(
+    certify: &Certify,
+    enrolment: &Enrolment,
+    csr: &Csr,
+    judging: &Judging,
+) -> Result<(), SignatureRefusal> {
+    let signature = certify.predecessor_signature.as_deref();
+    match &judging.predecessor {
+        Some(predecessor) => {
+            renewal::check_signature(&predecessor.der, &enrolment.challenge, csr.public_key_der(), signature)
+        }
+        None if signature.is_some() => Err(SignatureRefusal::NotAsked),
+        None => Ok(()),
+    }
+}
+
 /// Whether the same enrolment can never succeed. Hours pass, suspensions are lifted, plans grow.
 fn is_final(reason: &Reason) -> bool {
     match reason {
         Reason::AlreadyCertified { .. } | Reason::ExpiredNotRevoked { .. } | Reason::Assurance { .. } => true,
+        Reason::Renewal(refusal) => match refusal {
+            RenewalRefusal::Expired { .. } | RenewalRefusal::NotValid | RenewalRefusal::OtherDevice { .. } => true,
+            RenewalRefusal::NotYet { .. } | RenewalRefusal::Pending { .. } | RenewalRefusal::NoSlot { .. } => false,
+        },
         Reason::UserSuspended
         | Reason::UserRemoved
         | Reason::UserLocked

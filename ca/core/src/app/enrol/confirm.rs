@@ -1,4 +1,5 @@
-//! Step 3 of the wire: the agent read the certificate back from the token.
+//! Step 3 of the wire: the agent read the certificate back from the token. A renewal becomes the user's certificate with it,
+//! and the one before is superseded.
 
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ pub enum ConfirmError {
     /// Another certificate than the one that was issued.
     #[error("the certificate on the token is not the one that was issued")]
     Mismatch,
-    /// There is no certificate to confirm: not issued yet, or revoked.
+    /// There is no certificate to confirm: not issued yet, revoked, or a renewal of what doesn't stand any more.
     #[error("the enrolment has no certificate that could be confirmed")]
     NothingToConfirm,
     /// Something below failed.
@@ -129,16 +130,40 @@ impl ConfirmEnrolment {
         if <[u8; 32]>::from(Sha256::digest(der)) != confirm.certificate_sha256 {
             return Err(ConfirmError::Mismatch);
         }
-        let row = row(&confirm.caller, &enrolment, &record, now);
+        let row = self.row(&confirm.caller, &enrolment, &record, now).await?;
         match self.certificates.confirm(&record.issuer, &record.serial, now, row).await {
             Err(StoreError::Conflict(Conflict::Missing)) => Err(ConfirmError::NothingToConfirm),
             result => Ok(result?),
         }
     }
+
+    async fn row(
+        &self,
+        caller: &Caller,
+        enrolment: &Enrolment,
+        record: &CertificateRecord,
+        now: Timestamp,
+    ) -> Result<AuditEvent, ConfirmError> {
+        let superseded = superseded_by(&*self.certificates, record).await?;
+        let action = if superseded.is_some() { "certificate.renewed" } else { "certificate.confirmed" };
+        let row = event(now, caller.actor(&enrolment.user), action, &record.serial)
+            .with("enrolment", enrolment.id)
+            .with("issuer", &record.issuer);
+        Ok(match superseded {
+            Some(predecessor) => row.with("user", &record.user).with("supersedes", predecessor.serial),
+            None => row,
+        })
+    }
 }
 
-fn row(caller: &Caller, enrolment: &Enrolment, record: &CertificateRecord, now: Timestamp) -> AuditEvent {
-    event(now, caller.actor(&enrolment.user), "certificate.confirmed", &record.serial)
-        .with("enrolment", enrolment.id)
-        .with("issuer", &record.issuer)
+/// The certificate that is superseded when this one is confirmed.
+pub(in crate::app) async fn superseded_by(
+    certificates: &dyn CertificateStore,
+    record: &CertificateRecord,
+) -> Result<Option<CertificateRecord>, StoreError> {
+    match record.renews {
+        Some(intent) if record.is_unconfirmed_renewal() => certificates.certificate_of_intent(intent).await,
+        _ => Ok(None),
+    }
 }
+

@@ -1,5 +1,6 @@
 //! Step 1 of the wire: ID, credentials and the binding of user to token (rule 12) buy a challenge. A repeat with the
-//! same idempotency key finds the enrolment again, whatever became of it.
+//! same idempotency key finds the enrolment again, whatever became of it. For a renewal (更新) the binding is the valid
+//! certificate on the same token, whose key signs in step 2.
 
 mod authenticate;
 
@@ -10,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use tracing::{Instrument, debug_span, field::Empty};
 
-use authenticate::{Authenticated, still_binds};
+use authenticate::{Authenticated, Bound, still_binds};
 
 use super::{
     applicant::Credentials,
@@ -27,19 +28,21 @@ use crate::{
         failure::{Failure, carries_failure},
         policies::Policies,
         trail::{Details, event, foreign, refused},
+        trust::Trusted,
     },
     domain::{
         attestation::{
             tpm::{Credential, Identity},
-            yubikey::Firmware,
+            yubikey::{Firmware, Slot},
         },
         audit::{Actor, AuditEvent},
         certificate::{CertificateRecord, CertificateState},
-        device::Device,
+        device::{Device, DeviceKind},
         enrolment::{Binding, Enrolment, EnrolmentState},
         idempotency::{Repeat, judge},
-        ids::{EnrolmentId, IdempotencyKey},
-        policy::{BindingRefusal, Decision, IssuancePolicy, Reason, is_first, may_open},
+        ids::{EnrolmentId, IdempotencyKey, SerialNumber},
+        policy::{BindingRefusal, Decision, IssuancePolicy, Purpose, Reason, is_first, may_open, vouches_for},
+        renewal,
         user::User,
     },
     ports::{
@@ -77,6 +80,8 @@ pub struct OpenEnrolment {
     pub policies: Arc<Policies>,
     /// Tokens that the bank knows.
     pub inventory: Arc<dyn InventoryStore>,
+    /// The makers' certificates that are believed.
+    pub trust: Arc<Trusted>,
     /// Makes bearers.
     pub bearer_key: BearerKey,
     /// How long a challenge can be answered.
@@ -95,6 +100,8 @@ pub struct Open {
     pub device: Device,
     /// The keys of a TPM, and of nothing else.
     pub tpm: Option<TpmKeys>,
+    /// The certificate that is to be renewed; none for a new one.
+    pub renews: Option<SerialNumber>,
     /// A YubiKey's firmware, as claimed: only for what the agent is told to generate.
     pub firmware: Option<Firmware>,
     /// The client's key for this enrolment.
@@ -114,6 +121,8 @@ pub struct Opened {
     pub policy: Arc<IssuancePolicy>,
     /// Kinds of key to generate, best first.
     pub keys: Vec<KeyKind>,
+    /// PIV slots to generate it in, best first.
+    pub slots: Vec<Slot>,
     /// The certificate, when the enrolment led to one already and only its writing or confirmation is missing.
     pub certified: Option<CertificateRecord>,
     /// False for a repeat.
@@ -198,13 +207,14 @@ impl OpenEnrolment {
         policy: &Arc<IssuancePolicy>,
     ) -> Result<Opened, OpenError> {
         let now = known.now;
-        let (binding, code) = self.bind(open, known, policy).await?;
+        let bound = self.bind(open, known, policy).await?;
         self.throttles.succeeded(&known.user.id);
         self.accord.may_issue()?;
-        self.check_policy(open, &known.user, (policy, binding), now)
+        self.check_policy(open, &known.user, (policy, &bound), now)
             .instrument(debug_span!("policy"))
             .await?;
-        let identity = self.identity(open, now).await?;
+        let slots = self.slots(open, policy, bound.renews).await?;
+        let identity = self.identity(open, (&known.user, policy), now).await?;
 
         let id = EnrolmentId(uuid::Builder::from_random_bytes(self.rng.bytes()).into_uuid());
         let fresh = self.fresh_challenge(id, now)?;
@@ -213,7 +223,8 @@ impl OpenEnrolment {
             idempotency_key: open.idempotency_key.clone(),
             user: known.user.id.clone(),
             device: open.device.clone(),
-            binding,
+            binding: bound.binding,
+            renews: bound.renews,
             challenge: fresh.challenge,
             bearer_sha256: fresh.bearer_sha256,
             expires_at: fresh.expires_at,
@@ -221,12 +232,16 @@ impl OpenEnrolment {
             ak_name: identity.as_ref().map(|identity| identity.ak.name().to_vec()),
             state: EnrolmentState::Challenged,
         };
-        let row = row(open, "enrolment.opened", now).with("enrolment", id).with("binding", binding.as_str());
-        let opening = self.certificates.open_enrolment(&enrolment, code, row);
+        let row = row(open, "enrolment.opened", now).with("enrolment", id).with("binding", bound.binding.as_str());
+        let row = match &open.renews {
+            Some(serial) => row.with("renews", serial),
+            None => row,
+        };
+        let opening = self.certificates.open_enrolment(&enrolment, bound.code, row);
         match opening.instrument(debug_span!("ledger.enrolment", queued_us = Empty, commit_us = Empty)).await
         {
             Ok(opened) if opened.id == id => {
-                let answer = self.answer(open, policy, opened, None, true)?;
+                let answer = self.answer((open, slots), policy, opened, None, true)?;
                 self.with_credential(answer, identity.as_ref())
             }
             // Another request with the key was faster; it may have been for another token.
@@ -247,12 +262,13 @@ impl OpenEnrolment {
         &self,
         open: &Open,
         user: &User,
-        (policy, binding): (&IssuancePolicy, Binding),
+        (policy, bound): (&IssuancePolicy, &Bound),
         now: Timestamp,
     ) -> Result<(), OpenError> {
+        let (binding, purpose) = (bound.binding, Purpose { device: &open.device, renews: bound.renews });
         let applicant = self.certificates.applicant(&user.id).await?;
         let applicant = applicant.ok_or_else(|| Failure::defect("a user who vanished"))?;
-        let reason = match may_open(policy, &applicant, open.device.kind, now) {
+        let reason = match may_open(policy, &applicant, purpose, now) {
             Decision::Approve if binding == Binding::FirstCome && !is_first(&applicant.certificates) => {
                 return Err(self.unbound(open, &user.id, BindingRefusal::NotFirst.code(), now).await);
             }
@@ -279,6 +295,9 @@ impl OpenEnrolment {
         enrolment: Enrolment,
         now: Timestamp,
     ) -> Result<Opened, OpenError> {
+        if !self.renews_the_same(open, &enrolment).await? {
+            return Err(self.refuse(open, "idempotency-key-reused", OpenError::IdempotencyKey, now).await);
+        }
         let certified = match &enrolment.state {
             EnrolmentState::Challenged if !still_binds(open, user, policy, &enrolment) => {
                 return Err(self.unbound(open, &user.id, "binding-withdrawn", now).await);
@@ -302,21 +321,70 @@ impl OpenEnrolment {
         };
         let identity = match certified {
             Some(_) => None,
-            None => self.identity(open, now).await?,
+            None => self.identity(open, (user, policy), now).await?,
         };
         let ak_name = identity.as_ref().map(|identity| identity.ak.name());
         if certified.is_none() && ak_name != enrolment.ak_name.as_deref() {
             return Err(self.refuse(open, "idempotency-key-reused", OpenError::IdempotencyKey, now).await);
         }
         self.throttles.succeeded(&user.id);
+        let slots = self.slots(open, policy, enrolment.renews).await?;
         let enrolment = self.with_live_bearer(open, enrolment, now).await?;
-        let answer = self.answer(open, policy, enrolment, certified, false)?;
+        let answer = self.answer((open, slots), policy, enrolment, certified, false)?;
         self.with_credential(answer, identity.as_ref())
     }
 
-    /// The TPM that the request is about, if it is about one. Who asks is known by now, and bound to the token.
-    async fn identity(&self, open: &Open, now: Timestamp) -> Result<Option<Identity>, OpenError> {
-        match tpm::identity(&open.device, open.tpm.as_ref()) {
+    /// Whether a repeat names the certificate that the enrolment was opened for.
+    async fn renews_the_same(&self, open: &Open, enrolment: &Enrolment) -> Result<bool, OpenError> {
+        let (Some(serial), Some(intent)) = (&open.renews, enrolment.renews) else {
+            return Ok(open.renews.is_none() && enrolment.renews.is_none());
+        };
+        let predecessor = self.certificates.certificate_of_intent(intent).await?;
+        Ok(predecessor.is_some_and(|record| record.serial == *serial))
+    }
+
+    /// The slots that the key may be made in: those of the policy, of a renewal's without the one that isn't free.
+    async fn slots(
+        &self,
+        open: &Open,
+        policy: &IssuancePolicy,
+        renews: Option<EnrolmentId>,
+    ) -> Result<Vec<Slot>, OpenError> {
+        let permitted = &policy.rules.devices.yubikey.slots;
+        let (Some(predecessor), DeviceKind::YubiKeyPiv) = (renews, open.device.kind) else {
+            return Ok(permitted.clone());
+        };
+        let evidence = self.certificates.evidence(predecessor).await?;
+        let made_in = evidence.and_then(|evidence| renewal::slot_of(&evidence.decoded));
+        let slots = renewal::slots_for(permitted, made_in, open.firmware);
+        match (slots.is_empty(), made_in) {
+            (true, Some(slot)) => {
+                let reason = Reason::Renewal(renewal::RenewalRefusal::NoSlot { slot });
+                Err(self.refuse(open, reason.code(), OpenError::Policy(reason), self.clock.now()).await)
+            }
+            _ => Ok(slots),
+        }
+    }
+
+    /// The TPM that the request is about, if it is about one, and one that the policy takes. Who asks is known by now, and
+    /// bound to the token.
+    async fn identity(
+        &self,
+        open: &Open,
+        (user, policy): (&User, &IssuancePolicy),
+        now: Timestamp,
+    ) -> Result<Option<Identity>, OpenError> {
+        let identity = match (tpm::identity(&open.device, open.tpm.as_ref()), &open.tpm) {
+            (Ok(Some(identity)), Some(keys)) => {
+                let state = self.inventory.token(&open.device).await?.map(|token| token.state);
+                let is_inventoried = vouches_for(&open.device, state.as_ref(), &user.contract);
+                let trust = self.trust.current();
+                let by = (&trust.anchors, &policy.rules.devices.tpm);
+                tpm::admit(&identity, keys, is_inventoried, by, now).map(|()| Some(identity))
+            }
+            (identity, _) => identity,
+        };
+        match identity {
             Ok(identity) => Ok(identity),
             Err(refusal) => {
                 let code = refusal.code.clone();
@@ -357,7 +425,7 @@ impl OpenEnrolment {
 
     fn answer(
         &self,
-        open: &Open,
+        (open, slots): (&Open, Vec<Slot>),
         policy: &Arc<IssuancePolicy>,
         enrolment: Enrolment,
         certified: Option<CertificateRecord>,
@@ -375,6 +443,7 @@ impl OpenEnrolment {
             bearer: bearer.text,
             policy: policy.clone(),
             keys,
+            slots,
             certified,
             is_new,
         })

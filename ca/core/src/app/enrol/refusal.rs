@@ -23,6 +23,12 @@ pub enum RefusalKind {
     DeviceInUse,
     /// The user has a certificate already.
     AlreadyCertified,
+    /// The signature by the key of the certificate to be renewed isn't right.
+    PredecessorSignature,
+    /// The certificate to be renewed isn't the user's valid one.
+    PredecessorInvalid,
+    /// The certificate to be renewed has expired.
+    RenewalClosed,
     /// Anything else that the bank's policy doesn't allow.
     Policy,
 }
@@ -41,9 +47,12 @@ impl Refusal {
     pub fn kind(&self) -> RefusalKind {
         match self.code.as_str() {
             DEVICE_IN_USE => RefusalKind::DeviceInUse,
-            "evidence-wrong-device" => RefusalKind::WrongDevice,
+            "evidence-wrong-device" | "renewal-other-device" => RefusalKind::WrongDevice,
+            "renewal-predecessor-invalid" => RefusalKind::PredecessorInvalid,
+            "renewal-expired" => RefusalKind::RenewalClosed,
             ALREADY_CERTIFIED | "policy-expired-not-revoked" => RefusalKind::AlreadyCertified,
             "draft-issuers-key" => RefusalKind::Csr,
+            code if code.starts_with("predecessor-signature-") => RefusalKind::PredecessorSignature,
             code if code.starts_with("csr-") => RefusalKind::Csr,
             code if code.starts_with("evidence-") => RefusalKind::Evidence,
             _ => RefusalKind::Policy,

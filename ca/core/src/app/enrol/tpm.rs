@@ -1,12 +1,16 @@
 //! A TPM's part in opening an enrolment: the keys by which it is known, and the challenge that is wrapped for them.
 
+use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::refusal::Refusal;
 use crate::{
     app::failure::{Failure, full_text},
     domain::{
-        attestation::tpm::{Credential, Identity, NotMade, make_credential},
+        attestation::{
+            Anchors,
+            tpm::{Credential, Identity, NotMade, TpmRules, Vouchers, Word, make_credential},
+        },
         device::{Device, DeviceKind},
         enrolment::Enrolment,
     },
@@ -16,13 +20,19 @@ use crate::{
 /// Random octets may be no key; three times in a row they are one.
 const ATTEMPTS: usize = 3;
 
-/// The keys of a TPM as they came: `TPMT_PUBLIC` octets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The keys of a TPM as they came, `TPMT_PUBLIC` octets, and who vouches for it, DER.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TpmKeys {
     /// The endorsement key.
     pub ek_public: Vec<u8>,
+    /// Its maker's certificate, where the TPM holds one.
+    pub ek_certificate: Option<Vec<u8>>,
+    /// Certificates between that and the root.
+    pub ek_intermediates: Vec<Vec<u8>>,
     /// The attestation key.
     pub ak_public: Vec<u8>,
+    /// The attestation key's certificate and those above it, where a maker certified that key itself.
+    pub ak_certificates: Vec<Vec<u8>>,
 }
 
 /// The TPM that claims to be `device`; `None` for any other kind of device.
@@ -54,6 +64,29 @@ pub(super) fn identity(device: &Device, keys: Option<&TpmKeys>) -> Result<Option
         return Err(Refusal::new("evidence-wrong-device", detail));
     }
     Ok(Some(identity))
+}
+
+/// Whether somebody vouches for the TPM whose word the policy takes: said before a key is made in it and a PIN is chosen. The
+/// evidence is judged all the same.
+///
+/// # Errors
+/// [`Refusal`], as the evidence would get it.
+pub(super) fn admit(
+    identity: &Identity,
+    keys: &TpmKeys,
+    is_inventoried: bool,
+    (anchors, rules): (&Anchors, &TpmRules),
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let vouchers = Vouchers {
+        ek_certificate: keys.ek_certificate.as_deref(),
+        ek_intermediates: &keys.ek_intermediates,
+        ak_certificates: &keys.ak_certificates,
+        is_inventoried,
+    };
+    let word = Word::of(identity, vouchers, anchors, now);
+    let admitted = word.and_then(|word| Ok(word.judge(rules)?));
+    admitted.map_err(|error| Refusal::new(error.code(), full_text(&error)))
 }
 
 /// The challenge for the TPM that holds both keys, and for nobody else.

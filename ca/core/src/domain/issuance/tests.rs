@@ -55,6 +55,7 @@ impl Bench {
             user: &self.user,
             csr: &self.csr,
             attested: &self.attested,
+            renews: None,
             signer: &self.signer,
             serial: &self.serial,
             now: now(),

@@ -154,6 +154,8 @@ pub fn is_first(certificates: &[CertificateRecord]) -> bool {
 pub fn is_still_bound(rules: &BindingRules, user: &User, device: &Device, binding: Binding) -> bool {
     match (&user.assigned_device, binding) {
         (Some(assigned), _) if assigned != device => false,
+        // The valid certificate's key signs; no rule takes that away.
+        (_, Binding::Renewal) => true,
         (Some(_), _) if rules.accept(Binding::AssignedSerial) => true,
         (None, Binding::AssignedSerial) => false,
         (_, binding) => rules.accept(binding),

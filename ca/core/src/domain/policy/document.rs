@@ -4,7 +4,10 @@
 use jiff::Timestamp;
 
 use super::{DevicePolicy, binding::BindingRules, inventory::InventoryRule};
-use crate::domain::ids::{ContractNumber, PolicyName};
+use crate::domain::{
+    custody::PukRule,
+    ids::{ContractNumber, PolicyName},
+};
 
 /// One version of one policy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +33,8 @@ pub struct PolicyRules {
     pub binding: BindingRules,
     /// Whether tokens must be in the inventory.
     pub inventory: InventoryRule,
+    /// What becomes of a token's PUK.
+    pub puk: PukRule,
 }
 
 /// A policy as an operator wrote it: what it is called, and what it rules.

@@ -46,6 +46,8 @@ pub enum TokenState {
     Lost,
     /// It doesn't work.
     Broken,
+    /// Another one took its place; it isn't back yet.
+    Replaced,
     /// Back with the bank.
     Returned,
     /// Destroyed or given away, for good.
@@ -60,6 +62,7 @@ impl TokenState {
             Self::HandedOut { .. } => "handed-out",
             Self::Lost => "lost",
             Self::Broken => "broken",
+            Self::Replaced => "replaced",
             Self::Returned => "returned",
             Self::Retired => "retired",
         }
@@ -72,6 +75,7 @@ impl TokenState {
             ("handed-out", Some(contract)) => Self::HandedOut { contract },
             ("lost", None) => Self::Lost,
             ("broken", None) => Self::Broken,
+            ("replaced", None) => Self::Replaced,
             ("returned", None) => Self::Returned,
             ("retired", None) => Self::Retired,
             _ => return None,
@@ -125,7 +129,7 @@ pub enum UnfitToken {
     /// It is another contract's.
     #[error("the token was handed out to another contract")]
     OtherContract,
-    /// Lost, broken, returned or retired.
+    /// Lost, broken, replaced, returned or retired.
     #[error("the token's state in the inventory doesn't let it be used")]
     OutOfUse,
 }

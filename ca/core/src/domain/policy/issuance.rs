@@ -9,8 +9,9 @@ use crate::domain::{
     business_hours::IssuingHours,
     certificate::{CertificateRecord, CertificateState},
     contract::{Contract, Plan},
-    device::{Assurance, DeviceKind},
-    ids::{PolicyName, SerialNumber},
+    device::{Assurance, Device, DeviceKind},
+    ids::{EnrolmentId, PolicyName, SerialNumber},
+    renewal::{RenewalRefusal, renewable},
     user::{Role, User, UserState},
 };
 
@@ -83,6 +84,9 @@ pub enum Reason {
         /// Its serial number.
         serial: SerialNumber,
     },
+    /// The certificate can't be renewed (rules 1 and 5).
+    #[error("{0}")]
+    Renewal(RenewalRefusal),
     /// Devices of this kind aren't accepted.
     #[error("devices of the kind {} are not accepted", found.as_str())]
     DeviceKind {
@@ -117,6 +121,7 @@ impl Reason {
             Self::OutsideHours { .. } => "policy-outside-hours",
             Self::AlreadyCertified { .. } => "policy-already-certified",
             Self::ExpiredNotRevoked { .. } => "policy-expired-not-revoked",
+            Self::Renewal(refusal) => refusal.code(),
             Self::DeviceKind { .. } => "policy-device-kind",
             Self::Token(unfit) => unfit.code(),
             Self::TokenNotAssigned => "policy-token-not-assigned",
@@ -139,15 +144,24 @@ pub struct Applicant {
     pub other_holders: usize,
 }
 
-/// Whether the applicant may open an enrolment at `now` for a device of this kind. What is proven about the key comes
-/// later.
+/// What a certificate is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Purpose<'a> {
+    /// The device that the key lives on.
+    pub device: &'a Device,
+    /// The intent of the certificate that is renewed; none for a new one.
+    pub renews: Option<EnrolmentId>,
+}
+
+/// Whether the applicant may open an enrolment at `now`. What is proven about the key comes later.
 pub fn may_open(
     policy: &IssuancePolicy,
     applicant: &Applicant,
-    kind: DeviceKind,
+    purpose: Purpose<'_>,
     now: Timestamp,
 ) -> Decision {
-    match standing(policy, applicant, now) {
+    let kind = purpose.device.kind;
+    match standing(policy, applicant, purpose, now) {
         Err(reason) => Decision::Refuse(reason),
         Ok(()) if !policy.rules.devices.kinds.contains(&kind) => {
             Decision::Refuse(Reason::DeviceKind { found: kind })
@@ -156,14 +170,15 @@ pub fn may_open(
     }
 }
 
-/// Whether the applicant gets a certificate at `now` for the key that was attested.
+/// Whether the applicant gets a certificate at `now` for the key that was attested; `renews` as in [`Purpose`].
 pub fn decide(
     policy: &IssuancePolicy,
     applicant: &Applicant,
-    attested: &Attested,
+    (attested, renews): (&Attested, Option<EnrolmentId>),
     now: Timestamp,
 ) -> Decision {
-    if let Err(reason) = standing(policy, applicant, now) {
+    let purpose = Purpose { device: &attested.device, renews };
+    if let Err(reason) = standing(policy, applicant, purpose, now) {
         return Decision::Refuse(reason);
     }
     let found = attested.assurance;
@@ -176,7 +191,12 @@ pub fn decide(
     }
 }
 
-fn standing(policy: &IssuancePolicy, applicant: &Applicant, now: Timestamp) -> Result<(), Reason> {
+fn standing(
+    policy: &IssuancePolicy,
+    applicant: &Applicant,
+    purpose: Purpose<'_>,
+    now: Timestamp,
+) -> Result<(), Reason> {
     let user = &applicant.user;
     match user.state {
         UserState::Active => {}
@@ -188,6 +208,11 @@ fn standing(policy: &IssuancePolicy, applicant: &Applicant, now: Timestamp) -> R
     }
     if user.contract != applicant.contract.number {
         return Err(Reason::OtherContract);
+    }
+    if let Some(predecessor) = purpose.renews {
+        // It takes the predecessor's place in the plan, and no hour is a wrong one (rule 3).
+        let renewed = renewable(&applicant.certificates, predecessor, purpose.device, now);
+        return renewed.map(drop).map_err(Reason::Renewal);
     }
     one_per_user(&applicant.certificates, now)?;
     if !plan_admits(applicant.contract.plan, user.role, applicant.other_holders) {

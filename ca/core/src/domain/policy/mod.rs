@@ -14,7 +14,7 @@ pub use binding::{BindingRefusal, BindingRules, CodeCheck, bind, check_code, is_
 pub use devices::{DevicePolicy, KEY_KINDS, key_name, parse_key_name};
 pub use document::{Assignment, PolicyRecord, PolicyRules, PolicyVersion, WrittenPolicy};
 pub use inventory::{InventoryRule, ListedToken, TokenRecord, TokenState, UnfitToken, admit, vouches_for};
-pub use issuance::{Applicant, Decision, IssuancePolicy, Reason, decide, may_open, plan_admits};
+pub use issuance::{Applicant, Decision, IssuancePolicy, Purpose, Reason, decide, may_open, plan_admits};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::domain::{
     business_hours::IssuingHours,
     certificate::{CertificateRecord, CertificateState},
     contract::Plan,
-    device::{Assurance, DeviceKind},
+    device::{Assurance, Device, DeviceKind},
     enrolment::{AcquisitionCode, Binding},
     fixtures::{at, attested, contract, device, now, record, user},
     user::{Role, User, UserState},
@@ -27,6 +27,11 @@ fn revoked() -> CertificateState {
     CertificateState::Revoked { der: None, at: now(), reason }
 }
 
+/// A new certificate.
+fn first(device: &Device) -> Purpose<'_> {
+    Purpose { device, renews: None }
+}
+
 fn newcomer() -> Applicant {
     let user = user("hokkai-01", GENERAL);
     Applicant { contract: contract(), user, certificates: Vec::new(), other_holders: 0 }
@@ -40,8 +45,8 @@ fn decision(user: &User, certificates: &[CertificateRecord], other_holders: usiz
         other_holders,
     };
     let policy = IssuancePolicy::default();
-    let opened = may_open(&policy, &applicant, DeviceKind::YubiKeyPiv, now());
-    let decided = decide(&policy, &applicant, &attested(Assurance::AttestedWithPin), now());
+    let opened = may_open(&policy, &applicant, first(&device("33064031")), now());
+    let decided = decide(&policy, &applicant, (&attested(Assurance::AttestedWithPin), None), now());
     assert_eq!(opened, decided, "what may open an enrolment is what gets a certificate");
     decided
 }
@@ -88,10 +93,10 @@ fn rule_3_outside_the_hours_the_refusal_says_when() {
     let applicant = newcomer();
     let evening = at("2026-11-20T21:00:00+09:00");
     let closed = Decision::Refuse(Reason::OutsideHours { opens_at: Some(at("2026-11-24T09:00:00+09:00")) });
-    assert_eq!(may_open(&IssuancePolicy::default(), &applicant, DeviceKind::YubiKeyPiv, evening), closed);
+    assert_eq!(may_open(&IssuancePolicy::default(), &applicant, first(&device("33064031")), evening), closed);
     let demonstration =
         IssuancePolicy { hours: IssuingHours::AlwaysOpenForDemonstration, ..Default::default() };
-    assert_eq!(may_open(&demonstration, &applicant, DeviceKind::YubiKeyPiv, evening), Decision::Approve);
+    assert_eq!(may_open(&demonstration, &applicant, first(&device("33064031")), evening), Decision::Approve);
 }
 
 /// Rule 14: "Suspension (利用停止) is a state of the account".
@@ -116,11 +121,11 @@ fn assurance_decides_between_approval_hold_and_refusal() {
     let holding = IssuancePolicy { hold_from: Some(Assurance::Attested), ..strict.clone() };
     let found = Assurance::Attested;
     let refused = Decision::Refuse(Reason::Assurance { found });
-    assert_eq!(decide(&strict, &applicant, &attested(found), now()), refused);
-    assert_eq!(decide(&holding, &applicant, &attested(found), now()), Decision::Hold);
-    assert_eq!(decide(&holding, &applicant, &attested(Assurance::AttestedWithPin), now()), Decision::Approve);
+    assert_eq!(decide(&strict, &applicant, (&attested(found), None), now()), refused);
+    assert_eq!(decide(&holding, &applicant, (&attested(found), None), now()), Decision::Hold);
+    assert_eq!(decide(&holding, &applicant, (&attested(Assurance::AttestedWithPin), None), now()), Decision::Approve);
     let refused = Decision::Refuse(Reason::Assurance { found: Assurance::Asserted });
-    assert_eq!(decide(&holding, &applicant, &attested(Assurance::Asserted), now()), refused);
+    assert_eq!(decide(&holding, &applicant, (&attested(Assurance::Asserted), None), now()), refused);
 }
 
 /// Rule 12, Binding (紐付け): "either a token serial that the bank (or the master) assigned to that user, or a one-time
@@ -220,8 +225,9 @@ fn rules_12_and_13_codes_expire_and_burn() {
 #[test]
 fn a_device_of_another_kind_opens_nothing() {
     let found = DeviceKind::Pkcs11;
+    let other = Device { kind: found, ..device("33064031") };
     let refused = Decision::Refuse(Reason::DeviceKind { found });
-    assert_eq!(may_open(&IssuancePolicy::default(), &newcomer(), found, now()), refused);
+    assert_eq!(may_open(&IssuancePolicy::default(), &newcomer(), first(&other), now()), refused);
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl CertificateStore for MemoryStore {
                 | CertificateState::Abandoned => return Err(conflict(Conflict::Missing)),
             }
             row.position = Some(position);
-            if !is_revoked {
+            if !is_revoked && row.record.renews.is_none() {
                 let user = row.record.user.clone();
                 state.enqueue(MailKind::Issued, &user, Some((issuer, serial)), at);
             }
@@ -166,15 +166,37 @@ impl CertificateStore for MemoryStore {
         audit: AuditEvent,
     ) -> StoreResult<()> {
         self.commit("confirm", |state| {
-            let row = state.certificate_mut(issuer, serial).ok_or(conflict(Conflict::Missing))?;
-            let CertificateState::Issued { confirmed_at, .. } = &mut row.record.state else {
-                return Err(conflict(Conflict::Missing));
-            };
-            if confirmed_at.is_none() {
-                *confirmed_at = Some(at);
+            if state.confirm(issuer, serial, at)? {
                 state.append(&audit);
             }
             Ok(())
+        })
+    }
+
+    async fn unconfirmed_renewals(&self, before: Timestamp, limit: u32) -> StoreResult<Vec<CertificateRecord>> {
+        self.query("unconfirmed_renewals", |state| {
+            let records = state.certificates.iter().map(|row| &row.record);
+            let renewals = records.filter(|r| r.is_unconfirmed_renewal() && r.not_before < before);
+            let mut renewals: Vec<CertificateRecord> = renewals.cloned().collect();
+            renewals.sort_by_key(|renewal| renewal.not_before);
+            renewals.truncate(limit as usize);
+            renewals
+        })
+    }
+
+    async fn lapse_renewal(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<bool> {
+        self.commit("lapse_renewal", |state| {
+            let lapses = state.lapse(issuer, serial, at);
+            if lapses {
+                state.append(&audit);
+            }
+            Ok(lapses)
         })
     }
 

@@ -59,6 +59,7 @@ impl CustomerStore for MemoryStore {
                 user: user.clone(),
                 login: None,
                 confirmation: None,
+                initial: Vec::new(),
                 wrong_login: 0,
                 wrong_confirmation: 0,
                 code: None,
@@ -92,7 +93,9 @@ impl CustomerStore for MemoryStore {
             if to == UserState::Removed {
                 (row.user.email, row.user.assigned_device) = (None, None);
                 (row.login, row.confirmation, row.code) = (None, None, None);
+                row.initial.clear();
                 state.sessions.retain(|_, session| session.user != *id);
+                state.forget_addresses(id);
             }
             state.append(&audit);
             Ok(())

@@ -1,11 +1,15 @@
 //! The rules of enrolments and intents in memory.
 
+use jiff::Timestamp;
+
 use crate::{
     domain::{
         audit::AuditEvent,
         certificate::{CertificateRecord, CertificateState},
         enrolment::{Binding, Enrolment, EnrolmentState},
-        ids::EnrolmentId,
+        ids::{EnrolmentId, IssuerId, SerialNumber},
+        mail::MailKind,
+        revocation::{Revocation, RevocationReason, whole_second},
         user::UserState,
     },
     ports::store::{Conflict, FreshChallenge, IntentReceipt, StoreResult, StoredEvidence},
@@ -100,7 +104,12 @@ impl State {
         if !user.is_some_and(|u| u.state == UserState::Active && u.contract == certificate.contract) {
             return Err(conflict(Conflict::Missing));
         }
-        if self.certificates.iter().any(|r| r.record.user == certificate.user && is_living(&r.record.state)) {
+        if certificate.renews.is_some() && !self.is_renewable(certificate) {
+            return Err(conflict(Conflict::Missing));
+        }
+        let mut of_user = self.certificates.iter().map(|row| &row.record).filter(|r| r.user == certificate.user);
+        let is_renewal = certificate.renews.is_some();
+        if of_user.any(|r| is_living(&r.state) && r.is_unconfirmed_renewal() == is_renewal) {
             return Err(conflict(Conflict::OnePerUser));
         }
         let key_known = self.certificates.iter().any(|row| {
@@ -117,5 +126,82 @@ impl State {
         let record = CertificateRecord { state: CertificateState::Intended, ..certificate.clone() };
         self.certificates.push(CertificateRow { record, position: None });
         Ok(IntentReceipt { audit_head: self.append(audit) })
+    }
+
+    /// Whether what is to be renewed is the user's certificate on this token.
+    fn is_renewable(&self, renewal: &CertificateRecord) -> bool {
+        self.certificates.iter().map(|row| &row.record).any(|r| {
+            Some(r.intent) == renewal.renews
+                && (&r.user, &r.device) == (&renewal.user, &renewal.device)
+                && matches!(r.state, CertificateState::Issued { .. })
+                && !r.is_unconfirmed_renewal()
+        })
+    }
+
+    /// Confirms a certificate; true when that is news. A renewal takes its predecessor's place.
+    pub(super) fn confirm(
+        &mut self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+    ) -> StoreResult<bool> {
+        let row = self.certificate(issuer, serial).ok_or(conflict(Conflict::Missing))?;
+        let (renews, user) = (row.record.renews, row.record.user.clone());
+        match row.record.state {
+            CertificateState::Issued { confirmed_at: None, .. } => {}
+            CertificateState::Issued { .. } => return Ok(false),
+            _ => return Err(conflict(Conflict::Missing)),
+        }
+        if let Some(intent) = renews {
+            let records = self.certificates.iter().map(|row| &row.record);
+            let mut standing = records.filter(|r| matches!(r.state, CertificateState::Issued { .. }));
+            let predecessor = standing.find(|r| r.intent == intent).ok_or(conflict(Conflict::Missing))?;
+            let revocation = Revocation {
+                issuer: predecessor.issuer.clone(),
+                serial: predecessor.serial.clone(),
+                at: whole_second(at),
+                reason: RevocationReason::Superseded,
+                not_after: predecessor.not_after,
+            };
+            self.enter_revocation(&revocation);
+            self.enqueue(MailKind::Renewed, &user, Some((issuer, serial)), at);
+        }
+        if let Some(row) = self.certificate_mut(issuer, serial)
+            && let CertificateState::Issued { confirmed_at, .. } = &mut row.record.state
+        {
+            *confirmed_at = Some(at);
+        }
+        Ok(true)
+    }
+
+    /// Revokes a renewal that is still unconfirmed; true when it was.
+    pub(super) fn lapse(&mut self, issuer: &IssuerId, serial: &SerialNumber, at: Timestamp) -> bool {
+        let record = self.certificate(issuer, serial).map(|row| &row.record);
+        let Some(renewal) = record.filter(|record| record.is_unconfirmed_renewal()) else { return false };
+        let revocation = Revocation {
+            issuer: issuer.clone(),
+            serial: serial.clone(),
+            at: whole_second(at),
+            reason: RevocationReason::CessationOfOperation,
+            not_after: renewal.not_after,
+        };
+        self.enter_revocation(&revocation);
+        true
+    }
+
+    /// An unconfirmed renewal is revoked with its predecessor.
+    pub(super) fn fall_with(&mut self, predecessor: &Revocation) {
+        let revoked = self.certificate(&predecessor.issuer, &predecessor.serial).map(|row| row.record.intent);
+        let records = self.certificates.iter().map(|row| &row.record);
+        let fallen = records.filter(|r| r.is_unconfirmed_renewal() && r.renews == revoked);
+        let fallen: Vec<Revocation> = fallen
+            .map(|r| Revocation {
+                issuer: r.issuer.clone(),
+                serial: r.serial.clone(),
+                not_after: r.not_after,
+                ..predecessor.clone()
+            })
+            .collect();
+        fallen.iter().for_each(|revocation| self.enter_revocation(revocation));
     }
 }

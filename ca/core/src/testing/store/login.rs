@@ -7,12 +7,11 @@ use super::{MemoryStore, UserRow, conflict};
 use crate::{
     domain::{
         audit::AuditEvent,
-        certificate::CertificateState,
         ids::UserId,
         mail::MailKind,
         user::{PasswordHash, PasswordKind, UserState},
     },
-    ports::store::{Conflict, LoginEntry, LoginStore, Session, StoreResult},
+    ports::store::{Conflict, LoginEntry, LoginStore, PasswordBy, Session, StoreResult},
 };
 
 #[async_trait]
@@ -22,11 +21,11 @@ impl LoginStore for MemoryStore {
         id: &UserId,
         kind: PasswordKind,
         hash: &PasswordHash,
-        keep: Option<&[u8; 32]>,
+        by: PasswordBy,
         audit: AuditEvent,
     ) -> StoreResult<()> {
         self.commit("set_password", |state| {
-            if let Some(token) = keep {
+            if let Some(token) = by.session() {
                 let of_user = state.sessions.get(token).is_some_and(|session| session.user == *id);
                 let user = &state.user_mut(id)?.user;
                 if !of_user || user.state != UserState::Active || user.locked_at.is_some() {
@@ -39,7 +38,11 @@ impl LoginStore for MemoryStore {
                 PasswordKind::Login => row.login = Some(hash.clone()),
                 PasswordKind::Confirmation => row.confirmation = Some(hash.clone()),
             }
-            state.sessions.retain(|token, session| session.user != *id || Some(token) == keep);
+            row.initial.retain(|other| *other != kind);
+            if by == PasswordBy::Issuer {
+                row.initial.push(kind);
+            }
+            state.sessions.retain(|token, session| session.user != *id || Some(token) == by.session());
             state.append(&audit);
             Ok(())
         })
@@ -51,6 +54,12 @@ impl LoginStore for MemoryStore {
                 PasswordKind::Login => row.login.clone(),
                 PasswordKind::Confirmation => row.confirmation.clone(),
             })
+        })
+    }
+
+    async fn initial_passwords(&self, id: &UserId) -> StoreResult<Vec<PasswordKind>> {
+        self.query("initial_passwords", |state| {
+            state.users.get(id).map(|row| row.initial.clone()).unwrap_or_default()
         })
     }
 
@@ -104,13 +113,11 @@ impl LoginStore for MemoryStore {
             if row.user.state != UserState::Active || row.user.locked_at.is_some() {
                 return Err(conflict(Conflict::Missing));
             }
-            let certificate = state.certificate_mut(&session.issuer, &session.serial);
-            let Some(CertificateState::Issued { confirmed_at, .. }) =
-                certificate.filter(|row| row.record.user == session.user).map(|row| &mut row.record.state)
-            else {
+            let certificate = state.certificate(&session.issuer, &session.serial);
+            if !certificate.is_some_and(|row| row.record.user == session.user) {
                 return Err(conflict(Conflict::Missing));
-            };
-            confirmed_at.get_or_insert(session.opened_at);
+            }
+            state.confirm(&session.issuer, &session.serial, session.opened_at)?;
             *state.user_mut(&session.user)?.wrong(PasswordKind::Login) = 0;
             state.sessions.insert(session.token_sha256, session.clone());
             state.logins.push(session.clone());

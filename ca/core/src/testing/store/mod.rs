@@ -4,6 +4,7 @@ mod audit;
 mod books;
 mod census;
 mod certificates;
+mod custody;
 mod customers;
 mod enrolments;
 mod fleet;
@@ -34,15 +35,17 @@ use crate::{
         audit::{AuditEvent, AuditPosition, AuditRow},
         certificate::{CertificateRecord, CertificateState},
         contract::Contract,
+        custody::{KeptPuk, Unblocking},
         enrolment::{AcquisitionCode, Enrolment},
         ids::{ContractNumber, EnrolmentId, IssuerId, SerialNumber, SignerName, StaffId, UserId},
         policy::{Applicant, Assignment, PolicyRecord, TokenRecord},
         responder::ResponderRecord,
         revocation::Revocation,
         staff::Member,
-        user::{PasswordHash, User},
+        user::{PasswordHash, PasswordKind, User},
     },
     ports::{
+        email::EmailChange,
         ledger::Ledger,
         rejudgements::{Fallen, Rejudgement},
         signer::JournalPosition,
@@ -90,7 +93,10 @@ struct State {
     policies: Vec<PolicyRecord>,
     policy_assignments: Vec<Assignment>,
     tokens: Vec<TokenRecord>,
+    puks: Vec<KeptPuk>,
+    unblockings: Vec<Unblocking>,
     outbox: Vec<outbox::OutboxRow>,
+    email_changes: BTreeMap<UserId, EmailChange>,
     audit: Vec<AuditRow>,
 }
 
@@ -99,6 +105,8 @@ struct UserRow {
     user: User,
     login: Option<PasswordHash>,
     confirmation: Option<PasswordHash>,
+    /// Handed over by somebody else, and not changed since.
+    initial: Vec<PasswordKind>,
     wrong_login: u32,
     wrong_confirmation: u32,
     code: Option<AcquisitionCode>,

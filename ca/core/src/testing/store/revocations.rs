@@ -8,7 +8,7 @@ use crate::{
     domain::{
         audit::AuditEvent,
         certificate::CertificateState,
-        ids::{IssuerId, SerialNumber, SignerName},
+        ids::{IssuerId, SerialNumber, SignerName, UserId},
         mail::MailKind,
         revocation::{Revocation, RevocationReason},
     },
@@ -38,6 +38,7 @@ impl RevocationStore for MemoryStore {
             let revocation =
                 Revocation { issuer: issuer.clone(), serial: serial.clone(), at, reason, not_after };
             state.enter_revocation(&revocation);
+            state.fall_with(&revocation);
             state.append(&audit);
             Ok(RevokeOutcome::Revoked(revocation))
         })
@@ -158,17 +159,21 @@ impl State {
             .or(self.responder_revocable_until(issuer, serial))
     }
 
-    fn enter_revocation(&mut self, revocation: &Revocation) {
+    pub(super) fn enter_revocation(&mut self, revocation: &Revocation) {
         let (issuer, serial) = (revocation.issuer.clone(), revocation.serial.clone());
         if let Some(row) = self.certificate_mut(&issuer, &serial)
             && row.record.state != CertificateState::Abandoned
         {
             let der = row.record.der().map(<[u8]>::to_vec);
-            let told = (der.is_some() && revocation.reason != RevocationReason::Superseded)
-                .then(|| row.record.user.clone());
+            let told = (der.is_some() && !row.record.is_unconfirmed_renewal()).then(|| row.record.user.clone());
             row.record.state =
                 CertificateState::Revoked { der, at: revocation.at, reason: revocation.reason };
-            if let Some(user) = told {
+            let replaced = |user: &UserId| {
+                let mut others = self.certificates.iter().map(|row| &row.record);
+                revocation.reason == RevocationReason::Superseded
+                    && others.any(|r| r.user == *user && matches!(r.state, CertificateState::Issued { .. }))
+            };
+            if let Some(user) = told.filter(|user| !replaced(user)) {
                 self.enqueue(MailKind::Revoked, &user, Some((&issuer, &serial)), revocation.at);
             }
         }

@@ -9,8 +9,10 @@ use crate::{
     domain::{
         approval::{Approval, Barred, End, Outcome, Standing},
         audit::AuditEvent,
-        ids::StaffId,
+        contract::Plan,
+        ids::{ContractNumber, StaffId},
         staff::{Member, MemberState},
+        user::{Role, User, UserState},
     },
     ports::{
         staff::{ApprovalStore, Effect, StaffSession, StaffStore},
@@ -172,6 +174,7 @@ impl ApprovalStore for MemoryStore {
                     state.user_mut(user)?.user.assigned_device = Some(device.clone());
                 }
                 Effect::Policy(assignment) => state.assign_policy(assignment)?,
+                Effect::Plan(contract, plan) => state.set_plan(contract, *plan)?,
                 Effect::Member(member) => state.put_member(member)?,
             }
             let end = End { outcome: Outcome::Executed, by: by.clone(), at };
@@ -183,6 +186,19 @@ impl ApprovalStore for MemoryStore {
 }
 
 impl State {
+    fn set_plan(&mut self, number: &ContractNumber, plan: Plan) -> StoreResult<()> {
+        let general = |user: &User| {
+            user.contract == *number && user.role == Role::General && user.state != UserState::Removed
+        };
+        let users = self.users.values().filter(|row| general(&row.user)).count();
+        let contract = self.contracts.get_mut(number).ok_or(conflict(Conflict::Missing))?;
+        if users > usize::from(plan.general_users) {
+            return Err(conflict(Conflict::Quota));
+        }
+        contract.plan = plan;
+        Ok(())
+    }
+
     fn put_member(&mut self, member: &Member) -> StoreResult<()> {
         let taken = |other: &Member| {
             other.id != member.id

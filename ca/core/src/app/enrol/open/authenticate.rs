@@ -14,9 +14,10 @@ use crate::{
     },
     domain::{
         enrolment::{AcquisitionCode, Binding, Enrolment},
-        ids::UserId,
+        ids::{EnrolmentId, SerialNumber, UserId},
         machine::Machine,
-        policy::{BindingRefusal, CodeCheck, IssuancePolicy, bind, check_code, is_still_bound},
+        policy::{BindingRefusal, CodeCheck, IssuancePolicy, Reason, bind, check_code, is_still_bound},
+        renewal::{self, RenewalRefusal},
         user::{PasswordKind, User},
     },
 };
@@ -26,6 +27,15 @@ pub(super) struct Authenticated {
     pub(super) user: User,
     code: Option<AcquisitionCode>,
     pub(super) now: Timestamp,
+}
+
+/// What ties the user to the token.
+pub(super) struct Bound {
+    pub(super) binding: Binding,
+    /// The hash of the acquisition code, when that is what binds: the store consumes it.
+    pub(super) code: Option<[u8; 32]>,
+    /// The intent of the certificate that is to be renewed, when that is.
+    pub(super) renews: Option<EnrolmentId>,
 }
 
 impl OpenEnrolment {
@@ -128,13 +138,16 @@ impl OpenEnrolment {
         }
     }
 
-    /// Rule 12. The hash of the code is returned when the code is what binds: the store consumes it.
+    /// Rule 12. A renewal is bound by the certificate that it renews; whether that is still valid is the policy's question.
     pub(super) async fn bind(
         &self,
         open: &Open,
         known: &Authenticated,
         policy: &IssuancePolicy,
-    ) -> Result<(Binding, Option<[u8; 32]>), OpenError> {
+    ) -> Result<Bound, OpenError> {
+        if let Some(serial) = &open.renews {
+            return self.bind_renewal(open, known, serial).await;
+        }
         let all = &policy.rules.binding;
         let (check, presented, rules) = match &open.credentials {
             Credentials::Password(login) => {
@@ -144,19 +157,58 @@ impl OpenEnrolment {
             Credentials::Machine(_) => (CodeCheck::NotPresented, None, all.without_people()),
         };
         let refusal = match bind(&rules, &known.user, &open.device, check) {
-            Ok(Binding::AcquisitionCode) => return Ok((Binding::AcquisitionCode, presented)),
-            Ok(binding) => return Ok((binding, None)),
+            Ok(binding @ Binding::AcquisitionCode) => {
+                return Ok(Bound { binding, code: presented, renews: None });
+            }
+            Ok(binding) => return Ok(Bound { binding, code: None, renews: None }),
             Err(refusal) => refusal,
         };
         Err(match (refusal, &open.credentials) {
-            // No code was guessed, so none is burnt. It throttles all the same, or its absence would tell that the
-            // password is right.
             (BindingRefusal::NothingAssigned | BindingRefusal::NotAccepted, Credentials::Password(login)) => {
-                self.throttles.failed(Some(&known.user.id), &login.source, known.now);
-                self.refuse(open, refusal.code(), OpenError::Authentication, known.now).await
+                self.not_shown(open, known, login, refusal.code()).await
             }
             (refusal, _) => self.unbound(open, &known.user.id, refusal.code(), known.now).await,
         })
+    }
+
+    /// Who doesn't name a certificate of the user's on this token learns no more than with a wrong password. A machine, which
+    /// is known, is told.
+    async fn bind_renewal(
+        &self,
+        open: &Open,
+        known: &Authenticated,
+        serial: &SerialNumber,
+    ) -> Result<Bound, OpenError> {
+        let certificates = self.certificates.certificates_of(&known.user.id).await?;
+        let reassigned = known.user.assigned_device.as_ref().is_some_and(|assigned| *assigned != open.device);
+        let named = renewal::named(&certificates, serial, &open.device).filter(|_| !reassigned);
+        if let Some(predecessor) = named {
+            return Ok(Bound { binding: Binding::Renewal, code: None, renews: Some(predecessor.intent) });
+        }
+        let why = if reassigned { BindingRefusal::OtherDeviceAssigned.code() } else { "renewal-names-nothing" };
+        Err(match &open.credentials {
+            Credentials::Password(login) => self.not_shown(open, known, login, why).await,
+            Credentials::Machine(_) if reassigned => {
+                self.refuse(open, why, OpenError::NotAssigned, known.now).await
+            }
+            Credentials::Machine(_) => {
+                let reason = Reason::Renewal(RenewalRefusal::NotValid);
+                self.refuse(open, why, OpenError::Policy(reason), known.now).await
+            }
+        })
+    }
+
+    /// No code was guessed, so none is burnt. It throttles all the same, or its absence would tell that the password is
+    /// right.
+    async fn not_shown(
+        &self,
+        open: &Open,
+        known: &Authenticated,
+        login: &PasswordCredentials,
+        why: &str,
+    ) -> OpenError {
+        self.throttles.failed(Some(&known.user.id), &login.source, known.now);
+        self.refuse(open, why, OpenError::Authentication, known.now).await
     }
 }
 
@@ -164,6 +216,7 @@ impl OpenEnrolment {
 pub(super) fn still_binds(open: &Open, user: &User, policy: &IssuancePolicy, enrolment: &Enrolment) -> bool {
     let binding = match &open.credentials {
         Credentials::Password(_) => enrolment.binding,
+        Credentials::Machine(_) if enrolment.binding == Binding::Renewal => Binding::Renewal,
         Credentials::Machine(_) => Binding::AssignedSerial,
     };
     is_still_bound(&policy.rules.binding, user, &enrolment.device, binding)
