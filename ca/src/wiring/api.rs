@@ -61,6 +61,7 @@ pub(super) fn api(
         budget: budget.clone(),
         policies: policies.clone(),
         inventory: adapters.store.clone(),
+        trust: trusted.clone(),
         bearer_key: BearerKey::generate(&*adapters.rng),
         challenge_lifetime: SignedDuration::try_from(enrolment.challenge_lifetime)?,
         accord: accord.clone(),

@@ -38,6 +38,7 @@ impl Forger<'_> {
             ek_certificate: None,
             ek_intermediates: Vec::new(),
             ak_public: Base64Url(Area::of_ak(&self.tpm.ak()).octets()),
+            ak_certificates: Vec::new(),
         }
     }
 

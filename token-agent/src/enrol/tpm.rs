@@ -140,6 +140,7 @@ impl Home for TpmHome<'_> {
                 ek_certificate: self.identity.ek_certificate.clone().map(Base64Url),
                 ek_intermediates: Vec::new(),
                 ak_public: Base64Url(self.attestation_key.clone()),
+                ak_certificates: Vec::new(),
             }),
         }
     }

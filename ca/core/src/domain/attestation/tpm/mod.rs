@@ -17,6 +17,7 @@ mod signature;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod vouching;
 
 use std::fmt;
 
@@ -31,6 +32,7 @@ pub use public::Public;
 pub use refusal::TpmRefusal;
 pub use signature::Signature;
 pub use statement::{CertifiedKey, Identity, Statement, examine, qualifying_data};
+pub use vouching::{Vouchers, Word};
 
 /// The evidence. Public areas are `TPMT_PUBLIC` octets (TPM 2.0 Part 2, 12.2.4), certificates are DER.
 #[derive(Clone, Debug, PartialEq, Eq)]

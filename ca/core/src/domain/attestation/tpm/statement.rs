@@ -11,15 +11,15 @@ use jiff::Timestamp;
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::{
-    Make, Manufacturer, Tpm, TpmEvidence, TpmRefusal, TpmRules, Voucher,
+    Tpm, TpmEvidence, TpmRefusal, TpmRules,
     ak::AttestationKey,
     algorithm::Hash,
     attest::certified_key,
     attributes::Attributes,
-    certificate::{self, Vouched},
     ek::EndorsementKey,
     public::Public,
     signature::Signature,
+    vouching::{Vouchers, Word},
 };
 use crate::domain::{
     attestation::{Anchors, Attested, Claim, Particulars, Refusal, challenge_message},
@@ -38,13 +38,7 @@ pub struct Statement {
     /// The key that it made.
     pub key: CertifiedKey,
     /// What shows that it is genuine.
-    pub voucher: Voucher,
-    /// What its certificate says of it.
-    pub make: Make,
-    /// SHA-256 of the trusted root's certificate, where there is one.
-    pub root_sha256: Option<[u8; 32]>,
-    /// Whether a certificate that vouches for it has expired.
-    pub is_expired: bool,
+    pub word: Word,
     /// The Name of its attestation key.
     pub ak_name: Vec<u8>,
 }
@@ -138,7 +132,8 @@ pub fn examine(
     anchors: &Anchors,
     now: Timestamp,
 ) -> Result<Statement, Refusal> {
-    let Identity { ek, ak } = Identity::parse(&evidence.ek_public, &evidence.ak_public)?;
+    let identity = Identity::parse(&evidence.ek_public, &evidence.ak_public)?;
+    let ak = &identity.ak;
     if claim.ak_name != Some(ak.name()) {
         return Err(TpmRefusal::AkName.into());
     }
@@ -148,41 +143,14 @@ pub fn examine(
         Some(qualifying_data(claim.challenge, &key.to_der().ok()?).to_vec())
     })?;
     let key = CertifiedKey::new(key, signature.hash)?;
-    let (voucher, word) = vouched(evidence, &ek, &ak, claim, anchors, now)?;
-    Ok(Statement {
-        device: ek.device(),
-        key,
-        voucher,
-        root_sha256: word.as_ref().map(|vouched| vouched.root_sha256),
-        is_expired: word.as_ref().is_some_and(|vouched| vouched.is_expired),
-        make: word.map(|vouched| vouched.make).unwrap_or_default(),
-        ak_name: ak.name().to_vec(),
-    })
-}
-
-/// Who vouches: the maker by a certificate of the endorsement key, else an authority by one of the attestation key, else
-/// the bank itself.
-fn vouched(
-    evidence: &TpmEvidence,
-    ek: &EndorsementKey,
-    ak: &AttestationKey,
-    claim: &Claim<'_>,
-    anchors: &Anchors,
-    now: Timestamp,
-) -> Result<(Voucher, Option<Vouched>), Refusal> {
-    if let Some(der) = &evidence.ek_certificate {
-        let (above, key) = (&evidence.ek_intermediates, ek.public_key());
-        let vouched = certificate::of_endorsement_key(der, above, key, anchors, now)?;
-        return Ok((Voucher::EkCertificate, Some(vouched)));
-    }
-    if !evidence.ak_certificates.is_empty() {
-        let (key, vouched) = certificate::of_attestation_key(&evidence.ak_certificates, anchors, now)?;
-        if key != *ak.public_key() {
-            return Err(TpmRefusal::AkCertificateKey.into());
-        }
-        return Ok((Voucher::AkCertificate, Some(vouched)));
-    }
-    if claim.is_inventoried { Ok((Voucher::Inventory, None)) } else { Err(TpmRefusal::EkUnknown.into()) }
+    let vouchers = Vouchers {
+        ek_certificate: evidence.ek_certificate.as_deref(),
+        ek_intermediates: &evidence.ek_intermediates,
+        ak_certificates: &evidence.ak_certificates,
+        is_inventoried: claim.is_inventoried,
+    };
+    let word = Word::of(&identity, vouchers, anchors, now)?;
+    Ok(Statement { device: identity.ek.device(), key, word, ak_name: ak.name().to_vec() })
 }
 
 impl Statement {
@@ -198,26 +166,18 @@ impl Statement {
         if self.key.signature_hash == Hash::Sha1 && !rules.accept_sha1 {
             return Err(TpmRefusal::Sha1);
         }
-        if self.is_expired && !rules.accept_expired_ek_certificates {
-            return Err(TpmRefusal::EkExpired);
-        }
-        if self.voucher == Voucher::Inventory && !rules.accept_ek_by_inventory {
-            return Err(TpmRefusal::EkUnknown);
-        }
-        // The bank vouches for what is in its inventory, whoever made it.
-        let is_listed =
-            |makers: &Vec<Manufacturer>| self.make.manufacturer.is_some_and(|found| makers.contains(&found));
-        if self.voucher != Voucher::Inventory && !rules.manufacturers.as_ref().is_none_or(is_listed) {
-            return Err(TpmRefusal::Manufacturer { found: self.make.manufacturer });
-        }
+        self.word.judge(rules)?;
+        let Word { voucher, vouched } = self.word;
+        let root_sha256 = vouched.as_ref().map(|vouched| vouched.root_sha256);
+        let is_expired = vouched.as_ref().is_some_and(|vouched| vouched.is_expired);
         Ok(Attested {
             device: self.device,
             assurance: Assurance::Attested,
-            root_sha256: self.root_sha256,
+            root_sha256,
             particulars: Particulars::Tpm(Tpm {
-                voucher: self.voucher,
-                make: self.make,
-                is_expired: self.is_expired,
+                voucher,
+                make: vouched.map(|vouched| vouched.make).unwrap_or_default(),
+                is_expired,
                 signature_hash: self.key.signature_hash,
                 attributes: self.key.attributes,
                 ak_name: self.ak_name,
