@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use jiff::civil::Date;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequest, CustomExtension, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
@@ -114,13 +115,28 @@ impl SoftAuthority {
     /// # Errors
     /// When a name is none.
     pub fn server(&self, names: &[&str]) -> Result<Identity> {
+        self.issue(&Self::server_parameters(names)?, KeyKind::P256)
+    }
+
+    /// The same, valid from the first day of one year to that of another.
+    ///
+    /// # Errors
+    /// When a name is none.
+    pub fn server_between(&self, names: &[&str], (from_year, to_year): (i32, i32)) -> Result<Identity> {
+        let mut parameters = Self::server_parameters(names)?;
+        parameters.not_before = rcgen::date_time_ymd(from_year, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(to_year, 1, 1);
+        self.issue(&parameters, KeyKind::P256)
+    }
+
+    fn server_parameters(names: &[&str]) -> Result<CertificateParams> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let first = names.first().cloned().unwrap_or_default();
         let mut parameters = CertificateParams::new(names).context("composing a server certificate")?;
         parameters.distinguished_name = DistinguishedName::new();
         parameters.distinguished_name.push(DnType::CommonName, first);
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.issue(&parameters, KeyKind::P256)
+        Ok(parameters)
     }
 
     /// A client certificate with this subject.
@@ -151,10 +167,30 @@ impl SoftAuthority {
     /// # Errors
     /// When the key can't be read.
     pub fn client_for(&self, subject: &[(DnType, &str)], public_key: &[u8]) -> Result<Vec<u8>> {
+        self.certify(&Self::client_parameters(subject)?, public_key)
+    }
+
+    /// The same, valid from the beginning of one day (UTC) to that of another.
+    ///
+    /// # Errors
+    /// When the key can't be read.
+    pub fn client_for_days(
+        &self,
+        subject: &[(DnType, &str)],
+        public_key: &[u8],
+        (first, end): (Date, Date),
+    ) -> Result<Vec<u8>> {
+        let mut parameters = Self::client_parameters(subject)?;
+        let time = |day: Date| {
+            rcgen::date_time_ymd(day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs())
+        };
+        (parameters.not_before, parameters.not_after) = (time(first), time(end));
+        self.certify(&parameters, public_key)
+    }
+
+    fn certify(&self, parameters: &CertificateParams, public_key: &[u8]) -> Result<Vec<u8>> {
         let public_key = rcgen::SubjectPublicKeyInfo::from_der(public_key).context("reading a public key")?;
-        let certificate = Self::client_parameters(subject)?
-            .signed_by(&public_key, &self.issuer)
-            .context("signing a client")?;
+        let certificate = parameters.signed_by(&public_key, &self.issuer).context("signing a client")?;
         Ok(certificate.der().to_vec())
     }
 

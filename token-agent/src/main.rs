@@ -1,6 +1,6 @@
 //! `inro-agent`: what the customer runs to obtain a certificate whose key lives on a token.
 //!
-//! `cli` and `gui` are the two ways to use it; `enrol`, `change_pin` and `erase` are the flows; `token` and `server` are the two worlds
+//! `cli` and `gui` are the two ways to use it; `enrol`, `renew`, `change_pin`, `unblock` and `erase` are the flows; `token` and `server` are the two worlds
 //! they work with, each behind a port; `messages` holds every sentence that people read. The agent opens no port.
 
 #[cfg(target_os = "linux")]
@@ -9,19 +9,26 @@ mod certificate;
 mod change_pin;
 mod cli;
 mod config;
+mod custodian;
+mod doctor;
 mod enrol;
 mod erase;
 mod evidence;
+mod farewell;
 #[cfg(feature = "window")]
 mod gui;
 mod inventory;
 mod messages;
 mod paths;
+mod policy;
+mod proxy;
+mod renew;
 mod route;
 mod secret;
 mod server;
 mod token;
 mod tpm;
+mod unblock;
 
 use std::process::ExitCode;
 

@@ -79,6 +79,9 @@ pub struct ExportedRequest {
     pub challenge: Base64,
     /// The key's signature over [`crate::enrolment::challenge_message`].
     pub challenge_signature: Base64,
+    /// For a renewal: the predecessor's key's signature over [`crate::enrolment::renewal_message`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor_signature: Option<Base64>,
     /// How the user was bound to the device: `assigned-serial`, `acquisition-code` or `first-come`.
     pub binding: String,
     /// The Name of the attestation key that the enrolment was opened with; a TPM's only.

@@ -71,7 +71,8 @@ pub struct Card {
     pub(super) last_touch: Option<Instant>,
     transport: Transport,
     store: Option<PathBuf>,
-    commands: u64,
+    /// Of each command so far.
+    instructions: Vec<u8>,
     touches: u64,
 }
 
@@ -109,7 +110,7 @@ impl Card {
             last_touch: None,
             transport: Transport::default(),
             store,
-            commands: 0,
+            instructions: Vec::new(),
             touches: 0,
         };
         card.save()?;
@@ -139,6 +140,12 @@ impl Card {
         self.profile.misbehaviours.clear();
     }
 
+    /// From now on nobody touches it when it asks for that.
+    pub fn nobody_touches(&mut self) {
+        self.profile.touch = Touch::Never;
+        self.last_touch = None;
+    }
+
     /// What it remembers without power, to look at.
     pub fn state(&self) -> &State {
         &self.state
@@ -146,7 +153,24 @@ impl Card {
 
     /// Commands received so far.
     pub fn commands(&self) -> u64 {
-        self.commands
+        self.instructions.len() as u64
+    }
+
+    /// Their instructions, in order.
+    pub fn instructions(&self) -> &[u8] {
+        &self.instructions
+    }
+
+    /// Gives it back what it remembered at another time; commands are counted from here.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+        self.instructions.clear();
+        self.reset();
+    }
+
+    /// Gives the PIN all its tries back, as somebody who knows the PUK does.
+    pub fn unblock_pin(&mut self) {
+        self.state.pin.left = self.state.pin.limit;
     }
 
     /// How often it was touched.
@@ -164,7 +188,8 @@ impl Card {
     /// Serves the bytes of one command APDU.
     pub fn receive(&mut self, bytes: &[u8]) -> Reaction {
         thread::sleep(self.profile.latency);
-        self.commands += 1;
+        self.instructions.push(bytes.get(1).copied().unwrap_or_default());
+        self.lose_pin();
         if self.is_pulled_out(bytes) {
             self.reset();
             return Reaction::PulledOut;
@@ -172,8 +197,18 @@ impl Card {
         Reaction::Answer(self.exchange(bytes).unwrap_or_else(|status| answer(Vec::new(), status)))
     }
 
+    fn lose_pin(&mut self) {
+        let commands = self.commands();
+        let due = |misbehaviour: &Misbehaviour| matches!(misbehaviour, Misbehaviour::BlockPinAfter(limit) if commands > *limit);
+        if let Some(index) = self.profile.misbehaviours.iter().position(due) {
+            self.profile.misbehaviours.remove(index);
+            self.state.pin.left = 0;
+            self.session = Session::only_selected(&self.session);
+        }
+    }
+
     fn is_pulled_out(&mut self, bytes: &[u8]) -> bool {
-        let commands = self.commands;
+        let commands = self.commands();
         let found = self.profile.misbehaviours.iter().position(|misbehaviour| match misbehaviour {
             Misbehaviour::EjectAfter(limit) => commands > *limit,
             Misbehaviour::EjectAt(instruction) => bytes.get(1) == Some(instruction),

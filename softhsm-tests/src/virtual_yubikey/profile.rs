@@ -146,6 +146,8 @@ pub enum Misbehaviour {
     EjectAfter(u64),
     /// The card is pulled out instead of answering this instruction, once.
     EjectAt(u8),
+    /// The PIN is blocked before the command after this many: another program has used up its tries.
+    BlockPinAfter(u64),
 }
 
 impl FromStr for Misbehaviour {
@@ -161,6 +163,7 @@ impl FromStr for Misbehaviour {
                 "attested-slot" => Self::AttestedSlot(hexadecimal(value)?),
                 "eject-after" => Self::EjectAfter(value.parse().map_err(|_| unknown())?),
                 "eject-at" => Self::EjectAt(hexadecimal(value)?),
+                "block-pin-after" => Self::BlockPinAfter(value.parse().map_err(|_| unknown())?),
                 _ => return Err(unknown()),
             });
         }

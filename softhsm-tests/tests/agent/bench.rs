@@ -1,5 +1,7 @@
 //! A customer's desk with virtual YubiKeys, and a bank that may be hostile.
 
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
 use std::{
     fs,
     process::{Command, Output},

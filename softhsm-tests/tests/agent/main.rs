@@ -213,62 +213,6 @@ fn a_wrong_password_is_refused_before_anything_happens_on_the_token() {
 }
 
 #[test]
-fn a_connection_that_breaks_anywhere_is_resumed_to_the_same_certificate() {
-    for request in 0..4 {
-        for after in [false, true] {
-            let when = format!("request {request}, after: {after}");
-            let bench = Bench::one(NEW);
-            bench.server.bank.behave(Manner::Breaks { request, after });
-            let run = bench.enroll(&[]);
-            // Before the first answer of step 1 there is nothing to resume.
-            let expected = if request < 2 { 6 } else { 7 };
-            assert_eq!(run.status(), expected, "{when}: {run:?}");
-            bench.server.bank.behave(Manner::Honest);
-            let run = bench.enroll(&[]);
-            bench.assert_done(&run, &when);
-        }
-    }
-}
-
-#[test]
-fn a_token_pulled_out_at_any_instruction_is_resumed_to_the_same_certificate() {
-    // VERIFY, CHANGE REFERENCE DATA, GENERATE, AUTHENTICATE, SELECT, GET DATA, PUT DATA, GET METADATA, GET SERIAL,
-    // ATTEST, GET VERSION, SET MANAGEMENT KEY
-    for instruction in [0x20, 0x24, 0x47, 0x87, 0xa4, 0xcb, 0xdb, 0xf7, 0xf8, 0xf9, 0xfd, 0xff] {
-        let bench = Bench::one(NEW);
-        bench.keys[0].card().misbehave(Misbehaviour::EjectAt(instruction));
-        pulled_and_resumed(&bench, &format!("at {instruction:02x}"));
-    }
-}
-
-#[test]
-fn a_token_pulled_out_after_any_number_of_commands_is_resumed_to_the_same_certificate() {
-    let commands = {
-        let bench = Bench::one(NEW);
-        let run = bench.enroll(&[]);
-        bench.assert_done(&run, "at once");
-        bench.keys[0].card().commands()
-    };
-    for number in (1..commands).step_by(7) {
-        let bench = Bench::one(NEW);
-        bench.keys[0].card().misbehave(Misbehaviour::EjectAfter(number));
-        pulled_and_resumed(&bench, &format!("after {number} of {commands} commands"));
-    }
-}
-
-fn pulled_and_resumed(bench: &Bench, when: &str) {
-    let run = bench.enroll(&[]);
-    assert!(matches!(run.status(), 3 | 7), "{when}: {run:?}");
-    bench.keys[0].wait_ejected().unwrap_or_else(|error| panic!("{when}: {error:#}"));
-    let away = bench.enroll(&[]);
-    assert!(matches!(away.status(), 3 | 7), "{when}, while it is away: {away:?}");
-    bench.keys[0].card().behave();
-    bench.keys[0].insert().unwrap_or_else(|error| panic!("{when}: {error:#}\n{run:?}\n{away:?}"));
-    let run = bench.enroll(&[]);
-    bench.assert_done(&run, when);
-}
-
-#[test]
 fn a_token_swapped_half_way_is_noticed_and_the_enrolment_kept() {
     let mut bench = Bench::one(NEW);
     let mine = Arc::new(bench.keys.remove(0));

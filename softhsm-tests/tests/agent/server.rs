@@ -1,11 +1,13 @@
 //! A small HTTPS server that speaks the enrolment protocol, honestly or not.
 
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
 };
 
@@ -18,13 +20,16 @@ use axum::{
 };
 use ca_wire::{
     Base64Url,
-    enrolment::{Certified, Certify, Confirm, Evidence, KeyRequirements, Open, Opened, challenge_message},
+    enrolment::{
+        Certified, Certify, Confirm, Evidence, KeyRequirements, Open, Opened, challenge_message,
+        renewal_message,
+    },
     problem::Code,
 };
 use ca_x509::{KeyKind, SignatureAlgorithm, signed::Signed};
 use der::{Decode, DecodePem, Encode};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use jiff::{Timestamp, ToSpan};
+use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use rcgen::DnType;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::json;
@@ -33,7 +38,7 @@ use softhsm_tests::soft_pki::{Identity, SoftAuthority};
 use tokio::{net::TcpListener, runtime::Runtime, sync::Notify};
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
-use x509_cert::{Certificate, request::CertReq};
+use x509_cert::{Certificate, request::CertReq, spki::SubjectPublicKeyInfoOwned};
 
 /// How the server misbehaves.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,13 +70,25 @@ pub(crate) enum Manner {
     Breaks { request: usize, after: bool },
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Enrolment {
     id: Uuid,
     user_id: String,
+    renews: Option<String>,
     challenge: Vec<u8>,
     key: Option<Vec<u8>>,
     certified: Option<Certified>,
+}
+
+/// What the bank knows.
+#[derive(Clone, Default)]
+pub(crate) struct Books {
+    enrolments: HashMap<String, Enrolment>,
+    /// The keys of the certificates, by serial number.
+    certificates: HashMap<String, SubjectPublicKeyInfoOwned>,
+    /// The serial numbers of those whose successors were confirmed.
+    superseded: HashSet<String>,
+    confirmed: usize,
 }
 
 /// What happens in the middle of step 2, before the answer.
@@ -83,10 +100,10 @@ pub(crate) struct Bank {
     root: Vec<u8>,
     manner: Mutex<Manner>,
     interlude: Mutex<Option<Interlude>>,
-    enrolments: Mutex<HashMap<String, Enrolment>>,
+    books: Mutex<Books>,
+    /// Of a certificate that renews none.
+    days: AtomicI64,
     requests: AtomicUsize,
-    issued: AtomicUsize,
-    confirmed: AtomicUsize,
 }
 
 impl Bank {
@@ -99,19 +116,46 @@ impl Bank {
         *self.interlude.lock().expect("unpoisoned") = Some(interlude);
     }
 
+    /// Certificates are valid for so many days from now on; renewed ones for a year.
+    pub(crate) fn certify_for(&self, days: i64) {
+        self.days.store(days, Ordering::SeqCst);
+    }
+
     pub(crate) fn issued(&self) -> usize {
-        self.issued.load(Ordering::SeqCst)
+        self.books().certificates.len()
     }
 
     pub(crate) fn confirmed(&self) -> usize {
-        self.confirmed.load(Ordering::SeqCst)
+        self.books().confirmed
+    }
+
+    pub(crate) fn has_superseded(&self, serial: &str) -> bool {
+        self.books().superseded.contains(serial)
+    }
+
+    /// Requests since its behaviour was set.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().expect("unpoisoned")
     }
 
     fn manner(&self) -> Manner {
         self.manner.lock().expect("unpoisoned").clone()
     }
 
-    fn issue(&self, user_id: &str, spki: &[u8]) -> Certified {
+    /// Valid from yesterday, a renewal from today.
+    fn validity(&self, renewal: bool) -> (Date, Date) {
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        if renewal {
+            return (today, today + 366.days());
+        }
+        (today - 1.day(), today + self.days.load(Ordering::SeqCst).days())
+    }
+
+    fn issue(&self, books: &mut Books, user_id: &str, renewal: bool, spki: &[u8]) -> Certified {
         let manner = self.manner();
         let uid = DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]);
         let user_id = if manner == Manner::CertifiesAnotherUser { "somebody-else" } else { user_id };
@@ -121,9 +165,12 @@ impl Bank {
             let pem = identity.expect("a certificate").certificate;
             Certificate::from_pem(&pem).and_then(|certificate| certificate.to_der()).expect("DER")
         } else {
-            self.authority.client_for(&subject, spki).expect("a certificate")
+            self.authority.client_for_days(&subject, spki, self.validity(renewal)).expect("a certificate")
         };
-        self.issued.fetch_add(1, Ordering::SeqCst);
+        let parsed = Certificate::from_der(&certificate).expect("a certificate");
+        let tbs = parsed.tbs_certificate();
+        let serial = hex::encode(tbs.serial_number().as_bytes());
+        books.certificates.insert(serial, tbs.subject_public_key_info().clone());
         let chain = match manner {
             Manner::LongChain => vec![Base64Url(self.root.clone()); 100],
             Manner::RubbishChain => vec![Base64Url(b"rubbish".to_vec())],
@@ -153,10 +200,9 @@ impl Server {
             root: root.expect("DER"),
             manner: Mutex::default(),
             interlude: Mutex::default(),
-            enrolments: Mutex::default(),
+            books: Mutex::default(),
+            days: AtomicI64::new(366),
             requests: AtomicUsize::default(),
-            issued: AtomicUsize::default(),
-            confirmed: AtomicUsize::default(),
         });
         runtime.spawn(serve(listener, acceptor(identity), router(bank.clone())));
         Self { bank, address, _runtime: runtime }
@@ -281,11 +327,18 @@ async fn open(
         if open.password != "correct horse" {
             return problem(Code::AuthenticationFailed);
         }
-        let mut enrolments = bank.enrolments.lock().expect("unpoisoned");
-        let enrolment = enrolments.entry(idempotency_key(&headers)).or_default();
+        let (key, mut books) = (idempotency_key(&headers), bank.books());
+        // A repetition is answered as before, whatever became of the predecessor.
+        if let Some(serial) = open.renews.as_ref().filter(|_| !books.enrolments.contains_key(&key))
+            && (!books.certificates.contains_key(serial) || books.superseded.contains(serial))
+        {
+            return problem(Code::PredecessorInvalid);
+        }
+        let enrolment = books.enrolments.entry(key).or_default();
         if enrolment.id.is_nil() {
             enrolment.id = Uuid::new_v4();
             enrolment.user_id.clone_from(&open.user_id);
+            enrolment.renews.clone_from(&open.renews);
         }
         enrolment.challenge = rand::random::<[u8; 32]>().to_vec();
         let opened = Opened {
@@ -299,6 +352,7 @@ async fn open(
                 algorithms: vec!["p256".to_owned(), "p384".to_owned(), "rsa2048".to_owned()],
                 pin_policy: "once".to_owned(),
                 touch_policy: "cached".to_owned(),
+                puk: "forgotten".to_owned(),
             },
             certified: enrolment.certified.clone(),
         };
@@ -323,15 +377,19 @@ async fn certify(
         if let Some(interlude) = interlude {
             interlude();
         }
-        let mut enrolments = bank.enrolments.lock().expect("unpoisoned");
-        let enrolment = enrolments.get_mut(&idempotency_key(&headers)).expect("an enrolment");
+        let (name, mut books) = (idempotency_key(&headers), bank.books());
+        let enrolment = books.enrolments.get(&name).expect("an enrolment").clone();
         assert_eq!(enrolment.id, id);
         let key = check_evidence(&certify, &enrolment.challenge);
-        assert_eq!(*enrolment.key.get_or_insert_with(|| key.clone()), key, "the key stays the same");
-        if enrolment.certified.is_none() {
-            enrolment.certified = Some(bank.issue(&enrolment.user_id, &key));
-        }
-        (StatusCode::CREATED, Json(enrolment.certified.clone())).into_response()
+        check_predecessor(&certify, &enrolment, &key, &books);
+        assert_eq!(*enrolment.key.as_ref().unwrap_or(&key), key, "the key stays the same");
+        let renewal = enrolment.renews.is_some();
+        let certified = enrolment.certified.clone();
+        let certified =
+            certified.unwrap_or_else(|| bank.issue(&mut books, &enrolment.user_id, renewal, &key));
+        let kept = Enrolment { key: Some(key), certified: Some(certified.clone()), ..enrolment };
+        books.enrolments.insert(name, kept);
+        (StatusCode::CREATED, Json(certified)).into_response()
     })
     .await
 }
@@ -357,6 +415,19 @@ fn check_evidence(certify: &Certify, challenge: &[u8]) -> Vec<u8> {
     key
 }
 
+/// The key of the certificate that is renewed has signed for the new one.
+fn check_predecessor(certify: &Certify, enrolment: &Enrolment, key: &[u8], books: &Books) {
+    assert_eq!(enrolment.renews.is_some(), certify.predecessor_signature.is_some());
+    let Some((serial, signature)) = enrolment.renews.as_ref().zip(certify.predecessor_signature.as_ref())
+    else {
+        return;
+    };
+    let old = &books.certificates[serial];
+    let algorithm = SignatureAlgorithm::for_key(KeyKind::of(old).expect("a kind"));
+    let message = renewal_message(&enrolment.challenge, key);
+    ca_x509::verify::verify(old, algorithm, &message, &signature.0).expect("the predecessor's signature");
+}
+
 async fn confirm(
     State(bank): State<Arc<Bank>>,
     Extension(breaker): Extension<Breaker>,
@@ -365,15 +436,16 @@ async fn confirm(
     Json(confirm): Json<Confirm>,
 ) -> Response {
     answer(&bank, breaker, || {
-        let enrolments = bank.enrolments.lock().expect("unpoisoned");
-        let enrolment = &enrolments[&idempotency_key(&headers)];
+        let mut books = bank.books();
+        let enrolment = books.enrolments[&idempotency_key(&headers)].clone();
         assert_eq!(enrolment.id, id);
         let certified = enrolment.certified.as_ref().expect("a certificate");
         let right = Sha256::digest(&certified.certificate.0).to_vec();
         if confirm.certificate_sha256.0 != right {
             return problem(Code::ConfirmationMismatch);
         }
-        bank.confirmed.fetch_add(1, Ordering::SeqCst);
+        books.confirmed += 1;
+        books.superseded.extend(enrolment.renews);
         StatusCode::NO_CONTENT.into_response()
     })
     .await

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use agent_tpm::{Address, Place};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use super::verify_evidence::VerifyEvidenceArgs;
+use super::{exit::CliError, verify_evidence::VerifyEvidenceArgs};
 use crate::{
+    certificate::printable,
     config::Config,
-    messages::Lang,
+    messages::{Lang, say},
     route::{ProxyPassword, Route},
-    secret::SecretSource,
+    secret::{SecretSource, terminal},
+    server::https::HttpsApi,
     token::{KeyAlgorithm, Slot},
 };
 
@@ -24,7 +26,8 @@ Exit status:
   5  the bank's server refuses
   6  the bank's server can't be reached or trusted
   7  interrupted: run the same command again to go on
-  8  not agreed to: nothing was overwritten or erased";
+  8  not agreed to: nothing was overwritten or erased
+  9  doctor has found something wrong";
 
 const TOKENS: &str = "\
 Tokens:
@@ -66,8 +69,18 @@ pub(super) enum Command {
     List(ListArgs),
     /// Obtain a certificate; run again, it goes on where it was interrupted
     Enroll(Box<EnrollArgs>),
+    /// Renew a certificate before it expires; run again, it goes on where it was interrupted
+    ///
+    /// The new key is made beside the old one, whose certificate works until the bank has the confirmation of the new
+    /// one. The superseded certificate stays for a grace; the first run after that erases it. A run that finds nothing
+    /// to do says so and ends well, so that it can be run every day.
+    Renew(Box<RenewArgs>),
     /// Change a token's PIN
     ChangePin(ChangePinArgs),
+    /// Unblock a token's PIN, with the bank's help; run again, it goes on with the same request
+    ///
+    /// Your master user or the branch has to approve the request. Until then the command waits, or ends with status 7.
+    Unblock(UnblockArgs),
     /// Erase key and certificate of a slot, before a token is handed on or thrown away
     Erase(EraseArgs),
     /// Open the window
@@ -77,6 +90,8 @@ pub(super) enum Command {
     #[cfg(target_os = "linux")]
     #[command(subcommand)]
     Browser(BrowserCommand),
+    /// Look at everything that a login or an enrolment needs, and say what is wrong and what to do
+    Doctor(DoctorArgs),
     /// Show this computer's TPM: its serial number, the tries left, the keys in it
     Tpm,
     /// Check offline what proves that a certificate's key lives in a device; for auditors
@@ -156,6 +171,79 @@ pub(super) struct EnrollArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct RenewArgs {
+    /// The bank's enrolment service; otherwise that of the configuration
+    #[arg(long, value_name = "https://HOST[:PORT]")]
+    pub(super) server: Option<String>,
+    /// Login ID, where certificates of several are connected
+    #[arg(long, value_name = "ID")]
+    pub(super) user: Option<String>,
+    /// Only this token's certificates (`tpm` for this computer's TPM)
+    #[arg(long, value_name = "SERIAL|tpm")]
+    pub(super) token: Option<String>,
+    /// Serial number of the certificate, as “inro-agent list” shows it
+    #[arg(long, value_name = "HEX")]
+    pub(super) serial: Option<String>,
+    /// PIV slot of the new key; otherwise the bank's first choice that is free
+    #[arg(long, value_parser = slot)]
+    pub(super) slot: Option<Slot>,
+    /// Kind of key (p256, p384, rsa2048, rsa3072, rsa4096); otherwise the bank's first choice that suits the token
+    #[arg(long, value_parser = algorithm)]
+    pub(super) algorithm: Option<KeyAlgorithm>,
+    /// Save the certificate's details and PEM to a new file
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Overwrite a slot that is occupied, without asking
+    #[arg(long)]
+    pub(super) overwrite: bool,
+    /// Forget an interrupted renewal and begin a new one
+    #[arg(long)]
+    pub(super) start_over: bool,
+    /// How long a superseded certificate stays on the token; otherwise 72
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u16).range(0..=8760))]
+    pub(super) grace_hours: Option<u16>,
+    /// Leave the new key in its slot; otherwise it moves into its predecessor's once that is erased (firmware 5.7)
+    #[arg(long)]
+    pub(super) stay: bool,
+    /// Where renewals under way are recorded
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(super) password: PasswordArgs,
+    #[command(flatten)]
+    pub(super) pin: PinArgs,
+    #[command(flatten)]
+    pub(super) new_pin: NewPinArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct UnblockArgs {
+    /// The bank's enrolment service; otherwise that of the configuration
+    #[arg(long, value_name = "https://HOST[:PORT]")]
+    pub(super) server: Option<String>,
+    /// Login ID
+    #[arg(long, value_name = "ID")]
+    pub(super) user: String,
+    /// Serial of the token, where several are connected
+    #[arg(long, value_name = "SERIAL")]
+    pub(super) token: Option<String>,
+    /// How long to wait for the approval
+    #[arg(long, value_name = "MINUTES", default_value_t = 15, value_parser = clap::value_parser!(u64).range(0..=1440))]
+    pub(super) wait_minutes: u64,
+    /// Where the request is recorded; otherwise the user's own folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(super) password: PasswordArgs,
+    #[command(flatten)]
+    pub(super) new_pin: NewPinArgs,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct EraseArgs {
     /// Serial of the token; `tpm` for this computer's TPM
     #[arg(long, value_name = "SERIAL|tpm")]
@@ -166,6 +254,17 @@ pub(super) struct EraseArgs {
     /// Number of the key in the TPM, where there are several
     #[arg(long, value_name = "N", value_parser = place, conflicts_with = "slot")]
     pub(super) key: Option<Place>,
+    /// Everything on the token, PIN and PUK as well, as it was in the factory; needs no PIN
+    #[arg(long, conflicts_with_all = ["slot", "key"])]
+    pub(super) whole_token: bool,
+    /// The bank's enrolment service, which is told; otherwise that of the configuration
+    #[arg(long, value_name = "https://HOST[:PORT]")]
+    pub(super) server: Option<String>,
+    /// Where it is recorded that the bank has to be told; otherwise the user's own folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
     /// Don't ask whether it is meant
     #[arg(long)]
     pub(super) yes: bool,
@@ -204,6 +303,18 @@ pub(super) struct GuiArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct DoctorArgs {
+    /// The bank's enrolment service; otherwise that of the configuration
+    #[arg(long, value_name = "https://HOST[:PORT]")]
+    pub(super) server: Option<String>,
+    /// Save the page to a new file, for the help desk
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct GenerateArgs {
     /// Where to; folders are made as needed
     #[arg(long, value_name = "FOLDER")]
@@ -213,13 +324,16 @@ pub(super) struct GenerateArgs {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Network")]
 pub(super) struct ConnectionArgs {
-    /// PEM file of the only authorities that may certify the server; otherwise the system's
+    /// PEM file of the only authorities that may certify the server; otherwise those of the public web
     #[arg(long, value_name = "FILE")]
     pub(super) ca_file: Option<PathBuf>,
-    /// The company's proxy; otherwise what `HTTPS_PROXY` says
-    #[arg(long, value_name = "http://HOST:PORT")]
+    /// The company's proxy, or none; otherwise what `HTTPS_PROXY` or the system's settings say
+    #[arg(long, value_name = "http://HOST:PORT|direct")]
     pub(super) proxy: Option<String>,
-    /// User name at the proxy; not the login ID
+    /// Hosts that are reached without the proxy, separated by commas; otherwise `NO_PROXY` or the system's list
+    #[arg(long, value_name = "HOSTS")]
+    pub(super) no_proxy: Option<String>,
+    /// User name at the proxy; not the login ID. Its password is asked for, unless a file holds it
     #[arg(long, value_name = "NAME")]
     pub(super) proxy_user: Option<String>,
     /// File with the password at the proxy; not the login password
@@ -233,24 +347,87 @@ impl ConnectionArgs {
         let preset = Route::of_config(config);
         let password = self.proxy_password_file.clone().map(ProxyPassword::File);
         Route {
+            against_policy: self.against_policy(server, config),
             server: server.cloned().or(preset.server),
             ca_file: self.ca_file.clone().or(preset.ca_file),
+            company_ca_file: preset.company_ca_file,
             proxy: self.proxy.clone().or(preset.proxy),
+            no_proxy: self.no_proxy.clone().or(preset.no_proxy),
             proxy_user: self.proxy_user.clone().or(preset.proxy_user),
             proxy_password: password.or(preset.proxy_password),
+            fixed: preset.fixed,
         }
+    }
+
+    fn against_policy(&self, server: Option<&String>, config: &Config) -> Option<&'static str> {
+        let fixed = config.fixed;
+        let differs = |given: Option<&String>, own: Option<&String>| given.is_some_and(|_| given != own);
+        if fixed.server && differs(server, config.server.as_ref()) {
+            Some("--server")
+        } else if fixed.ca_file && self.ca_file.is_some() && self.ca_file != config.ca_file {
+            Some("--ca-file")
+        } else if fixed.proxy && differs(self.proxy.as_ref(), config.proxy.as_ref()) {
+            Some("--proxy")
+        } else if fixed.proxy && self.no_proxy.is_some() {
+            Some("--no-proxy")
+        } else {
+            None
+        }
+    }
+
+    /// A client for the server.
+    pub(super) fn connect(
+        &self,
+        server: Option<&String>,
+        config: &Config,
+        lang: Lang,
+    ) -> Result<HttpsApi, CliError> {
+        Ok(self.route_with_password(server, config, lang)?.connect()?)
+    }
+
+    /// [`Self::route`]. The proxy's password is asked for where its user is named and no file holds it.
+    pub(super) fn route_with_password(
+        &self,
+        server: Option<&String>,
+        config: &Config,
+        lang: Lang,
+    ) -> Result<Route, CliError> {
+        let mut route = self.route(server, config);
+        if let (Some(user), None, None) = (&route.proxy_user, &route.proxy_password, route.against_policy) {
+            let user = printable(user);
+            let prompt = say!(
+                lang,
+                "Password of {user} at the company's proxy (not the login password): ",
+                "社内プロキシのユーザ {user} のパスワード(ログインパスワードではありません): "
+            );
+            route.proxy_password = Some(ProxyPassword::Typed(terminal::ask_secret(&prompt)?));
+        }
+        Ok(route)
     }
 }
 
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Login (asked for without these)")]
-pub(super) struct LoginArgs {
+pub(super) struct PasswordArgs {
     /// File with the login password in its first line
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Inherited file descriptor with the login password
     #[arg(long, value_name = "N", conflicts_with = "password_file")]
     password_fd: Option<u32>,
+}
+
+impl PasswordArgs {
+    pub(super) fn password(&self) -> Option<SecretSource> {
+        SecretSource::from_options(self.password_file.as_ref(), self.password_fd)
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Login (asked for without these)")]
+pub(super) struct LoginArgs {
+    #[command(flatten)]
+    password: PasswordArgs,
     /// File with the one-time acquisition code of the branch's letter
     #[arg(long, value_name = "FILE")]
     acquisition_code_file: Option<PathBuf>,
@@ -264,7 +441,7 @@ pub(super) struct LoginArgs {
 
 impl LoginArgs {
     pub(super) fn password(&self) -> Option<SecretSource> {
-        SecretSource::from_options(self.password_file.as_ref(), self.password_fd)
+        self.password.password()
     }
 
     pub(super) fn acquisition_code(&self) -> Option<SecretSource> {

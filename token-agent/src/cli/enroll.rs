@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
@@ -19,14 +19,14 @@ use crate::{
     enrol::{Order, Outcome, Place, Records, World, enrol, enrol_in_tpm},
     messages::{Lang, say},
     paths,
-    token::{ManagementKey, all::Tokens},
+    token::{ManagementKey, all::Tokens, permitted::PermittedTokens},
 };
 
 pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
     if let Some(path) = args.out.as_ref().filter(|path| path.exists()) {
         return Err(CliError::Exists(path.clone()));
     }
-    let api = args.connection.route(args.server.as_ref(), config).connect()?;
+    let api = args.connection.connect(args.server.as_ref(), config, output.lang)?;
     let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
     let records = Records::new(&state.ok_or(CliError::NoStateDirectory)?);
     let mut person = TerminalPerson {
@@ -45,21 +45,25 @@ pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Res
         algorithm: args.algorithm,
         management_key: management_key(&args.pin)?,
         start_over: args.start_over,
+        renews: None,
     };
+    let tokens = Tokens::connected(config.pkcs11_module.as_deref());
     let mut world = World {
-        driver: &Tokens::connected(config.pkcs11_module.as_deref()),
+        driver: &PermittedTokens { driver: &tokens, permitted: &config.permitted },
         api: &api,
         person: &mut person,
         records: &records,
         now: Timestamp::now,
     };
     let outcome = if order.token.as_deref() == Some(TPM) {
+        tpm::check_permitted(config)?;
         enrol_in_tpm(&mut world, &order, &tpm::machine(config)?)
     } else {
         enrol(&mut world, &order)
     };
     let outcome = outcome.map_err(CliError::Flow)?;
-    report(&outcome, args.out.as_deref(), output)
+    report(&outcome, output)?;
+    save(args.out.as_deref(), &outcome, output)
 }
 
 /// The management key of `--management-key-file`.
@@ -72,7 +76,14 @@ pub(super) fn management_key(args: &PinArgs) -> Result<Option<ManagementKey>, Cl
     octets.and_then(ManagementKey::new).map(Some).ok_or(CliError::ManagementKey)
 }
 
-fn report(outcome: &Outcome, out: Option<&Path>, output: &mut Output) -> Result<(), CliError> {
+fn report(outcome: &Outcome, output: &mut Output) -> Result<(), CliError> {
+    let details = CertificateDetails::read(&outcome.certificate).ok();
+    let table_in = |lang| details.as_ref().map(|details| table(details, lang)).unwrap_or_default();
+    output.result(&outcome_json(outcome), |lang| format!("{}{}", done(outcome, lang), table_in(lang)))
+}
+
+/// The certificate that came of it, and where it is.
+pub(super) fn outcome_json(outcome: &Outcome) -> Value {
     let details = CertificateDetails::read(&outcome.certificate).ok();
     let pem = to_pem(&outcome.certificate).unwrap_or_default();
     let chain: Vec<String> = outcome.issuers.iter().filter_map(|issuer| to_pem(issuer).ok()).collect();
@@ -96,8 +107,11 @@ fn report(outcome: &Outcome, out: Option<&Path>, output: &mut Output) -> Result<
             json["key"] = json!(place);
         }
     }
-    let table_in = |lang| details.as_ref().map(|details| table(details, lang)).unwrap_or_default();
-    output.result(&json, |lang| format!("{}{}", done(outcome, lang), table_in(lang)))?;
+    json
+}
+
+/// Keeps the certificate's details and PEM where that was asked for.
+pub(super) fn save(out: Option<&Path>, outcome: &Outcome, output: &Output) -> Result<(), CliError> {
     match out {
         Some(path) => save_new(path, &as_text(&outcome.certificate, output.lang))
             .map_err(|source| CliError::NotSaved { path: path.to_owned(), source }),

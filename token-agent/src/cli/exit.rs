@@ -15,6 +15,7 @@ use crate::{
     secret::SecretError,
     server::ServerError,
     token::TokenError,
+    unblock::UnblockError,
 };
 
 /// The exit status; `inro-agent --help` lists them.
@@ -30,6 +31,7 @@ pub(super) enum Exit {
     Network = 6,
     Interrupted = 7,
     NotAgreed = 8,
+    Unwell = 9,
 }
 
 impl From<Exit> for ExitCode {
@@ -48,8 +50,16 @@ pub(super) enum CliError {
     #[cfg(target_os = "linux")]
     #[error(transparent)]
     Browser(BrowserError),
+    #[error("the administrator's policy fixes {0}")]
+    Fixed(&'static str),
+    #[error("{0} things were found wrong")]
+    Unwell(usize),
     #[error("no slot is named")]
     NoSlot,
+    #[error("no certificate {0} on the connected tokens")]
+    NoSuchCertificate(String),
+    #[error("several certificates can be renewed: {}", .0.join(", "))]
+    SeveralRenewable(Vec<String>),
     #[error("no server is named")]
     NoServer,
     #[error("no folder for the record of the enrolment")]
@@ -101,6 +111,7 @@ impl From<RouteError> for CliError {
     fn from(error: RouteError) -> Self {
         match error {
             RouteError::NoServer => Self::NoServer,
+            RouteError::Fixed(option) => Self::Fixed(option),
             RouteError::Unreadable { path, source } => Self::Unreadable { path, source },
             RouteError::Secret(error) => Self::Flow(Failure::from(error)),
             RouteError::Server(error) => Self::Flow(Failure::from(error)),
@@ -113,13 +124,17 @@ impl CliError {
         match self {
             Self::Config(_)
             | Self::TpmAddress(_)
+            | Self::Fixed(_)
             | Self::NoSlot
+            | Self::NoSuchCertificate(_)
+            | Self::SeveralRenewable(_)
             | Self::NoServer
             | Self::NoStateDirectory
             | Self::ManagementKey
             | Self::NoCertificate(_)
             | Self::Exists(_) => Exit::Usage,
             Self::NotProven | Self::EvidenceWrong(_) => Exit::Refused,
+            Self::Unwell(_) => Exit::Unwell,
             #[cfg(target_os = "linux")]
             Self::Browser(_) => Exit::Machine,
             Self::Unreadable { .. } | Self::NotSaved { .. } | Self::NotWritten { .. } | Self::Output(_) => {
@@ -134,7 +149,7 @@ impl CliError {
 
     /// Whether the result on standard output says it already.
     pub(super) fn is_told(&self) -> bool {
-        matches!(self, Self::NotProven | Self::EvidenceWrong(_))
+        matches!(self, Self::NotProven | Self::EvidenceWrong(_) | Self::Unwell(_))
     }
 
     pub(super) fn is_resumable(&self) -> bool {
@@ -177,6 +192,26 @@ impl CliError {
             }
             #[cfg(target_os = "linux")]
             Self::Browser(error) => return explain_browser(error, lang),
+            Self::Fixed(option) => (
+                say!(
+                    lang,
+                    "Your administrator has decided what {option} says.",
+                    "{option} は管理者が設定しているため、変更できません。"
+                ),
+                say!(
+                    lang,
+                    "Leave the option out. If it must be another value, ask the administrator.",
+                    "このオプションを外して実行してください。変更が必要な場合は社内の管理者に依頼してください。"
+                ),
+            ),
+            Self::Unwell(count) => (
+                say!(lang, "{count} things are wrong.", "{count}件の問題があります。"),
+                say!(
+                    lang,
+                    "Do what stands beside each; or give this page to the help desk.",
+                    "各項目の対処方法に従うか、この結果をヘルプデスクに渡してください。"
+                ),
+            ),
             Self::NoSlot => (
                 say!(lang, "No slot is named.", "スロットが指定されていません。"),
                 say!(
@@ -185,6 +220,36 @@ impl CliError {
                     "--slot で指定してください(内容は inro-agent tokens で確認できます)。"
                 ),
             ),
+            Self::NoSuchCertificate(serial) => {
+                let serial = printable(serial);
+                (
+                    say!(
+                        lang,
+                        "There is no certificate {serial} on the connected tokens.",
+                        "接続中のトークンに証明書 {serial} はありません。"
+                    ),
+                    say!(
+                        lang,
+                        "“inro-agent list” shows what is there.",
+                        "inro-agent list で確認してください。"
+                    ),
+                )
+            }
+            Self::SeveralRenewable(serials) => {
+                let serials = serials.join(", ");
+                (
+                    say!(
+                        lang,
+                        "Several certificates can be renewed: {serials}.",
+                        "更新できる証明書が複数あります: {serials}"
+                    ),
+                    say!(
+                        lang,
+                        "Name one with --serial, --token or --user.",
+                        "--serial、--token または --user で1つを指定してください。"
+                    ),
+                )
+            }
             Self::NoServer => (
                 say!(lang, "No server is named.", "接続先のサーバが指定されていません。"),
                 say!(
@@ -319,11 +384,15 @@ fn exit_of(error: &EnrolError) -> Exit {
         EnrolError::Token(error) if error.is_about_the_pin() => Exit::Pin,
         EnrolError::Tpm(error) if error.is_about_the_pin() => Exit::Pin,
         EnrolError::WeakPin(_) => Exit::Pin,
+        EnrolError::Unblock(UnblockError::Waiting { .. }) => Exit::Interrupted,
+        EnrolError::Unblock(UnblockError::Declined { .. }) => Exit::Refused,
+        EnrolError::Unblock(UnblockError::NotBlocked { .. }) => Exit::Usage,
+        EnrolError::Unblock(UnblockError::PukBlocked | UnblockError::PukUnknown) => Exit::Pin,
         EnrolError::Server(ServerError::Refused(_)) | EnrolError::AgentTooOld { .. } => Exit::Refused,
         EnrolError::Server(
             ServerError::NotHttps(_) | ServerError::Authorities(_) | ServerError::Proxy(_),
         )
-        | EnrolError::Token(TokenError::Several { .. })
+        | EnrolError::Token(TokenError::Several { .. } | TokenError::NotPermitted { .. })
         | EnrolError::SlotNotPermitted { .. }
         | EnrolError::AlgorithmNotPermitted { .. }
         | EnrolError::OtherSlotUnderWay(_)
@@ -332,9 +401,10 @@ fn exit_of(error: &EnrolError) -> Exit {
         | EnrolError::VersionsMalformed
         | EnrolError::RulesMalformed(_)
         | EnrolError::Rejected(_) => Exit::Network,
-        EnrolError::Occupied { .. } | EnrolError::KeptTpmKey | EnrolError::Secret(SecretError::Declined) => {
-            Exit::NotAgreed
-        }
+        EnrolError::Occupied { .. }
+        | EnrolError::KeptTpmKey
+        | EnrolError::KeptToken
+        | EnrolError::Secret(SecretError::Declined) => Exit::NotAgreed,
         EnrolError::Secret(_) | EnrolError::Record(_) | EnrolError::Shelf(_) | EnrolError::NotKept => {
             Exit::Machine
         }
@@ -345,6 +415,9 @@ fn exit_of(error: &EnrolError) -> Exit {
         | EnrolError::FirmwareTooOld(_)
         | EnrolError::NoAlgorithm { .. }
         | EnrolError::KeyGone(_)
+        | EnrolError::PredecessorGone
+        | EnrolError::PredecessorUnreadable
+        | EnrolError::NoOtherSlot { .. }
         | EnrolError::NotAttested
         | EnrolError::SignatureWrong
         | EnrolError::Encoding(_)

@@ -16,6 +16,7 @@ use crate::{
     certificate::{CertificateDetails, printable, table, to_pem},
     config::Config,
     messages::{Explanation, Label, Lang, explain_lost, explain_tpm, say, still_to_revoke},
+    token::TokenError,
     tpm::{ErasedKey, Held, Machine, change_pin, erase, survey},
 };
 
@@ -26,6 +27,20 @@ pub(super) const TPM: &str = "tpm";
 pub(super) fn machine(config: &Config) -> Result<Machine, CliError> {
     let shelf = Shelf::usual().ok_or(CliError::NoStateDirectory)?;
     Machine::new(config.tpm.clone(), shelf).map_err(CliError::TpmAddress)
+}
+
+/// The same, where it matters: it was asked for, or the user has something in it.
+pub(super) fn machine_in_use(config: &Config, asked: bool) -> Result<Option<Machine>, CliError> {
+    if asked {
+        return machine(config).map(Some);
+    }
+    let used = |shelf: &Shelf| shelf.entries().is_ok_and(|entries| !entries.is_empty());
+    if Shelf::usual().as_ref().is_some_and(used) { machine(config).map(Some) } else { Ok(None) }
+}
+
+/// Whether the administrator's policy permits keys in it.
+pub(super) fn check_permitted(config: &Config) -> Result<(), CliError> {
+    if config.permitted.covers_tpm() { Ok(()) } else { Err(TokenError::NotPermitted { kind: "TPM" }.into()) }
 }
 
 /// `inro-agent tpm`.

@@ -1,6 +1,9 @@
 //! A card as the home of a key: its slot, PIN and management key.
 
-use ca_wire::enrolment::{Certify, DeviceClaim, KeyRequirements, Opened};
+use ca_wire::{
+    Base64Url,
+    enrolment::{Certify, DeviceClaim, KeyRequirements, Opened},
+};
 use jiff::Timestamp;
 
 use super::{
@@ -12,8 +15,9 @@ use super::{
     record::RecordFile,
 };
 use crate::{
+    custodian::Custodian,
     secret::Pin,
-    token::{Firmware, Token, TokenDriver, TokenIdentity},
+    token::{Firmware, Slot, Token, TokenDriver, TokenIdentity},
 };
 
 /// An opened card.
@@ -31,6 +35,8 @@ struct CardKey<'a> {
     token: Box<dyn Token>,
     pin: Pin,
     key: Key,
+    /// Where the predecessor's key is.
+    predecessor: Option<Slot>,
 }
 
 impl<'a> CardHome<'a> {
@@ -65,16 +71,27 @@ impl Home for CardHome<'_> {
         person: &mut dyn Person,
         rules: &KeyRequirements,
         record: &mut RecordFile,
+        custodian: Option<&Custodian<'_>>,
+        now: Timestamp,
     ) -> Result<Box<dyn KeyAtHome + 'h>, EnrolError>
     where
         Self: 'h,
     {
         let Self { driver, order, mut token } = *self;
         let identity = token.identity().clone();
-        let plan = key::plan(rules, token.as_ref(), order, record)?;
-        let pin = prepare::prepare(token.as_mut(), person, order.management_key.as_ref())?;
+        let predecessor = match &order.renews {
+            Some(old) => old.locate(token.as_mut())?.map(|slot| (old, slot)),
+            None => None,
+        };
+        // Later on the bank may have the old key's word already.
+        if order.renews.is_some() && predecessor.is_none() && record.key.is_none() {
+            return Err(EnrolError::PredecessorGone);
+        }
+        let plan = key::plan(rules, token.as_mut(), order, record, predecessor)?;
+        let pin = prepare::prepare(token.as_mut(), person, order.management_key.as_ref(), custodian)?;
+        let predecessor = key::make_way(token.as_mut(), person, &plan, predecessor, now)?;
         let key = key::obtain(token.as_mut(), person, &plan, record)?;
-        Ok(Box::new(CardKey { driver, order, identity, token, pin, key }))
+        Ok(Box::new(CardKey { driver, order, identity, token, pin, key, predecessor }))
     }
 }
 
@@ -89,7 +106,18 @@ impl KeyAtHome for CardKey<'_> {
         user_id: &str,
         opened: &Opened,
     ) -> Result<Certify, EnrolError> {
-        key::evidence(self.token.as_mut(), person, &self.key, &self.pin, user_id, opened)
+        let token = self.token.as_mut();
+        let mut certify = key::evidence(token, person, &self.key, &self.pin, user_id, opened)?;
+        if let Some(old) = &self.order.renews {
+            let slot = self.predecessor.ok_or(EnrolError::PredecessorGone)?;
+            let signature = key::sign_renewal(token, person, old, slot, &self.key, &self.pin, opened)?;
+            certify.predecessor_signature = Some(Base64Url(signature));
+        }
+        Ok(certify)
+    }
+
+    fn predecessor(&self) -> Option<String> {
+        self.predecessor.map(|slot| slot.to_string())
     }
 
     fn install(
@@ -98,7 +126,7 @@ impl KeyAtHome for CardKey<'_> {
         issued: &Issued,
         now: Timestamp,
     ) -> Result<Place, EnrolError> {
-        let Self { driver, order, identity, token, pin, key } = *self;
+        let Self { driver, order, identity, token, pin, key, .. } = *self;
         // The card is closed while it isn't needed and found again by its serial: a swapped one is noticed.
         drop(token);
         let mut token = driver.open(&identity.serial)?;

@@ -8,6 +8,7 @@ use crate::{
     secret::{SecretError, WeakPin},
     server::{ServerError, Version},
     token::{Firmware, KeyAlgorithm, Slot, TokenError},
+    unblock::UnblockError,
 };
 
 /// A failure, and whether running again takes the enrolment up where it stopped.
@@ -38,6 +39,8 @@ pub(crate) enum EnrolError {
     Tpm(#[from] TpmError),
     #[error(transparent)]
     Shelf(#[from] ShelfError),
+    #[error(transparent)]
+    Unblock(UnblockError),
     #[error("this agent is too old, the server asks for {lowest}")]
     AgentTooOld { lowest: Version, download: String },
     #[error("the server's versions can't be read")]
@@ -52,6 +55,12 @@ pub(crate) enum EnrolError {
     RulesMalformed(String),
     #[error("{algorithm} is not for a {model} or not permitted")]
     AlgorithmNotPermitted { algorithm: KeyAlgorithm, model: String },
+    #[error("the certificate that is to be renewed can't be read")]
+    PredecessorUnreadable,
+    #[error("the key of the certificate that is to be renewed is not on the token, beside its certificate")]
+    PredecessorGone,
+    #[error("no permitted slot but {slot}, which holds the certificate that is to be renewed")]
+    NoOtherSlot { slot: Slot },
     #[error("slot {slot} is occupied")]
     Occupied { slot: Slot },
     #[error("the interrupted enrolment uses slot {0}")]
@@ -78,6 +87,8 @@ pub(crate) enum EnrolError {
     TpmKeyLost(Health),
     #[error("the TPM has no such key")]
     NoTpmKey,
+    #[error("the token stays as it is")]
+    KeptToken,
     #[error("the key in the TPM stays")]
     KeptTpmKey,
 }

@@ -5,7 +5,10 @@ use ca_wire::enrolment::{Certify, DeviceClaim, KeyRequirements, Opened, TpmIdent
 use jiff::Timestamp;
 
 use super::{EnrolError, Person, record::RecordFile};
-use crate::token::{Slot, TokenIdentity};
+use crate::{
+    custodian::Custodian,
+    token::{Slot, TokenIdentity},
+};
 
 /// What step 1 says of the device.
 #[derive(Clone)]
@@ -32,6 +35,16 @@ pub(crate) enum Place {
     Tpm { identity: agent_tpm::Identity, place: agent_tpm::Place },
 }
 
+impl Place {
+    /// A card's slot, or the number of a key in the TPM.
+    pub(crate) fn label(&self) -> String {
+        match self {
+            Self::Card { slot, .. } => slot.to_string(),
+            Self::Tpm { place, .. } => place.to_string(),
+        }
+    }
+}
+
 /// A device that was opened and not yet touched.
 pub(super) trait Home {
     /// What step 1 says of it.
@@ -43,6 +56,8 @@ pub(super) trait Home {
         person: &mut dyn Person,
         rules: &KeyRequirements,
         record: &mut RecordFile,
+        custodian: Option<&Custodian<'_>>,
+        now: Timestamp,
     ) -> Result<Box<dyn KeyAtHome + 'h>, EnrolError>
     where
         Self: 'h;
@@ -53,7 +68,10 @@ pub(super) trait KeyAtHome {
     /// DER of the key's `SubjectPublicKeyInfo`.
     fn public_key(&self) -> &[u8];
 
-    /// CSR, evidence and the signature over the challenge.
+    /// Where the predecessor's key is, as [`Place::label`]; `None` when nothing is renewed or the key is gone.
+    fn predecessor(&self) -> Option<String>;
+
+    /// CSR, evidence and the signatures over the challenge.
     fn evidence(
         &mut self,
         person: &mut dyn Person,

@@ -5,12 +5,14 @@ use ca_wire::{
     enrolment::{Certify, KeyRequirements, Opened, challenge_message},
 };
 use der::Decode;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use spki::SubjectPublicKeyInfoOwned;
 
 use super::{
-    EnrolError, Order, Person, Question, Step,
+    EnrolError, Order, Person, Predecessor, Question, Step,
     record::{KeyRecord, Record, RecordFile},
+    relocate::relocate,
     request::certification_request,
 };
 use crate::{
@@ -24,6 +26,8 @@ use crate::{
 pub(super) struct Plan {
     slot: Slot,
     spec: KeySpec,
+    /// Where the predecessor goes first, because the bank permits no other slot than its own.
+    give_way: Option<Slot>,
 }
 
 /// The key, with what the token says of it.
@@ -36,12 +40,14 @@ pub(super) struct Key {
     attestation: Attestation,
 }
 
-/// Decides slot and kind from the server's rules, what the token can, what was ordered, and an enrolment under way.
+/// Decides slot and kind from the server's rules, what the token can and holds, what was ordered, and an enrolment under
+/// way. A renewal's slot is never that of its predecessor.
 pub(super) fn plan(
     rules: &KeyRequirements,
-    token: &dyn Token,
+    token: &mut dyn Token,
     order: &Order,
     record: &Record,
+    predecessor: Option<(&Predecessor, Slot)>,
 ) -> Result<Plan, EnrolError> {
     let malformed = |what: &str| EnrolError::RulesMalformed(what.to_owned());
     let pin = PinPolicy::parse(&rules.pin_policy).ok_or_else(|| malformed(&rules.pin_policy))?;
@@ -53,11 +59,85 @@ pub(super) fn plan(
         if order.slot.is_some_and(|ordered| ordered != slot) {
             return Err(EnrolError::OtherSlotUnderWay(slot));
         }
-        return Ok(Plan { slot, spec: KeySpec { algorithm, pin, touch } });
+        return Ok(Plan { slot, spec: KeySpec { algorithm, pin, touch }, give_way: None });
     }
-    let slot = choose_slot(rules, order)?;
+    let (slot, give_way) = match predecessor {
+        None => (choose_slot(rules, order)?, None),
+        Some((old, at)) => choose_other_slot(rules, token, order, old, at)?,
+    };
     let algorithm = choose_algorithm(rules, token, order)?;
-    Ok(Plan { slot, spec: KeySpec { algorithm, pin, touch } })
+    Ok(Plan { slot, spec: KeySpec { algorithm, pin, touch }, give_way })
+}
+
+/// The slot of a renewal's key, and the one that the predecessor moves to before, where it has to.
+fn choose_other_slot(
+    rules: &KeyRequirements,
+    token: &mut dyn Token,
+    order: &Order,
+    old: &Predecessor,
+    at: Slot,
+) -> Result<(Slot, Option<Slot>), EnrolError> {
+    if let Some(slot) = order.slot {
+        choose_slot(rules, order)?;
+        return if slot == at { Err(EnrolError::NoOtherSlot { slot }) } else { Ok((slot, None)) };
+    }
+    let permitted: Vec<Slot> = rules.slots.iter().filter_map(|slot| Slot::parse(slot)).collect();
+    let others = || permitted.iter().copied().filter(|slot| *slot != at);
+    let free = first_free(token, old, others())?;
+    if let Some(slot) = free.or_else(|| others().next()) {
+        return Ok((slot, None));
+    }
+    // The bank counts the slot in which a key was made; since then it may have come home.
+    let refuge = if token.moves_keys() && permitted.contains(&at) {
+        first_free(token, old, WELL_KNOWN.into_iter().filter_map(Slot::parse).filter(|slot| *slot != at))?
+    } else {
+        None
+    };
+    match refuge {
+        Some(refuge) => Ok((at, Some(refuge))),
+        None => Err(EnrolError::NoOtherSlot { slot: at }),
+    }
+}
+
+/// The slots that every program looks into, but for the one that needs no PIN.
+const WELL_KNOWN: [&str; 3] = ["9a", "9c", "9d"];
+
+/// The first slot that holds nothing, or what an interrupted move left: the predecessor's certificate without its key.
+fn first_free(
+    token: &mut dyn Token,
+    old: &Predecessor,
+    slots: impl Iterator<Item = Slot>,
+) -> Result<Option<Slot>, EnrolError> {
+    for slot in slots {
+        let mut state = token.slot(slot)?;
+        state.certificate = state.certificate.filter(|certificate| *certificate != old.certificate);
+        if state.is_free() {
+            return Ok(Some(slot));
+        }
+    }
+    Ok(None)
+}
+
+/// Moves the predecessor out of the way where the plan says so, and clears away what an interrupted move left; returns
+/// where the predecessor is afterwards. The token is unlocked.
+pub(super) fn make_way(
+    token: &mut dyn Token,
+    person: &mut dyn Person,
+    plan: &Plan,
+    predecessor: Option<(&Predecessor, Slot)>,
+    now: Timestamp,
+) -> Result<Option<Slot>, EnrolError> {
+    let Some((old, at)) = predecessor else { return Ok(None) };
+    if let Some(refuge) = plan.give_way {
+        person.tell(Step::Moving { from: at, to: refuge });
+        relocate(token, &old.certificate, &old.spki, at, refuge, now)?;
+        return Ok(Some(refuge));
+    }
+    // A certificate without its key.
+    if plan.slot != at && token.certificate(plan.slot)?.as_ref() == Some(&old.certificate) {
+        token.delete_certificate(plan.slot)?;
+    }
+    Ok(Some(at))
 }
 
 fn choose_slot(rules: &KeyRequirements, order: &Order) -> Result<Slot, EnrolError> {
@@ -209,9 +289,7 @@ pub(super) fn evidence(
     let csr = certification_request(&spki, key.algorithm.signature(), user_id, |message| {
         sign(token, person, key, &spki, pin, message)
     })?;
-    let challenge =
-        opened.challenge.as_ref().ok_or_else(|| EnrolError::RulesMalformed("no challenge".to_owned()))?;
-    let challenge = challenge_message(&challenge.0, &key.spki);
+    let challenge = challenge_message(challenge_of(opened)?, &key.spki);
     let challenge_signature = sign(token, person, key, &spki, pin, &challenge)?;
     Ok(Certify {
         csr: Base64Url(csr),
@@ -219,6 +297,34 @@ pub(super) fn evidence(
         challenge_signature: Base64Url(challenge_signature),
         predecessor_signature: None,
     })
+}
+
+/// The predecessor's key's signature for the new key.
+pub(super) fn sign_renewal(
+    token: &mut dyn Token,
+    person: &mut dyn Person,
+    old: &Predecessor,
+    slot: Slot,
+    new: &Key,
+    pin: &Pin,
+    opened: &Opened,
+) -> Result<Vec<u8>, EnrolError> {
+    let challenge = challenge_of(opened)?;
+    let message = Predecessor::message(challenge, &new.spki);
+    person.tell(Step::SigningRenewal);
+    token.verify_pin(pin)?;
+    // What the old key asks for, the token doesn't tell; the bank's rules rarely change.
+    if new.touch != TouchPolicy::Never {
+        person.tell(Step::Touch);
+    }
+    let signature = token.sign(slot, old.algorithm, &message)?;
+    old.verify(&message, &signature)?;
+    Ok(signature)
+}
+
+fn challenge_of(opened: &Opened) -> Result<&[u8], EnrolError> {
+    let challenge = opened.challenge.as_ref().map(|challenge| challenge.0.as_slice());
+    challenge.ok_or_else(|| EnrolError::RulesMalformed("no challenge".to_owned()))
 }
 
 /// A signature that is right. The PIN is verified each time: with the policy "always" it holds for one signature.

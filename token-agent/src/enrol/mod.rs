@@ -1,8 +1,9 @@
-//! Obtaining a certificate: one straight line from the version check to the confirmation.
+//! Obtaining or renewing a certificate: one straight line from the version check to the confirmation.
 //!
 //! Invariants: the idempotency key is on disk before the server hears of it, so one enrolment leads to at most one
 //! certificate however often it is resumed; nothing happens on the token before the server has accepted agent and
-//! person; the certificate is checked before it is written and read back before it is confirmed.
+//! person; the certificate is checked before it is written and read back before it is confirmed; a
+//! certificate that is renewed stays as it is with its key, and is remembered as retired once its successor is confirmed.
 
 mod card;
 mod error;
@@ -10,14 +11,20 @@ mod home;
 mod install;
 mod key;
 mod person;
+mod predecessor;
 mod prepare;
 mod record;
+mod relocate;
 mod request;
+mod retired;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tpm;
 
-use ca_wire::enrolment::{Certified, Certify, Confirm, Opened};
+use ca_wire::{
+    enrolment::{Certified, Certify, Confirm, Opened},
+    token::Occasion,
+};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -25,8 +32,11 @@ pub(crate) use error::{EnrolError, Failure};
 pub(crate) use home::Place;
 pub(crate) use install::fresh_identifiers;
 pub(crate) use person::{Person, Question, Step};
+pub(crate) use predecessor::Predecessor;
 pub(crate) use prepare::{sole_serial, unlock, verified_pin};
-pub(crate) use record::{RecordError, Records};
+pub(crate) use record::{RecordError, Records, RenewalUnderWay, create_private, sync_directory};
+pub(crate) use relocate::{holds_key, relocate};
+pub(crate) use retired::{Retired, Seat};
 
 use self::{
     card::CardHome,
@@ -36,6 +46,7 @@ use self::{
 };
 use crate::{
     certificate::check_issued,
+    custodian::Custodian,
     secret::Secret,
     server::{EnrolmentApi, OpenRequest, Session, Version},
     token::{KeyAlgorithm, ManagementKey, Slot, TokenDriver},
@@ -53,6 +64,14 @@ pub(crate) struct Order {
     pub(crate) management_key: Option<ManagementKey>,
     /// Forget an interrupted enrolment.
     pub(crate) start_over: bool,
+    /// The certificate that is renewed; it is on the same token.
+    pub(crate) renews: Option<Predecessor>,
+}
+
+impl Order {
+    fn renewed_serial(&self) -> Option<&str> {
+        self.renews.as_ref().map(|old| old.serial.as_str())
+    }
 }
 
 /// What enrolling works with.
@@ -75,6 +94,8 @@ pub(crate) struct Outcome {
     pub(crate) place: Place,
     /// Whether an interrupted enrolment was brought to its end.
     pub(crate) resumed: bool,
+    /// What it supersedes, where that is still to be erased.
+    pub(crate) retired: Option<Retired>,
 }
 
 struct Credentials {
@@ -121,7 +142,7 @@ fn at_home<'h>(
 ) -> Result<Outcome, Failure> {
     let mut record = world
         .records
-        .open(world.api.origin(), &order.user_id, serial, (world.now)())
+        .open(world.api.origin(), &order.user_id, serial, order.renewed_serial(), (world.now)())
         .map_err(EnrolError::Record)?;
     if order.start_over {
         record.forget().map_err(EnrolError::Record)?;
@@ -147,7 +168,10 @@ fn run(
     };
     let claim = home.claim();
     let mut opened = open(world, order, &credentials, &claim, record)?;
-    let mut key = home.key(world.person, &opened.key, record)?;
+    let occasion = Occasion::Enrolment(opened.enrolment_id);
+    let custodian = Custodian::new(world.api, occasion, &opened.bearer);
+    let custodian = Some(&custodian).filter(|_| opened.key.puk == "kept");
+    let mut key = home.key(world.person, &opened.key, record, custodian, (world.now)())?;
     let certified = match opened.certified.take() {
         Some(certified) => certified,
         None => certify(world, order, &credentials, &mut opened, &claim, key.as_mut(), record)?,
@@ -157,10 +181,40 @@ fn run(
         issuers: certified.chain.into_iter().map(|issuer| issuer.0).collect(),
     };
     check_issued(&issued.certificate, &issued.issuers, key.public_key(), &order.user_id, (world.now)())?;
+    let predecessor = key.predecessor();
     let place = key.install(world.person, &issued, (world.now)())?;
     confirm(world, order, &credentials, &mut opened, &claim, &issued.certificate, record)?;
+    // Remembered before the renewal is forgotten: whatever happens in between, one of the two is there.
+    let retired = match (&order.renews, predecessor) {
+        (Some(old), Some(at)) => Some(retire(world, order, &claim, old, at, &issued, &place)?),
+        _ => None,
+    };
     record.forget()?;
-    Ok(Outcome { certificate: issued.certificate, issuers: issued.issuers, place, resumed })
+    Ok(Outcome { certificate: issued.certificate, issuers: issued.issuers, place, resumed, retired })
+}
+
+fn retire(
+    world: &World<'_>,
+    order: &Order,
+    claim: &Claim,
+    old: &Predecessor,
+    at: String,
+    issued: &Issued,
+    place: &Place,
+) -> Result<Retired, EnrolError> {
+    let new = Predecessor::read(&issued.certificate)?;
+    let retired = Retired {
+        version: 1,
+        server: world.api.origin().to_owned(),
+        user_id: order.user_id.clone(),
+        kind: claim.device.kind.clone(),
+        token_serial: claim.device.serial.clone(),
+        confirmed_at: (world.now)(),
+        old: Seat::of(old, at),
+        new: Seat::of(&new, place.label()),
+    };
+    world.records.retire(&retired)?;
+    Ok(retired)
 }
 
 fn check_version(world: &mut World<'_>) -> Result<(), EnrolError> {
@@ -197,6 +251,7 @@ fn open(
         acquisition_code: credentials.acquisition_code.as_ref(),
         device: claim.device.clone(),
         tpm: claim.tpm.clone(),
+        renews: order.renewed_serial(),
     };
     match world.api.open(&record.idempotency_key, &request) {
         Ok(opened) => {
@@ -276,6 +331,8 @@ fn settle(error: &crate::server::ServerError, record: &mut RecordFile) -> Result
     let refused = matches!(error, crate::server::ServerError::Refused(_));
     if refused && record.enrolment_id.is_none() && record.key.is_none() {
         record.forget()?;
+    } else if error.asks_for_another_key() && record.renews().is_some() {
+        record.replace_key()?;
     } else if !error.may_pass_later() {
         record.renew()?;
     }

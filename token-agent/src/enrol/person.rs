@@ -38,6 +38,8 @@ pub(crate) enum Question {
     Overwrite { slot: Slot, certificate: Option<Box<CertificateDetails>> },
     /// Key and certificate of a slot would be erased.
     Erase { token: TokenIdentity, slot: Slot, certificate: Option<Box<CertificateDetails>> },
+    /// A whole token would be put back to what it was in the factory.
+    EraseAll { token: TokenIdentity, certificates: Vec<CertificateDetails> },
     /// A key in the TPM and its certificate would be erased.
     EraseTpmKey { place: TpmPlace, certificate: Option<Box<CertificateDetails>> },
 }
@@ -46,8 +48,13 @@ pub(crate) enum Question {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     CheckingVersion,
-    NewerAgent { newest: String, download: String },
-    ClockDiffers { server_time: Timestamp },
+    NewerAgent {
+        newest: String,
+        download: String,
+    },
+    ClockDiffers {
+        server_time: Timestamp,
+    },
     Resuming,
     Authenticating,
     FactoryPin,
@@ -55,18 +62,57 @@ pub(crate) enum Step {
     ReplacingManagementKey,
     PukForgotten,
     ManagementKeyKept(ManagementKeyOrigin),
-    GeneratingKey { slot: Slot, algorithm: KeyAlgorithm },
-    KeyFound { slot: Slot },
+    GeneratingKey {
+        slot: Slot,
+        algorithm: KeyAlgorithm,
+    },
+    KeyFound {
+        slot: Slot,
+    },
     Attesting,
     Signing,
     Touch,
     Requesting,
-    Writing { slot: Slot },
+    Writing {
+        slot: Slot,
+    },
     Confirming,
-    Erasing { slot: Slot },
+    Erasing {
+        slot: Slot,
+    },
+    /// The key signs that it is about to be erased.
+    SigningErasure,
+    Resetting,
+    /// By the key of the certificate that is renewed.
+    SigningRenewal,
+    /// Key and certificate change their slot.
+    Moving {
+        from: Slot,
+        to: Slot,
+    },
+    /// A certificate that was renewed goes, with its key, from here.
+    Retiring {
+        slot: Slot,
+    },
+    /// The bank keeps the PUK.
+    PukKept,
+    /// Somebody has to approve the request with this number.
+    WaitingForApproval {
+        number: String,
+        branch_only: bool,
+    },
+    /// The PUK is there.
+    Unblocking,
+    ReplacingPuk,
     ChoosePin,
-    GeneratingTpmKey { algorithm: KeyAlgorithm },
-    TpmKeyFound { place: TpmPlace },
+    GeneratingTpmKey {
+        algorithm: KeyAlgorithm,
+    },
+    TpmKeyFound {
+        place: TpmPlace,
+    },
     KeepingCertificate,
-    ErasingTpmKey { place: TpmPlace },
+    ErasingTpmKey {
+        place: TpmPlace,
+    },
 }

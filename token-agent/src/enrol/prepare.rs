@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::{EnrolError, Person, Step};
 use crate::{
+    custodian::{Custodian, random_puk},
     secret::Pin,
     token::{ManagementKey, ManagementKeyOrigin, ReaderState, Token, TokenDriver, TokenError},
 };
@@ -34,6 +35,7 @@ pub(super) fn prepare(
     token: &mut dyn Token,
     person: &mut dyn Person,
     given: Option<&ManagementKey>,
+    custodian: Option<&Custodian<'_>>,
 ) -> Result<Pin, EnrolError> {
     let status = token.pin_status()?;
     if status.tries_left == 0 {
@@ -63,10 +65,33 @@ pub(super) fn prepare(
     }
     // Where the firmware can't say, finding out costs a try; that is spent once, with the management key.
     let may_be_factory = status.factory.is_some() || origin == ManagementKeyOrigin::Factory;
-    if may_be_factory && token.replace_factory_puk(&random_puk())? {
-        person.tell(Step::PukForgotten);
+    if may_be_factory {
+        replace_puk(token, person, custodian)?;
     }
     Ok(pin)
+}
+
+/// A PUK that the bank keeps is in its custody before the token gets it; nobody knows any other.
+fn replace_puk(
+    token: &mut dyn Token,
+    person: &mut dyn Person,
+    custodian: Option<&Custodian<'_>>,
+) -> Result<(), EnrolError> {
+    let Some(custodian) = custodian else {
+        if token.replace_factory_puk(&random_puk())? {
+            person.tell(Step::PukForgotten);
+        }
+        return Ok(());
+    };
+    if token.puk_status()?.is_some_and(|puk| puk.factory == Some(false)) {
+        return Ok(());
+    }
+    let (deposit, puk) = custodian.fresh(None)?;
+    if token.replace_factory_puk(&puk)? {
+        custodian.confirm(deposit)?;
+        person.tell(Step::PukKept);
+    }
+    Ok(())
 }
 
 /// Verifies the PIN and authenticates with the management key, changing nothing.
@@ -111,12 +136,4 @@ fn replace_pin(token: &mut dyn Token, person: &mut dyn Person) -> Result<Pin, En
 
 fn random_management_key() -> ManagementKey {
     ManagementKey::of_24(&Zeroizing::new(rand::random()))
-}
-
-/// Eight characters with 40 random bits; three tries is all that anybody has.
-fn random_puk() -> Pin {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let random: Zeroizing<[u8; 8]> = Zeroizing::new(rand::random());
-    let characters = random.iter().map(|octet| ALPHABET[usize::from(octet % 32)]).collect();
-    Pin::of_octets(Zeroizing::new(characters))
 }

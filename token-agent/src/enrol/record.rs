@@ -1,5 +1,5 @@
-//! The record of an enrolment under way: what makes an interrupted one resumable. One file per server, user and token,
-//! readable by its owner only, without secrets; written whole or not at all; locked while an agent works on it.
+//! The record of an enrolment under way: what makes an interrupted one resumable. One file per server, user and token (and,
+//! for a renewal, the certificate that is renewed), readable by its owner only, without secrets; written whole or not at all; locked while an agent works on it.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -32,6 +32,15 @@ pub(crate) enum RecordError {
     Damaged { path: PathBuf },
 }
 
+/// A renewal that was begun and isn't finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RenewalUnderWay {
+    pub(crate) user_id: String,
+    pub(crate) token_serial: String,
+    /// The serial number of the certificate that is renewed.
+    pub(crate) renews: String,
+}
+
 /// An enrolment under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +50,9 @@ pub(crate) struct Record {
     server: String,
     user_id: String,
     token_serial: String,
+    /// The serial number of the certificate that is renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renews: Option<String>,
     started_at: Timestamp,
     pub(super) idempotency_key: String,
     /// Known once the server has answered step 1.
@@ -73,21 +85,52 @@ pub(crate) struct RecordFile {
 
 impl Records {
     pub(crate) fn new(directory: &Path) -> Self {
-        Self(directory.join("enrolments"))
+        Self(directory.to_owned())
     }
 
-    /// The record of this server, user and token: the one on disk, or a fresh one that isn't there yet.
+    pub(super) fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    fn path(&self, server: &str, user_id: &str, token_serial: &str, renews: Option<&str>) -> PathBuf {
+        let mut name = format!("{server}\n{user_id}\n{token_serial}");
+        if let Some(serial) = renews {
+            name.push('\n');
+            name.push_str(serial);
+        }
+        let name = hex::encode(Sha256::digest(name));
+        self.0.join("enrolments").join(format!("{}.json", &name[..32]))
+    }
+
+    /// The renewals that were begun here at this server and aren't finished. A record that can't be read is said by
+    /// whoever opens it.
+    pub(crate) fn renewals_under_way(&self, server: &str) -> Vec<RenewalUnderWay> {
+        let files = fs::read_dir(self.0.join("enrolments")).into_iter().flatten().flatten();
+        let records = files.filter_map(|file| {
+            let path = file.path();
+            let json = path.extension().is_some_and(|extension| extension == "json");
+            if json { parse(&fs::read(path).ok()?) } else { None }
+        });
+        let here = records.filter(|record| record.server == server);
+        here.filter_map(|Record { user_id, token_serial, renews, .. }| {
+            Some(RenewalUnderWay { user_id, token_serial, renews: renews? })
+        })
+        .collect()
+    }
+
+    /// The record of this server, user, token and, for a renewal, predecessor: the one on disk, or a fresh one that isn't
+    /// there yet.
     pub(crate) fn open(
         &self,
         server: &str,
         user_id: &str,
         token_serial: &str,
+        renews: Option<&str>,
         now: Timestamp,
     ) -> Result<RecordFile, RecordError> {
-        let name = hex::encode(Sha256::digest(format!("{server}\n{user_id}\n{token_serial}")));
-        let path = self.0.join(format!("{}.json", &name[..32]));
+        let path = self.path(server, user_id, token_serial, renews);
         let unusable = |source| RecordError::Unusable { path: path.clone(), source };
-        create_private(&self.0).map_err(unusable)?;
+        create_private(path.parent().unwrap_or(&self.0)).map_err(unusable)?;
         let lock = File::create(path.with_extension("lock")).map_err(unusable)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => RecordError::InUse,
@@ -104,6 +147,7 @@ impl Records {
             server: server.to_owned(),
             user_id: user_id.to_owned(),
             token_serial: token_serial.to_owned(),
+            renews: renews.map(str::to_owned),
             started_at: now,
             idempotency_key: Uuid::new_v4().to_string(),
             enrolment_id: None,
@@ -119,22 +163,17 @@ impl RecordFile {
         self.on_disk && (self.enrolment_id.is_some() || self.key.is_some())
     }
 
-    /// Writes the record, whole or not at all.
-    pub(super) fn save(&mut self) -> Result<(), RecordError> {
-        self.write().map_err(|source| RecordError::Unusable { path: self.path.clone(), source })?;
-        self.on_disk = true;
-        Ok(())
+    /// The serial number of the certificate that is renewed.
+    pub(super) fn renews(&self) -> Option<&str> {
+        self.record.renews.as_deref()
     }
 
-    fn write(&self) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        // Temporary files are their owner's only.
-        let mut file = NamedTempFile::new_in(directory)?;
-        serde_json::to_writer_pretty(&mut file, &self.record)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path)?;
-        sync_directory(directory)
+    /// Writes the record, whole or not at all.
+    pub(super) fn save(&mut self) -> Result<(), RecordError> {
+        write_whole(&self.path, &self.record)
+            .map_err(|source| RecordError::Unusable { path: self.path.clone(), source })?;
+        self.on_disk = true;
+        Ok(())
     }
 
     /// Deletes the record; what follows is a new enrolment.
@@ -155,6 +194,16 @@ impl RecordFile {
     pub(super) fn renew(&mut self) -> Result<(), RecordError> {
         self.begin_anew();
         if self.record.key.is_some() { self.save() } else { self.forget() }
+    }
+
+    /// The same with another key, in the same slot: the bank doesn't take the one that was generated.
+    pub(super) fn replace_key(&mut self) -> Result<(), RecordError> {
+        if let Some(key) = &mut self.record.key {
+            // Whatever else stands there from now on is the new one.
+            key.replaces = key.generated.take().or(key.replaces.take());
+            key.public_key = None;
+        }
+        self.renew()
     }
 
     fn begin_anew(&mut self) {
@@ -181,19 +230,31 @@ fn parse(json: &[u8]) -> Option<Record> {
     serde_json::from_slice::<Record>(json).ok().filter(|record| record.version == 1)
 }
 
+/// Writes a file whole or not at all; durable when it returns.
+pub(super) fn write_whole(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    // Temporary files are their owner's only.
+    let mut file = NamedTempFile::new_in(directory)?;
+    serde_json::to_writer_pretty(&mut file, content)?;
+    file.write_all(b"\n")?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    sync_directory(directory)
+}
+
 #[cfg(unix)]
-fn create_private(directory: &Path) -> io::Result<()> {
+pub(crate) fn create_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 #[cfg(not(unix))]
-fn create_private(directory: &Path) -> io::Result<()> {
+pub(crate) fn create_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
 /// Makes the new name durable. Windows has no such call and does it by itself.
-fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
@@ -202,7 +263,7 @@ mod tests {
     use super::*;
 
     fn open(directory: &Path) -> Result<RecordFile, RecordError> {
-        Records::new(directory).open("https://bank.example", "hokkai-01", "7", Timestamp::UNIX_EPOCH)
+        Records::new(directory).open("https://bank.example", "hokkai-01", "7", None, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -219,8 +280,18 @@ mod tests {
         assert_eq!(again.record, saved);
         assert!(again.is_under_way());
         let records = Records::new(directory.path());
-        let other = records.open("https://bank.example", "hokkai-01", "8", Timestamp::UNIX_EPOCH);
-        assert_ne!(other.expect("a record").idempotency_key, saved.idempotency_key);
+        for (token, renews) in [("8", None), ("7", Some("01"))] {
+            let other =
+                records.open("https://bank.example", "hokkai-01", token, renews, Timestamp::UNIX_EPOCH);
+            assert_ne!(other.expect("a record").idempotency_key, saved.idempotency_key);
+        }
+        assert_eq!(records.renewals_under_way("https://bank.example"), []);
+        let renewal =
+            records.open("https://bank.example", "hokkai-01", "7", Some("01"), Timestamp::UNIX_EPOCH);
+        renewal.expect("a record").save().expect("saved");
+        let under_way = records.renewals_under_way("https://bank.example");
+        assert_eq!((under_way.len(), under_way[0].renews.as_str()), (1, "01"));
+        assert_eq!(records.renewals_under_way("https://other.example"), []);
     }
 
     #[cfg(unix)]
@@ -263,6 +334,9 @@ mod tests {
         record.renew().expect("saved");
         assert_eq!((record.enrolment_id, record.key.clone()), (None, Some(key)));
         assert_ne!(record.idempotency_key, before);
+        record.replace_key().expect("saved");
+        let anew = record.key.clone().expect("a key");
+        assert_eq!((anew.replaces.as_deref(), anew.generated), (Some("00"), None));
         record.forget().expect("deleted");
         assert!(!record.is_under_way() && !record.path.exists());
     }

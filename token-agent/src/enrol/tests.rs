@@ -19,13 +19,15 @@ use crate::{
 };
 
 /// A person with a PIN and a password who agrees or not.
-struct Scripted {
+pub(crate) struct Scripted {
     password: &'static str,
-    pins: Vec<&'static str>,
+    pub(crate) pins: Vec<&'static str>,
     new_pin: &'static str,
-    agrees: bool,
-    asked: Vec<Question>,
-    told: Vec<Step>,
+    pub(crate) agrees: bool,
+    pub(crate) asked: Vec<Question>,
+    pub(crate) told: Vec<Step>,
+    /// How often the PIN was asked for.
+    pub(crate) pin_asked: usize,
 }
 
 impl Scripted {
@@ -37,6 +39,7 @@ impl Scripted {
             agrees: false,
             asked: Vec::new(),
             told: Vec::new(),
+            pin_asked: 0,
         }
     }
 }
@@ -51,6 +54,7 @@ impl Person for Scripted {
     }
 
     fn pin(&mut self, wrong: Option<u8>) -> Result<Option<Pin>, SecretError> {
+        self.pin_asked += 1;
         if wrong.is_some() {
             self.pins.remove(0);
         }
@@ -71,16 +75,16 @@ impl Person for Scripted {
     }
 }
 
-struct Bench {
-    driver: FakeDriver,
-    server: FakeServer,
-    folder: TempDir,
-    person: Scripted,
-    order: Order,
+pub(crate) struct Bench {
+    pub(crate) driver: FakeDriver,
+    pub(crate) server: FakeServer,
+    pub(crate) folder: TempDir,
+    pub(crate) person: Scripted,
+    pub(crate) order: Order,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             driver: FakeDriver::fresh(Firmware::new(5, 7, 2)),
             server: FakeServer::new(),
@@ -93,11 +97,12 @@ impl Bench {
                 algorithm: None,
                 management_key: None,
                 start_over: false,
+                renews: None,
             },
         }
     }
 
-    fn run(&mut self) -> Result<Outcome, Failure> {
+    pub(crate) fn run(&mut self) -> Result<Outcome, Failure> {
         let mut world = World {
             driver: &self.driver,
             api: &self.server,
@@ -108,7 +113,7 @@ impl Bench {
         enrol(&mut world, &self.order)
     }
 
-    fn records(&self) -> usize {
+    pub(crate) fn records(&self) -> usize {
         let folder = std::fs::read_dir(self.folder.path().join("enrolments")).expect("a folder");
         folder
             .filter(|entry| entry.as_ref().is_ok_and(|e| e.path().extension().is_some_and(|x| x == "json")))
@@ -134,12 +139,12 @@ impl Bench {
     }
 }
 
-fn slot_of(outcome: &Outcome) -> Slot {
+pub(crate) fn slot_of(outcome: &Outcome) -> Slot {
     let Place::Card { slot, .. } = &outcome.place else { panic!("not on a card") };
     *slot
 }
 
-fn slot(name: &str) -> Slot {
+pub(crate) fn slot(name: &str) -> Slot {
     Slot::parse(name).expect("a slot")
 }
 

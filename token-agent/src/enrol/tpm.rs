@@ -16,12 +16,13 @@ use spki::SubjectPublicKeyInfoOwned;
 use zeroize::Zeroizing;
 
 use super::{
-    EnrolError, Order, Person, Step,
+    EnrolError, Order, Person, Predecessor, Step,
     home::{Claim, Home, Issued, KeyAtHome, Place},
     record::{KeyRecord, RecordFile},
     request::certification_request,
 };
 use crate::{
+    custodian::Custodian,
     secret::Pin,
     token::KeyAlgorithm,
     tpm::{Machine, verified_pin},
@@ -47,6 +48,8 @@ struct TpmKey<'a> {
     algorithm: KeyAlgorithm,
     public_key: SubjectPublicKeyInfoOwned,
     pin: Pin,
+    /// The predecessor's key.
+    old: Option<Key>,
 }
 
 impl<'a> TpmHome<'a> {
@@ -87,12 +90,19 @@ impl<'a> TpmHome<'a> {
         Ok(TpmPlace::all().find(|place| !taken.contains(place)).ok_or(TpmError::NoPlace)?)
     }
 
-    /// Finds the key of before the interruption, or generates one.
+    /// The key of the certificate that is renewed, where it still is.
+    fn predecessor(&mut self) -> Result<Option<Key>, EnrolError> {
+        let Some(old) = &self.order.renews else { return Ok(None) };
+        Ok(self.tpm.keys()?.into_iter().find(|key| key.spki == old.spki))
+    }
+
+    /// Finds the key of before the interruption, or generates one. A renewal's key gets its predecessor's PIN.
     fn obtain(
         &mut self,
         person: &mut dyn Person,
         rules: &KeyRequirements,
         record: &mut RecordFile,
+        old: Option<&Key>,
     ) -> Result<(Key, Pin), EnrolError> {
         let (place, found, algorithm) = match record.key.clone() {
             Some(begun) => {
@@ -110,8 +120,14 @@ impl<'a> TpmHome<'a> {
             remember(record, &key)?;
             return Ok((key, pin));
         }
-        person.tell(Step::ChoosePin);
-        let pin = person.new_pin()?;
+        let pin = match old {
+            Some(old) => verified_pin(self.tpm.as_mut(), old, person)?,
+            None if self.order.renews.is_some() => return Err(EnrolError::PredecessorGone),
+            None => {
+                person.tell(Step::ChoosePin);
+                person.new_pin()?
+            }
+        };
         record.key = Some(KeyRecord {
             slot: place.to_string(),
             algorithm: in_agent(algorithm).to_string(),
@@ -150,26 +166,52 @@ impl Home for TpmHome<'_> {
         person: &mut dyn Person,
         rules: &KeyRequirements,
         record: &mut RecordFile,
+        _: Option<&Custodian<'_>>,
+        _: Timestamp,
     ) -> Result<Box<dyn KeyAtHome + 'h>, EnrolError>
     where
         Self: 'h,
     {
-        let (key, pin) = self.obtain(person, rules, record)?;
+        let old = self.predecessor()?;
+        let (key, pin) = self.obtain(person, rules, record, old.as_ref())?;
         let public_key = SubjectPublicKeyInfoOwned::from_der(&key.spki).map_err(EnrolError::Encoding)?;
         let algorithm = in_agent(key.algorithm);
-        Ok(Box::new(TpmKey { home: *self, key, algorithm, public_key, pin }))
+        Ok(Box::new(TpmKey { home: *self, key, algorithm, public_key, pin, old }))
     }
 }
 
 impl TpmKey<'_> {
     /// A signature that is right.
     fn sign(&mut self, message: &[u8]) -> Result<Vec<u8>, EnrolError> {
-        let scheme = if self.algorithm.is_rsa() { Scheme::Pkcs1 } else { Scheme::Ecdsa };
         let digest = Sha256::digest(message);
+        let scheme = scheme(self.key.algorithm);
         let signature = self.home.tpm.sign(&self.key, self.pin.expose(), scheme, &digest)?;
         ca_x509::verify::verify(&self.public_key, self.algorithm.signature(), message, &signature)
             .map_err(|_| EnrolError::SignatureWrong)?;
         Ok(signature)
+    }
+
+    /// The predecessor's key's signature for the new key. Its PIN may have been changed since the new key got it.
+    fn sign_renewal(
+        &mut self,
+        person: &mut dyn Person,
+        challenge: &[u8],
+    ) -> Result<Option<Base64Url>, EnrolError> {
+        let Some(old) = &self.home.order.renews else { return Ok(None) };
+        let key = self.old.as_ref().ok_or(EnrolError::PredecessorGone)?;
+        person.tell(Step::SigningRenewal);
+        let message = Predecessor::message(challenge, &self.key.spki);
+        let (digest, scheme) = (Sha256::digest(&message), scheme(key.algorithm));
+        let tpm = self.home.tpm.as_mut();
+        let signature = match tpm.sign(key, self.pin.expose(), scheme, &digest) {
+            Err(TpmError::PinWrong { .. }) => {
+                let pin = verified_pin(tpm, key, person)?;
+                tpm.sign(key, pin.expose(), scheme, &digest)?
+            }
+            other => other?,
+        };
+        old.verify(&message, &signature)?;
+        Ok(Some(Base64Url(signature)))
     }
 
     /// Opens what the server sealed for this TPM.
@@ -183,6 +225,10 @@ impl TpmKey<'_> {
 impl KeyAtHome for TpmKey<'_> {
     fn public_key(&self) -> &[u8] {
         &self.key.spki
+    }
+
+    fn predecessor(&self) -> Option<String> {
+        self.old.as_ref().map(|key| key.place.to_string())
     }
 
     fn evidence(
@@ -200,6 +246,7 @@ impl KeyAtHome for TpmKey<'_> {
         let (public_key, algorithm) = (self.public_key.clone(), self.algorithm.signature());
         let csr = certification_request(&public_key, algorithm, user_id, |message| self.sign(message))?;
         let challenge_signature = self.sign(&message)?;
+        let predecessor_signature = self.sign_renewal(person, &challenge)?;
         let identity = &self.home.identity;
         Ok(Certify {
             csr: Base64Url(csr),
@@ -214,7 +261,7 @@ impl KeyAtHome for TpmKey<'_> {
                 certify_signature: Base64Url(certified.signature),
             },
             challenge_signature: Base64Url(challenge_signature),
-            predecessor_signature: None,
+            predecessor_signature,
         })
     }
 
@@ -260,6 +307,13 @@ fn choose_algorithm(rules: &KeyRequirements, order: &Order) -> Result<Algorithm,
         (Some(algorithm), _) => Ok(algorithm),
         (None, Some(algorithm)) => Err(EnrolError::AlgorithmNotPermitted { algorithm, model }),
         (None, None) => Err(EnrolError::NoAlgorithm { model, permitted: rules.algorithms.join(", ") }),
+    }
+}
+
+fn scheme(algorithm: Algorithm) -> Scheme {
+    match algorithm {
+        Algorithm::P256 => Scheme::Ecdsa,
+        Algorithm::Rsa2048 => Scheme::Pkcs1,
     }
 }
 

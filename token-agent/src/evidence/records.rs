@@ -125,6 +125,7 @@ pub(super) fn record(export: &EvidenceExport, intended: Option<&ExportedAuditRow
         csr: export.request.csr.0.clone(),
         challenge,
         challenge_signature: export.request.challenge_signature.0.clone(),
+        predecessor_signature: export.request.predecessor_signature.as_ref().map(|signature| signature.0.clone()),
         policy: PolicyVersion { name, version: export.policy.version },
         trust_version: export.trust.version,
         verdict: export.verdict.verdict.clone(),

@@ -7,11 +7,13 @@ use eframe::egui::{self, Context, Ui, ViewportCommand};
 use super::{
     Setup, look,
     pages::{Page, connection::ConnectionForm, failed::Failed},
+    reminder::Reminder,
     work::{Ended, Job, Machine, News, Work},
 };
 use crate::{
     messages::{Lang, window::Word},
     route::Route,
+    token::watch::Watch,
 };
 
 /// What all pages share.
@@ -23,6 +25,8 @@ pub(super) struct Desk {
     pub(super) user_id: String,
     /// Whether the page is shown for the first time.
     pub(super) fresh: bool,
+    /// Cards that come and go.
+    pub(super) watch: Watch,
     machine: Machine,
     context: Context,
 }
@@ -48,21 +52,32 @@ pub(super) struct Window {
     page: Page,
     /// Somebody tried to close it while it was at work.
     held: bool,
+    reminder: Reminder,
 }
 
 impl Window {
     pub(super) fn new(setup: Setup, context: &Context) -> Self {
         let connection = ConnectionForm::of(&setup.route);
+        let reminder = Reminder::new(setup.remind_after);
         let desk = Desk {
             lang: setup.lang,
             route: Arc::new(setup.route),
             connection,
             user_id: setup.user_id,
             fresh: true,
-            machine: Machine { state_dir: setup.state_dir, pkcs11_module: setup.pkcs11_module },
+            watch: Watch::start({
+                let context = context.clone();
+                move || context.request_repaint()
+            }),
+            machine: Machine {
+                state_dir: setup.state_dir,
+                pkcs11_module: setup.pkcs11_module,
+                permitted: setup.permitted,
+                tpm: setup.tpm,
+            },
             context: context.clone(),
         };
-        Self { desk, page: Page::Start, held: false }
+        Self { desk, page: Page::Start, held: false, reminder }
     }
 
     fn turn_to(&mut self, page: Page) {
@@ -90,14 +105,20 @@ impl Window {
             match item {
                 News::Step(step) => working.progress.on(step),
                 News::Asks(ask) => working.ask(ask),
+                News::Looking(_) => {}
                 News::Ended(Ok(ended)) => {
                     let next = match ended {
                         Ended::Obtained(outcome) => {
                             Page::obtained(*outcome, &working.progress, self.desk.lang)
                         }
+                        Ended::Renewed(outcome) => {
+                            Page::renewed(*outcome, &working.progress, self.desk.lang)
+                        }
+                        Ended::ClearedAway(done) => Page::ClearedAway(done),
                         Ended::PinChanged(token) => Page::PinChanged(token),
-                        Ended::Erased(erased) => Page::Erased(erased),
-                        Ended::Looked(_) | Ended::Surveyed(_) => Page::Start,
+                        Ended::Erased(erased, told) => Page::Erased(erased, told),
+                        Ended::Unblocked(unblocked) => Page::Unblocked(unblocked),
+                        Ended::Looked(_) | Ended::Surveyed(_) | Ended::Diagnosed(_) | Ended::Standing(_) => Page::Start,
                     };
                     return self.turn_to(next);
                 }
@@ -124,7 +145,8 @@ impl eframe::App for Window {
     }
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
-        let other = self.desk.word(Word::OtherLanguage);
+        // An administrator who has set the language has set it for good.
+        let other = if self.desk.route.fixed.lang { "" } else { self.desk.word(Word::OtherLanguage) };
         if look::header(ui, self.desk.word(Word::Product), other) {
             self.desk.lang = match self.desk.lang {
                 Lang::Ja => Lang::En,
@@ -137,12 +159,16 @@ impl eframe::App for Window {
             working.ask_beside(ui.ctx(), &self.desk);
         }
         let held = self.held;
+        let remind = self.reminder.is_due(ui.ctx(), self.desk.watch.sees_card());
         let (desk, page) = (&mut self.desk, &mut self.page);
         let next = look::page(ui, page.name(), |ui| {
             if held {
                 look::callout(ui, look::AMBER, |ui| {
                     look::status(ui, egui::RichText::new(desk.word(Word::NotNow)));
                 });
+            }
+            if remind {
+                Reminder::show(ui, desk.lang);
             }
             page.show(ui, desk)
         });

@@ -43,11 +43,20 @@ struct CertificatePage<'a> {
 
 /// A name in the person's own folder that isn't taken.
 pub(super) fn suggestion(user_id: &str, format: Format, now: Timestamp) -> PathBuf {
-    let day = now.to_zoned(TimeZone::system()).strftime("%Y%m%d").to_string();
     let safe: String =
         user_id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    free(&format!("certificate-{safe}"), format.extension(), now)
+}
+
+/// The same for a diagnosis.
+pub(super) fn diagnosis_file(now: Timestamp) -> PathBuf {
+    free("inro-agent-diagnosis", "txt", now)
+}
+
+fn free(stem: &str, extension: &str, now: Timestamp) -> PathBuf {
+    let day = now.to_zoned(TimeZone::system()).strftime("%Y%m%d").to_string();
     let folder = own_folder();
-    let name = |more: &str| folder.join(format!("certificate-{safe}-{day}{more}.{}", format.extension()));
+    let name = |more: &str| folder.join(format!("{stem}-{day}{more}.{extension}"));
     let more = (2..100).map(|number| format!("-{number}"));
     let mut names = std::iter::once(String::new()).chain(more).map(|more| name(&more));
     names.find(|path| !path.exists()).unwrap_or_else(|| name("-100"))

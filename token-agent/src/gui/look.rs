@@ -72,7 +72,7 @@ fn style(style: &mut Style) {
     style.spacing.window_margin = Margin::same(22);
 }
 
-/// The bar above every page; whether the other language was asked for.
+/// The bar above every page, with the other language's name, if it may be chosen; whether it was.
 pub(super) fn header(ui: &mut Ui, product: &str, other_language: &str) -> bool {
     let frame = Frame::new().fill(NAVY).inner_margin(Margin::symmetric(24, 12));
     // A height that the first frame needn't find out.
@@ -84,6 +84,9 @@ pub(super) fn header(ui: &mut Ui, product: &str, other_language: &str) -> bool {
             |ui| {
                 ui.label(RichText::new(product).size(19.0).color(Color32::WHITE));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    if other_language.is_empty() {
+                        return false;
+                    }
                     let text = RichText::new(other_language).color(Color32::WHITE);
                     let stroke = Stroke::new(1.0, Color32::WHITE);
                     let button = Button::new(text).fill(NAVY).stroke(stroke).min_size(vec2(0.0, 34.0));
@@ -136,6 +139,11 @@ pub(super) fn title(ui: &mut Ui, text: &str) {
 
 /// A paragraph.
 pub(super) fn paragraph(ui: &mut Ui, text: &str) {
+    ui.add(Label::new(text).wrap());
+}
+
+/// The same in another colour.
+pub(super) fn paragraph_in(ui: &mut Ui, text: RichText) {
     ui.add(Label::new(text).wrap());
 }
 

@@ -12,10 +12,11 @@ mod look;
 mod pages;
 mod person;
 mod progress;
+mod reminder;
 mod support;
 mod work;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use eframe::egui::{self, ViewportBuilder};
 
@@ -25,7 +26,9 @@ use crate::{
         Explanation, Lang, say,
         window::{Word, explain_in_window, explain_route},
     },
+    policy::Permitted,
     route::{Route, RouteError},
+    tpm::Machine,
 };
 
 /// What the window begins with.
@@ -35,8 +38,13 @@ pub(crate) struct Setup {
     /// Where enrolments under way are recorded.
     pub(crate) state_dir: PathBuf,
     pub(crate) pkcs11_module: Option<PathBuf>,
+    pub(crate) permitted: Permitted,
+    /// Where it is in use.
+    pub(crate) tpm: Option<Machine>,
     /// What stands in the form at first.
     pub(crate) user_id: String,
+    /// When a person is reminded of a token that stays in an idle computer; `None` for never.
+    pub(crate) remind_after: Option<Duration>,
 }
 
 /// Why there is no window.
@@ -80,6 +88,18 @@ fn failure_words(error: &work::WorkError, lang: Lang) -> Explanation {
         work::WorkError::Route(RouteError::NoServer) => Explanation {
             what: say!(lang, "No server is named.", "接続先のサーバが指定されていません。"),
             next: Word::ServerMissing.text(lang).to_owned(),
+        },
+        work::WorkError::Route(RouteError::Fixed(_)) => Explanation {
+            what: say!(
+                lang,
+                "These settings contradict those of your administrator.",
+                "この接続設定は、管理者の設定と異なります。"
+            ),
+            next: say!(
+                lang,
+                "Start the agent from the menu, or ask your administrator.",
+                "スタートメニューからアプリを起動し直すか、社内の管理者に確認してください。"
+            ),
         },
         work::WorkError::Route(RouteError::Unreadable { path, .. }) => {
             let path = printable(&path.display().to_string());

@@ -23,6 +23,7 @@ impl Progress {
                 | Step::ClockDiffers { .. }
                 | Step::Resuming
                 | Step::PukForgotten
+                | Step::PukKept
                 | Step::ManagementKeyKept(_)
         ) {
             self.notes.push(step);
@@ -39,6 +40,11 @@ impl Progress {
     /// Whether the person has to touch the token now.
     pub(super) fn wants_touch(&self) -> bool {
         self.step == Some(Step::Touch)
+    }
+
+    /// Whether somebody else has to approve first.
+    pub(super) fn waits_for_approval(&self) -> bool {
+        matches!(self.step, Some(Step::WaitingForApproval { .. }))
     }
 
     /// The present step in words.

@@ -2,21 +2,26 @@
 
 #[cfg(target_os = "linux")]
 mod browser;
+mod doctor;
 mod done;
 mod failure;
 mod label;
 mod problem;
+mod renewal;
 mod step;
+mod unblocked;
 #[cfg(feature = "window")]
 pub(crate) mod window;
 
 #[cfg(target_os = "linux")]
 pub(crate) use browser::{change, explain_browser, good, trouble};
-pub(crate) use done::{erased, still_to_revoke};
-#[cfg(feature = "window")]
+pub(crate) use doctor::{diagnosis, finding, summary};
+pub(crate) use done::{emptied, erased, told, still_to_revoke};
 pub(crate) use failure::explain_server;
-pub(crate) use failure::{Explanation, explain, explain_lost, explain_token, explain_tpm};
+pub(crate) use failure::{Explanation, approver, reset_or_replace, explain, explain_lost, explain_token, explain_tpm};
 pub(crate) use label::Label;
+pub(crate) use renewal::{candidate_state, candidate_title, fate, renewed};
+pub(crate) use unblocked::unblocked;
 pub(crate) use step::{question, step};
 
 /// The language of the interface.

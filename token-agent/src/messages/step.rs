@@ -1,6 +1,6 @@
 //! What is going on, and what people are asked.
 
-use super::{Lang, say};
+use super::{Lang, approver, say};
 use crate::{
     certificate::{CertificateDetails, local_time, printable},
     enrol::{Question, Step},
@@ -81,6 +81,21 @@ pub(crate) fn step(step: &Step, lang: Lang) -> String {
             "トークンの証明(アテステーション)を取得しています…"
         ),
         Step::Signing => say!(lang, "Signing the request …", "発行要求に署名しています…"),
+        Step::SigningRenewal => say!(
+            lang,
+            "Signing for the new key with the present certificate's key …",
+            "現在の証明書の鍵で、新しい鍵に署名しています…"
+        ),
+        Step::Moving { from, to } => say!(
+            lang,
+            "Moving key and certificate from slot {from} to slot {to} …",
+            "鍵と証明書をスロット{from}から{to}に移しています…"
+        ),
+        Step::Retiring { slot } => say!(
+            lang,
+            "Erasing the superseded certificate and its key in slot {slot} …",
+            "スロット{slot}にある更新前の証明書と鍵を消去しています…"
+        ),
         Step::Touch => say!(lang, "Touch the token when it blinks.", "トークンが点滅したら触れてください。"),
         Step::Requesting => say!(lang, "Requesting the certificate …", "証明書の発行を要求しています…"),
         Step::Writing { slot } => {
@@ -91,6 +106,35 @@ pub(crate) fn step(step: &Step, lang: Lang) -> String {
             )
         }
         Step::Confirming => say!(lang, "Confirming to the bank …", "銀行に完了を通知しています…"),
+        Step::SigningErasure => say!(
+            lang,
+            "The key signs for the bank that it is erased. Touch the token if it blinks …",
+            "鍵を消去することを銀行に知らせるため、鍵で署名しています。トークンが点滅したらタッチしてください…"
+        ),
+        Step::Resetting => say!(lang, "Resetting the token …", "トークンを初期化しています…"),
+        Step::PukKept => say!(
+            lang,
+            "The factory's PUK was replaced by a random one that only the bank keeps: if the PIN is ever blocked, it can be unblocked.",
+            "出荷時のPUKを、銀行だけが保管する乱数に置き換えました。PINがロックされた場合は、ロック解除を申請できます。"
+        ),
+        Step::WaitingForApproval { number, branch_only } => {
+            let (number, who) = (printable(number), approver(*branch_only, lang));
+            say!(
+                lang,
+                "Request number {number}: tell it to {who}, who has to approve. Waiting …",
+                "受付番号 {number} を{who}に伝えてください。承認を待っています…"
+            )
+        }
+        Step::Unblocking => say!(
+            lang,
+            "Approved. Unblocking the PIN; don't remove the token …",
+            "承認されました。PINのロックを解除しています。トークンを抜かないでください…"
+        ),
+        Step::ReplacingPuk => say!(
+            lang,
+            "The new PIN is set. Replacing the unblocking code; don't remove the token …",
+            "新しいPINを設定しました。解除用コードを更新しています。トークンを抜かないでください…"
+        ),
         Step::ChoosePin => say!(
             lang,
             "Choose a PIN for the new key in the TPM: 6 to 8 characters, not easy to guess.",
@@ -135,6 +179,14 @@ pub(crate) fn question(question: &Question, lang: Lang) -> String {
                 lang,
                 "Key {place} of this computer's TPM is {what}. It will be destroyed for ever. Erase it?",
                 "このパソコンのTPMの鍵{place}は{what}です。消去すると元に戻せません。消去しますか?"
+            )
+        }
+        Question::EraseAll { token, certificates } => {
+            let (serial, count) = (printable(&token.serial), certificates.len());
+            say!(
+                lang,
+                "Everything on token {serial} will be destroyed for ever: every key, {count} certificates, PIN and PUK. Reset it?",
+                "トークン{serial}を出荷時の状態に戻します。すべての鍵、証明書({count}件)、PIN・PUKが失われ、元に戻せません。初期化しますか?"
             )
         }
         Question::Erase { token, slot, certificate } => {

@@ -1,27 +1,33 @@
 //! The bank's server in memory, for unit tests: it keeps the contract of `ca_wire::enrolment`, issues with an authority
 //! of its own, and can lose a request or its answer.
 
+mod custody;
+
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
 };
 
 use ca_wire::{
     Base64Url,
-    enrolment::{Certified, Certify, Confirm, Evidence, KeyRequirements, Opened, challenge_message},
+    enrolment::{
+        Certified, Certify, Confirm, Evidence, KeyRequirements, Opened, challenge_message, renewal_message,
+    },
     problem::Code,
+    token::{Approvers, Erasure, KeptPuk, Occasion, Released, UnblockState, Unblocking},
     version::AgentVersions,
 };
 use ca_x509::{KeyKind, SignatureAlgorithm, signed::Signed};
 use der::{Decode, Encode};
-use jiff::{Timestamp, ToSpan};
+use jiff::{Timestamp, ToSpan, civil::Date};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
 use sha2::{Digest, Sha256};
+use spki::SubjectPublicKeyInfoOwned;
 use uuid::Uuid;
-use x509_cert::request::CertReq;
+use x509_cert::{Certificate, request::CertReq};
 
 use super::{EnrolmentApi, OpenRequest, Refusal, ServerError, Session};
 
@@ -39,6 +45,7 @@ struct Enrolment {
     user_id: String,
     challenge: Vec<u8>,
     key: Option<Vec<u8>>,
+    renews: Option<String>,
     certified: Option<Certified>,
     confirmed: bool,
 }
@@ -48,7 +55,24 @@ pub(crate) struct FakeServer {
     issuer: Issuer<'static, KeyPair>,
     root: Vec<u8>,
     enrolments: RefCell<HashMap<String, Enrolment>>,
+    /// The keys of the certificates that were issued, by serial number.
+    certificates: RefCell<HashMap<String, SubjectPublicKeyInfoOwned>>,
+    /// The serial numbers of those whose successor was confirmed.
+    pub(crate) superseded: RefCell<HashSet<String>>,
+    /// The first and the day after the last of what is issued; rcgen's own without.
+    pub(crate) validity: Cell<Option<(Date, Date)>>,
+    pub(crate) slots: RefCell<Vec<String>>,
     pub(crate) issued: Cell<usize>,
+    /// Whether PUKs are deposited.
+    pub(crate) keeps_puks: Cell<bool>,
+    /// The PUKs in custody, by deposit, in their order.
+    pub(crate) puks: RefCell<Vec<(Uuid, String)>>,
+    /// Requests to unblock, by idempotency key.
+    pub(crate) unblockings: RefCell<HashMap<String, Unblocking>>,
+    /// What was erased, as it was told.
+    pub(crate) erasures: RefCell<Vec<Erasure>>,
+    /// What becomes of a request when it is looked at.
+    pub(crate) decision: Cell<UnblockState>,
     pub(crate) requests: Cell<usize>,
     pub(crate) loss: Cell<Option<Loss>>,
     /// Answers step 2 once with this refusal.
@@ -69,7 +93,16 @@ impl FakeServer {
             issuer: Issuer::new(parameters, key),
             root,
             enrolments: RefCell::default(),
+            certificates: RefCell::default(),
+            superseded: RefCell::default(),
+            validity: Cell::new(None),
+            slots: RefCell::new(vec!["9a".to_owned(), "9c".to_owned()]),
             issued: Cell::new(0),
+            keeps_puks: Cell::new(false),
+            puks: RefCell::default(),
+            unblockings: RefCell::default(),
+            erasures: RefCell::default(),
+            decision: Cell::new(UnblockState::Approved),
             requests: Cell::new(0),
             loss: Cell::new(None),
             refuse: Cell::new(None),
@@ -105,8 +138,18 @@ impl FakeServer {
         parameters.distinguished_name.push(uid, user_id);
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if let Some((first, end)) = self.validity.get() {
+            let time = |day: Date| {
+                rcgen::date_time_ymd(day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs())
+            };
+            (parameters.not_before, parameters.not_after) = (time(first), time(end));
+        }
         let key = rcgen::SubjectPublicKeyInfo::from_der(spki).expect("a key");
         let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
+        let parsed = Certificate::from_der(certificate.der()).expect("a certificate");
+        let tbs = parsed.tbs_certificate();
+        let serial = hex::encode(tbs.serial_number().as_bytes());
+        self.certificates.borrow_mut().insert(serial, tbs.subject_public_key_info().clone());
         let chain = vec![Base64Url(self.root.clone())];
         Certified { certificate: Base64Url(certificate.der().to_vec()), chain }
     }
@@ -145,11 +188,19 @@ impl EnrolmentApi for FakeServer {
                 return Err(refusal(Code::AuthenticationFailed));
             }
             let mut enrolments = self.enrolments.borrow_mut();
+            // A repetition is answered as before, whatever became of the predecessor.
+            if let Some(serial) = request.renews.filter(|_| !enrolments.contains_key(idempotency_key)) {
+                let known = self.certificates.borrow().contains_key(serial);
+                if !known || self.superseded.borrow().contains(serial) {
+                    return Err(refusal(Code::PredecessorInvalid));
+                }
+            }
             let fresh = || Enrolment {
                 id: Uuid::new_v4(),
                 user_id: request.user_id.to_owned(),
                 challenge: Vec::new(),
                 key: None,
+                renews: request.renews.map(str::to_owned),
                 certified: None,
                 confirmed: false,
             };
@@ -162,10 +213,11 @@ impl EnrolmentApi for FakeServer {
                 tpm_credential: None,
                 expires_at: Timestamp::now() + 1.hour(),
                 key: KeyRequirements {
-                    slots: vec!["9a".to_owned(), "9c".to_owned()],
+                    slots: self.slots.borrow().clone(),
                     algorithms: self.algorithms.borrow().clone(),
                     pin_policy: "once".to_owned(),
                     touch_policy: "never".to_owned(),
+                    puk: if self.keeps_puks.get() { "kept" } else { "forgotten" }.to_owned(),
                 },
                 certified: enrolment.certified.clone(),
             })
@@ -187,6 +239,14 @@ impl EnrolmentApi for FakeServer {
             let algorithm = SignatureAlgorithm::for_key(KeyKind::of(&spki).expect("a kind"));
             ca_x509::verify::verify(&spki, algorithm, &message, &request.challenge_signature.0)
                 .expect("the challenge's signature");
+            assert_eq!(enrolment.renews.is_some(), request.predecessor_signature.is_some());
+            if let (Some(serial), Some(signature)) = (&enrolment.renews, &request.predecessor_signature) {
+                let message = renewal_message(&enrolment.challenge, &key);
+                let old = self.certificates.borrow()[serial].clone();
+                let algorithm = SignatureAlgorithm::for_key(KeyKind::of(&old).expect("a kind"));
+                ca_x509::verify::verify(&old, algorithm, &message, &signature.0)
+                    .expect("the predecessor's signature");
+            }
             let Evidence::YubikeyPiv { slot, .. } = &request.evidence else { panic!("a card's evidence") };
             let attested = x509_cert::Certificate::from_der(&slot.0).expect("an attestation");
             assert_eq!(*attested.tbs_certificate().subject_public_key_info(), spki);
@@ -207,6 +267,7 @@ impl EnrolmentApi for FakeServer {
             let certified = enrolment.certified.as_ref().expect("a certificate");
             let right = Sha256::digest(&certified.certificate.0).to_vec();
             assert_eq!(request.certificate_sha256.0, right, "the certificate on the token is the one issued");
+            self.superseded.borrow_mut().extend(enrolment.renews.clone());
             enrolment.confirmed = true;
             Ok(())
         })

@@ -1,9 +1,14 @@
 //! The bank's server as the enrolment sees it: four questions, with typed refusals. [`https`] asks them for real.
 
+mod answer;
+mod classify;
+pub(crate) mod custody;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod https;
+pub(crate) mod trust;
+pub(crate) mod tunnel;
 mod version;
 
 use ca_wire::{
@@ -12,7 +17,7 @@ use ca_wire::{
 };
 use uuid::Uuid;
 
-pub(crate) use error::{Refusal, ServerError};
+pub(crate) use error::{BadCertificate, Hop, Refusal, ServerError};
 pub(crate) use version::Version;
 
 use crate::secret::Secret;
@@ -25,6 +30,8 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) device: DeviceClaim,
     /// Of a TPM only.
     pub(crate) tpm: Option<TpmIdentity>,
+    /// The serial number of the certificate that is renewed.
+    pub(crate) renews: Option<&'a str>,
 }
 
 /// What names the enrolment in steps 2 and 3.
@@ -36,7 +43,7 @@ pub(crate) struct Session {
 }
 
 /// The enrolment API (`ca_wire::enrolment`).
-pub(crate) trait EnrolmentApi {
+pub(crate) trait EnrolmentApi: custody::CustodyApi {
     /// The server's origin, such as `https://bank.example`, as it names an enrolment in the records.
     fn origin(&self) -> &str;
 

@@ -13,6 +13,8 @@ pub(crate) enum TokenError {
     NoToken,
     #[error("the token {serial} is not connected")]
     NotConnected { serial: String },
+    #[error("the administrator's policy doesn't permit this kind of token ({kind})")]
+    NotPermitted { kind: &'static str },
     #[error("several tokens are connected: {}", serials.join(", "))]
     Several { serials: Vec<String> },
     #[error("another program holds the token")]

@@ -30,6 +30,7 @@ pub(crate) struct FakeCard {
     pub(crate) pin: Vec<u8>,
     pub(crate) pin_tries: u8,
     pub(crate) puk: Vec<u8>,
+    pub(crate) puk_tries: u8,
     /// `None` is the factory's.
     pub(crate) management_key: Option<Vec<u8>>,
     pub(crate) kept_key: Option<Vec<u8>>,
@@ -40,6 +41,20 @@ pub(crate) struct FakeCard {
     /// Operations so far.
     pub(crate) operations: usize,
     pub(crate) pull: Option<Pull>,
+}
+
+impl FakeCard {
+    fn try_puk(&mut self, puk: &Pin) -> Result<(), TokenError> {
+        if self.puk_tries == 0 {
+            return Err(TokenError::PinBlocked);
+        }
+        if puk.expose() == self.puk {
+            self.puk_tries = 3;
+            return Ok(());
+        }
+        self.puk_tries -= 1;
+        Err(TokenError::PinWrong { tries_left: self.puk_tries })
+    }
 }
 
 /// A driver with one token, serial `7`.
@@ -61,6 +76,7 @@ impl FakeDriver {
             pin: b"123456".to_vec(),
             pin_tries: 3,
             puk: b"12345678".to_vec(),
+            puk_tries: 3,
             management_key: None,
             kept_key: None,
             keys: HashMap::new(),
@@ -169,6 +185,30 @@ impl Token for FakeToken {
         })
     }
 
+    fn puk_status(&mut self) -> Result<Option<PinStatus>, TokenError> {
+        self.act(|card| {
+            Ok(Some(PinStatus { factory: Some(card.puk == b"12345678"), tries_left: card.puk_tries }))
+        })
+    }
+
+    fn unblock_pin(&mut self, puk: &Pin, new: &Pin) -> Result<(), TokenError> {
+        self.act(|card| {
+            card.try_puk(puk)?;
+            (card.pin, card.pin_tries) = (new.expose().to_vec(), 3);
+            Ok(())
+        })?;
+        self.verified = true;
+        Ok(())
+    }
+
+    fn change_puk(&mut self, current: &Pin, new: &Pin) -> Result<(), TokenError> {
+        self.act(|card| {
+            card.try_puk(current)?;
+            card.puk = new.expose().to_vec();
+            Ok(())
+        })
+    }
+
     fn unlock(&mut self, given: Option<&ManagementKey>) -> Result<ManagementKeyOrigin, TokenError> {
         needs(self.verified)?;
         let origin = self.act(|card| {
@@ -258,6 +298,21 @@ impl Token for FakeToken {
         needs(self.unlocked)?;
         self.act(|card| {
             card.identifiers.push(identifiers.clone());
+            Ok(())
+        })
+    }
+
+    fn moves_keys(&self) -> bool {
+        self.identity.firmware >= Some(Firmware::V5_7)
+    }
+
+    fn move_key(&mut self, from: Slot, to: Slot) -> Result<(), TokenError> {
+        needs(self.unlocked)?;
+        assert!(self.moves_keys(), "this firmware moves no keys");
+        self.act(|card| {
+            assert!(!card.keys.contains_key(&to), "a key is never moved over another");
+            let key = card.keys.remove(&from).expect("a key");
+            card.keys.insert(to, key);
             Ok(())
         })
     }

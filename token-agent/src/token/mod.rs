@@ -6,9 +6,12 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod objects;
+pub(crate) mod permitted;
 mod piv;
 mod pkcs11;
 mod types;
+#[cfg(feature = "window")]
+pub(crate) mod watch;
 pub(crate) mod yubikey_piv;
 
 pub(crate) use error::TokenError;
@@ -48,6 +51,26 @@ pub(crate) trait Token {
     /// Replaces the factory's PUK; `false` when it had been replaced before.
     fn replace_factory_puk(&mut self, new: &Pin) -> Result<bool, TokenError>;
 
+    /// Whether the PUK is the factory's and how many tries are left; `None` where the token doesn't say.
+    fn puk_status(&mut self) -> Result<Option<PinStatus>, TokenError> {
+        Ok(None)
+    }
+
+    /// Sets a new PIN in place of a blocked one.
+    fn unblock_pin(&mut self, _puk: &Pin, _new: &Pin) -> Result<(), TokenError> {
+        Err(TokenError::Unsupported("unblocking its PIN"))
+    }
+
+    /// Changes the PUK.
+    fn change_puk(&mut self, _current: &Pin, _new: &Pin) -> Result<(), TokenError> {
+        Err(TokenError::Unsupported("changing its PUK"))
+    }
+
+    /// Puts the whole application back to what it was in the factory: keys, certificates, PIN and PUK. Needs no PIN.
+    fn reset(&mut self) -> Result<(), TokenError> {
+        Err(TokenError::Unsupported("being reset"))
+    }
+
     /// Authenticates with the management key, where the token has one: the one kept on the token under the PIN, else the
     /// factory's, else `given`. The PIN must have been verified.
     fn unlock(&mut self, given: Option<&ManagementKey>) -> Result<ManagementKeyOrigin, TokenError>;
@@ -58,6 +81,11 @@ pub(crate) trait Token {
 
     /// What a slot holds.
     fn slot(&mut self, slot: Slot) -> Result<SlotState, TokenError>;
+
+    /// The slot's certificate (DER), as stored.
+    fn certificate(&mut self, slot: Slot) -> Result<Option<Vec<u8>>, TokenError> {
+        Ok(self.slot(slot)?.certificate)
+    }
 
     /// Generates a key, over whatever was there; returns the DER of its `SubjectPublicKeyInfo`. Takes seconds for RSA.
     fn generate(&mut self, slot: Slot, spec: KeySpec) -> Result<Vec<u8>, TokenError>;
@@ -96,6 +124,16 @@ pub(crate) trait Token {
     /// Writes a new CHUID and CCC, by which Windows notices that the token's content changed; nothing where they are the
     /// token's identity, or it has none.
     fn write_identifiers(&mut self, identifiers: &Identifiers) -> Result<(), TokenError>;
+
+    /// Whether it can move a key from slot to slot.
+    fn moves_keys(&self) -> bool {
+        false
+    }
+
+    /// Moves a key to a slot without one (firmware 5.7). Certificates stay where they are.
+    fn move_key(&mut self, _from: Slot, _to: Slot) -> Result<(), TokenError> {
+        Err(TokenError::Unsupported("moving keys"))
+    }
 
     /// Makes the slot's key unusable for ever: deletes it (firmware 5.7), or generates another over it.
     fn destroy_key(&mut self, slot: Slot) -> Result<(), TokenError>;

@@ -54,7 +54,7 @@ impl Firmware {
     /// The first whose attestations carry the serial number.
     pub(crate) const OLDEST: Self = Self::new(5, 0, 0);
     /// The first without the side channel of advisory YSA-2024-03 in its elliptic-curve signatures, with RSA-3072 and
-    /// 4096, AES management keys by default, and deletion of keys.
+    /// 4096, AES management keys by default, and keys that can be moved and deleted.
     pub(crate) const V5_7: Self = Self::new(5, 7, 0);
 
     pub(crate) const fn new(major: u8, minor: u8, patch: u8) -> Self {

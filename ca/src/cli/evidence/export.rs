@@ -79,6 +79,7 @@ fn document(desk: &EvidenceDesk, config: &Config, gathered: &Gathered) -> Result
             csr: Base64(evidence.csr.clone()),
             challenge: Base64(evidence.challenge.to_vec()),
             challenge_signature: Base64(evidence.challenge_signature.clone()),
+            predecessor_signature: evidence.predecessor_signature.clone().map(Base64),
             binding: enrolment.binding.as_str().to_owned(),
             ak_name: enrolment.ak_name.clone().map(Base64),
         },

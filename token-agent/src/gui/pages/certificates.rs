@@ -123,7 +123,7 @@ impl Holdings {
             }
         }
         if let Some((token, slot)) = erase {
-            let work = desk.start(Job::Erase { token, slot });
+            let work = desk.start(Job::Erase { token, slot, route: desk.route.clone() });
             return Some(Page::Working(Box::new(Working::new(work, WorkPurpose::Erase))));
         }
         let (back, again) = look::buttons(ui, |ui| {

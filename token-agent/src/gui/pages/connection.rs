@@ -1,5 +1,5 @@
 //! 接続設定: the bank's address and the company's proxy. It holds for as long as the window is open; what shall hold
-//! longer stands in `agent.toml`.
+//! longer stands in `agent.toml`. What the administrator's policy fixes is shown, and can't be changed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use crate::{
         field::{self, SecretField},
         look,
     },
-    messages::window::Word,
+    messages::{Lang, window::Word},
+    proxy::DIRECT,
     route::{ProxyPassword, Route},
 };
 
@@ -32,10 +33,11 @@ pub(in crate::gui) struct ConnectionForm {
 
 impl ConnectionForm {
     pub(in crate::gui) fn of(route: &Route) -> Self {
-        let (host, port) = route.proxy.as_deref().map(host_and_port).unwrap_or_default();
+        let given = route.proxy.as_deref().filter(|proxy| *proxy != DIRECT);
+        let (host, port) = given.map(host_and_port).unwrap_or_default();
         Self {
             server: route.server.clone().unwrap_or_default(),
-            use_proxy: route.proxy.is_some(),
+            use_proxy: given.is_some(),
             host,
             port,
             user: route.proxy_user.clone().unwrap_or_default(),
@@ -54,44 +56,69 @@ impl ConnectionForm {
     /// The way to the server that the form describes; `None` when it isn't right.
     fn apply(&mut self, present: &Route) -> Option<Route> {
         let server = Some(self.server.trim().to_owned()).filter(|server| !server.is_empty());
-        let ca_file = present.ca_file.clone();
+        let route = Route {
+            server: if present.fixed.server { present.server.clone() } else { server },
+            ca_file: present.ca_file.clone(),
+            company_ca_file: present.company_ca_file.clone(),
+            no_proxy: present.no_proxy.clone(),
+            fixed: present.fixed,
+            against_policy: present.against_policy,
+            ..Route::default()
+        };
         if !self.use_proxy {
-            return Some(Route { server, ca_file, ..Route::default() });
+            // Without a proxy that is given, the system's settings count, unless they were ruled out.
+            let direct = present.proxy.clone().filter(|proxy| proxy == DIRECT);
+            return Some(Route { proxy: direct, ..route });
         }
-        let proxy = Some(self.proxy()?);
+        let proxy = if present.fixed.proxy { present.proxy.clone()? } else { self.proxy()? };
         let user = self.user.trim();
         let password = self.password.take_secret();
         let password = if password.expose().is_empty() { None } else { Some(ProxyPassword::Typed(password)) };
         Some(Route {
-            server,
-            ca_file,
-            proxy,
+            proxy: Some(proxy),
             proxy_user: (!user.is_empty()).then(|| user.to_owned()),
             // One that a file holds is used as long as nothing else is typed.
             proxy_password: password.or_else(|| match &present.proxy_password {
                 Some(ProxyPassword::File(path)) => Some(ProxyPassword::File(path.clone())),
                 _ => None,
             }),
+            ..route
         })
+    }
+
+    fn proxy_fields(&mut self, ui: &mut Ui, fixed: bool, lang: Lang) {
+        look::callout(ui, look::AMBER, |ui| look::paragraph(ui, Word::ProxyWarning.text(lang)));
+        ui.add_enabled_ui(!fixed, |ui| {
+            look::focusable(field::text(ui, Word::ProxyHost.text(lang), &mut self.host));
+            look::focusable(field::text(ui, Word::ProxyPort.text(lang), &mut self.port));
+        });
+        look::focusable(field::text(ui, Word::ProxyUser.text(lang), &mut self.user));
+        look::focusable(field::secret(ui, Word::ProxyPassword.text(lang), &mut self.password));
     }
 
     pub(super) fn show(ui: &mut Ui, desk: &mut Desk) -> Option<Page> {
         let lang = desk.lang;
         let form = &mut desk.connection;
         look::title(ui, Word::Connection.text(lang));
-        let first = look::focusable(field::text(ui, Word::Server.text(lang), &mut form.server));
-        if desk.fresh {
-            first.request_focus();
+        let fixed = desk.route.fixed;
+        let first = ui.add_enabled_ui(!fixed.server, |ui| {
+            look::focusable(field::text(ui, Word::Server.text(lang), &mut form.server))
+        });
+        if desk.fresh && !fixed.server {
+            first.inner.request_focus();
         }
         look::hint(ui, Word::ServerHint.text(lang));
+        if fixed.server || fixed.proxy {
+            look::hint(ui, Word::FixedByPolicy.text(lang));
+        }
         ui.add_space(8.0);
-        look::focusable(ui.checkbox(&mut form.use_proxy, Word::UseProxy.text(lang)));
+        ui.add_enabled_ui(!fixed.proxy, |ui| {
+            look::focusable(ui.checkbox(&mut form.use_proxy, Word::UseProxy.text(lang)));
+        });
         if form.use_proxy {
-            look::callout(ui, look::AMBER, |ui| look::paragraph(ui, Word::ProxyWarning.text(lang)));
-            look::focusable(field::text(ui, Word::ProxyHost.text(lang), &mut form.host));
-            look::focusable(field::text(ui, Word::ProxyPort.text(lang), &mut form.port));
-            look::focusable(field::text(ui, Word::ProxyUser.text(lang), &mut form.user));
-            look::focusable(field::secret(ui, Word::ProxyPassword.text(lang), &mut form.password));
+            form.proxy_fields(ui, fixed.proxy, lang);
+        } else {
+            look::hint(ui, Word::SystemProxy.text(lang));
         }
         if form.wrong {
             let said = look::status(ui, RichText::new(Word::PortWrong.text(lang)).color(look::RED));
@@ -146,6 +173,32 @@ mod tests {
         assert!(matches!(route.proxy_password, Some(ProxyPassword::File(_))));
         form.use_proxy = false;
         assert!(form.apply(&preset).expect("right").proxy.is_none());
+        let direct = Route { proxy: Some(DIRECT.into()), ..preset };
+        let mut form = ConnectionForm::of(&direct);
+        assert!(!form.use_proxy);
+        assert_eq!(form.apply(&direct).expect("right").proxy.as_deref(), Some(DIRECT));
+    }
+
+    #[test]
+    fn what_the_administrator_fixed_survives_the_form() {
+        let fixed = crate::route::Fixed { server: true, proxy: true, ..Default::default() };
+        let policy = Route {
+            server: Some("https://bank.example".into()),
+            company_ca_file: Some("/etc/inro/company.pem".into()),
+            proxy: Some("http://proxy.example:3128".into()),
+            no_proxy: Some(String::new()),
+            fixed,
+            ..Route::default()
+        };
+        let mut form = ConnectionForm::of(&policy);
+        (form.server, form.host) = ("https://evil.example".into(), "evil.example".into());
+        form.user = "office".into();
+        let route = form.apply(&policy).expect("right");
+        assert_eq!(route.server.as_deref(), Some("https://bank.example"));
+        assert_eq!(route.proxy.as_deref(), Some("http://proxy.example:3128"));
+        assert_eq!((route.no_proxy.as_deref(), route.fixed), (Some(""), fixed));
+        assert_eq!(route.company_ca_file, Some("/etc/inro/company.pem".into()));
+        assert_eq!(route.proxy_user.as_deref(), Some("office"));
     }
 
     #[test]

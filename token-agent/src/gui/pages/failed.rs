@@ -36,7 +36,7 @@ impl Failed {
     /// Whether the settings of the connection may be what is wrong.
     fn is_about_the_connection(&self) -> bool {
         match &self.error {
-            WorkError::Route(error) => !matches!(error, RouteError::Secret(_)),
+            WorkError::Route(error) => !matches!(error, RouteError::Secret(_) | RouteError::Fixed(_)),
             WorkError::Flow(failure) => {
                 matches!(&failure.error, EnrolError::Server(error) if !matches!(error, ServerError::Refused(_)))
             }

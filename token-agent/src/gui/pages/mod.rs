@@ -2,36 +2,47 @@
 
 pub(super) mod certificates;
 pub(super) mod connection;
+mod diagnosis;
 mod dialog;
 pub(super) mod failed;
 mod obtain;
 mod obtained;
+mod renew;
 mod said;
 mod saving;
 mod start;
 mod tokens;
+mod unblock;
 pub(super) mod working;
 
 use eframe::egui::Ui;
 
 use self::{
-    certificates::Holdings, connection::ConnectionForm, failed::Failed, obtain::Obtain, obtained::Obtained,
-    tokens::ChangePin, working::Working,
+    certificates::Holdings, connection::ConnectionForm, diagnosis::Diagnosis, failed::Failed, obtain::Obtain, obtained::Obtained,
+    renew::Renew, tokens::ChangePin, unblock::Unblock, working::Working,
 };
 use super::{app::Desk, progress::Progress};
-use crate::{enrol::Outcome, erase::Erased, messages::Lang, token::TokenIdentity};
+use crate::{
+    enrol::Outcome, erase::Erased, farewell::Told, messages::Lang, renew::Retirement, token::TokenIdentity,
+    unblock::Unblocked,
+};
 
 /// A page.
 pub(super) enum Page {
     Start,
     Connection,
+    Diagnosis(Box<Diagnosis>),
     Obtain(Box<Obtain>),
+    Renew(Box<Renew>),
     Holdings(Box<Holdings>),
     ChangePin(Box<ChangePin>),
+    Unblock(Box<Unblock>),
     Working(Box<Working>),
     Obtained(Box<Obtained>),
     PinChanged(TokenIdentity),
-    Erased(Box<Erased>),
+    Erased(Box<Erased>, Told),
+    Unblocked(Box<Unblocked>),
+    ClearedAway(Vec<Retirement>),
     Failed(Box<Failed>),
 }
 
@@ -40,18 +51,27 @@ impl Page {
         Self::Obtained(Box::new(Obtained::new(outcome, progress, lang)))
     }
 
+    pub(super) fn renewed(outcome: Outcome, progress: &Progress, lang: Lang) -> Self {
+        Self::Obtained(Box::new(Obtained::renewed(outcome, progress, lang)))
+    }
+
     /// Distinguishes where each page is scrolled to.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Connection => "connection",
+            Self::Diagnosis(_) => "diagnosis",
             Self::Obtain(_) => "obtain",
+            Self::Renew(_) => "renew",
             Self::Holdings(_) => "holdings",
             Self::ChangePin(_) => "change-pin",
+            Self::Unblock(_) => "unblock",
+            Self::Unblocked(_) => "unblocked",
             Self::Working(_) => "working",
             Self::Obtained(_) => "obtained",
             Self::PinChanged(_) => "pin-changed",
-            Self::Erased(_) => "erased",
+            Self::Erased(..) => "erased",
+            Self::ClearedAway(_) => "cleared-away",
             Self::Failed(_) => "failed",
         }
     }
@@ -61,13 +81,18 @@ impl Page {
         match self {
             Self::Start => start::show(ui, desk),
             Self::Connection => ConnectionForm::show(ui, desk),
+            Self::Diagnosis(page) => page.show(ui, desk),
             Self::Obtain(page) => page.show(ui, desk),
+            Self::Renew(page) => page.show(ui, desk),
             Self::Holdings(page) => page.show(ui, desk),
             Self::ChangePin(page) => page.show(ui, desk),
+            Self::Unblock(page) => page.show(ui, desk),
+            Self::Unblocked(unblocked) => said::unblocked(ui, desk, unblocked),
             Self::Working(page) => page.show(ui, desk),
             Self::Obtained(page) => page.show(ui, desk),
             Self::PinChanged(token) => said::pin_changed(ui, desk, token),
-            Self::Erased(erased) => said::erased(ui, desk, erased),
+            Self::Erased(erased, told) => said::erased(ui, desk, erased, *told),
+            Self::ClearedAway(done) => said::cleared_away(ui, desk, done),
             Self::Failed(page) => page.show(ui, desk),
         }
     }

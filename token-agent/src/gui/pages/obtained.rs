@@ -16,6 +16,8 @@ pub(in crate::gui) struct Obtained {
     details: Option<CertificateDetails>,
     notes: Vec<String>,
     saving: Saving,
+    title: Word,
+    next: Word,
 }
 
 impl Obtained {
@@ -26,13 +28,20 @@ impl Obtained {
             details,
             notes: progress.notes(lang).collect(),
             saving: Saving::new(outcome.certificate, user_id),
+            title: Word::DoneTitle,
+            next: Word::DoneBrowsers,
         }
     }
 
+    pub(super) fn renewed(outcome: Outcome, progress: &Progress, lang: Lang) -> Self {
+        let obtained = Self::new(outcome, progress, lang);
+        Self { title: Word::RenewedTitle, next: Word::RenewedBrowsers, ..obtained }
+    }
+
     pub(super) fn show(&mut self, ui: &mut Ui, desk: &Desk) -> Option<Page> {
-        look::title(ui, desk.word(Word::DoneTitle));
+        look::title(ui, desk.word(self.title));
         look::callout(ui, look::GREEN, |ui| {
-            look::status(ui, RichText::new(desk.word(Word::DoneBrowsers)));
+            look::status(ui, RichText::new(desk.word(self.next)));
         });
         if let Some(details) = &self.details {
             look::card(ui, |ui| {

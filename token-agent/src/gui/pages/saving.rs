@@ -1,6 +1,6 @@
 //! 内容の保存・印刷: to a file of the person's choice; printing opens it in the browser.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use eframe::egui::{RichText, Ui};
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::{
         keep::{self, Format},
         look,
     },
-    messages::{say, window::Word},
+    messages::{Lang, say, window::Word},
 };
 
 /// The form, and how the last try ended.
@@ -78,16 +78,11 @@ impl Saving {
         let path = PathBuf::from(self.path.trim());
         let name = printable(&path.display().to_string());
         keep::save(&path, &self.der, self.format, lang, Timestamp::now()).map_err(|error| {
-            let error = printable(&error.to_string());
-            say!(
-                lang,
-                "{name} could not be written ({error}). Choose another name; nothing is overwritten.",
-                "{name} に保存できませんでした({error})。別の名前を指定してください(上書きはしません)。"
-            )
+            not_saved(&name, &error, lang)
         })?;
         self.suggest();
         if !print {
-            return Ok(say!(lang, "Saved: {name}", "保存しました: {name}"));
+            return Ok(saved(&name, lang));
         }
         match open::that_detached(&path) {
             Ok(()) => Ok(say!(
@@ -102,4 +97,17 @@ impl Saving {
             )),
         }
     }
+}
+
+pub(super) fn saved(name: &str, lang: Lang) -> String {
+    say!(lang, "Saved: {name}", "保存しました: {name}")
+}
+
+pub(super) fn not_saved(name: &str, error: &io::Error, lang: Lang) -> String {
+    let error = printable(&error.to_string());
+    say!(
+        lang,
+        "{name} could not be written ({error}). Choose another name; nothing is overwritten.",
+        "{name} に保存できませんでした({error})。別の名前を指定してください(上書きはしません)。"
+    )
 }

@@ -5,8 +5,11 @@ use eframe::egui::Ui;
 use super::{
     Page,
     certificates::{Holdings, Purpose},
+    diagnosis::Diagnosis,
     obtain::Obtain,
+    renew::Renew,
     tokens::ChangePin,
+    unblock::Unblock,
 };
 use crate::{
     gui::{app::Desk, look},
@@ -20,10 +23,13 @@ pub(super) fn show(ui: &mut Ui, desk: &Desk) -> Option<Page> {
     let mut next = None;
     let entries = [
         (Word::Obtain, Word::ObtainHint),
+        (Word::Renew, Word::RenewHint),
         (Word::Certificates, Word::CertificatesHint),
         (Word::ChangePin, Word::ChangePinHint),
+        (Word::Unblock, Word::UnblockHint),
         (Word::Erase, Word::EraseHint),
         (Word::Connection, Word::ConnectionHint),
+        (Word::Diagnosis, Word::DiagnosisHint),
     ];
     for (word, hint) in entries {
         let main = word == Word::Obtain;
@@ -34,9 +40,12 @@ pub(super) fn show(ui: &mut Ui, desk: &Desk) -> Option<Page> {
         if response.clicked() {
             next = Some(match word {
                 Word::Obtain => Page::Obtain(Box::new(Obtain::new(desk))),
+                Word::Renew => Page::Renew(Box::new(Renew::new(desk))),
                 Word::Certificates => Page::Holdings(Box::new(Holdings::new(desk, Purpose::Read))),
+                Word::Unblock => Page::Unblock(Box::new(Unblock::new(desk))),
                 Word::ChangePin => Page::ChangePin(Box::new(ChangePin::new(desk))),
                 Word::Erase => Page::Holdings(Box::new(Holdings::new(desk, Purpose::Erase))),
+                Word::Diagnosis => Page::Diagnosis(Box::new(Diagnosis::new(desk))),
                 _ => Page::Connection,
             });
         }

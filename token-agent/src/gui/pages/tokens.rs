@@ -1,4 +1,4 @@
-//! Choosing a token: the list of what is connected, by itself up to date while there is nothing to choose from.
+//! Choosing a token: the list of what is connected, by itself up to date.
 
 use eframe::egui::Ui;
 
@@ -24,13 +24,21 @@ const PAUSE: f64 = 1.5;
 pub(super) struct Tokens {
     looking: Option<Work>,
     looked: f64,
+    /// The watch's count at that moment.
+    seen: u64,
     readers: Option<Result<Vec<Reader>, WorkError>>,
     pub(super) chosen: Option<String>,
 }
 
 impl Tokens {
     pub(super) fn new(desk: &Desk) -> Self {
-        Self { looking: Some(desk.start(Job::Look)), looked: 0.0, readers: None, chosen: None }
+        Self {
+            looking: Some(desk.start(Job::Look)),
+            looked: 0.0,
+            seen: desk.watch.changes(),
+            readers: None,
+            chosen: None,
+        }
     }
 
     fn identities(&self) -> Vec<&TokenIdentity> {
@@ -97,7 +105,12 @@ impl Tokens {
             if !tokens.is_empty() && look::focusable(ui.button(Word::Refresh.text(lang))).clicked() {
                 self.looking.get_or_insert_with(|| desk.start(Job::Look));
             }
-            // What is connected is left alone; only what is missing is looked for.
+            // Something came or went.
+            if self.looking.is_none() && self.seen != desk.watch.changes() {
+                self.seen = desk.watch.changes();
+                self.looking = Some(desk.start(Job::Look));
+            }
+            // What no reader tells of, such as a vendor's module, is looked for while there is nothing to choose from.
             if tokens.is_empty() && self.looking.is_none() {
                 if now - self.looked > PAUSE {
                     self.looking = Some(desk.start(Job::Look));

@@ -7,7 +7,9 @@ use super::{
     certificates::{Holdings, Purpose as HoldingsPurpose},
     dialog::Dialog,
     obtain::Obtain,
+    renew::Renew,
     tokens::ChangePin,
+    unblock::Unblock,
 };
 use crate::{
     gui::{
@@ -23,8 +25,10 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::gui) enum Purpose {
     Obtain,
+    Renew,
     ChangePin,
     Erase,
+    Unblock,
 }
 
 impl Purpose {
@@ -32,7 +36,9 @@ impl Purpose {
     pub(in crate::gui) fn begin(self, desk: &Desk) -> Page {
         match self {
             Self::Obtain => Page::Obtain(Box::new(Obtain::new(desk))),
+            Self::Renew => Page::Renew(Box::new(Renew::new(desk))),
             Self::ChangePin => Page::ChangePin(Box::new(ChangePin::new(desk))),
+            Self::Unblock => Page::Unblock(Box::new(Unblock::new(desk))),
             Self::Erase => Page::Holdings(Box::new(Holdings::new(desk, HoldingsPurpose::Erase))),
         }
     }
@@ -40,8 +46,10 @@ impl Purpose {
     fn title(self) -> Word {
         match self {
             Self::Obtain => Word::Obtain,
+            Self::Renew => Word::Renew,
             Self::ChangePin => Word::ChangePin,
             Self::Erase => Word::Erase,
+            Self::Unblock => Word::Unblock,
         }
     }
 }
@@ -71,7 +79,11 @@ impl Working {
         if asked {
             self.work.answer(Answer::Declined);
         }
-        asked
+        let waits = self.progress.waits_for_approval();
+        if waits {
+            self.work.give_up();
+        }
+        asked || waits
     }
 
     /// Shows the question, if there is one, over the page.
@@ -94,13 +106,21 @@ impl Working {
                 look::paragraph(ui, desk.word(Word::TouchHint));
             });
         }
-        if self.purpose == Purpose::Obtain {
+        if matches!(self.purpose, Purpose::Obtain | Purpose::Renew) {
             self.stages(ui, desk);
         }
         if self.dialog.is_none() {
             ui.horizontal(|ui| {
                 ui.spinner();
                 look::status(ui, RichText::new(self.progress.words(lang)));
+            });
+        }
+        if self.progress.waits_for_approval() {
+            look::callout(ui, look::GREEN, |ui| look::paragraph(ui, desk.word(Word::UnblockWaiting)));
+            look::buttons(ui, |ui| {
+                if look::secondary(ui, desk.word(Word::UnblockLater)).clicked() {
+                    self.work.give_up();
+                }
             });
         }
         let notes: Vec<String> = self.progress.notes(lang).collect();

@@ -87,6 +87,42 @@ pub(super) fn explain_enrolment(error: &EnrolError, lang: Lang) -> Explanation {
                 "--slot を指定せずに実行するか、--start-over で最初からやり直してください。"
             ),
         ),
+        EnrolError::PredecessorUnreadable => (
+            say!(
+                lang,
+                "The certificate on the token can't be read, or its key is of a kind that can't be renewed.",
+                "トークンの証明書を読み取れないか、更新できない種類の鍵です。"
+            ),
+            say!(
+                lang,
+                "Have it revoked and obtain a new one.",
+                "失効の手続きをしてから、取得し直してください。"
+            ),
+        ),
+        EnrolError::PredecessorGone => (
+            say!(
+                lang,
+                "The key of the certificate that is to be renewed is not on the token.",
+                "更新する証明書の鍵がトークンにありません。"
+            ),
+            say!(
+                lang,
+                "Connect the token that your present certificate is on. If its key was erased, have the certificate revoked and obtain a new one.",
+                "現在の証明書が入っているトークンを接続してください。鍵を消去した場合は、失効の手続きをしてから取得し直してください。"
+            ),
+        ),
+        EnrolError::NoOtherSlot { slot } => (
+            say!(
+                lang,
+                "The bank permits slot {slot} only, and your present certificate is there.",
+                "銀行が認めるスロットは{slot}だけで、現在の証明書が入っています。"
+            ),
+            say!(
+                lang,
+                "Ask the bank to permit a second slot, or renew onto another token: have the certificate revoked and obtain a new one.",
+                "もう1つのスロットの使用を銀行に依頼するか、失効の手続きをしてから取得し直してください。"
+            ),
+        ),
         EnrolError::KeyGone(slot) => (
             say!(
                 lang,

@@ -10,14 +10,36 @@ pub(crate) enum Word {
     StartIntroduction,
     Obtain,
     ObtainHint,
+    Renew,
+    RenewHint,
+    RenewIntroduction,
+    NothingToRenew,
+    RenewedTitle,
+    RenewedBrowsers,
+    ClearAway,
+    ClearAwayHint,
     Certificates,
     CertificatesHint,
     ChangePin,
     ChangePinHint,
+    Unblock,
+    UnblockHint,
+    UnblockIntroduction,
+    UnblockAsk,
+    UnblockWaiting,
+    UnblockLater,
+    ReminderTitle,
+    ReminderHint,
     Erase,
     EraseHint,
     Connection,
     ConnectionHint,
+    Diagnosis,
+    DiagnosisHint,
+    DiagnosisLooking,
+    DiagnosisFailed,
+    DiagnosisAgain,
+    DiagnosisKeep,
     Quit,
     Back,
     Close,
@@ -40,6 +62,8 @@ pub(crate) enum Word {
     ServerHint,
     ServerMissing,
     UseProxy,
+    SystemProxy,
+    FixedByPolicy,
     ProxyWarning,
     ProxyHost,
     ProxyPort,
@@ -117,10 +141,51 @@ impl Word {
                 "With your login ID and login password, onto the token you were given.",
                 "ログインIDとログインパスワードで、お手元のトークンに証明書を取得します。",
             ),
+            Self::Renew => ("Renew a certificate", "証明書更新"),
+            Self::RenewHint => (
+                "From 40 days before it expires; the present one works until the new one is ready.",
+                "有効期限の40日前から更新できます。新しい証明書の準備ができるまで、現在の証明書を使えます。",
+            ),
+            Self::RenewIntroduction => (
+                "Choose the certificate to renew, then fill in the login password. The new key is made beside the present one on the same token.",
+                "更新する証明書を選び、ログインパスワードを入力してください。同じトークンの中に新しい鍵を作ります。",
+            ),
+            Self::NothingToRenew => {
+                ("There is nothing to renew at the moment.", "現在、更新できる証明書はありません。")
+            }
+            Self::RenewedTitle => ("The certificate is renewed", "証明書の更新が完了しました"),
+            Self::RenewedBrowsers => (
+                "Close all browser windows once before the next login, and choose the new certificate there. The old one can't be used any more; the agent erases it from the token some days later.",
+                "次回ログインの前に、ブラウザの画面をすべて閉じ、新しい証明書を選択してください。古い証明書は使えません(数日後に、このアプリがトークンから消去します)。",
+            ),
+            Self::ClearAway => ("Clear away old certificates", "更新前の証明書の消去"),
+            Self::ClearAwayHint => (
+                "Certificates that were renewed are still on the token. They can't be used any more.",
+                "更新前の証明書がトークンに残っています。もう使えないため、消去できます。",
+            ),
             Self::Certificates => ("My certificates", "証明書の確認"),
             Self::CertificatesHint => (
                 "What is on the connected tokens, and until when it is valid.",
                 "接続中のトークンにある証明書の内容と有効期限を表示します。",
+            ),
+            Self::Unblock => ("Unblock the PIN", "PINロック解除"),
+            Self::UnblockHint => {
+                ("After too many wrong PINs.", "PINを続けて間違え、ロックされたときに使います。")
+            }
+            Self::UnblockIntroduction => (
+                "Your master user or the branch approves it. The certificate stays as it is.",
+                "マスターユーザまたは窓口の承認後に、新しいPINを設定します。証明書はそのまま使えます。",
+            ),
+            Self::UnblockAsk => ("Ask for it", "ロック解除を申請"),
+            Self::UnblockWaiting => (
+                "You may close this window and come back later: the request stands.",
+                "この画面を閉じて、あとで続けることもできます(申請は取り消されません)。",
+            ),
+            Self::UnblockLater => ("Go on later", "あとで続ける"),
+            Self::ReminderTitle => ("The token is still plugged in", "トークンが接続されたままです"),
+            Self::ReminderHint => (
+                "Take it out and keep it with you when you leave this computer.",
+                "席を離れるときは、トークンを抜いて保管してください。",
             ),
             Self::ChangePin => ("Change the PIN", "PINの変更"),
             Self::ChangePinHint => ("Of a connected token.", "接続中のトークンのPINを変更します。"),
@@ -133,6 +198,21 @@ impl Word {
             Self::ConnectionHint => {
                 ("The bank's address, and your company's proxy.", "接続先と、社内プロキシサーバの設定です。")
             }
+            Self::Diagnosis => ("Diagnosis", "診断"),
+            Self::DiagnosisHint => (
+                "Find out what is in the way, from the reader to the bank's server.",
+                "リーダーから銀行のサーバまで、問題がないかを確認します。",
+            ),
+            Self::DiagnosisLooking => ("Looking at:", "確認しています:"),
+            Self::DiagnosisFailed => (
+                "The diagnosis could not be made. Try again.",
+                "診断できませんでした。もう一度実行してください。",
+            ),
+            Self::DiagnosisAgain => ("Look again", "もう一度診断する"),
+            Self::DiagnosisKeep => (
+                "For the help desk: copy this page, or save it. It holds no password and no PIN.",
+                "ヘルプデスクへのお問い合わせの際は、この結果をコピーまたは保存してお渡しください。パスワードやPINは含まれません。",
+            ),
             Self::Quit => ("Quit", "中断"),
             Self::Back => ("Back", "戻る"),
             Self::Close => ("Close", "閉じる"),
@@ -168,6 +248,14 @@ impl Word {
                 "先に「接続設定」で接続先を入力してください。",
             ),
             Self::UseProxy => ("My company uses a proxy", "社内プロキシサーバを使う"),
+            Self::SystemProxy => (
+                "Otherwise the proxy of the system's settings is used, if there is one.",
+                "チェックしない場合は、システムのプロキシ設定に従います。",
+            ),
+            Self::FixedByPolicy => (
+                "Your administrator has set what can't be changed here.",
+                "変更できない項目は、社内の管理者が設定したものです。",
+            ),
             Self::ProxyWarning => (
                 "These are not the login ID and login password. Ask your network's administrator for them.",
                 "ログインIDとログインパスワードではありません。不明な場合は社内のネットワーク管理者に確認してください。",

@@ -15,6 +15,11 @@ use crate::{
 const GET_VERSION: u8 = 0xfd;
 const VERIFY: u8 = 0x20;
 const CHANGE_REFERENCE_DATA: u8 = 0x24;
+const RESET_RETRY_COUNTER: u8 = 0x2c;
+/// Resets the PIV application, Yubico's own.
+const RESET: u8 = 0xfb;
+/// No token allows more tries.
+const MOST_TRIES: usize = 256;
 /// MOVE KEY; to destination `FF` it deletes (firmware 5.7).
 const MOVE_KEY: u8 = 0xf6;
 
@@ -57,11 +62,60 @@ impl Channel {
         TokenError::of_pin(self.transmit(&command, action)?, action)
     }
 
+    /// RESET RETRY COUNTER (SP 800-73-4 part 2, 3.2.3).
+    pub(super) fn unblock(&mut self, puk: &Pin, new: &Pin) -> Result<(), TokenError> {
+        let action = "unblock the PIN";
+        let mut command = Zeroizing::new(vec![0, RESET_RETRY_COUNTER, 0, Reference::Pin as u8, 16]);
+        for half in [puk, new] {
+            command.extend_from_slice(half.padded().ok_or(TokenError::PinRefused)?.as_slice());
+        }
+        TokenError::of_pin(self.transmit(&command, action)?, action)
+    }
+
+    /// Uses up the tries of PIN or PUK, with a value that it can't have: no set value begins with padding.
+    pub(super) fn block(&mut self, which: Reference) -> Result<(), TokenError> {
+        let action = "block PIN and PUK";
+        let impossible = [0xff; 16];
+        let (instruction, length) = match which {
+            Reference::Pin => (VERIFY, 8),
+            Reference::Puk => (CHANGE_REFERENCE_DATA, 16),
+        };
+        let mut command = vec![0, instruction, 0, which as u8, length];
+        command.extend_from_slice(&impossible[..usize::from(length)]);
+        for _ in 0..MOST_TRIES {
+            match TokenError::of_pin(self.transmit(&command, action)?, action) {
+                Err(TokenError::PinBlocked) => return Ok(()),
+                Err(TokenError::PinWrong { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Err(TokenError::Malformed(action)),
+            }
+        }
+        Err(TokenError::Malformed(action))
+    }
+
+    /// RESET; PIN and PUK are blocked.
+    pub(super) fn reset(&mut self) -> Result<(), TokenError> {
+        let action = "reset";
+        match self.transmit(&[0, RESET, 0, 0], action)? {
+            0x9000 => Ok(()),
+            status => Err(TokenError::Status { action, status }),
+        }
+    }
+
     /// Deletes a slot's key; a slot without one is as good.
     pub(super) fn delete_key(&mut self, slot: Slot) -> Result<(), TokenError> {
         let action = "delete the key";
         match self.transmit(&[0, MOVE_KEY, 0xff, slot.number()], action)? {
             0x9000 | 0x6a88 => Ok(()),
+            status => Err(TokenError::Status { action, status }),
+        }
+    }
+
+    /// MOVE KEY.
+    pub(super) fn move_key(&mut self, from: Slot, to: Slot) -> Result<(), TokenError> {
+        let action = "move the key";
+        match self.transmit(&[0, MOVE_KEY, to.number(), from.number()], action)? {
+            0x9000 => Ok(()),
             status => Err(TokenError::Status { action, status }),
         }
     }

@@ -142,6 +142,33 @@ impl Session {
         }
     }
 
+    /// Firmware before 5.3 doesn't say.
+    pub(super) fn puk_status(&mut self) -> Result<Option<PinStatus>, TokenError> {
+        match piv::metadata(&mut self.yubikey, SlotId::Management(ManagementSlotId::Puk)) {
+            Ok(piv::SlotMetadata { default, retries: Some(retries), .. }) => {
+                Ok(Some(PinStatus { factory: default, tries_left: retries.remaining_count }))
+            }
+            Ok(_) | Err(yubikey::Error::NotSupported) => Ok(None),
+            Err(error) => Err(TokenError::from_yubikey(error, "say how many PUK tries are left")),
+        }
+    }
+
+    pub(super) fn unblock_pin(&mut self, puk: &Pin, new: &Pin) -> Result<(), TokenError> {
+        self.channel.unblock(puk, new)?;
+        self.channel.verify_pin(new)
+    }
+
+    pub(super) fn change_puk(&mut self, current: &Pin, new: &Pin) -> Result<(), TokenError> {
+        self.channel.change(Reference::Puk, current, new)
+    }
+
+    /// The application can be reset only with PIN and PUK blocked: they are, by values that nobody has.
+    pub(super) fn reset(&mut self) -> Result<(), TokenError> {
+        self.channel.block(Reference::Pin)?;
+        self.channel.block(Reference::Puk)?;
+        self.channel.reset()
+    }
+
     pub(super) fn unlock(
         &mut self,
         given: Option<&ManagementKey>,
@@ -151,6 +178,10 @@ impl Session {
 
     pub(super) fn protect_management_key(&mut self, new: &ManagementKey) -> Result<(), TokenError> {
         management::protect(&mut self.yubikey, self.firmware, new)
+    }
+
+    pub(super) fn certificate(&mut self, slot: Slot) -> Result<Option<Vec<u8>>, TokenError> {
+        self.object(slot)
     }
 
     pub(super) fn slot(&mut self, slot: Slot) -> Result<SlotState, TokenError> {
@@ -222,6 +253,10 @@ impl Session {
     pub(super) fn write_identifiers(&mut self, identifiers: &Identifiers) -> Result<(), TokenError> {
         self.save(objects::CHUID, objects::chuid(identifiers), "write the CHUID")?;
         self.save(objects::CCC, objects::ccc(identifiers), "write the CCC")
+    }
+
+    pub(super) fn move_key(&mut self, from: Slot, to: Slot) -> Result<(), TokenError> {
+        self.channel.move_key(from, to)
     }
 
     pub(super) fn destroy_key(&mut self, slot: Slot) -> Result<(), TokenError> {

@@ -22,8 +22,8 @@ impl PivToken {
         Self { identity: session.identity.clone(), firmware: session.firmware, session: Some(session) }
     }
 
-    /// Does something with the card. When a card is pulled out in the middle of a command, the failure can look like
-    /// any other: that the card is gone is what counts then.
+    /// Does something with the card. When a card is pulled out in the middle of a command, or another program uses up the
+    /// PIN's tries, the failure can look like any other: that the card is gone, or the PIN blocked, is what counts then.
     fn attempt<T>(
         &mut self,
         act: impl FnOnce(&mut Session) -> Result<T, TokenError>,
@@ -36,8 +36,12 @@ impl PivToken {
             Err(_) => !session.is_gone(),
         };
         if healthy {
+            let blocked = match &done {
+                Err(TokenError::PinBlocked) | Ok(_) => false,
+                Err(_) => session.pin_status().is_ok_and(|status| status.tries_left == 0),
+            };
             self.session = Some(session);
-            return done;
+            return if blocked { Err(TokenError::PinBlocked) } else { done };
         }
         session.leave();
         match done {
@@ -68,6 +72,22 @@ impl Token for PivToken {
         self.attempt(|session| session.replace_factory_puk(new))
     }
 
+    fn puk_status(&mut self) -> Result<Option<PinStatus>, TokenError> {
+        self.attempt(Session::puk_status)
+    }
+
+    fn unblock_pin(&mut self, puk: &Pin, new: &Pin) -> Result<(), TokenError> {
+        self.attempt(|session| session.unblock_pin(puk, new))
+    }
+
+    fn change_puk(&mut self, current: &Pin, new: &Pin) -> Result<(), TokenError> {
+        self.attempt(|session| session.change_puk(current, new))
+    }
+
+    fn reset(&mut self) -> Result<(), TokenError> {
+        self.attempt(Session::reset)
+    }
+
     fn unlock(&mut self, given: Option<&ManagementKey>) -> Result<ManagementKeyOrigin, TokenError> {
         self.attempt(|session| session.unlock(given))
     }
@@ -78,6 +98,10 @@ impl Token for PivToken {
 
     fn slot(&mut self, slot: Slot) -> Result<SlotState, TokenError> {
         self.attempt(|session| session.slot(slot))
+    }
+
+    fn certificate(&mut self, slot: Slot) -> Result<Option<Vec<u8>>, TokenError> {
+        self.attempt(|session| session.certificate(slot))
     }
 
     fn generate(&mut self, slot: Slot, spec: KeySpec) -> Result<Vec<u8>, TokenError> {
@@ -106,6 +130,14 @@ impl Token for PivToken {
 
     fn write_identifiers(&mut self, identifiers: &Identifiers) -> Result<(), TokenError> {
         self.attempt(|session| session.write_identifiers(identifiers))
+    }
+
+    fn moves_keys(&self) -> bool {
+        self.firmware >= Firmware::V5_7
+    }
+
+    fn move_key(&mut self, from: Slot, to: Slot) -> Result<(), TokenError> {
+        self.attempt(|session| session.move_key(from, to))
     }
 
     fn destroy_key(&mut self, slot: Slot) -> Result<(), TokenError> {

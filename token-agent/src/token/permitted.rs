@@ -1,0 +1,57 @@
+//! Tokens of the kinds that the administrator's policy permits. Others are shown, so that people see why they can't be
+//! used, but not opened.
+
+use super::{Reader, ReaderState, Token, TokenDriver, TokenError};
+use crate::policy::Permitted;
+
+/// A driver within the policy.
+pub(crate) struct PermittedTokens<'a> {
+    pub(crate) driver: &'a dyn TokenDriver,
+    pub(crate) permitted: &'a Permitted,
+}
+
+impl TokenDriver for PermittedTokens<'_> {
+    fn readers(&self) -> Result<Vec<Reader>, TokenError> {
+        self.driver.readers()
+    }
+
+    fn open(&self, serial: &str) -> Result<Box<dyn Token>, TokenError> {
+        if !self.permitted.everything() {
+            let readers = self.driver.readers()?;
+            let mut identities = readers.iter().filter_map(|reader| match &reader.state {
+                ReaderState::Token(identity) => Some(identity),
+                _ => None,
+            });
+            let meant = identities.find(|identity| identity.serial == serial);
+            if let Some(identity) = meant.filter(|identity| !self.permitted.covers(identity.kind)) {
+                return Err(TokenError::NotPermitted { kind: identity.kind.name() });
+            }
+        }
+        self.driver.open(serial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        policy::Policy,
+        token::{Firmware, fake::FakeDriver},
+    };
+
+    #[test]
+    fn a_kind_that_isn_t_permitted_is_shown_but_not_opened() {
+        let driver = FakeDriver::fresh(Firmware::new(5, 7, 2));
+        let opened = |policy: &str| {
+            let mut config = Config::default();
+            toml::from_str::<Policy>(policy).expect("a policy").fix(&mut config);
+            let tokens = PermittedTokens { driver: &driver, permitted: &config.permitted };
+            assert_eq!(tokens.readers().expect("readers").len(), 1);
+            tokens.open("7").map(drop)
+        };
+        assert!(opened("").is_ok());
+        assert!(opened("tokens = [\"yubikey-piv\"]").is_ok());
+        assert!(matches!(opened("tokens = [\"tpm\"]"), Err(TokenError::NotPermitted { .. })));
+    }
+}
