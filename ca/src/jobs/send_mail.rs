@@ -1,0 +1,151 @@
+//! Queues the notices that are due, delivers what is queued, and forgets what was settled long ago. Where no mail server is
+//! configured it withdraws what the ledger queues, so that nobody gets last year's news once there is one.
+
+use std::{sync::Arc, time::Duration};
+
+use ca_core::{
+    app::{
+        failure::Failure,
+        queue_notices::QueueNotices,
+        send_mail::{SendMail, Sent},
+    },
+    ports::{clock::Clock, outbox::OutboxStore},
+};
+use jiff::SignedDuration;
+use tokio::time::{Instant, sleep};
+
+use super::lease::Leader;
+use crate::{logging::chain, metrics::Metrics};
+
+/// Between two looks at the outbox.
+const PERIOD: Duration = Duration::from_secs(5);
+/// Between two looks for notices that are due, and for mails that are forgotten.
+const NOTICES: Duration = Duration::from_mins(15);
+/// The longest pause while the mail server can't be used.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Mail that goes out.
+pub(crate) struct Outgoing {
+    pub(crate) notices: QueueNotices,
+    pub(crate) send: SendMail,
+}
+
+/// The job.
+pub(crate) struct Mailing {
+    pub(crate) outbox: Arc<dyn OutboxStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// `None` without a mail server.
+    pub(crate) outgoing: Option<Outgoing>,
+    /// How long settled mails are kept.
+    pub(crate) keep: SignedDuration,
+}
+
+/// It, led by one node.
+pub(super) struct Job {
+    pub(super) mailing: Mailing,
+    pub(super) leader: Arc<Leader>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Job {
+    pub(super) async fn run(self) {
+        let mut looked: Option<Instant> = None;
+        loop {
+            let mut pause = PERIOD;
+            if self.leader.leads().await {
+                if looked.is_none_or(|at| at.elapsed() >= NOTICES) && self.look().await {
+                    looked = Some(Instant::now());
+                }
+                pause = self.deliver().await;
+            } else {
+                looked = None;
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// Queues notices and forgets old mails; whether all of it worked.
+    async fn look(&self) -> bool {
+        let done = self.queue_and_forget().await;
+        match &done {
+            Ok((0, 0)) => {}
+            Ok((queued, forgotten)) => tracing::info!(queued, forgotten, "notices were queued, old mails forgotten"),
+            Err(error) => {
+                let error = chain(error);
+                tracing::warn!(error, "notices that are due couldn't be queued; trying again");
+            }
+        }
+        self.metrics.outcome("queue_notices", if done.is_ok() { "done" } else { "failed" });
+        done.is_ok()
+    }
+
+    async fn queue_and_forget(&self) -> Result<(u64, u64), Failure> {
+        let queued = match &self.mailing.outgoing {
+            Some(outgoing) => outgoing.notices.run().await?,
+            None => 0,
+        };
+        let before = self.mailing.clock.now().checked_sub(self.mailing.keep);
+        let forgotten = match before {
+            Ok(before) => self.mailing.outbox.purge_mail(before).await?,
+            Err(_) => 0,
+        };
+        Ok((queued, forgotten))
+    }
+
+    /// Delivers what is due; how long to wait before the next look.
+    async fn deliver(&self) -> Duration {
+        let Some(outgoing) = &self.mailing.outgoing else {
+            self.withdraw().await;
+            return PERIOD;
+        };
+        match outgoing.send.run().await {
+            Ok(sent) => self.told(&sent, Duration::try_from(outgoing.send.terms.first_retry).unwrap_or(PERIOD)),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::warn!(error, "mail couldn't be delivered for trouble of the ledger; trying again");
+                self.metrics.outcome("mail", "failed");
+                PERIOD
+            }
+        }
+    }
+
+    fn told(&self, sent: &Sent, first_retry: Duration) -> Duration {
+        for (outcome, count) in [
+            ("delivered", sent.delivered),
+            ("bounced", sent.bounced),
+            ("withdrawn", sent.withdrawn),
+            ("postponed", sent.postponed),
+        ] {
+            self.metrics.mail.outcomes(outcome, count);
+        }
+        if *sent != Sent::default() {
+            let Sent { delivered, bounced, withdrawn, postponed, .. } = sent;
+            tracing::info!(delivered, bounced, withdrawn, postponed, "mail");
+        }
+        let tried = sent.delivered + sent.bounced + sent.postponed > 0;
+        match &sent.unavailable {
+            Some(error) => {
+                tracing::warn!(error, "the mail server can't be used; trying again");
+                self.metrics.mail.server(false);
+                first_retry.clamp(Duration::from_secs(1), LONGEST_PAUSE)
+            }
+            None => {
+                if tried {
+                    self.metrics.mail.server(true);
+                }
+                PERIOD
+            }
+        }
+    }
+
+    async fn withdraw(&self) {
+        let withdrawn = self.mailing.outbox.withdraw_all_mail(self.mailing.clock.now(), "there is no mail server").await;
+        match withdrawn {
+            Ok(withdrawn) => self.metrics.mail.outcomes("withdrawn", withdrawn),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::warn!(error, "mail that nobody sends couldn't be withdrawn; trying again");
+            }
+        }
+    }
+}
