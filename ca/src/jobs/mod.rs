@@ -1,6 +1,7 @@
 //! What happens without being asked: idempotent, without input, periodic and nudged. A run that fails is logged and
 //! counted, and the next one starts from what is durable.
 
+mod lapse_renewals;
 mod lease;
 mod observe;
 mod publish_crl;
@@ -8,10 +9,12 @@ mod reconcile;
 mod renew_responder;
 mod responders;
 mod revoke_fallen;
+mod send_mail;
 mod sweep_sessions;
 mod take_up_trust;
 mod watch_files;
 mod watch_maker_crls;
+mod watch_staff_crl;
 mod watch_tls;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -19,6 +22,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use ca_core::{
     app::{
         accord::Accords,
+        lapse_renewals::LapseRenewals,
         publish_crl::PublishCrl,
         reconcile::Reconcile,
         rejudge::Rejudge,
@@ -41,7 +45,9 @@ use crate::{http::validation::Validation, metrics::Metrics};
 pub(crate) use lease::Leader;
 pub(crate) use observe::Observe;
 pub(crate) use responders::Responders;
+pub(crate) use send_mail::{Mailing, Outgoing};
 pub(crate) use watch_files::{Files, MACHINE_ALARM};
+pub(crate) use watch_staff_crl::StaffCrlFile;
 pub(crate) use watch_tls::TlsFiles;
 
 /// Everything that the jobs need.
@@ -60,12 +66,18 @@ pub(crate) struct Jobs {
     pub(crate) sessions: Arc<CheckSession>,
     /// Of the staff console, where there is one.
     pub(crate) staff_sessions: Option<Arc<StaffSessions>>,
+    /// The staff CA's CRL, where one is configured.
+    pub(crate) staff_crl: Option<StaffCrlFile>,
     /// What is believed about devices, and where new versions are read.
     pub(crate) trust: (ReadTrust, Arc<Trusted>),
     /// The folder with the makers' CRLs.
     pub(crate) maker_crls: Option<PathBuf>,
     /// Plans of revocation, with which node executes them.
     pub(crate) rejudge: (Rejudge, Leader),
+    /// Mail, with which node sends it.
+    pub(crate) mailing: (Mailing, Leader),
+    /// Renewals that nobody confirms, with which node revokes them.
+    pub(crate) lapse: (LapseRenewals, Leader),
     pub(crate) validation: Arc<Validation>,
     pub(crate) revocations: Arc<dyn RevocationStore>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -82,6 +94,9 @@ impl Jobs {
     pub(crate) fn start(self, tls: TlsFiles, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn(until(stop.clone(), watch_tls::run(tls)));
+        if let Some(file) = self.staff_crl {
+            tasks.spawn(until(stop.clone(), watch_staff_crl::run(file, self.clock.clone())));
+        }
         let (caught_up, is_caught_up) = watch::channel(false);
         let (reconcile, accords, metrics) = (self.reconcile, self.accords, self.metrics.clone());
         let reconcile = reconcile::Job { reconcile, accords, metrics, caught_up };
@@ -130,10 +145,27 @@ impl Jobs {
         tasks.spawn(until(stop.clone(), crls.run()));
         tasks.spawn(until(stop.clone(), take_up_trust::run(read, trusted, self.metrics.clone())));
         let (rejudge, leader) = self.rejudge;
-        let (leader, revoked) = (Arc::new(leader), self.revoked);
+        let (leader, revoked) = (Arc::new(leader), self.revoked.clone());
         let job =
             revoke_fallen::Job { rejudge, leader: leader.clone(), metrics: self.metrics.clone(), revoked };
+        let job = Box::pin(until(stop.clone(), after(is_caught_up.clone(), job.run())));
+        tasks.spawn(async move {
+            job.await;
+            leader.resign().await;
+        });
+        let (lapse, leader) = self.lapse;
+        let (leader, revoked) = (Arc::new(leader), self.revoked);
+        let job =
+            lapse_renewals::Job { lapse, leader: leader.clone(), metrics: self.metrics.clone(), revoked };
         let job = Box::pin(until(stop.clone(), after(is_caught_up, job.run())));
+        tasks.spawn(async move {
+            job.await;
+            leader.resign().await;
+        });
+        let (mailing, leader) = self.mailing;
+        let leader = Arc::new(leader);
+        let job = send_mail::Job { mailing, leader: leader.clone(), metrics: self.metrics.clone() };
+        let job = Box::pin(until(stop.clone(), job.run()));
         tasks.spawn(async move {
             job.await;
             leader.resign().await;

@@ -6,6 +6,7 @@ use anyhow::Context;
 use ca_core::{
     app::{
         accord::Accord,
+        lapse_renewals::LapseRenewals,
         publish_crl::{PublishCrl, root::RootCrls},
         reconcile::{Reconcile, ReconcileTerms},
     },
@@ -56,6 +57,12 @@ pub(super) fn leaders(config: &Config, adapters: &Adapters) -> Vec<Leader> {
 /// Which node executes plans that are due.
 pub(super) fn rejudgements(config: &Config, adapters: &Adapters) -> Leader {
     Leader::new(adapters.store.clone(), "rejudgements".to_owned(), &config.node.name)
+}
+
+/// Renewals that nobody confirms, and which node revokes them.
+pub(super) fn lapse_renewals(config: &Config, adapters: &Adapters) -> (LapseRenewals, Leader) {
+    let lapse = LapseRenewals { certificates: adapters.store.clone(), clock: adapters.clock.clone() };
+    (lapse, Leader::new(adapters.store.clone(), "renewals".to_owned(), &config.node.name))
 }
 
 pub(super) fn reconcile(adapters: &Adapters, issuers: &[Arc<Issuer>]) -> Vec<Reconcile> {

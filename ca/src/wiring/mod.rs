@@ -3,9 +3,11 @@
 mod adapters;
 mod api;
 mod books;
+mod custody;
 mod issuers;
 mod jobs;
 mod ledger;
+mod mail;
 mod machine;
 mod moving;
 mod observe;
@@ -28,20 +30,23 @@ use tokio::sync::Notify;
 
 pub(crate) use adapters::Adapters;
 pub(crate) use books::{Books, books};
+pub(crate) use custody::custody_desk;
 pub(crate) use ledger::{check_address, migrate};
+pub(crate) use mail::{mail_desk, mailer};
 pub(crate) use moving::{Route, move_ledger};
 pub(crate) use responders::{Renewals, renewals, responders_in_use};
 pub(crate) use staff::staff_desk;
-pub(crate) use trust::{EvidenceDesk, evidence_desk, trust_desk};
 pub(crate) use validation::root_crls;
+pub(crate) use trust::{EvidenceDesk, evidence_desk, trust_desk};
 
 use crate::{
-    adapters::passwords::Argon2Passwords,
+    adapters::{passwords::Argon2Passwords, staff_crl::CurrentStaffCrl},
     config::Config,
     http::{
         api::Api,
         clients::Clients,
         detached::Detached,
+        forwarded::Forwarding,
         machine::MachineApi,
         openapi,
         ops::Ops,
@@ -103,7 +108,6 @@ pub(crate) async fn policy_desk(config: &Config) -> anyhow::Result<PolicyDesk> {
 /// What `inro-ca token` works with.
 pub(crate) struct InventoryDesk {
     pub(crate) inventory: Inventory,
-    pub(crate) certificates: Certificates,
 }
 
 /// Opens the ledger for `inro-ca token`.
@@ -112,8 +116,7 @@ pub(crate) struct InventoryDesk {
 /// As [`Adapters::open`].
 pub(crate) async fn inventory_desk(config: &Config) -> anyhow::Result<InventoryDesk> {
     let adapters = Adapters::open(config).await?;
-    let (tokens, audit, clock) = (adapters.store.clone(), adapters.store.clone(), adapters.clock.clone());
-    Ok(InventoryDesk { inventory: Inventory { tokens, audit, clock }, certificates: adapters.certificates() })
+    Ok(InventoryDesk { inventory: custody::inventory(config, &adapters) })
 }
 
 /// Everything that serving needs.
@@ -121,6 +124,8 @@ pub(crate) struct Server {
     pub(crate) api: Arc<Api>,
     pub(crate) public: Arc<Public>,
     pub(crate) portal: Arc<Portal>,
+    /// Reads what reverse proxies say, or refuses who isn't one.
+    pub(crate) forwarding: Forwarding,
     pub(crate) machines: Arc<MachineApi>,
     /// The staff console, where one is configured.
     pub(crate) console: Option<Arc<Console>>,
@@ -180,7 +185,8 @@ pub(crate) async fn server(
     let public = Arc::new(portal::public(&config)?);
     let portal = Arc::new(Portal {
         account: Arc::new(portal::account(&config, adapters)),
-        manage: Arc::new(portal::manage_users(&config, adapters, customers.clone(), revoke.clone())),
+        emails: mail::change_email(&config, adapters).map(Arc::new),
+        manage: Arc::new(portal::manage_users(&config, adapters, customers.clone(), revoke.clone())?),
         history_days: config.retention.logins.as_secs() / 86_400,
         login: Arc::new(portal::log_in(&config, adapters)),
         session: sessions.clone(),
@@ -208,6 +214,7 @@ pub(crate) async fn server(
         responders: responders.clone(),
         revoked: revoked.clone(),
         detached: detached.clone(),
+        crl: Arc::new(CurrentStaffCrl::new(material.staff_crl.clone())),
     };
     let api = Arc::new(api::api(
         &config,
@@ -215,7 +222,7 @@ pub(crate) async fn server(
         adapters,
         (&policies, &trusted),
         enrolment_passwords,
-        detached.clone(),
+        (detached.clone(), revoked.clone()),
     )?);
     let console = staff::console(&config, material, adapters, &shared)?.map(Arc::new);
     let staff_sessions = console.as_ref().map(|console| console.sessions.clone());
@@ -224,6 +231,7 @@ pub(crate) async fn server(
         machines: Arc::new(machine::api(&config, adapters, admit, &issuers, &api)),
         api,
         public,
+        forwarding: machine::forwarding(adapters),
         console,
         portal,
         ops,
@@ -239,9 +247,12 @@ pub(crate) async fn server(
             reconcile: jobs::reconcile(adapters, &issuers),
             sessions,
             staff_sessions,
+            staff_crl: staff::crl_file(&config, material, shared.crl),
             trust: (read_trust, trusted),
             maker_crls: config.trust.maker_crls.clone(),
+            mailing: mail::mailing(&config, adapters)?,
             rejudge: (adapters.rejudge(), jobs::rejudgements(&config, adapters)),
+            lapse: jobs::lapse_renewals(&config, adapters),
             validation: validation.clone(),
             revocations: adapters.store.clone(),
             clock: adapters.clock.clone(),

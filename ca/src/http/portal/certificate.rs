@@ -11,6 +11,7 @@ use ca_core::{
         contract::Contract,
         device::{Assurance, Device, DeviceKind},
         notice::days_left,
+        renewal::lapses_at,
         user::{Role, User},
     },
 };
@@ -67,6 +68,28 @@ impl Facts {
             },
             fingerprint: pairs(&Sha256::digest(der)),
         }
+    }
+}
+
+/// A renewal that awaits its confirmation.
+pub(super) struct Pending {
+    pub(super) serial: String,
+    pub(super) valid_until: String,
+    pub(super) device: String,
+    /// By when it is confirmed, and what happens then.
+    pub(super) text: String,
+}
+
+impl Pending {
+    /// Among a user's certificates.
+    pub(super) fn of(t: &Catalogue, certificates: &[CertificateRecord]) -> Option<Self> {
+        let issued = |record: &&CertificateRecord| record.der().is_some() && record.is_unconfirmed_renewal();
+        certificates.iter().find(issued).map(|record| Self {
+            serial: record.serial.to_string(),
+            valid_until: t.time(record.not_after),
+            device: device(t, &record.device),
+            text: Catalogue::fill(t.renewal.pending, &t.time(lapses_at(record))),
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use ca_core::{
-    app::customers::CustomerError,
+    app::{customers::CustomerError, failure::Failure},
     domain::{
         contract::Contract,
         notice::{Notice, days_left, notice},
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use super::{
     Portal,
     catalogue::Catalogue,
-    certificate::{Facts, device, role},
+    certificate::{Facts, Pending, device, role},
     forms::failed,
     pages::{Frame, page},
     visitor::LoggedIn,
@@ -35,6 +35,8 @@ enum HomeError {
     Customer(#[from] CustomerError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Failure(#[from] Failure),
 }
 
 /// An お知らせ as the page shows it.
@@ -63,6 +65,7 @@ struct Home {
     /// The login before this one.
     previous: Option<String>,
     facts: Facts,
+    pending: Option<Pending>,
     logins: Vec<Login>,
 }
 
@@ -87,6 +90,7 @@ async fn gather(portal: &Portal, logged_in: &LoggedIn) -> Result<Home, HomeError
     let (user, record) = (&logged_in.active.user, &logged_in.active.certificate);
     let (contract, _) = portal.customers.contract(&user.contract).await?;
     let entries = portal.logins.last_logins(&user.id, LAST_LOGINS).await?;
+    let certificates = portal.certificates.of_user(&user.id).await?;
     let frame = logged_in.frame("home");
     let (t, now) = (frame.t, portal.clock.now());
     Ok(Home {
@@ -95,6 +99,7 @@ async fn gather(portal: &Portal, logged_in: &LoggedIn) -> Result<Home, HomeError
         welcome: Catalogue::fill(t.own.welcome, &user.display_name),
         previous: entries.get(1).map(|entry| t.time(entry.at)),
         facts: Facts::of(t, record, now),
+        pending: Pending::of(t, &certificates),
         logins: logins(t, &entries),
         contract,
         user: user.clone(),

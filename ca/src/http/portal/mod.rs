@@ -4,6 +4,7 @@
 pub(super) mod catalogue;
 mod certificate;
 pub(super) mod cookies;
+mod email;
 mod forms;
 mod home;
 mod login;
@@ -29,6 +30,7 @@ use ca_core::{
     app::{
         account::Account,
         certificates::Certificates,
+        change_email::ChangeEmail,
         customers::Customers,
         login::LogIn,
         logout::LogOut,
@@ -49,7 +51,7 @@ use crate::{logging, metrics::Metrics};
 use catalogue::{Catalogue, Language};
 use pages::{Frame, Message, page};
 
-pub(crate) use public::{Package, Public, router as public_router};
+pub(crate) use public::{Package, Packages, Platform, Public, router as public_router};
 
 /// What the portal needs.
 pub(crate) struct Portal {
@@ -60,6 +62,8 @@ pub(crate) struct Portal {
     pub(crate) customers: Arc<Customers>,
     /// A user's own account.
     pub(crate) account: Arc<Account>,
+    /// Changes of addresses; `None` without a mail server.
+    pub(crate) emails: Option<Arc<ChangeEmail>>,
     /// What masters do to general users.
     pub(crate) manage: Arc<ManageUsers>,
     pub(crate) certificates: Arc<Certificates>,
@@ -98,6 +102,9 @@ pub(crate) fn router(portal: Arc<Portal>) -> Router {
             "/settings/confirmation-password",
             get(settings::confirmation_password).post(settings::change_confirmation_password),
         )
+        .route("/settings/email", get(email::get).post(email::propose))
+        .route("/settings/email/code", get(email::back_to).post(email::confirm))
+        .route("/settings/email/drop", get(email::back_to).post(email::forget))
         .route("/settings/stop", get(settings::stop).post(settings::stop_now))
         .route("/stopped", get(settings::stopped))
         .route("/manage", get(revocation::overview))

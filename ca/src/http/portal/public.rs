@@ -13,6 +13,7 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
+use serde::Deserialize;
 
 use super::{
     catalogue::{Catalogue, Language},
@@ -29,13 +30,48 @@ pub(crate) struct Public {
     pub(crate) download: Option<String>,
     pub(crate) lowest_agent: String,
     pub(crate) newest_agent: String,
+    pub(crate) packages: Packages,
+}
+
+/// What is offered of the agent.
+#[derive(Debug, Default)]
+pub(crate) struct Packages {
+    /// Of the packages; `None` when there are none.
+    pub(crate) version: Option<String>,
     pub(crate) packages: Vec<Package>,
+    /// The list, and what proves it.
+    pub(crate) files: Vec<(&'static str, Bytes)>,
+    /// Whose signature was checked.
+    pub(crate) signed_by: Option<String>,
+}
+
+/// What a package runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Platform {
+    #[serde(rename = "windows-x86_64")]
+    Windows,
+    #[serde(rename = "linux-x86_64")]
+    Linux,
+    #[serde(rename = "linux-aarch64")]
+    LinuxArm,
+}
+
+impl Platform {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Windows => "Windows 10, 11",
+            Self::Linux => "Debian, Ubuntu (x86-64)",
+            Self::LinuxArm => "Debian, Ubuntu (ARM64)",
+        }
+    }
 }
 
 /// A file of the agent. What is sent is what the checksum was computed over.
 #[derive(Debug)]
 pub(crate) struct Package {
     pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) platform: Platform,
     pub(crate) octets: Bytes,
     /// Lower-case hexadecimal.
     pub(crate) sha256: String,
@@ -129,15 +165,18 @@ async fn file(
     Extension(language): Extension<Language>,
     Path(name): Path<String>,
 ) -> Response {
-    let Some(package) = public.packages.iter().find(|package| package.name == name) else {
+    let Packages { packages, files, .. } = &public.packages;
+    let package = packages.iter().find(|package| package.name == name).map(|package| &package.octets);
+    let octets = package.or_else(|| files.iter().find(|(file, _)| *file == name).map(|(_, octets)| octets));
+    let Some(octets) = octets else {
         return not_found(language);
     };
-    // The name has no character that would end the quoted string: the configuration sees to it.
-    let disposition = HeaderValue::try_from(format!("attachment; filename=\"{}\"", package.name));
+    // The name has no character that would end the quoted string: whoever read the list saw to it.
+    let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
     let disposition = disposition.unwrap_or(HeaderValue::from_static("attachment"));
     let kind = HeaderValue::from_static("application/octet-stream");
     let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)];
-    (headers, package.octets.clone()).into_response()
+    (headers, octets.clone()).into_response()
 }
 
 fn not_found(language: Language) -> Response {

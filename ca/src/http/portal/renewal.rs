@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::{
     Portal,
     catalogue::Catalogue,
+    certificate::Pending,
     forms::{Fields, failed, field, foreign},
     pages::{Frame, page},
     see,
@@ -24,6 +25,7 @@ struct Choice {
     serial: String,
     valid_until: String,
     days: String,
+    pending: Option<Pending>,
 }
 
 #[derive(Template)]
@@ -44,6 +46,10 @@ pub(super) async fn get(State(portal): State<Arc<Portal>>, logged_in: LoggedIn) 
     if !renewal_is_open(now, record.not_after) {
         return see("/home");
     }
+    let certificates = match portal.certificates.of_user(&record.user).await {
+        Ok(certificates) => certificates,
+        Err(failure) => return failed("the choice to renew", &failure, &portal, &logged_in),
+    };
     let frame = logged_in.frame("home");
     let days = ca_core::domain::notice::days_left(now, record.not_after);
     let choice = Choice {
@@ -51,6 +57,7 @@ pub(super) async fn get(State(portal): State<Arc<Portal>>, logged_in: LoggedIn) 
         serial: record.serial.to_string(),
         valid_until: frame.t.time(record.not_after),
         days: Catalogue::fill(frame.t.own.days_until, &days.to_string()),
+        pending: Pending::of(frame.t, &certificates),
         frame,
     };
     page(StatusCode::OK, &choice)

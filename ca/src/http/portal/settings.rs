@@ -25,6 +25,7 @@ use super::{
     forms::{Fields, failed, field, foreign, not_permitted, secret},
     message,
     pages::{Frame, page},
+    renewal::first_page,
     see,
     visitor::{LoggedIn, Visitor},
 };
@@ -45,6 +46,8 @@ struct Password {
     user_id: String,
     title: &'static str,
     path: &'static str,
+    /// It is to be changed before anything else is done.
+    first: bool,
     problem: Option<&'static str>,
 }
 
@@ -58,7 +61,11 @@ struct Stop {
 /// The settings.
 pub(super) async fn get(logged_in: LoggedIn, Query(query): Query<Fields>) -> Response {
     let frame = logged_in.frame("settings");
-    let done = (field(&query, "done") == "password").then_some(frame.t.own.password_changed);
+    let done = match field(&query, "done") {
+        "password" => Some(frame.t.own.password_changed),
+        "email" => Some(frame.t.email.changed),
+        _ => None,
+    };
     page(StatusCode::OK, &Settings { master: logged_in.is_master(), done, frame })
 }
 
@@ -78,7 +85,8 @@ pub(super) async fn confirmation_password(
     ask(&logged_in, PasswordKind::Confirmation, StatusCode::OK, None)
 }
 
-fn path(kind: PasswordKind) -> &'static str {
+/// The form for a password.
+pub(super) fn password_path(kind: PasswordKind) -> &'static str {
     match kind {
         PasswordKind::Login => "/settings/password",
         PasswordKind::Confirmation => "/settings/confirmation-password",
@@ -96,8 +104,9 @@ fn ask(
         PasswordKind::Login => frame.t.own.change_login_password,
         PasswordKind::Confirmation => frame.t.own.change_confirmation_password,
     };
+    let first = logged_in.active.to_change == Some(kind);
     let (csrf, user_id) = (logged_in.csrf.clone(), logged_in.active.user.id.to_string());
-    page(status, &Password { frame, csrf, user_id, title, path: path(kind), problem })
+    page(status, &Password { frame, csrf, user_id, title, path: password_path(kind), first, problem })
 }
 
 /// A new login password came in.
@@ -124,7 +133,7 @@ async fn change(
     mut fields: Fields,
     kind: PasswordKind,
 ) -> Response {
-    if let Some(refusal) = foreign(portal, logged_in, &fields, ("password", path(kind))).await {
+    if let Some(refusal) = foreign(portal, logged_in, &fields, ("password", password_path(kind))).await {
         return refusal;
     }
     let t = logged_in.visitor.language.catalogue();
@@ -139,6 +148,9 @@ async fn change(
     match result {
         Ok(Ok(())) => {
             portal.metrics.outcome("password_change", "changed");
+            if logged_in.active.to_change.is_some() {
+                return see(first_page(portal.clock.now(), logged_in.active.certificate.not_after));
+            }
             see("/settings?done=password")
         }
         Ok(Err(AccountError::Failure(failure))) => failed("a password change", &failure, portal, logged_in),

@@ -23,6 +23,7 @@ use super::{
     catalogue::Language,
     cookies, message,
     pages::{Frame, Who},
+    settings::password_path,
     see, unavailable,
 };
 use crate::http::{connection::Peer, support::SupportId};
@@ -100,6 +101,7 @@ pub(super) fn explain(reason: Reason, visitor: &Visitor, portal: &Portal) -> Res
     let text = match reason {
         Reason::NoCertificate => (t.no_certificate_title, t.no_certificate_text),
         Reason::Revoked => (t.revoked_title, t.revoked_text),
+        Reason::Superseded => (t.superseded_title, t.superseded_text),
         Reason::Expired | Reason::NotYetValid => (t.expired_title, t.expired_text),
         Reason::UnknownCertificate | Reason::OtherUser => (t.unusable_title, t.unusable_text),
         Reason::AccountClosed => (t.suspended_title, t.suspended_text),
@@ -146,11 +148,21 @@ where
             .map_err(axum::response::IntoResponse::into_response)?;
         let token = visitor.session.clone().ok_or_else(|| see("/login"))?;
         let error = match portal.session.run(&token, visitor.certificate.as_deref()).await {
-            Ok(active) => return Ok(Self { visitor, active, csrf: csrf_token(&token) }),
+            Ok(active) => match first_of_all(&active, parts.uri.path()) {
+                Some(path) => return Err(see(path)),
+                None => return Ok(Self { visitor, active, csrf: csrf_token(&token) }),
+            },
             Err(error) => error,
         };
         Err(ended(error, &visitor, &portal))
     }
+}
+
+/// Where a user is sent who has a password that somebody else knows: it is changed before anything else is done. Logging
+/// out and stopping the ID can't wait for it.
+fn first_of_all(active: &ActiveSession, path: &str) -> Option<&'static str> {
+    let form = password_path(active.to_change?);
+    (![form, "/logout", "/settings/stop"].contains(&path)).then_some(form)
 }
 
 fn ended(error: SessionError, visitor: &Visitor, portal: &Portal) -> Response {

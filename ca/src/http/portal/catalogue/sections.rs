@@ -18,6 +18,10 @@ texts! {
         agent_size,
         agent_bytes,
         agent_checksum,
+        agent_platform,
+        agent_signed_by,
+        agent_signature,
+        agent_check_signature,
         agent_verify,
         agent_on_windows,
         agent_on_linux,
@@ -99,6 +103,7 @@ texts! {
         password_current,
         password_new,
         password_again,
+        password_first,
         password_rules,
         password_change,
         password_changed,
@@ -123,6 +128,31 @@ texts! {
 }
 
 texts! {
+    /// メールアドレスの変更.
+    Email {
+        title,
+        settings_text,
+        lead,
+        present,
+        new,
+        how,
+        send,
+        waiting,
+        code,
+        confirm,
+        drop_text,
+        drop,
+        changed,
+        same,
+        too_many,
+        code_wrong,
+        closed,
+    }
+    lists {
+    }
+}
+
+texts! {
     /// 証明書更新選択画面.
     Renewal {
         title,
@@ -133,6 +163,8 @@ texts! {
         steps_title,
         steps_lead,
         until,
+        pending_title,
+        pending,
         go_on,
     }
     lists {
@@ -143,6 +175,18 @@ texts! {
 texts! {
     /// 利用者管理.
     Users {
+        unblock_pin,
+        unblock_pin_text,
+        unblock_number,
+        decline_pin,
+        decline_pin_text,
+        token_lost,
+        token_lost_text,
+        done_unblock_pin,
+        done_decline_pin,
+        done_token_lost,
+        nothing_to_unblock,
+        no_token_to_lose,
         list_lead,
         quota,
         quota_of,

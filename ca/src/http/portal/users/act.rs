@@ -13,6 +13,7 @@ use axum::{
 use ca_core::{
     app::{
         customers::CustomerError,
+        failure::Failure,
         manage_users::{Change, ManageError},
     },
     domain::{
@@ -23,6 +24,7 @@ use ca_core::{
     },
 };
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 
 use super::{
     super::{
@@ -41,8 +43,11 @@ use super::{
 /// What can be done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
+    Unblock,
+    Decline,
     Assign,
     Release,
+    Lost,
     Unlock,
     Password,
     Suspend,
@@ -52,9 +57,12 @@ pub(super) enum Act {
 
 impl Act {
     /// In the order of the page.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 10] = [
+        Self::Unblock,
+        Self::Decline,
         Self::Assign,
         Self::Release,
+        Self::Lost,
         Self::Unlock,
         Self::Password,
         Self::Suspend,
@@ -65,6 +73,9 @@ impl Act {
     /// Its word in addresses.
     pub(super) fn path(self) -> &'static str {
         match self {
+            Self::Unblock => "unblock-pin",
+            Self::Decline => "decline-unblocking",
+            Self::Lost => "token-lost",
             Self::Assign => "assign",
             Self::Release => "release",
             Self::Unlock => "unlock",
@@ -81,6 +92,9 @@ impl Act {
 
     pub(super) fn title(self, t: &Catalogue) -> &'static str {
         match self {
+            Self::Unblock => t.users.unblock_pin,
+            Self::Decline => t.users.decline_pin,
+            Self::Lost => t.users.token_lost,
             Self::Assign => t.users.assign,
             Self::Release => t.users.release,
             Self::Unlock => t.users.unlock,
@@ -93,6 +107,9 @@ impl Act {
 
     pub(super) fn text(self, t: &Catalogue) -> &'static str {
         match self {
+            Self::Unblock => t.users.unblock_pin_text,
+            Self::Decline => t.users.decline_pin_text,
+            Self::Lost => t.users.token_lost_text,
             Self::Assign => t.users.assign_text,
             Self::Release => t.users.release_text,
             Self::Unlock => t.users.unlock_text,
@@ -105,6 +122,9 @@ impl Act {
 
     pub(super) fn done(self, t: &Catalogue) -> &'static str {
         match self {
+            Self::Unblock => t.users.done_unblock_pin,
+            Self::Decline => t.users.done_decline_pin,
+            Self::Lost => t.users.done_token_lost,
             Self::Assign => t.users.done_assign,
             Self::Release => t.users.done_release,
             Self::Unlock => t.users.done_unlock,
@@ -130,6 +150,8 @@ struct Ask {
     /// Whether it can't be taken back.
     grave: bool,
     asks_password: bool,
+    /// The request that is decided, by its name and its 受付番号.
+    request: Option<(String, String)>,
     /// Value, label, whether it is chosen; empty when no token is asked for.
     kinds: Vec<(&'static str, &'static str, bool)>,
     serial: String,
@@ -146,16 +168,31 @@ pub(in super::super) async fn form(
     }
     let Some(act) = Act::parse(&word) else { return unknown(&portal, &logged_in) };
     match find(&portal, &logged_in, &id).await {
-        Ok(Some(user)) => ask(&logged_in, &user, act, &Vec::new(), (StatusCode::OK, None)),
+        Ok(Some(user)) => {
+            let request = match waiting(&portal, &user, act).await {
+                Ok(request) => request,
+                Err(error) => return failed("a request to unblock", &error, &portal, &logged_in),
+            };
+            ask(&logged_in, &user, (act, request), &Vec::new(), (StatusCode::OK, None))
+        }
         Ok(None) => unknown(&portal, &logged_in),
         Err(error) => failed("a user's page", &error, &portal, &logged_in),
     }
 }
 
+/// The request that the act is about, by its name and its 受付番号.
+async fn waiting(portal: &Portal, user: &User, act: Act) -> Result<Option<(String, String)>, Failure> {
+    if !matches!(act, Act::Unblock | Act::Decline) {
+        return Ok(None);
+    }
+    let request = portal.manage.unblockings.waiting_of(&user.id).await?;
+    Ok(request.map(|request| (request.id.to_string(), request.number())))
+}
+
 fn ask(
     logged_in: &LoggedIn,
     user: &User,
-    act: Act,
+    (act, request): (Act, Option<(String, String)>),
     fields: &Fields,
     (status, problem): (StatusCode, Option<&'static str>),
 ) -> Response {
@@ -171,8 +208,9 @@ fn ask(
         title: act.title(t),
         text: act.text(t),
         problem,
-        grave: act == Act::Remove,
+        grave: matches!(act, Act::Remove | Act::Lost),
         asks_password: act == Act::Password,
+        request,
         kinds: if act == Act::Assign { kinds.collect() } else { Vec::new() },
         serial: field(fields, "serial").to_owned(),
         frame,
@@ -202,7 +240,8 @@ pub(in super::super) async fn submit(
     let change = match (change(t, act, &mut fields), &user) {
         (Ok(change), _) => change,
         (Err(problem), Some(user)) => {
-            return ask(&logged_in, user, act, &fields, (StatusCode::BAD_REQUEST, Some(problem)));
+            let shown = (act, request_of(&fields));
+            return ask(&logged_in, user, shown, &fields, (StatusCode::BAD_REQUEST, Some(problem)));
         }
         (Err(_), None) => return unknown(&portal, &logged_in),
     };
@@ -223,9 +262,11 @@ pub(in super::super) async fn submit(
 
 fn done(portal: &Portal, user: &str, act: Act) -> Response {
     portal.metrics.outcome("user_change", "done");
-    if act == Act::Remove {
+    if matches!(act, Act::Remove | Act::Lost) {
         // A certificate may have been revoked.
         portal.revoked.notify_one();
+    }
+    if act == Act::Remove {
         return see("/manage/users?done=remove");
     }
     see(&format!("/manage/user/{user}?done={}", act.path()))
@@ -238,6 +279,11 @@ fn change(t: &Catalogue, act: Act, fields: &mut Fields) -> Result<Change, &'stat
         Act::Resume => Change::Resume,
         Act::Unlock => Change::Unlock,
         Act::Remove => Change::Remove,
+        Act::Lost => Change::TokenLost,
+        Act::Unblock | Act::Decline => match Uuid::try_parse(field(fields, "request")) {
+            Ok(request) => Change::DecideUnblocking { request, approved: act == Act::Unblock },
+            Err(_) => return Err(t.users.nothing_to_unblock),
+        },
         Act::Release => Change::Assign(None),
         Act::Assign => {
             let serial = TokenSerial::parse(field(fields, "serial").trim());
@@ -257,6 +303,12 @@ fn change(t: &Catalogue, act: Act, fields: &mut Fields) -> Result<Change, &'stat
     })
 }
 
+/// The request that the form was about; its number was shown then.
+fn request_of(fields: &Fields) -> Option<(String, String)> {
+    let (request, number) = (field(fields, "request"), field(fields, "number"));
+    (!request.is_empty()).then(|| (request.to_owned(), number.to_owned()))
+}
+
 fn refused(
     portal: &Portal,
     logged_in: &LoggedIn,
@@ -270,7 +322,9 @@ fn refused(
     }
     portal.metrics.outcome("user_change", "refused");
     match (problem(t, &error), user) {
-        (Some((status, problem)), Some(user)) => ask(logged_in, user, act, fields, (status, Some(problem))),
+        (Some((status, problem)), Some(user)) => {
+            ask(logged_in, user, (act, request_of(fields)), fields, (status, Some(problem)))
+        }
         _ if matches!(error, ManageError::Denied(Denied::NotAMaster)) => not_permitted(portal, logged_in),
         _ => unknown(portal, logged_in),
     }
@@ -280,6 +334,8 @@ fn refused(
 pub(super) fn problem(t: &Catalogue, error: &ManageError) -> Option<(StatusCode, &'static str)> {
     let error = match error {
         ManageError::Confirmation => return Some((StatusCode::FORBIDDEN, t.users.confirmation_wrong)),
+        ManageError::Unblocking(_) => return Some((StatusCode::CONFLICT, t.users.nothing_to_unblock)),
+        ManageError::NoToken => return Some((StatusCode::CONFLICT, t.users.no_token_to_lose)),
         ManageError::Denied(_) | ManageError::Failure(_) => return None,
         ManageError::Customer(error) => error,
     };

@@ -44,11 +44,15 @@ fn file(t: &Catalogue, users: &[Line]) -> String {
     let mut text = format!("{BYTE_ORDER_MARK}{}\r\n", head.join(","));
     for user in users {
         let token = user.token.as_deref().unwrap_or_default();
+        let certificate = match &user.renewal {
+            Some(renewal) => format!("{} / {}", user.certificate.text, renewal.text),
+            None => user.certificate.text.to_owned(),
+        };
         let line = [
             &*user.user_id,
             &*user.name,
             user.account.text,
-            user.certificate.text,
+            &*certificate,
             &*user.valid_until,
             token,
         ];

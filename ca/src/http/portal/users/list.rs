@@ -33,6 +33,8 @@ pub(in super::super) struct Line {
     pub(in super::super) name: String,
     pub(in super::super) account: Standing,
     pub(in super::super) certificate: Standing,
+    /// Whether its renewal awaits its confirmation.
+    pub(in super::super) renewal: Option<Standing>,
     pub(in super::super) valid_until: String,
     pub(in super::super) token: Option<String>,
     /// Whether there is a certificate to revoke.
@@ -107,9 +109,11 @@ impl Line {
         certificates: &[CertificateRecord],
         now: Timestamp,
     ) -> Self {
-        let standing = certificates
+        let mut standing = certificates
             .iter()
-            .find(|c| matches!(c.state, CertificateState::Issued { .. } | CertificateState::Intended));
+            .filter(|c| matches!(c.state, CertificateState::Issued { .. } | CertificateState::Intended));
+        let standing = standing.clone().find(|c| !c.is_unconfirmed_renewal()).or_else(|| standing.next());
+        let renewal = certificates.iter().any(CertificateRecord::is_unconfirmed_renewal);
         let revoked = || certificates.iter().any(|c| matches!(c.state, CertificateState::Revoked { .. }));
         let (text, class) = match standing {
             None if revoked() => (t.state_revoked, "off"),
@@ -124,6 +128,7 @@ impl Line {
             name: user.display_name.clone(),
             account: account(t, user),
             certificate: Standing { text, class },
+            renewal: renewal.then_some(Standing { text: t.state_unconfirmed, class: "wait" }),
             valid_until: valid.map(|c| t.time(c.not_after)).unwrap_or_default(),
             token: user.assigned_device.as_ref().map(|assigned| device(t, assigned)),
             revocable: standing.is_some(),

@@ -11,6 +11,7 @@ use axum::{
 use ca_core::{
     app::customers::CustomerError,
     domain::{
+        certificate::CertificateRecord,
         ids::UserId,
         management::may_manage,
         user::{User, UserState},
@@ -21,7 +22,7 @@ use super::{
     super::{
         Portal,
         catalogue::Catalogue,
-        certificate::Facts,
+        certificate::{Facts, Pending},
         forms::{Fields, failed, field, not_permitted},
         message,
         pages::{Frame, page},
@@ -46,6 +47,7 @@ struct Show {
     email: Option<String>,
     registered_at: String,
     facts: Option<Facts>,
+    pending: Option<Pending>,
     offers: Vec<Offer>,
     done: Option<&'static str>,
 }
@@ -100,26 +102,32 @@ async fn gather(
     done: &str,
 ) -> Result<Show, ca_core::app::failure::Failure> {
     let certificates = portal.certificates.of_user(&user.id).await?;
+    let asked = portal.manage.unblockings.waiting_of(&user.id).await?.is_some();
     let frame = logged_in.frame("manage");
     let (t, now) = (frame.t, portal.clock.now());
     let line = Line::of(t, user, &certificates, now);
-    let standing = certificates.iter().find(|c| line.revocable && c.der().is_some());
+    let own = |c: &&CertificateRecord| c.der().is_some() && !c.is_unconfirmed_renewal();
+    let standing = certificates.iter().find(|c| line.revocable && own(c));
     Ok(Show {
         email: user.email.as_ref().map(ToString::to_string),
         registered_at: t.time(user.registered_at),
+        pending: Pending::of(t, &certificates),
         facts: standing.map(|record| Facts::of(t, record, now)),
-        offers: offers(t, user),
+        offers: offers(t, user, (line.revocable, asked)),
         done: said(t, done),
         line,
         frame,
     })
 }
 
-fn offers(t: &Catalogue, user: &User) -> Vec<Offer> {
+/// Also by whether a certificate stands, and whether an unblocking is asked for.
+fn offers(t: &Catalogue, user: &User, facts: (bool, bool)) -> Vec<Offer> {
     let fits = |act: &Act| match act {
         Act::Suspend => user.state == UserState::Active,
         Act::Resume => user.state == UserState::Suspended,
         Act::Unlock => user.locked_at.is_some(),
+        Act::Unblock | Act::Decline => facts.1,
+        Act::Lost => user.assigned_device.is_some() || facts.0,
         Act::Release => user.assigned_device.is_some(),
         Act::Assign | Act::Password | Act::Remove => true,
     };

@@ -33,6 +33,12 @@ macro_rules! texts {
 }
 
 texts! {
+    tokens token_list token_any token_unknown token_in_stock token_handed_out token_assigned token_in_use
+    token_lost token_broken token_replaced token_returned token_retired token_state_title token_state
+    token_state_text token_state_final token_contract_hint token_contract_bad token_note token_note_hint
+    token_not_possible assigned_to puk_kept yes no unblockings unblocking unblock_number unblock_approve_title
+    unblock_approve_text unblock_decline_title unblock_decline_text unblock_not_waiting done_token_state
+    done_unblocking_approved done_unblocking_declined
     service skip_to_content language other_language menu you_are_here footer support_id back logout
     list_separator login_title login login_text your_certificate to_login form_expired home customers
     approvals staff health calendar audit staff_id name roles role role_master role_general state when what
@@ -40,7 +46,8 @@ texts! {
     clerk hsm_operations auditor administrator search search_by search_for search_hint search_malformed
     by_user by_user_name by_contract by_contract_name by_token by_certificate results more register_contract
     contract_number contract_number_hint contract_number_bad contract_name name_hint plan general_users
-    general_users_hint general_users_bad policy ask_policy ask_policy_text unknown_policy users
+    general_users_hint general_users_bad policy ask_policy ask_policy_text unknown_policy terms ask_plan ask_plan_text same_plan plan_too_small
+    users
     register_user user_id user_id_hint user_id_bad email assigned_token code_out certificates
     no_certificates serial token valid_from valid_until last_logins state_active state_locked
     state_suspended state_removed kind_yubikey kind_tpm kind_piv kind_pkcs11 unlock_title unlock unlock_text
@@ -49,7 +56,7 @@ texts! {
     way_token way_token_hint choose_way release_title release release_text password_title password_text
     confirmation_title confirmation_text suspend_title suspend suspend_text remove_title remove remove_text
     remove_sure tick_first acts certificate assurance assurance_asserted assurance_attested
-    assurance_attested_pin standing_intended standing_abandoned standing_not_yet_valid standing_active
+    assurance_attested_pin standing_intended standing_abandoned standing_not_yet_valid standing_unconfirmed standing_active
     standing_expired standing_superseded standing_revoked revoked_at confirmed not_yet evidence verdict
     judged_at decoded orphan signer revoke_title revoke revoke_text revoke_final identity identity_hint
     identity_missing choose_reason reason_unspecified reason_key_compromise reason_affiliation_changed
@@ -71,11 +78,15 @@ texts! {
     login_password confirmation_password not_done_title not_permitted not_found_title not_found text_empty
     text_too_long text_forbidden email_invalid taken plan_exhausted device_in_use device_refused
     not_a_master try_again takes_two not_revoked first_time asked_already own_request not_yours not_open
-    no_certificate_title unknown_title withdrawn_title expired_title session_over_title logged_out_title
+    no_certificate_title unknown_title withdrawn_title revoked_title expired_title session_over_title logged_out_title
     not_understood_title unavailable_title
+    mail mail_number mail_queued mail_oldest mail_bounced mail_answer mail_state_queued mail_state_delivered
+    mail_state_bounced mail_state_withdrawn mail_kind_40 mail_kind_10 mail_kind_today mail_kind_issued
+    mail_kind_renewed mail_kind_revoked mail_kind_locked mail_kind_changed mail_kind_code mail_retry_title mail_retry
+    mail_retry_text mail_retry_hint mail_gone done_mail
     ;
     code_letter_text code_letter_closing password_letter_text password_letter_closing no_certificate_text
-    unknown_text withdrawn_text expired_text session_over_text logged_out_text not_understood_text
+    unknown_text withdrawn_text revoked_text expired_text session_over_text logged_out_text not_understood_text
     unavailable_text
 }
 
@@ -113,6 +124,7 @@ pub(super) fn standing_word(t: &'static Catalogue, standing: Standing) -> &'stat
         Standing::Intended => t.standing_intended,
         Standing::Abandoned => t.standing_abandoned,
         Standing::NotYetValid => t.standing_not_yet_valid,
+        Standing::Unconfirmed => t.standing_unconfirmed,
         Standing::Active => t.standing_active,
         Standing::Expired => t.standing_expired,
         Standing::Superseded { .. } => t.standing_superseded,

@@ -1,5 +1,6 @@
 //! English.
 
+mod email;
 mod own;
 mod public;
 mod users;
@@ -85,6 +86,7 @@ pub(crate) const EN: Catalogue = Catalogue {
     state_expired: "Expired",
     state_revoked: "Revoked",
     state_being_issued: "Being issued",
+    state_unconfirmed: "Renewal in progress",
     revoke: "Revoke",
     choose_someone: "Choose at least one user.",
     revoke_confirm_title: "Confirm the revocation",
@@ -126,6 +128,11 @@ pub(crate) const EN: Catalogue = Catalogue {
         "The certificate that was presented is revoked and can't be used. If you were logged in, that ends here.",
         "To go on you need a new certificate. If this surprises you, ask your master user or your branch.",
     ],
+    superseded_title: "Your certificate has been renewed",
+    superseded_text: &[
+        "The certificate that was presented was replaced by a newer one and can't be used any more.",
+        "Close all browser windows, log in again and pick the new certificate. If this surprises you, ask your master user or your branch.",
+    ],
     unusable_title: "This certificate can't be used",
     unusable_text: &[
         "The certificate that was presented isn't one that can be used to log in here.",
@@ -152,6 +159,7 @@ pub(crate) const EN: Catalogue = Catalogue {
     public: public::PUBLIC,
     help: public::HELP,
     own: own::OWN,
+    email: email::EMAIL,
     renewal: own::RENEWAL,
     users: users::USERS,
 };

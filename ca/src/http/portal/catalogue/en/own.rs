@@ -34,6 +34,7 @@ pub(super) const OWN: Own = Own {
     password_current: "Present password",
     password_new: "New password",
     password_again: "New password, once more",
+    password_first: "Somebody else gave you this password. Before you do anything else, change it to one that only you know.",
     password_rules: "Rules for the new password",
     password_change: "Change",
     password_changed: "The password was changed. If you were logged in elsewhere, that has ended.",
@@ -74,6 +75,8 @@ pub(super) const RENEWAL: Renewal = Renewal {
     steps_title: "How to renew",
     steps_lead: "The certificate agent renews it. Your present certificate works until the new one is on the token.",
     until: "It can be renewed until {}, at any hour.",
+    pending_title: "Certificate that is being renewed",
+    pending: "Finish the renewal in the certificate agent, or log in with the new certificate, by {}. It then takes the place of the present one; until then the present one works, and after that time the renewal lapses.",
     go_on: "Go on to home",
     steps: &[
         "Connect your token and start the certificate agent.",

@@ -3,6 +3,18 @@
 use super::super::sections::Users;
 
 pub(super) const USERS: Users = Users {
+    unblock_pin: "Unblock the PIN",
+    unblock_pin_text: "The user has asked for it. Make sure that the request comes from the user, and compare the request number.",
+    unblock_number: "Request number",
+    decline_pin: "Decline the unblocking",
+    decline_pin_text: "If the user knows nothing of the request, decline it and have the login password changed.",
+    token_lost: "Report the token as lost",
+    token_lost_text: "The certificate is revoked at once, and nobody can obtain another with this token. It can't be taken back.",
+    done_unblock_pin: "The unblocking is approved. The user can set a new PIN now.",
+    done_decline_pin: "The unblocking is declined.",
+    done_token_lost: "The token is reported as lost, and its certificate is revoked.",
+    nothing_to_unblock: "The request doesn't wait for a decision any more.",
+    no_token_to_lose: "The user has no token that could be reported as lost.",
     list_lead: "The general users of your contract. Choose one to see details and make changes.",
     quota: "General users: {}",
     quota_of: "(up to {} can be registered)",

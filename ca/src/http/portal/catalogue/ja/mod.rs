@@ -1,5 +1,6 @@
 //! 日本語の文言。
 
+mod email;
 mod own;
 mod public;
 mod users;
@@ -85,6 +86,7 @@ pub(crate) const JA: Catalogue = Catalogue {
     state_expired: "期限切れ",
     state_revoked: "失効",
     state_being_issued: "発行中",
+    state_unconfirmed: "更新手続き中",
     revoke: "失効",
     choose_someone: "失効させる利用者を一人以上選んでください。",
     revoke_confirm_title: "証明書失効の確認",
@@ -126,6 +128,11 @@ pub(crate) const JA: Catalogue = Catalogue {
         "提示された電子証明書は失効しているため、ご利用いただけません。ログイン中だった場合も、ここで終了します。",
         "引き続きご利用になるには、証明書の取得が必要です。お心当たりがない場合は、マスターユーザまたはお取引店にお問い合わせください。",
     ],
+    superseded_title: "電子証明書は更新済みです",
+    superseded_text: &[
+        "提示された電子証明書は新しい証明書に置き換えられたため、ご利用いただけません。",
+        "ブラウザの画面をすべて閉じ、新しい証明書を選んでログインし直してください。お心当たりがない場合は、マスターユーザまたはお取引店にお問い合わせください。",
+    ],
     unusable_title: "この電子証明書は利用できません",
     unusable_text: &[
         "提示された電子証明書は、ログインに利用できるものとして登録されていません。",
@@ -156,6 +163,7 @@ pub(crate) const JA: Catalogue = Catalogue {
     public: public::PUBLIC,
     help: public::HELP,
     own: own::OWN,
+    email: email::EMAIL,
     renewal: own::RENEWAL,
     users: users::USERS,
 };

@@ -34,6 +34,7 @@ pub(super) const OWN: Own = Own {
     password_current: "現在のパスワード",
     password_new: "新しいパスワード",
     password_again: "新しいパスワード（確認のため再入力）",
+    password_first: "このパスワードは発行者から受け取ったものです。ほかの操作の前に、ご自身だけが知るパスワードに変更してください。",
     password_rules: "新しいパスワードの条件",
     password_change: "変更",
     password_changed: "パスワードを変更しました。ほかの画面でログインしていた場合、そのログインは終了しました。",
@@ -74,6 +75,8 @@ pub(super) const RENEWAL: Renewal = Renewal {
     steps_title: "電子証明書の更新",
     steps_lead: "更新は、証明書発行アプリで行います。新しい証明書がトークンに入るまで、今の証明書をそのままお使いいただけます。",
     until: "更新できる期間：{}まで（終日）",
+    pending_title: "更新手続き中の電子証明書",
+    pending: "{}までに、証明書発行アプリで手続きを完了するか、新しい証明書でログインしてください。今の証明書と入れ替わります。それまでは今の証明書を使え、期限を過ぎると更新は取り消されます。",
     go_on: "ホームへ進む",
     steps: &[
         "トークンを接続し、証明書発行アプリを起動します。",

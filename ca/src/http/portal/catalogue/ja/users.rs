@@ -3,6 +3,18 @@
 use super::super::sections::Users;
 
 pub(super) const USERS: Users = Users {
+    unblock_pin: "PINロック解除",
+    unblock_pin_text: "利用者から申請があります。本人からの申請であることと、受付番号を確認してください。",
+    unblock_number: "受付番号",
+    decline_pin: "PINロック解除の却下",
+    decline_pin_text: "本人に心当たりがない場合は却下し、ログインパスワードの変更を案内してください。",
+    token_lost: "トークンの紛失",
+    token_lost_text: "証明書を直ちに失効し、このトークンでの取得もできなくなります。元に戻せません。",
+    done_unblock_pin: "PINロック解除を承認しました。利用者は新しいPINを設定できます。",
+    done_decline_pin: "PINロック解除を却下しました。",
+    done_token_lost: "紛失を登録し、証明書を失効しました。",
+    nothing_to_unblock: "この申請は、すでに処理済みか、期限切れです。",
+    no_token_to_lose: "紛失を登録できるトークンがありません。",
     list_lead: "ご契約の一般ユーザの一覧です。氏名を選ぶと、詳細の確認と変更ができます。",
     quota: "一般ユーザ：{}名",
     quota_of: "（{}名まで登録できます）",
