@@ -16,10 +16,12 @@ PACKAGES := \
 	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool \
 	libtss2-dev libtss2-tcti-swtpm0 swtpm swtpm-tools tpm2-tools gnutls-bin \
 	sqlite3 postgresql pgbouncer \
+	squid-openssl gsettings-desktop-schemas libglib2.0-bin \
 	xvfb xdotool scrot dbus at-spi2-core man-db \
 	libgl1 libegl1 libgl1-mesa-dri libx11-xcb1 libxcursor1 libxi6 libxrandr2 libxkbcommon-x11-0 \
 	systemd sudo \
 	clang libssl-dev \
+	haproxy \
 	chromium chromium-driver libnss3-tools fonts-noto-cjk
 
 ifneq ($(shell id -u),0)
@@ -63,6 +65,10 @@ axe: setup
 	}
 
 # All targets at once: with the tests' features everything is built once, and no program is built again under a test.
+# Where this isn't root's, the runbooks alone are executed by sudo: they boot machines.
+ifneq ($(shell id -u),0)
+test: export CARGO_TARGET_$(shell rustc --print host-tuple 2>/dev/null | tr 'a-z-' 'A-Z_')_RUNNER := $(CURDIR)/softhsm-tests/runner.sh
+endif
 test: setup kryoptic axe
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --no-fail-fast

@@ -6,3 +6,5 @@ pub(crate) mod journal_copy;
 pub(crate) mod passwords;
 pub(crate) mod rng;
 pub(crate) mod signer;
+pub(crate) mod smtp;
+pub(crate) mod staff_crl;

@@ -23,8 +23,11 @@ use crate::{
         clients::Clients,
         connection::{Listener, Service},
         ending::Ending,
+        forwarded::Forwarding,
         gate::Gate,
-        layers, machine, openapi, ops, portal, staff, tls, validation,
+        layers, machine, openapi, ops, portal,
+        proxies::Proxies,
+        staff, tls, validation,
     },
     jobs::TlsFiles,
     material::{self, Material},
@@ -77,7 +80,10 @@ struct Listeners {
     ops: (TcpListener, SocketAddr),
     public_tls: Arc<rustls::ServerConfig>,
     client_tls: Arc<rustls::ServerConfig>,
+    client_verifier: Arc<ClientVerifier>,
     clients: Arc<Clients>,
+    /// Where there are reverse proxies in front of the public listener.
+    proxies: Option<Arc<Clients>>,
     staff: Option<StaffListener>,
     tls: TlsFiles,
 }
@@ -89,13 +95,18 @@ impl Listeners {
         let issuing = material::customer(config, &material.issuers).map_err(CliError::configuration)?;
         let clients = Arc::new(wiring::clients(config, material).map_err(CliError::configuration)?);
         let verifier = ClientVerifier::new(&issuing.certificate, clients.clone());
-        let verifier = verifier.map_err(CliError::configuration)?;
+        let verifier = Arc::new(verifier.map_err(CliError::configuration)?);
+        let behind = !material.proxies.is_empty();
+        let proxies = behind.then(|| Arc::new(Clients::proxies_only(material.proxies.clone())));
+        let of_proxies = proxies.clone().map(|proxies| Arc::new(ClientVerifier::of_proxies(proxies)));
         Ok(Self {
-            public_tls: tls::public(current.clone()).map_err(CliError::configuration)?,
-            client_tls: tls::with_client_certificates(current.clone(), verifier)
+            public_tls: tls::public(current.clone(), of_proxies).map_err(CliError::configuration)?,
+            client_tls: tls::with_client_certificates(current.clone(), verifier.clone())
                 .map_err(CliError::configuration)?,
             staff: StaffListener::bind(config, material, &current).await?,
+            client_verifier: verifier,
             clients,
+            proxies,
             tls: TlsFiles { files: config.tls.clone(), taken_up: identity, current },
             public: bind("listen.public", config.listen.public).await?,
             client: bind("listen.client", config.listen.client).await?,
@@ -121,9 +132,11 @@ impl StaffListener {
         let Some((address, issuer)) = config.listen.staff.zip(material.staff_issuer.as_ref()) else {
             return Ok(None);
         };
-        let clients = Arc::new(Clients::new(issuer, &[]).map_err(CliError::configuration)?);
+        // No proxies: the console is reached straight, from the bank's own network.
+        let clients = Clients::new(issuer, &[], Proxies::default()).map_err(CliError::configuration)?;
+        let clients = Arc::new(clients);
         let verifier = ClientVerifier::new(issuer, clients.clone()).map_err(CliError::configuration)?;
-        let tls = tls::with_client_certificates(identity.clone(), verifier);
+        let tls = tls::with_client_certificates(identity.clone(), Arc::new(verifier));
         let tls = tls.map_err(CliError::configuration)?;
         Ok(Some(Self { socket: bind("listen.staff", address).await?, tls, clients }))
     }
@@ -167,13 +180,14 @@ fn end_on_signal(ending: &Ending, server: &Server) -> Result<(), CliError> {
 async fn serve(server: Server, listeners: Listeners, max_connections: usize, ending: Ending) {
     let (metrics, store, rng) = (server.metrics.clone(), server.store.clone(), server.rng.clone());
     let gate = Gate::new(server.accords.clone(), server.api.clock.clone());
-    let public = layers::private(
-        gate.before(portal::public_router(server.public))
-            .merge(gate.before_api(api::router(server.api).merge(openapi::router(server.document)))),
-    );
-    let client = layers::private(
-        gate.before(portal::router(server.portal)).merge(gate.before_api(machine::router(server.machines))),
-    );
+    let forwarding = |verifier| Forwarding { verifier, ..server.forwarding.clone() };
+    let public = gate
+        .before(portal::public_router(server.public))
+        .merge(gate.before_api(api::router(server.api).merge(openapi::router(server.document))));
+    let public = layers::private(forwarding(None).before(public));
+    let client =
+        gate.before(portal::router(server.portal)).merge(gate.before_api(machine::router(server.machines)));
+    let client = layers::private(forwarding(Some(listeners.client_verifier)).before(client));
     let customers = Some(listeners.clients);
     let listener = |name,
                     (socket, _): (TcpListener, SocketAddr),
@@ -187,7 +201,15 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
         Listener { socket, max_connections, service: Service { name, tls, clients, router, metrics, ending } }
     };
     let mut all = vec![
-        listener("public", listeners.public, Some(listeners.public_tls), public, BODY_LIMIT, None, &ending),
+        listener(
+            "public",
+            listeners.public,
+            Some(listeners.public_tls),
+            public,
+            BODY_LIMIT,
+            listeners.proxies,
+            &ending,
+        ),
         listener(
             "client",
             listeners.client,
@@ -209,7 +231,7 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
     ];
     if let Some((listening, console)) = listeners.staff.zip(server.console) {
         let StaffListener { socket, tls, clients } = listening;
-        let router = layers::private(gate.before(staff::router(console)));
+        let router = layers::private(forwarding(None).before(gate.before(staff::router(console))));
         all.push(listener("staff", socket, Some(tls), router, FORM_LIMIT, Some(clients), &ending));
     }
     // Health and metrics are told to the last, and for what follows nobody waits.

@@ -9,19 +9,22 @@ mod issuer;
 mod listen;
 mod login;
 mod machine;
+mod mail;
 mod node;
 mod policy;
+mod proxy;
 mod retention;
 mod shutdown;
 mod staff;
 mod telemetry;
+mod token_custody;
 mod trust;
 mod validation;
 mod value;
 
 use std::path::{Path, PathBuf};
 
-use ca_core::domain::policy::WrittenPolicy;
+use ca_core::domain::{custody::PukRule, policy::WrittenPolicy};
 use serde::Deserialize;
 
 pub(crate) use enrolment::Enrolment;
@@ -30,12 +33,15 @@ pub(crate) use issuer::Issuer;
 pub(crate) use listen::{Listen, Tls};
 pub(crate) use login::{Login, Passwords};
 pub(crate) use machine::Machine;
+pub(crate) use mail::{Mail, MailTls};
 pub(crate) use node::{Database, Node, Postgres};
 pub(crate) use policy::TomlPolicies;
+pub(crate) use proxy::{AddressHeader, Proxy};
 pub(crate) use retention::Retention;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use staff::{CommandLine, Staff};
 pub(crate) use telemetry::{Log, LogFormat, Telemetry};
+pub(crate) use token_custody::TokenCustody;
 pub(crate) use trust::Trust;
 pub(crate) use validation::Validation;
 
@@ -56,9 +62,14 @@ pub(crate) struct Config {
     pub(crate) retention: Retention,
     /// The bank's own policy.
     pub(crate) policy: WrittenPolicy,
+    /// The custody of PUKs, where the bank keeps any.
+    pub(crate) token_custody: Option<TokenCustody>,
     /// The console; its listener is `listen.staff`.
     pub(crate) staff: Option<Staff>,
+    /// The mail server; without one, users are told on the home page only.
+    pub(crate) mail: Option<Mail>,
     pub(crate) machines: Vec<Machine>,
+    pub(crate) proxies: Vec<Proxy>,
     pub(crate) log: Log,
     pub(crate) telemetry: Telemetry,
     pub(crate) shutdown: Shutdown,
@@ -120,7 +131,11 @@ struct Raw {
     policy: policy::Raw,
     #[serde(default)]
     machine: Vec<machine::Raw>,
+    #[serde(default)]
+    proxy: Vec<proxy::Raw>,
     staff: Option<staff::Raw>,
+    mail: Option<mail::Raw>,
+    token_custody: Option<token_custody::Raw>,
     #[serde(default)]
     log: telemetry::RawLog,
     #[serde(default)]
@@ -157,12 +172,22 @@ impl Config {
                 "add [staff] with issuer_certificate, the staff CA's certificate",
             ));
         }
+        let token_custody = raw.token_custody.map(|custody| custody.validate(&base)).transpose()?;
+        let policy = raw.policy.validate()?;
+        if policy.rules.puk == PukRule::Kept && token_custody.is_none() {
+            return Err(ConfigError::value(
+                "policy.puk",
+                "there is no section [token_custody]",
+                "add [token_custody] with key_file, the file of the key that PUKs are kept under",
+            ));
+        }
         Ok(Self {
             path: path.to_owned(),
             node: raw.node.validate(&base)?,
             listen,
             staff,
             tls: raw.tls.validate(&base)?,
+            mail: raw.mail.map(|mail| mail.validate(&base)).transpose()?,
             issuers: issuer::validate(raw.issuer, &base)?,
             validation: raw.validation.validate(&base)?,
             trust: raw.trust.validate(&base)?,
@@ -171,8 +196,10 @@ impl Config {
             login: raw.login.validate()?,
             passwords: raw.passwords.validate()?,
             retention: raw.retention.validate()?,
-            policy: raw.policy.validate()?,
+            policy,
+            token_custody,
             machines: machine::validate(raw.machine, &base)?,
+            proxies: proxy::validate(raw.proxy, &base)?,
             log: raw.log.validate()?,
             telemetry: raw.telemetry.validate()?,
             shutdown: raw.shutdown.validate()?,
@@ -250,8 +277,14 @@ mod tests {
             ("lock_at = 5", "lock_at = 5\nlock_out = 6", "lock_out"),
             ("level = \"info\"", "level = \"loud\"", "log.level"),
             ("logins = \"400d\"", "logins = \"0d\"", "retention.logins"),
-            ("# agent_packages = []", "agent_packages = [\"a b\"]", "enrolment.agent_packages"),
-            ("# agent_packages = []", "agent_packages = [\"a/x\", \"b/x\"]", "enrolment.agent_packages"),
+            ("# mail = \"90d\"", "mail = \"59d\"", "retention.mail"),
+            ("# agent_packages = \"packages\"", "agent_packages = \"\"", "enrolment.agent_packages"),
+            (
+                "# agent_packages_signer_file = \"release.pem\"",
+                "agent_packages_signer_file = \"release.pem\"",
+                "enrolment.agent_packages_signer_file",
+            ),
+            ("lowest_agent = \"0.1.0\"", "lowest_agent = \"0.10.0\"", "enrolment.lowest_agent"),
             ("pause = \"5s\"", "pause = \"1h\"", "shutdown.pause"),
             ("sample = 0.05", "sample = 5", "telemetry.sample"),
             ("endpoint = \"\"", "endpoint = \"https://collector.example\"", "telemetry.endpoint"),
@@ -261,6 +294,43 @@ mod tests {
             let text = EXAMPLE.replacen(good, bad, 1);
             assert_ne!(text, EXAMPLE, "the example lost {good:?}");
             let message = parse(&text).expect_err(bad);
+            assert!(message.contains(expected), "{bad}: {message}");
+        }
+    }
+
+    const MAIL: &str = r#"
+        [mail]
+        server = "smtp.bank.example"
+        user = "inro"
+        password_file = "smtp-password"
+        from = "no-reply@bank.example"
+        bank = "〇〇銀行"
+        contact = "03-0000-0000"
+    "#;
+
+    #[test]
+    fn a_mail_server_is_named_with_who_writes() {
+        let mail = parse(&format!("{EXAMPLE}{MAIL}")).expect("a mail server").mail.expect("the section");
+        assert_eq!((mail.port, mail.tls), (465, MailTls::Implicit));
+        assert_eq!(mail.login, Some(("inro".to_owned(), PathBuf::from("/etc/inro/smtp-password"))));
+        assert!(parse(EXAMPLE).expect("the example").mail.is_none());
+        for (good, bad, expected) in [
+            ("smtp.bank.example", "smtp.bank.example:25", "mail.server"),
+            ("server =", "tls = \"none\"\n server =", "none"),
+            ("server =", "timeout = \"1h\"\n server =", "mail.timeout"),
+            ("server =", "first_retry = \"2h\"\n server =", "mail.first_retry"),
+            ("user = \"inro\"", "", "mail.user"),
+            ("password_file = \"smtp-password\"", "", "mail.user"),
+            ("no-reply@bank.example", "bank.example", "mail.from"),
+            ("no-reply@bank.example", "a@b.jp\\r\\nBcc: c@d.jp", "mail.from"),
+            ("〇〇銀行", "https://bank.example", "mail.bank"),
+            ("03-0000-0000", "www.bank.example", "mail.contact"),
+            ("03-0000-0000", "a@bank.example", "mail.contact"),
+            ("03-0000-0000", "", "mail.contact"),
+            ("03-0000-0000", "03\\n04", "mail.contact"),
+            ("server =", "password = \"x\"\n server =", "unknown field"),
+        ] {
+            let message = parse(&format!("{EXAMPLE}{}", MAIL.replacen(good, bad, 1))).expect_err(bad);
             assert!(message.contains(expected), "{bad}: {message}");
         }
     }

@@ -14,6 +14,7 @@ use super::{ConfigError, ConfigResult, value};
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
     issuer_certificate: String,
+    crl: Option<String>,
     #[serde(default = "default_idle")]
     idle: String,
     #[serde(default = "default_absolute")]
@@ -46,6 +47,8 @@ pub(crate) enum CommandLine {
 pub(crate) struct Staff {
     /// The staff CA's certificate, PEM.
     pub(crate) issuer_certificate: PathBuf,
+    /// The staff CA's CRL, PEM or DER; `None` where it has none yet.
+    pub(crate) crl: Option<PathBuf>,
     /// A session ends after so long without a request.
     pub(crate) idle: Duration,
     /// A session ends after so long.
@@ -67,6 +70,7 @@ impl Raw {
             ));
         }
         Ok(Staff {
+            crl: self.crl.map(|file| value::path("staff.crl", &file, base)).transpose()?,
             issuer_certificate: value::path("staff.issuer_certificate", &self.issuer_certificate, base)?,
             idle,
             absolute,

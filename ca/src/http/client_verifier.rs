@@ -6,21 +6,26 @@
 //!
 //! Machines: the key is what was registered, and the handshake proves it; nobody's signature on the certificate says
 //! more. Where there are machines, strangers come through as well, to hear from the machines' API that they are.
+//!
+//! Reverse proxies: known by their keys as machines are, within the validity of the certificate that they show.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use ca_core::app::machines::Presented;
-use der::Decode;
+use der::{Decode, Encode};
+use jiff::Timestamp;
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
     client::danger::HandshakeSignatureValid,
+    crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
     server::{
         WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
+use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
 
 use super::clients::{Clients, Identity};
@@ -50,24 +55,40 @@ impl CustomerVerifier {
 
 /// `now`, moved into the certificate's validity: its other faults must show also when it has expired.
 fn within_validity(certificate: &[u8], now: UnixTime) -> Result<UnixTime, Error> {
-    let bad = |_| Error::InvalidCertificate(rustls::CertificateError::BadEncoding);
-    let certificate = Certificate::from_der(certificate).map_err(bad)?;
+    let certificate = Certificate::from_der(certificate).map_err(|_| BAD)?;
     let validity = certificate.tbs_certificate().validity();
     let from = validity.not_before.to_unix_duration();
     let until = validity.not_after.to_unix_duration();
     if from > until {
-        return Err(Error::InvalidCertificate(rustls::CertificateError::BadEncoding));
+        return Err(BAD);
     }
     let now = std::time::Duration::from_secs(now.as_secs());
     Ok(UnixTime::since_unix_epoch(now.clamp(from, until)))
 }
 
+/// A certificate of a proxy must be valid now: it is the operator's to renew.
+fn valid_now(certificate: &[u8], now: UnixTime) -> Result<(), Error> {
+    let certificate = Certificate::from_der(certificate).map_err(|_| BAD)?;
+    let validity = certificate.tbs_certificate().validity();
+    if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {
+        return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
+    }
+    if now.as_secs() > validity.not_after.to_unix_duration().as_secs() {
+        return Err(Error::InvalidCertificate(CertificateError::Expired));
+    }
+    Ok(())
+}
+
+const BAD: Error = Error::InvalidCertificate(CertificateError::BadEncoding);
+
 /// Verifies whatever certificate is presented, according to who presents it.
 #[derive(Debug)]
 pub(crate) struct ClientVerifier {
-    customers: CustomerVerifier,
+    /// `None` where proxies alone have certificates.
+    customers: Option<CustomerVerifier>,
     clients: Arc<Clients>,
     hints: Vec<DistinguishedName>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ClientVerifier {
@@ -77,9 +98,44 @@ impl ClientVerifier {
     /// As [`CustomerVerifier::new`].
     pub(crate) fn new(issuer: &[u8], clients: Arc<Clients>) -> anyhow::Result<Self> {
         let customers = CustomerVerifier::new(issuer)?;
-        let machines = clients.machine_issuers.iter().map(|name| name.clone().into());
+        let machines = clients.machine_issuers.iter().chain(&clients.proxies.issuers);
+        let machines = machines.map(|name| name.clone().into());
         let hints = customers.webpki.root_hint_subjects().iter().cloned().chain(machines).collect();
-        Ok(Self { customers, clients, hints })
+        Ok(Self { customers: Some(customers), ..Self::of(clients, hints) })
+    }
+
+    /// For a listener that asks nobody but proxies.
+    pub(crate) fn of_proxies(clients: Arc<Clients>) -> Self {
+        let hints = clients.proxies.issuers.iter().map(|name| name.clone().into()).collect();
+        Self::of(clients, hints)
+    }
+
+    fn of(clients: Arc<Clients>, hints: Vec<DistinguishedName>) -> Self {
+        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+        Self { customers: None, clients, hints, algorithms }
+    }
+
+    /// Who holds a certificate that a proxy says its client proved to hold. Nobody but a customer counts: the keys of
+    /// machines are proven here or not at all.
+    ///
+    /// # Errors
+    /// When it isn't a certificate.
+    pub(crate) fn identify_forwarded(
+        &self,
+        certificate: &CertificateDer<'_>,
+        now: Timestamp,
+    ) -> der::Result<Identity> {
+        let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        if let identity @ Identity::Customer(_) = self.clients.identify(certificate)?
+            && self.customers.as_ref().is_some_and(|customers| customers.verify(certificate, now).is_ok())
+        {
+            return Ok(identity);
+        }
+        let parsed = Certificate::from_der(certificate)?;
+        let key = parsed.tbs_certificate().subject_public_key_info().to_der()?;
+        let public_key_sha256 = Sha256::digest(key).into();
+        Ok(Identity::Machine(Presented::Unknown { public_key_sha256 }))
     }
 }
 
@@ -92,7 +148,7 @@ impl CustomerVerifier {
 
 impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.customers.webpki.client_auth_mandatory()
+        false
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -105,23 +161,24 @@ impl ClientCertVerifier for ClientVerifier {
         _intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let bad = |_| Error::InvalidCertificate(rustls::CertificateError::BadEncoding);
-        match self.clients.identify(end_entity).map_err(bad)? {
+        match self.clients.identify(end_entity).map_err(|_| BAD)? {
+            Identity::Proxy(_) => valid_now(end_entity, now).map(|()| ClientCertVerified::assertion()),
             Identity::Machine(Presented::Registered { .. }) => Ok(ClientCertVerified::assertion()),
             Identity::Machine(_) if self.clients.has_machines() => Ok(ClientCertVerified::assertion()),
-            Identity::Machine(_) | Identity::Customer(_) | Identity::Nobody => {
-                self.customers.verify(end_entity, now)
-            }
+            Identity::Machine(_) | Identity::Customer(_) | Identity::Nobody => match &self.customers {
+                Some(customers) => customers.verify(end_entity, now),
+                None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+            },
         }
     }
 
     fn verify_tls12_signature(
         &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::PeerIncompatible(rustls::PeerIncompatible::Tls12NotOffered))
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -130,11 +187,11 @@ impl ClientCertVerifier for ClientVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.customers.webpki.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.customers.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
@@ -143,16 +200,19 @@ mod tests {
     use std::collections::BTreeSet;
 
     use ca_core::domain::{ids::MachineId, machine::Machine};
-    use der::Encode;
     use rcgen::{
         BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
         date_time_ymd,
     };
-    use rustls::CertificateError;
-    use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::http::clients::validity;
+    use crate::{
+        config::AddressHeader,
+        http::{
+            clients::validity,
+            proxies::{Proxies, Proxy},
+        },
+    };
 
     const IN_2026: u64 = 1_795_000_000;
 
@@ -187,7 +247,7 @@ mod tests {
     /// A verifier of customers' certificates, and of the machine that `machine` was registered for.
     fn verifier(authority: &Authority, machine: Option<&CertificateDer<'_>>) -> ClientVerifier {
         let machine = machine.map(|certificate| registered(certificate));
-        let clients = Clients::new(&authority.der, machine.as_slice()).expect("clients");
+        let clients = Clients::new(&authority.der, machine.as_slice(), Proxies::default()).expect("clients");
         ClientVerifier::new(&authority.der, Arc::new(clients)).expect("a verifier")
     }
 
@@ -263,5 +323,54 @@ mod tests {
         let verifier = verifier(&authority(), None);
         assert!(verifier.offer_client_auth() && !verifier.client_auth_mandatory());
         assert_eq!(verifier.root_hint_subjects().len(), 1);
+    }
+
+    fn behind(proxy: &CertificateDer<'_>) -> Proxies {
+        let parsed = Certificate::from_der(proxy).expect("a certificate");
+        let tbs = parsed.tbs_certificate();
+        let key = tbs.subject_public_key_info().to_der().expect("DER");
+        let known = Proxy { name: "edge".to_owned(), address_header: AddressHeader::Forwarded };
+        let mut proxies = Proxies::default();
+        assert!(proxies.insert(Sha256::digest(key).into(), known, tbs.issuer().to_der().expect("DER")));
+        proxies
+    }
+
+    #[test]
+    fn a_proxy_comes_through_with_its_own_key_while_its_certificate_is_valid() {
+        let (ours, theirs) = (authority(), named("Servers' CA"));
+        let edge = leaf(&theirs, |_| {});
+        let clients = Clients::new(&ours.der, &[], behind(&edge)).expect("clients");
+        let verifier = ClientVerifier::new(&ours.der, Arc::new(clients)).expect("a verifier");
+        assert_eq!(verdict_of(&verifier, &edge), Ok(()));
+        assert!(matches!(verifier.clients.identify(&edge), Ok(Identity::Proxy(_))));
+        assert!(verdict_of(&verifier, &leaf(&theirs, |_| {})).is_err(), "another key of its authority");
+
+        let expired = leaf(&theirs, |params| params.not_after = date_time_ymd(2026, 6, 1));
+        let clients = Arc::new(Clients::proxies_only(behind(&expired)));
+        let verifier = ClientVerifier::of_proxies(clients);
+        let error = Error::InvalidCertificate(CertificateError::Expired);
+        assert_eq!(verdict_of(&verifier, &expired), Err(error));
+        assert!(verdict_of(&verifier, &leaf(&ours, |_| {})).is_err(), "a customer at the public listener");
+    }
+
+    #[test]
+    fn what_a_proxy_says_is_checked_like_a_handshake_but_for_the_key() {
+        let (ours, look_alike, theirs) = (authority(), authority(), named("Machines' CA"));
+        let machine = leaf(&theirs, |_| {});
+        let verifier = verifier(&ours, Some(&machine));
+        let now = Timestamp::from_second(i64::try_from(IN_2026).expect("seconds")).expect("a time");
+        let said = |certificate: &CertificateDer<'_>| verifier.identify_forwarded(certificate, now);
+        assert!(matches!(said(&leaf(&ours, |_| {})), Ok(Identity::Customer(_))));
+        let expired = leaf(&ours, |params| params.not_after = date_time_ymd(2026, 6, 1));
+        assert!(matches!(said(&expired), Ok(Identity::Customer(_))), "a page explains it");
+        for (certificate, what) in [
+            (leaf(&look_alike, |_| {}), "another authority of the same name"),
+            (leaf(&theirs, |_| {}), "a stranger"),
+            (machine.clone(), "a machine, whose key nobody proved"),
+        ] {
+            let identity = said(&certificate);
+            assert!(matches!(identity, Ok(Identity::Machine(Presented::Unknown { .. }))), "{what}");
+        }
+        assert!(said(&CertificateDer::from(vec![0x30, 0])).is_err());
     }
 }

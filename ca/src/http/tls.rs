@@ -1,6 +1,6 @@
 //! TLS for the two listeners that customers reach, with rustls and aws-lc-rs.
 //!
-//! The public one asks for no certificate. The other asks for the customer's or the machine's, speaks TLS 1.3 only, since
+//! The public one asks nobody but reverse proxies for a certificate. The other asks for the customer's or the machine's, speaks TLS 1.3 only, since
 //! the certificate names people, and never resumes: each connection proves the possession of the key anew.
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -71,12 +71,20 @@ fn builder(
 
 const REMEDY: &str = "tls.certificate_file and tls.key_file don't belong together; check both";
 
-/// For the public listener.
+/// For the public listener; `proxies` verifies the reverse proxies in front of it, where there are any.
 ///
 /// # Errors
 /// When the cryptographic provider lacks something.
-pub(crate) fn public(identity: Arc<CurrentIdentity>) -> anyhow::Result<Arc<ServerConfig>> {
-    let mut config = builder(&[&TLS13, &TLS12])?.with_no_client_auth().with_cert_resolver(identity);
+pub(crate) fn public(
+    identity: Arc<CurrentIdentity>,
+    proxies: Option<Arc<ClientVerifier>>,
+) -> anyhow::Result<Arc<ServerConfig>> {
+    let builder = builder(&[&TLS13, &TLS12])?;
+    let builder = match proxies {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(identity);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -87,10 +95,9 @@ pub(crate) fn public(identity: Arc<CurrentIdentity>) -> anyhow::Result<Arc<Serve
 /// When the cryptographic provider lacks something.
 pub(crate) fn with_client_certificates(
     identity: Arc<CurrentIdentity>,
-    verifier: ClientVerifier,
+    verifier: Arc<ClientVerifier>,
 ) -> anyhow::Result<Arc<ServerConfig>> {
-    let mut config =
-        builder(&[&TLS13])?.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(identity);
+    let mut config = builder(&[&TLS13])?.with_client_cert_verifier(verifier).with_cert_resolver(identity);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;

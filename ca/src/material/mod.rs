@@ -1,9 +1,12 @@
 //! The files that the configuration names: certificates, keys, CRLs, calendars. Each fault names the key, the file and
 //! the remedy.
 
+mod custody;
 mod machines;
 mod packages;
+mod proxies;
 mod root_crl;
+mod staff_crl;
 pub(crate) mod trust;
 
 use std::path::Path;
@@ -18,13 +21,15 @@ use der::{Decode, Encode};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject};
 use x509_cert::Certificate;
 
+pub(crate) use custody::custody_keys;
 pub(crate) use machines::Registered;
 pub(crate) use packages::packages;
 pub(crate) use root_crl::root_crl;
+pub(crate) use staff_crl::StaffCrl;
 
 use crate::{
     config::{self, Config, HoursMode},
-    http::tls::ServerIdentity,
+    http::{proxies::Proxies, tls::ServerIdentity},
 };
 
 /// An issuing CA's certificates.
@@ -207,8 +212,12 @@ pub(crate) struct Material {
     pub(crate) hours: IssuingHours,
     pub(crate) root_crl: Vec<u8>,
     pub(crate) machines: Vec<Registered>,
+    /// Reverse proxies whose word about their clients counts.
+    pub(crate) proxies: Proxies,
     /// The staff CA's certificate, DER.
     pub(crate) staff_issuer: Option<Vec<u8>>,
+    /// The staff CA's CRL.
+    pub(crate) staff_crl: Option<StaffCrl>,
 }
 
 /// The issuer of customers' certificates among `issuers`, which are in the order of the configuration.
@@ -240,13 +249,23 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<Material> {
     let issuers = config.issuers.iter().map(issuer).collect::<anyhow::Result<Vec<_>>>()?;
     anchors(config)?;
     let root = issuers.first().and_then(|issuer| issuer.chain.last()).context("issuer: there is none")?;
+    let machines = machines::machines(config, &customer(config, &issuers)?.certificate)?;
     Ok(Material {
         root_crl: root_crl(&config.validation.root_crl, root)?,
         hours: issuing_hours(&config.hours)?,
-        machines: machines::machines(config, &customer(config, &issuers)?.certificate)?,
+        proxies: proxies::proxies(config, &machines)?,
+        machines,
+        staff_crl: staff_crl(config)?,
         staff_issuer: staff_issuer(config)?,
         issuers,
     })
+}
+
+/// The staff CA's CRL, where one is configured.
+fn staff_crl(config: &Config) -> anyhow::Result<Option<StaffCrl>> {
+    let path = config.staff.as_ref().and_then(|staff| staff.crl.as_ref());
+    let Some((path, issuer)) = path.zip(staff_issuer(config)?) else { return Ok(None) };
+    StaffCrl::read(path, &issuer).map(Some)
 }
 
 /// The staff CA's certificate, where staff are configured.

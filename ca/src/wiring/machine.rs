@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ca_core::{
     app::{
         audit_budget::AuditBudget, certificate_status::CertificateStatus, enrol::look_up::LookUpEnrolment,
-        machines::AdmitMachine,
+        machines::AdmitMachine, refuse_header::RefuseHeader,
     },
     domain::profile::Issuer,
 };
@@ -16,6 +16,7 @@ use crate::{
     http::{
         api::Api,
         clients::Clients,
+        forwarded::Forwarding,
         machine::{
             MachineApi,
             limits::{Gates, Limits},
@@ -26,7 +27,8 @@ use crate::{
 
 /// Who comes to the client-certificate listener.
 pub(super) fn clients(config: &Config, material: &Material) -> anyhow::Result<Clients> {
-    Clients::new(&customer_material(config, material)?.certificate, &material.machines)
+    let issuer = &customer_material(config, material)?.certificate;
+    Clients::new(issuer, &material.machines, material.proxies.clone())
 }
 
 /// Lets machines in.
@@ -36,6 +38,16 @@ pub(super) fn admit(adapters: &Adapters) -> AdmitMachine {
         clock: adapters.clock.clone(),
         budget: Arc::new(AuditBudget::default()),
     }
+}
+
+/// Refuses headers that only a reverse proxy may send.
+pub(super) fn forwarding(adapters: &Adapters) -> Forwarding {
+    let refuse = RefuseHeader {
+        audit: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        budget: Arc::new(AuditBudget::default()),
+    };
+    Forwarding { verifier: None, refuse: Arc::new(refuse), clock: adapters.clock.clone() }
 }
 
 /// The API: its enrolments go the way of the agents' API, through the same use cases.

@@ -8,17 +8,18 @@ use ca_core::app::{
     session::SessionTerms,
     staff::{
         Guard, approvals::Approvals, desk::Desk, members::Members, overview::Overview,
-        session::StaffSessions, trail::AuditTrail,
+        session::StaffSessions, tokens::Tokens, trail::AuditTrail,
     },
 };
 use jiff::SignedDuration;
 use tokio::sync::Notify;
 
-use super::adapters::Adapters;
+use super::{adapters::Adapters, custody};
 use crate::{
+    adapters::staff_crl::CurrentStaffCrl,
     config::Config,
     http::{detached::Detached, staff::Console},
-    jobs::Responders,
+    jobs::{Responders, StaffCrlFile},
     material::{self, Material},
     readiness::Readiness,
 };
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) responders: Arc<Responders>,
     pub(super) revoked: Arc<Notify>,
     pub(super) detached: Detached,
+    pub(super) crl: Arc<CurrentStaffCrl>,
 }
 
 fn guard(adapters: &Adapters) -> Guard {
@@ -59,6 +61,7 @@ pub(super) fn console(
     };
     let sessions = StaffSessions {
         staff: store.clone(),
+        revocations: shared.crl.clone(),
         audit: store.clone(),
         clock: adapters.clock.clone(),
         rng: adapters.rng.clone(),
@@ -102,7 +105,16 @@ pub(super) fn console(
             certificates: store.clone(),
             issuer: customer,
         },
+        tokens: Tokens {
+            guard: guard(adapters),
+            inventory: custody::inventory(config, adapters),
+            custody: store.clone(),
+            decide: custody::decide(config, adapters)?,
+            customers: store.clone(),
+            search: store.clone(),
+        },
         trail: AuditTrail { guard: guard(adapters), search: store.clone(), audit: store.clone() },
+        mail: super::mail::desk(adapters),
         policies: store.clone(),
         hours: material.hours.clone(),
         clock: adapters.clock.clone(),
@@ -115,6 +127,16 @@ pub(super) fn console(
         metrics: adapters.metrics.clone(),
         detached: shared.detached.clone(),
     }))
+}
+
+/// The file of the staff CA's CRL, where one is configured.
+pub(super) fn crl_file(
+    config: &Config,
+    material: &Material,
+    current: Arc<CurrentStaffCrl>,
+) -> Option<StaffCrlFile> {
+    let path = config.staff.as_ref()?.crl.clone()?;
+    Some(StaffCrlFile { path, issuer: material.staff_issuer.clone()?, current })
 }
 
 /// What `inro-ca staff` works with.

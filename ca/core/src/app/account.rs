@@ -20,7 +20,7 @@ use crate::{
     ports::{
         clock::Clock,
         password::Passwords,
-        store::{AuditStore, Conflict, CustomerStore, LoginStore, Session, StoreError},
+        store::{AuditStore, Conflict, CustomerStore, LoginStore, PasswordBy, Session, StoreError},
     },
 };
 
@@ -128,7 +128,8 @@ impl Account {
         }
         let hash = self.passwords.hash(change.new).await?;
         let set = row("user.password-changed");
-        match self.logins.set_password(id, kind, &hash, Some(&session.token_sha256), set).await {
+        let by = PasswordBy::User(session.token_sha256);
+        match self.logins.set_password(id, kind, &hash, by, set).await {
             Ok(()) => Ok(()),
             // Logged out, locked or suspended meanwhile.
             Err(StoreError::Conflict(Conflict::Missing)) => {

@@ -18,7 +18,7 @@ use crate::{
         audit::Actor,
         certificate::CertificateRecord,
         login::{Reason, still_good},
-        user::User,
+        user::{PasswordKind, User},
     },
     ports::{
         clock::Clock,
@@ -75,6 +75,8 @@ pub struct ActiveSession {
     pub user: User,
     /// The certificate that it is bound to.
     pub certificate: CertificateRecord,
+    /// A password that somebody else handed over; nothing else is done before the user has changed it.
+    pub to_change: Option<PasswordKind>,
 }
 
 impl ActiveSession {
@@ -160,7 +162,10 @@ impl CheckSession {
         if now.duration_since(session.last_used_at) >= TOUCH_EVERY {
             self.logins.touch_session(&sha256, now).await?;
         }
-        Ok(ActiveSession { session, user, certificate: record })
+        let initial = self.logins.initial_passwords(&user.id).await?;
+        let to_change =
+            [PasswordKind::Login, PasswordKind::Confirmation].into_iter().find(|k| initial.contains(k));
+        Ok(ActiveSession { session, user, certificate: record, to_change })
     }
 
     /// Deletes sessions that nobody will use again, and logins that are remembered no longer. For a periodic job.

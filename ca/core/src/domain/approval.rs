@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
+    contract::Plan,
     device::{Device, DeviceKind},
     ids::{ContractNumber, PolicyName, StaffId, TokenSerial, UserId},
     staff::{Roles, Task},
@@ -143,6 +144,13 @@ pub enum Proposal {
         /// The policy, always in its latest version; `None` for the bank's own.
         policy: Option<PolicyName>,
     },
+    /// A contract gets another plan.
+    ChangePlan {
+        /// The contract.
+        contract: ContractNumber,
+        /// What it is to have.
+        plan: Plan,
+    },
     /// A person becomes a member of staff; or a member gets other roles, or a new token.
     Admit {
         /// The member.
@@ -175,6 +183,7 @@ impl Proposal {
         match self {
             Self::ReobtainByCode { .. } | Self::ReobtainWithToken { .. } => "reobtain",
             Self::AssignPolicy { .. } => "policy",
+            Self::ChangePlan { .. } => "plan",
             Self::Admit { .. } => "admit",
         }
     }
@@ -183,7 +192,7 @@ impl Proposal {
     pub fn subject(&self) -> &str {
         match self {
             Self::ReobtainByCode { user } | Self::ReobtainWithToken { user, .. } => user.as_str(),
-            Self::AssignPolicy { contract, .. } => contract.as_str(),
+            Self::AssignPolicy { contract, .. } | Self::ChangePlan { contract, .. } => contract.as_str(),
             Self::Admit { id, .. } => id.as_str(),
         }
     }
@@ -191,9 +200,10 @@ impl Proposal {
     /// What asking, approving and refusing take.
     pub fn task(&self) -> Task {
         match self {
-            Self::ReobtainByCode { .. } | Self::ReobtainWithToken { .. } | Self::AssignPolicy { .. } => {
-                Task::KeepCustomers
-            }
+            Self::ReobtainByCode { .. }
+            | Self::ReobtainWithToken { .. }
+            | Self::AssignPolicy { .. }
+            | Self::ChangePlan { .. } => Task::KeepCustomers,
             Self::Admit { .. } => Task::KeepStaff,
         }
     }
@@ -208,6 +218,7 @@ impl Proposal {
             Self::AssignPolicy { policy, .. } => {
                 (policy.clone().unwrap_or_else(PolicyName::bank).to_string(), None)
             }
+            Self::ChangePlan { plan, .. } => (plan.general_users.to_string(), None),
             Self::Admit { name, roles, certificate, .. } => {
                 (format!("{roles}\n{name}"), Some(certificate.clone()))
             }
@@ -230,6 +241,10 @@ impl Proposal {
                 let policy = (policy != PolicyName::bank()).then_some(policy);
                 Some(Self::AssignPolicy { contract: ContractNumber::parse(subject).ok()?, policy })
             }
+            ("plan", None, None) => Some(Self::ChangePlan {
+                contract: ContractNumber::parse(subject).ok()?,
+                plan: Plan { general_users: detail.parse().ok()? },
+            }),
             ("admit", Some((roles, name)), Some(certificate)) => Some(Self::Admit {
                 id: StaffId::parse(subject).ok()?,
                 name: name.to_owned(),
@@ -301,6 +316,7 @@ mod tests {
             Proposal::ReobtainWithToken { user, device: Device { kind: DeviceKind::YubiKeyPiv, serial } },
             Proposal::AssignPolicy { contract: contract(), policy: PolicyName::parse("strict").ok() },
             Proposal::AssignPolicy { contract: contract(), policy: None },
+            Proposal::ChangePlan { contract: contract(), plan: Plan { general_users: 49 } },
             Proposal::Admit {
                 id: staff("jiro"),
                 name: "鈴木 次郎\n<b>".to_owned(),
@@ -311,7 +327,7 @@ mod tests {
             let Written { kind, subject, detail, attachment } = proposal.write();
             assert_eq!(Proposal::read(kind, &subject, &detail, attachment), Some(proposal));
         }
-        for (kind, detail) in [("reobtain", "letter"), ("reobtain", "abacus\n1"), ("promote", "x\ny")] {
+        for (kind, detail) in [("reobtain", "letter"), ("reobtain", "abacus\n1"), ("promote", "x\ny"), ("plan", "-1")] {
             assert_eq!(Proposal::read(kind, "hokkai-01", detail, None), None, "{kind} {detail}");
         }
     }

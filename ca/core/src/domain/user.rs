@@ -101,6 +101,11 @@ impl PasswordKind {
         }
     }
 
+    /// Reads the stable name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Login, Self::Confirmation].into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// The kind that it isn't.
     #[must_use]
     pub fn other(self) -> Self {

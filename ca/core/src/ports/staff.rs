@@ -8,9 +8,10 @@ use super::store::StoreResult;
 use crate::domain::{
     approval::{Approval, Outcome},
     audit::AuditEvent,
+    contract::Plan,
     device::Device,
     enrolment::AcquisitionCode,
-    ids::{StaffId, UserId},
+    ids::{ContractNumber, SerialNumber, StaffId, UserId},
     policy::Assignment,
     staff::Member,
 };
@@ -41,6 +42,12 @@ pub trait StaffStore: Send + Sync {
     /// Deletes sessions that were last used before `idle_since` or opened before `opened_before`.
     async fn purge_staff_sessions(&self, idle_since: Timestamp, opened_before: Timestamp)
     -> StoreResult<u64>;
+}
+
+/// Which certificates the staff CA has revoked.
+pub trait StaffRevocations: Send + Sync {
+    /// Whether the staff CA's CRL lists this certificate of it.
+    fn is_revoked(&self, serial: &SerialNumber) -> bool;
 }
 
 /// A member's session, bound to the key of the member's token.
@@ -101,6 +108,8 @@ pub enum Effect {
     Device(UserId, Device),
     /// Gives a contract a policy.
     Policy(Assignment),
+    /// Gives a contract a plan; `Quota` when it has more users than that, `Missing` when there is no such contract.
+    Plan(ContractNumber, Plan),
     /// Enters a member of staff.
     Member(Member),
 }

@@ -20,7 +20,7 @@ use super::{
     catalogue::{Catalogue, role},
     letters, members,
     page::{Cell, Form as Entry, Page, Section},
-    see, shown, users,
+    see, shown, terms, users,
     visitor::Officer,
 };
 
@@ -50,6 +50,7 @@ fn kind(t: &'static Catalogue, proposal: &Proposal) -> &'static str {
         Proposal::ReobtainByCode { .. } => t.ask_reobtain_code,
         Proposal::ReobtainWithToken { .. } => t.ask_reobtain_token,
         Proposal::AssignPolicy { .. } => t.ask_policy,
+        Proposal::ChangePlan { .. } => t.ask_plan,
         Proposal::Admit { .. } => t.ask_admit,
     }
 }
@@ -80,7 +81,7 @@ pub(super) async fn list(State(console): State<Arc<Console>>, officer: Officer) 
 }
 
 /// Someone followed the language switch on the answer to a form.
-pub(super) async fn back_to(Path((id, _)): Path<(String, String)>) -> Response {
+pub(super) async fn back_to(_: Officer, Path((id, _)): Path<(String, String)>) -> Response {
     id.parse::<Uuid>().map_or_else(|_| see("/approvals"), |id| see(&format!("/approvals/{id}")))
 }
 
@@ -141,11 +142,15 @@ fn particulars(t: &'static Catalogue, proposal: &Proposal) -> Vec<(&'static str,
         Proposal::ReobtainWithToken { user, device } => vec![
             (t.user_id, Cell::user(user)),
             (t.way, Cell::text(t.way_token)),
-            (t.token, Cell::code(format!("{} {}", device.kind.as_str(), device.serial))),
+            (t.token, users::device_cell(t, device)),
         ],
         Proposal::AssignPolicy { contract, policy } => vec![
             (t.contract_number, Cell::contract(contract)),
             (t.policy, Cell::code(policy.clone().unwrap_or_else(PolicyName::bank))),
+        ],
+        Proposal::ChangePlan { contract, plan } => vec![
+            (t.contract_number, Cell::contract(contract)),
+            (t.plan, Cell::text(terms::plan(*plan))),
         ],
         Proposal::Admit { id, name, roles, certificate } => {
             let names: Vec<&str> = roles.iter().map(|of| role(t, of)).collect();

@@ -35,7 +35,7 @@ fn serial(text: &str) -> Result<SerialNumber, Trouble> {
 }
 
 /// Someone followed the language switch on the answer to the form.
-pub(super) async fn back_to(Path(id): Path<String>) -> Response {
+pub(super) async fn back_to(_: Officer, Path(id): Path<String>) -> Response {
     serial(&id).map_or_else(|_| see("/search"), |serial| see(&format!("/certificates/{serial}")))
 }
 
@@ -87,7 +87,7 @@ fn facts(console: &Console, officer: &Officer, record: &CertificateRecord) -> Se
         facts.push((t.reason, Cell::text(reason(t, why))));
     }
     facts.extend([
-        (t.token, Cell::code(format!("{} {}", record.device.kind.as_str(), record.device.serial))),
+        (t.token, users::device_cell(t, &record.device)),
         (t.assurance, Cell::text(assurance(t, record.assurance))),
         (t.valid_from, Cell::Time(users::time(officer, record.not_before))),
         (t.valid_until, Cell::Time(users::time(officer, record.not_after))),

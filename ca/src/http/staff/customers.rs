@@ -14,7 +14,6 @@ use ca_core::{
         staff::desk::DeskError,
     },
     domain::{
-        approval::Proposal,
         contract::Plan,
         ids::{ContractNumber, PolicyName, UserId},
         staff::Task,
@@ -27,7 +26,7 @@ use super::{
     catalogue::Catalogue,
     field,
     page::{Cell, Field, Form as Entry, Page, Section},
-    search, see, shown, users,
+    search, see, shown, terms, users,
     visitor::Officer,
 };
 
@@ -101,7 +100,7 @@ fn again(
 }
 
 #[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
-fn number(text: &str) -> Result<ContractNumber, Trouble> {
+pub(super) fn number(text: &str) -> Result<ContractNumber, Trouble> {
     ContractNumber::parse(text).map_err(|_| Trouble::NotFound)
 }
 
@@ -119,11 +118,11 @@ async fn contract_page(console: &Console, officer: &Officer, id: &str) -> Result
     let number = number(id)?;
     let found = console.overview.contract(officer.acting(), &number).await?;
     let (contract, members, rows) = found.ok_or(Trouble::NotFound)?;
-    let policy = policy_of(console, &number).await?;
+    let policy = terms::policy_of(console, &number).await?;
     let facts = vec![
         (t.contract_number, Cell::code(&contract.number)),
         (t.contract_name, Cell::text(&contract.name)),
-        (t.plan, Cell::text(format!("1 + {}", contract.plan.general_users))),
+        (t.plan, Cell::text(terms::plan(contract.plan))),
         (t.policy, Cell::code(policy.as_ref().map_or("bank", PolicyName::as_str))),
         (t.registered, Cell::Time(users::time(officer, contract.registered_at))),
     ];
@@ -135,55 +134,9 @@ async fn contract_page(console: &Console, officer: &Officer, id: &str) -> Result
     if officer.may(Task::KeepCustomers) {
         let links = vec![(t.register_user.to_owned(), format!("/contracts/{number}/users/new"))];
         page = page.section(Section::Links { title: String::new(), links });
-        page = page.form(policy_form(console, t, &number, policy.as_ref()).await?);
+        page = page.section(terms::forms(console, t, &contract, policy.as_ref()).await?);
     }
     Ok(page.section(users::history(officer, &rows)))
-}
-
-async fn policy_of(console: &Console, contract: &ContractNumber) -> Result<Option<PolicyName>, Trouble> {
-    let assignments = console.policies.policy_assignments(contract).await;
-    let assignments = assignments.map_err(|error| Trouble::from(DeskError::from(error)))?;
-    Ok(assignments.last().and_then(|assignment| assignment.policy.clone()))
-}
-
-/// Another policy takes two.
-async fn policy_form(
-    console: &Console,
-    t: &'static Catalogue,
-    contract: &ContractNumber,
-    current: Option<&PolicyName>,
-) -> Result<Entry, Trouble> {
-    let force =
-        console.policies.policies_in_force().await.map_err(|error| Trouble::from(DeskError::from(error)))?;
-    let names = force.policies.iter().map(|policy| policy.id.name.to_string());
-    let known: Vec<String> = std::iter::once(PolicyName::bank().to_string()).chain(names).collect();
-    let current = current.map_or("bank", PolicyName::as_str);
-    Ok(Entry::post("policy", format!("/contracts/{contract}/policy"), t.ask_policy, t.ask)
-        .text(t.ask_policy_text)
-        .with(Field::line("policy", t.policy, current, 32).hint(known.join(" / ")))
-        .with(Field::line("reason", t.reason, "", MAX_NOTE)))
-}
-
-pub(super) async fn ask_policy(
-    State(console): State<Arc<Console>>,
-    officer: Officer,
-    Path(id): Path<String>,
-    Form(fields): Form<Fields>,
-) -> Response {
-    let t = officer.t();
-    let back = format!("/contracts/{id}");
-    let (acting, typed, desk) = (officer.acting().clone(), fields.clone(), console.clone());
-    let clerk = officer.clone();
-    let done = console.act(&officer, &fields, async move {
-        desk.first(&clerk, Task::KeepCustomers, &id).await?;
-        let policy =
-            PolicyName::parse(field(&typed, "policy")).map_err(|_| Trouble::Field(t.unknown_policy))?;
-        let policy = (policy != PolicyName::bank()).then_some(policy);
-        let proposal = Proposal::AssignPolicy { contract: number(&id)?, policy };
-        let asked = desk.approvals.ask(&acting, proposal, field(&typed, "reason")).await?;
-        Ok(see(&format!("/approvals/{}?done=asked", asked.id)))
-    });
-    done.await.unwrap_or_else(|trouble| trouble.page(&officer, &back))
 }
 
 /// The registration form of a user, with what was typed.

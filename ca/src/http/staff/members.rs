@@ -216,7 +216,7 @@ pub(super) async fn propose(
 }
 
 /// Someone followed the language switch on the answer to the form.
-pub(super) async fn back_to(Path(id): Path<String>) -> Response {
+pub(super) async fn back_to(_: Officer, Path(id): Path<String>) -> Response {
     StaffId::parse(&id).map_or_else(|_| see("/staff"), |id| see(&format!("/staff/{id}")))
 }
 

@@ -10,9 +10,12 @@ mod customers;
 mod health;
 mod home;
 mod letters;
+mod mails;
 mod members;
 mod page;
 mod search;
+mod terms;
+mod tokens;
 mod trail;
 mod trouble;
 mod user_acts;
@@ -30,9 +33,12 @@ use axum::{
     routing::{get, post},
 };
 use ca_core::{
-    app::staff::{
-        Guard, approvals::Approvals, desk::Desk, members::Members, overview::Overview,
-        session::StaffSessions, trail::AuditTrail,
+    app::{
+        mail_desk::MailDesk,
+        staff::{
+            Guard, approvals::Approvals, desk::Desk, members::Members, overview::Overview,
+            session::StaffSessions, tokens::Tokens, trail::AuditTrail,
+        },
     },
     domain::{business_hours::IssuingHours, staff::Task},
     ports::{census::LedgerCensus, clock::Clock, policies::PolicyStore, rng::Rng},
@@ -58,7 +64,9 @@ pub(crate) struct Console {
     pub(crate) approvals: Approvals,
     pub(crate) members: Members,
     pub(crate) overview: Overview,
+    pub(crate) tokens: Tokens,
     pub(crate) trail: AuditTrail,
+    pub(crate) mail: MailDesk,
     pub(crate) policies: Arc<dyn PolicyStore>,
     pub(crate) hours: IssuingHours,
     pub(crate) clock: Arc<dyn Clock>,
@@ -93,7 +101,8 @@ pub(crate) fn router(console: Arc<Console>) -> Router {
         .route("/contracts", get(to_search).post(customers::register))
         .route("/contracts/new", get(customers::new))
         .route("/contracts/{number}", get(customers::show))
-        .route("/contracts/{number}/policy", post(customers::ask_policy))
+        .route("/contracts/{number}/policy", get(terms::back_to).post(terms::ask_policy))
+        .route("/contracts/{number}/plan", get(terms::back_to).post(terms::ask_plan))
         .route("/contracts/{number}/users", post(customers::register_user))
         .route("/contracts/{number}/users/new", get(customers::new_user))
         .route("/users/{id}", get(users::show))
@@ -103,10 +112,17 @@ pub(crate) fn router(console: Arc<Console>) -> Router {
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::show))
         .route("/approvals/{id}/{decision}", get(approvals::back_to).post(approvals::decide))
+        .route("/tokens", get(tokens::list))
+        .route("/tokens/{kind}/{serial}", get(tokens::show))
+        .route("/tokens/{kind}/{serial}/state", get(tokens::back_to).post(tokens::put))
+        .route("/unblockings/{id}", get(tokens::unblocking))
+        .route("/unblockings/{id}/{decision}", get(tokens::unblocking_back).post(tokens::decide))
         .route("/staff", get(members::list).post(members::propose))
         .route("/staff/new", get(members::new))
         .route("/staff/{id}", get(members::show))
         .route("/staff/{id}/withdraw", get(members::back_to).post(members::withdraw))
+        .route("/mail", get(mails::list))
+        .route("/mail/retry", get(mails::back_to).post(mails::retry))
         .route("/health", get(health::show))
         .route("/calendar", get(calendar::show))
         .route("/audit", get(trail::show))
@@ -126,7 +142,7 @@ async fn to_front() -> Redirect {
     Redirect::to("/")
 }
 
-async fn to_search() -> Redirect {
+async fn to_search(_: Officer) -> Redirect {
     Redirect::to("/search")
 }
 

@@ -195,7 +195,12 @@ impl Form {
         Self { text, ..self }
     }
 
-    /// What it does is final, or takes something away.
+    /// What it takes away can be given back.
+    pub(super) fn warned(self, warning: &'static str) -> Self {
+        Self { warning, ..self }
+    }
+
+    /// What it does is final.
     pub(super) fn danger(self, warning: &'static str) -> Self {
         Self { warning, danger: true, ..self }
     }

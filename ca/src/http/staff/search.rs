@@ -159,7 +159,7 @@ fn contracts(t: &'static Catalogue, contracts: &[Contract], more: Option<(String
         vec![
             Cell::contract(&contract.number),
             Cell::text(&contract.name),
-            Cell::text(format!("1 + {}", contract.plan.general_users)),
+            Cell::text(super::terms::plan(contract.plan)),
         ]
     };
     Section::Table {

@@ -9,7 +9,11 @@ use ca_core::{
         customers::CustomerError,
         failure::Failure,
         password_policy::WeakPassword,
-        staff::{Denied, approvals::ApprovalError, desk::DeskError, members::MemberError},
+        custody::unblock::DecideError,
+        inventory::InventoryError,
+        staff::{
+            Denied, approvals::ApprovalError, desk::DeskError, members::MemberError, tokens::TokenError,
+        },
     },
     domain::{approval::Barred, staff::InvalidRoles, subject::InvalidText},
 };
@@ -34,6 +38,7 @@ pub(super) enum Trouble {
     Desk(Box<DeskError>),
     Approval(ApprovalError),
     Member(MemberError),
+    Token(Box<TokenError>),
     Roles(InvalidRoles),
 }
 
@@ -47,6 +52,18 @@ macro_rules! from {
     };
 }
 from!(Denied: Denied, Approval: ApprovalError, Member: MemberError, Roles: InvalidRoles);
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Denied(failure.into())
+    }
+}
+
+impl From<TokenError> for Trouble {
+    fn from(error: TokenError) -> Self {
+        Self::Token(Box::new(error))
+    }
+}
 
 impl From<DeskError> for Trouble {
     fn from(error: DeskError) -> Self {
@@ -83,6 +100,7 @@ impl Trouble {
             Self::Denied(denied) => denied_told(denied, t),
             Self::Desk(error) => desk_told(error, t),
             Self::Approval(error) => approval_told(error, t),
+            Self::Token(error) => token_told(error, t),
             Self::Member(error) => match error {
                 MemberError::Denied(denied) => denied_told(denied, t),
                 MemberError::Name(error) => text_told(error, t),
@@ -116,6 +134,20 @@ impl Trouble {
             Told::Sentence(status, sentence) => Ok((status, sentence)),
             Told::Failure(failure) => Err(failure),
         }
+    }
+}
+
+fn token_told<'a>(error: &'a TokenError, t: &'static Catalogue) -> Told<'a> {
+    let conflict = |sentence: &str| Told::Sentence(StatusCode::CONFLICT, sentence.to_owned());
+    match error {
+        TokenError::Denied(denied) => denied_told(denied, t),
+        TokenError::Note(error) => text_told(error, t),
+        TokenError::Decide(DecideError::Failure(failure))
+        | TokenError::Inventory(InventoryError::Failure(failure))
+        | TokenError::Failure(failure) => Told::Failure(failure),
+        TokenError::Decide(DecideError::Unknown | DecideError::NotWaiting) => conflict(t.unblock_not_waiting),
+        TokenError::Inventory(InventoryError::UnknownContract) => conflict(t.token_contract_bad),
+        TokenError::Inventory(_) => conflict(t.token_not_possible),
     }
 }
 
@@ -171,6 +203,8 @@ fn approval_told<'a>(error: &'a ApprovalError, t: &'static Catalogue) -> Told<'a
             said(StatusCode::NOT_FOUND, t.not_found)
         }
         ApprovalError::UnknownPolicy => said(StatusCode::NOT_FOUND, t.unknown_policy),
+        ApprovalError::SamePlan => conflict(t.same_plan),
+        ApprovalError::PlanTooSmall => conflict(t.plan_too_small),
         ApprovalError::NotRevoked => conflict(t.not_revoked),
         ApprovalError::FirstTime => conflict(t.first_time),
         ApprovalError::Asked => conflict(t.asked_already),

@@ -11,12 +11,13 @@ use ca_core::{
     domain::{
         audit::AuditRow,
         certificate::CertificateRecord,
-        device::DeviceKind,
+        device::{Device, DeviceKind},
         ids::UserId,
         staff::Task,
         standing::standing,
         user::{Role, User, UserState},
     },
+    ports::outbox::MailList,
 };
 use jiff::Timestamp;
 
@@ -24,8 +25,9 @@ use super::{
     Console, Trouble,
     catalogue::{Catalogue, standing_word, user_role},
     customers::MAX_NOTE,
+    mails,
     page::{Cell, Field, Form, Page, Section},
-    search, see, shown,
+    search, see, tokens, shown,
     visitor::Officer,
 };
 
@@ -49,9 +51,13 @@ pub(super) fn notice(officer: &Officer) -> Option<&'static str> {
         "removed" => t.done_removed,
         "revoked" => t.done_revoked,
         "asked" => t.done_asked,
+        "token-state" => t.done_token_state,
+        "unblocking-approved" => t.done_unblocking_approved,
+        "unblocking-declined" => t.done_unblocking_declined,
         "executed" => t.done_executed,
         "refused" => t.done_refused,
         "withdrawn" => t.done_withdrawn,
+        "mail" => t.done_mail,
         "withdrawn-member" => t.done_withdrawn_member,
         _ => return None,
     })
@@ -93,7 +99,7 @@ pub(super) fn certificates(officer: &Officer, records: &[CertificateRecord], now
 }
 
 /// Someone followed the language switch on the answer to a form.
-pub(super) async fn back_to(Path((id, _)): Path<(String, String)>) -> Response {
+pub(super) async fn back_to(_: Officer, Path((id, _)): Path<(String, String)>) -> Response {
     UserId::parse(&id).map_or_else(|_| see("/search"), |id| see(&format!("/users/{id}")))
 }
 
@@ -130,7 +136,9 @@ async fn user_page(console: &Console, officer: &Officer, id: &str) -> Result<Pag
     });
     let head = [t.when, t.serial, t.token];
     let logins = Section::table(t.last_logins, &head, logins.collect(), t.nothing_yet);
-    Ok(page.section(logins).section(history(officer, &dossier.rows)))
+    let mails = console.mail.list(&MailList::OfUser(dossier.user.id.clone()), mails::OF_USER).await?;
+    page = page.section(logins).section(mails::table(officer, t.mail, &mails));
+    Ok(page.section(history(officer, &dossier.rows)))
 }
 
 fn facts(officer: &Officer, dossier: &Dossier) -> Vec<(&'static str, Cell)> {
@@ -153,24 +161,26 @@ fn facts(officer: &Officer, dossier: &Dossier) -> Vec<(&'static str, Cell)> {
 }
 
 fn assigned(t: &'static Catalogue, user: &User) -> Cell {
-    user.assigned_device.as_ref().map_or(Cell::text(t.none), |device| {
-        Cell::code(format!("{} {}", device.kind.as_str(), device.serial))
-    })
+    user.assigned_device.as_ref().map_or(Cell::text(t.none), |device| device_cell(t, device))
+}
+
+/// A token: its kind in words, and its serial number.
+pub(super) fn device_cell(t: &'static Catalogue, device: &Device) -> Cell {
+    Cell::text(format!("{} {}", kind(t, device.kind), device.serial))
+}
+
+fn kind(t: &'static Catalogue, kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::YubiKeyPiv => t.kind_yubikey,
+        DeviceKind::Tpm => t.kind_tpm,
+        DeviceKind::Piv => t.kind_piv,
+        DeviceKind::Pkcs11 => t.kind_pkcs11,
+    }
 }
 
 /// The kinds of token.
 pub(super) fn kinds(t: &'static Catalogue) -> Vec<(&'static str, String)> {
-    DeviceKind::ALL
-        .map(|kind| {
-            let label = match kind {
-                DeviceKind::YubiKeyPiv => t.kind_yubikey,
-                DeviceKind::Tpm => t.kind_tpm,
-                DeviceKind::Piv => t.kind_piv,
-                DeviceKind::Pkcs11 => t.kind_pkcs11,
-            };
-            (kind.as_str(), label.to_owned())
-        })
-        .to_vec()
+    DeviceKind::ALL.map(|of| (of.as_str(), kind(t, of).to_owned())).to_vec()
 }
 
 /// What a clerk can do for this user now.
@@ -198,7 +208,7 @@ fn forms(t: &'static Catalogue, dossier: &Dossier) -> Vec<Form> {
         forms.push(form.with(Field::line("reason", t.reason, "", MAX_NOTE).hint(t.reobtain_reason_hint)));
     }
     if user.assigned_device.is_some() {
-        forms.push(Form::post("release", to("release"), t.release_title, t.release).danger(t.release_text));
+        forms.push(Form::post("release", to("release"), t.release_title, t.release).warned(t.release_text));
     }
     forms.push(Form::post("password", to("password"), t.password_title, t.make_letter).text(t.password_text));
     if user.role == Role::Master {
@@ -206,7 +216,7 @@ fn forms(t: &'static Catalogue, dossier: &Dossier) -> Vec<Form> {
         forms.push(form.text(t.confirmation_text));
     }
     if user.state == UserState::Active {
-        forms.push(Form::post("suspend", to("suspend"), t.suspend_title, t.suspend).danger(t.suspend_text));
+        forms.push(Form::post("suspend", to("suspend"), t.suspend_title, t.suspend).warned(t.suspend_text));
     }
     let sure = Field::tick("sure", t.remove_sure, "yes", false).required();
     forms.push(Form::post("remove", to("remove"), t.remove_title, t.remove).danger(t.remove_text).with(sure));

@@ -16,7 +16,7 @@ use ca_core::{
             session::{ActiveStaff, Presented, StaffSessionError, Unfit},
         },
     },
-    domain::staff::Task,
+    domain::{ids::SerialNumber, staff::Task},
 };
 use der::{Decode, Encode};
 use sha2::{Digest, Sha256};
@@ -92,7 +92,8 @@ fn read(certificate: &[u8]) -> Option<Presented> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let tbs = certificate.tbs_certificate();
     let key = tbs.subject_public_key_info().to_der().ok()?;
-    Some(Presented { key_sha256: Sha256::digest(key).into(), validity: validity(tbs) })
+    let serial = SerialNumber::from_bytes(tbs.serial_number().as_bytes()).ok()?;
+    Some(Presented { serial, key_sha256: Sha256::digest(key).into(), validity: validity(tbs) })
 }
 
 /// A member of staff on a session that the ledger just confirmed.
@@ -122,9 +123,11 @@ impl Officer {
         let all = [
             (None, t.home, "/home"),
             (Some(Task::ReadCustomers), t.customers, "/search"),
+            (Some(Task::ReadCustomers), t.tokens, "/tokens"),
             (Some(Task::ReadApprovals), t.approvals, "/approvals"),
             (Some(Task::ReadStaff), t.staff, "/staff"),
             (Some(Task::ReadHealth), t.health, "/health"),
+            (Some(Task::ReadCustomers), t.mail, "/mail"),
             (Some(Task::ReadHealth), t.calendar, "/calendar"),
             (Some(Task::ReadAudit), t.audit, "/audit"),
         ];
@@ -174,6 +177,7 @@ pub(super) fn unfit_page(unfit: Unfit, visitor: &Visitor) -> Response {
         Unfit::Missing => (t.no_certificate_title, t.no_certificate_text),
         Unfit::Unknown => (t.unknown_title, t.unknown_text),
         Unfit::Withdrawn => (t.withdrawn_title, t.withdrawn_text),
+        Unfit::Revoked => (t.revoked_title, t.revoked_text),
         Unfit::Expired | Unfit::NotYetValid => (t.expired_title, t.expired_text),
     };
     visitor.explain(StatusCode::FORBIDDEN, title, text)

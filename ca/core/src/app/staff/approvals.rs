@@ -16,12 +16,13 @@ use crate::{
         approval::{Approval, Barred, LIFETIME, Outcome, Proposal, Standing},
         audit::AuditEvent,
         certificate::{CertificateRecord, CertificateState},
+        contract::Plan,
         enrolment::AcquisitionCode,
-        ids::{PolicyName, UserId},
+        ids::{ContractNumber, PolicyName, UserId},
         policy::Assignment,
         staff::Task,
         subject::{self, InvalidText},
-        user::UserState,
+        user::{Role, User, UserState},
     },
     ports::{
         rng::Rng,
@@ -80,6 +81,12 @@ pub enum ApprovalError {
     /// No such policy.
     #[error("there is no such policy")]
     UnknownPolicy,
+    /// The contract has that plan already.
+    #[error("the contract has this plan")]
+    SamePlan,
+    /// The contract has more general users than the plan allows.
+    #[error("the contract has more general users than that")]
+    PlanTooSmall,
     /// Rule 4: "No second certificate while one is valid; an expired one is revoked first".
     #[error("the user's certificate isn't revoked")]
     NotRevoked,
@@ -118,6 +125,8 @@ impl ApprovalError {
             Self::UnknownUser => "unknown-user",
             Self::UnknownContract => "unknown-contract",
             Self::UnknownPolicy => "unknown-policy",
+            Self::SamePlan => "same-plan",
+            Self::PlanTooSmall => "plan-too-small",
             Self::NotRevoked => "not-revoked",
             Self::FirstTime => "first-time",
             Self::Asked => "asked",
@@ -182,9 +191,24 @@ impl Approvals {
                 Some(_) => Ok(()),
                 None => Err(ApprovalError::UnknownContract),
             },
+            Proposal::ChangePlan { contract, plan } => self.may_change_plan(contract, *plan).await,
             // Read and checked when it was proposed.
             Proposal::Admit { .. } => Ok(()),
         }
+    }
+
+    /// Rule 1 holds for the users that there are.
+    async fn may_change_plan(&self, number: &ContractNumber, plan: Plan) -> Result<(), ApprovalError> {
+        let contract = self.customers.contract(number).await?.ok_or(ApprovalError::UnknownContract)?;
+        if contract.plan == plan {
+            return Err(ApprovalError::SamePlan);
+        }
+        let users = self.customers.users_of(number).await?;
+        let general = |user: &&User| user.role == Role::General && user.state != UserState::Removed;
+        if users.iter().filter(general).count() > usize::from(plan.general_users) {
+            return Err(ApprovalError::PlanTooSmall);
+        }
+        Ok(())
     }
 
     /// Rule 4.
@@ -239,12 +263,14 @@ impl Approvals {
         Ok(match (conflict, &approval.proposal) {
             (Conflict::FourEyes, _) => Barred::OwnRequest.into(),
             (Conflict::DeviceInUse, _) => ApprovalError::DeviceInUse,
+            (Conflict::Quota, _) => ApprovalError::PlanTooSmall,
             (Conflict::TokenUnfit, _) => ApprovalError::TokenUnfit,
             (Conflict::Taken, Proposal::Admit { .. }) => ApprovalError::KeyTaken,
             (Conflict::Missing, proposal) => {
                 let standing = self.approvals.approval(approval.id).await?;
                 match (standing.map(|approval| approval.standing(now)), proposal) {
                     (Some(Standing::Open), Proposal::AssignPolicy { .. }) => ApprovalError::UnknownPolicy,
+                    (Some(Standing::Open), Proposal::ChangePlan { .. }) => ApprovalError::UnknownContract,
                     (Some(Standing::Open), _) => ApprovalError::UnknownUser,
                     // Somebody was faster.
                     _ => Barred::NotOpen.into(),
@@ -285,6 +311,7 @@ impl Approvals {
                 };
                 (Effect::Policy(assignment), None)
             }
+            Proposal::ChangePlan { contract, plan } => (Effect::Plan(contract.clone(), *plan), None),
             Proposal::Admit { id, name, roles, certificate } => {
                 let member = self.members.member(id, name, roles, certificate, now);
                 (Effect::Member(member.map_err(Failure::defect)?), None)
@@ -359,6 +386,7 @@ impl Approvals {
             Proposal::AssignPolicy { policy, .. } => {
                 row.with("policy", policy.clone().unwrap_or_else(PolicyName::bank))
             }
+            Proposal::ChangePlan { plan, .. } => row.with("general_users", plan.general_users),
             Proposal::Admit { name, roles, certificate, .. } => row
                 .with("name", name)
                 .with("roles", roles)

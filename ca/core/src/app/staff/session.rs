@@ -19,13 +19,14 @@ use crate::{
     },
     domain::{
         audit::Actor,
+        ids::SerialNumber,
         machine::ValiditySpan,
         staff::{Member, MemberState},
     },
     ports::{
         clock::Clock,
         rng::Rng,
-        staff::{StaffSession, StaffStore},
+        staff::{StaffRevocations, StaffSession, StaffStore},
         store::{AuditStore, Conflict, StoreError},
     },
 };
@@ -37,6 +38,8 @@ const TOUCH_EVERY: SignedDuration = SignedDuration::from_secs(30);
 pub struct StaffSessions {
     /// Members and sessions.
     pub staff: Arc<dyn StaffStore>,
+    /// Certificates that the staff CA took back.
+    pub revocations: Arc<dyn StaffRevocations>,
     /// Refusals.
     pub audit: Arc<dyn AuditStore>,
     /// Time.
@@ -50,8 +53,10 @@ pub struct StaffSessions {
 }
 
 /// A certificate of the staff issuer whose key the TLS handshake proved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presented {
+    /// Its serial number.
+    pub serial: SerialNumber,
     /// SHA-256 of its `SubjectPublicKeyInfo`, DER.
     pub key_sha256: [u8; 32],
     /// From when to when it holds.
@@ -70,6 +75,9 @@ pub enum Unfit {
     /// Its member was withdrawn.
     #[error("the member of staff was withdrawn")]
     Withdrawn,
+    /// The staff CA's CRL lists it.
+    #[error("the staff CA has revoked the certificate")]
+    Revoked,
     /// Past its notAfter.
     #[error("the certificate has expired")]
     Expired,
@@ -84,6 +92,7 @@ impl Unfit {
             Self::Missing => "staff-no-certificate",
             Self::Unknown => "staff-unknown",
             Self::Withdrawn => "staff-withdrawn",
+            Self::Revoked => "staff-revoked",
             Self::Expired => "staff-expired",
             Self::NotYetValid => "staff-not-yet-valid",
         }
@@ -161,6 +170,8 @@ impl StaffSessions {
         };
         Ok(if member.state == MemberState::Withdrawn {
             Err(Unfit::Withdrawn)
+        } else if self.revocations.is_revoked(&presented.serial) {
+            Err(Unfit::Revoked)
         } else if now < presented.validity.not_before {
             Err(Unfit::NotYetValid)
         } else if now > presented.validity.not_after {

@@ -1,0 +1,120 @@
+//! What a contract is granted, its plan and its policy. Each is changed by two members of staff.
+
+use std::sync::Arc;
+
+use axum::{
+    Form,
+    extract::{Path, State},
+    response::Response,
+};
+use ca_core::{
+    app::staff::desk::DeskError,
+    domain::{
+        approval::Proposal,
+        contract::{Contract, Plan},
+        ids::{ContractNumber, PolicyName},
+        staff::Task,
+    },
+};
+
+use super::{
+    Console, Fields, Trouble,
+    catalogue::Catalogue,
+    customers::{MAX_NOTE, number},
+    field,
+    page::{Field, Form as Entry, Section},
+    see,
+    visitor::Officer,
+};
+
+/// A plan in short: the master, and the general users at the most.
+pub(super) fn plan(plan: Plan) -> String {
+    format!("1 + {}", plan.general_users)
+}
+
+/// The policy of a contract; `None` for the bank's own.
+pub(super) async fn policy_of(
+    console: &Console,
+    contract: &ContractNumber,
+) -> Result<Option<PolicyName>, Trouble> {
+    let assignments = console.policies.policy_assignments(contract).await;
+    let assignments = assignments.map_err(|error| Trouble::from(DeskError::from(error)))?;
+    Ok(assignments.last().and_then(|assignment| assignment.policy.clone()))
+}
+
+/// The forms that ask for another plan and another policy.
+pub(super) async fn forms(
+    console: &Console,
+    t: &'static Catalogue,
+    contract: &Contract,
+    current: Option<&PolicyName>,
+) -> Result<Section, Trouble> {
+    let number = &contract.number;
+    let general_users = contract.plan.general_users.to_string();
+    let plan = Entry::post("plan", format!("/contracts/{number}/plan"), t.ask_plan, t.ask)
+        .text(t.ask_plan_text)
+        .with(Field::line("general_users", t.general_users, general_users, 5).hint(t.general_users_hint))
+        .with(Field::line("reason", t.reason, "", MAX_NOTE));
+    let force =
+        console.policies.policies_in_force().await.map_err(|error| Trouble::from(DeskError::from(error)))?;
+    let names = force.policies.iter().map(|policy| policy.id.name.to_string());
+    let known: Vec<String> = std::iter::once(PolicyName::bank().to_string()).chain(names).collect();
+    let current = current.map_or("bank", PolicyName::as_str);
+    let policy = Entry::post("policy", format!("/contracts/{number}/policy"), t.ask_policy, t.ask)
+        .text(t.ask_policy_text)
+        .with(Field::line("policy", t.policy, current, 32).hint(known.join(" / ")))
+        .with(Field::line("reason", t.reason, "", MAX_NOTE));
+    Ok(Section::Forms { title: t.terms, forms: vec![plan, policy] })
+}
+
+/// Someone followed the language switch on the answer to a form.
+pub(super) async fn back_to(_: Officer, Path(id): Path<String>) -> Response {
+    number(&id).map_or_else(|_| see("/search"), |number| see(&format!("/contracts/{number}")))
+}
+
+pub(super) async fn ask_plan(
+    State(console): State<Arc<Console>>,
+    officer: Officer,
+    Path(id): Path<String>,
+    Form(fields): Form<Fields>,
+) -> Response {
+    let bad = Trouble::Field(officer.t().general_users_bad);
+    let typed = field(&fields, "general_users").parse();
+    let plan = typed.map(|general_users| Plan { general_users }).map_err(|_| bad);
+    let proposal = |contract| Ok(Proposal::ChangePlan { contract, plan: plan? });
+    ask(&console, &officer, &id, &fields, proposal).await
+}
+
+pub(super) async fn ask_policy(
+    State(console): State<Arc<Console>>,
+    officer: Officer,
+    Path(id): Path<String>,
+    Form(fields): Form<Fields>,
+) -> Response {
+    let bad = Trouble::Field(officer.t().unknown_policy);
+    let policy = PolicyName::parse(field(&fields, "policy")).map_err(|_| bad);
+    let proposal = |contract| {
+        let policy = policy?;
+        Ok(Proposal::AssignPolicy { contract, policy: (policy != PolicyName::bank()).then_some(policy) })
+    };
+    ask(&console, &officer, &id, &fields, proposal).await
+}
+
+/// Asks for what is proposed about a contract.
+async fn ask(
+    console: &Arc<Console>,
+    officer: &Officer,
+    id: &str,
+    fields: &Fields,
+    proposal: impl FnOnce(ContractNumber) -> Result<Proposal, Trouble> + Send + 'static,
+) -> Response {
+    let back = format!("/contracts/{id}");
+    let (clerk, desk, of) = (officer.clone(), console.clone(), id.to_owned());
+    let reason = field(fields, "reason").to_owned();
+    let done = console.act(officer, fields, async move {
+        desk.first(&clerk, Task::KeepCustomers, &of).await?;
+        let asked = desk.approvals.ask(clerk.acting(), proposal(number(&of)?)?, &reason).await?;
+        Ok(see(&format!("/approvals/{}?done=asked", asked.id)))
+    });
+    done.await.unwrap_or_else(|trouble| trouble.page(officer, &back))
+}
