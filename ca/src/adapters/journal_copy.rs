@@ -118,7 +118,8 @@ fn entry(line: Line, issuer: &IssuerId, key: &str) -> anyhow::Result<Option<Jour
         Entry::Certificate { key, intent, audit, tbs, signature } => {
             let signature = JournaledSignature { signature: hex::decode(signature)?, position: place };
             let (intent, tbs) = (EnrolmentId(intent), hex::decode(tbs)?);
-            (key, audit, JournalBody::Certificate(Journaled { intent, tbs, signature, at: line.at }))
+            let journaled = Journaled { intent, tbs, signature, at: line.at, chained: None };
+            (key, audit, JournalBody::Certificate(journaled))
         }
         Entry::Crl { key, audit, tbs, number } => {
             let tbs = tbs.map(hex::decode).transpose()?;

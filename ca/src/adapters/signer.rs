@@ -12,8 +12,8 @@ use ca_core::{
     ports::{
         clock::Clock,
         signer::{
-            JournalBody, JournalEntry, JournalHead, JournalPosition, Journaled, JournaledSignature, Signer,
-            SignerError,
+            Chained, JournalBody, JournalEntry, JournalHead, JournalPosition, Journaled, JournaledSignature,
+            Signer, SignerError,
         },
     },
 };
@@ -21,6 +21,7 @@ use der::Decode;
 use signer_protocol::{
     client::{Client, ClientError},
     message::{self, Entry, EntryBody, KeyLabel, RevocationEntry, Signed, Timing, TokenState},
+    record,
 };
 
 use tokio::time::Instant;
@@ -225,12 +226,12 @@ impl Signer for Signers {
         intent: EnrolmentId,
     ) -> Result<Option<Journaled>, SignerError> {
         let one = self.one(issuer)?;
-        Ok(one
-            .client
-            .recorded(intent.0)
-            .await
-            .map_err(unanswered)?
-            .and_then(|entry| certificate(entry, issuer, &one.issuing)))
+        let entry = one.client.recorded(intent.0).await.map_err(unanswered)?;
+        Ok(entry.and_then(|entry| {
+            let octets = record::encode(entry.at, &entry.body).ok();
+            let chained = octets.map(|octets| Chained { previous: entry.previous, octets });
+            certificate(entry, issuer, &one.issuing).map(|journaled| Journaled { chained, ..journaled })
+        }))
     }
 
     async fn journaled_after(
@@ -321,7 +322,8 @@ fn journal_entry(entry: Entry, issuer: &IssuerId, issuing: &KeyLabel) -> Journal
     let (key, audit, body) = match entry.body {
         EntryBody::Certificate { key, intent, audit_head, tbs, signature } => {
             let signature = JournaledSignature { signature, position: place };
-            let journaled = Journaled { intent: EnrolmentId(intent), tbs, signature, at };
+            let intent = EnrolmentId(intent);
+            let journaled = Journaled { intent, tbs, signature, at, chained: None };
             (key, audit_head, JournalBody::Certificate(journaled))
         }
         EntryBody::Crl { key, audit_head, tbs, .. } => (key, audit_head, crl(&tbs)),

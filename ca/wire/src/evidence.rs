@@ -174,8 +174,12 @@ pub struct ExportedJournal {
     pub signer: String,
     /// The entry's number, as the ledger has it.
     pub sequence: u64,
-    /// Its hash, as the ledger has it.
+    /// Its hash, as the ledger has it: SHA-256 over the hash before and the entry's octets. The audit row of the issuance names
+    /// both number and hash.
     pub hash: String,
+    /// The hash of the entry before, or the journal's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_hash: Option<String>,
     /// The entry.
     pub entry: ExportedEntry,
 }
@@ -196,4 +200,7 @@ pub struct ExportedEntry {
     pub audit_sequence: u64,
     /// That row's hash.
     pub audit_hash: String,
+    /// The entry as the signer keeps it: CBOR of all this and the label of the issuing key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub octets: Option<Base64>,
 }

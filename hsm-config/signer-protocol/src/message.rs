@@ -225,6 +225,9 @@ pub struct JournalHead {
 pub struct Entry {
     /// Where.
     pub position: JournalPosition,
+    /// The hash of the entry before, or the journal's first: with [`crate::record::encode`] it makes the entry's own.
+    #[serde(with = "serde_bytes")]
+    pub previous: [u8; 32],
     /// When, by the signer's clock.
     pub at: Timestamp,
     /// What.

@@ -115,7 +115,7 @@ fn belongs(index: &Index, file: &File) -> Result<(), Ignored> {
     }
     let Some(place) = index.place(entries) else { return Err(Ignored::Damaged("it has no entry")) };
     match frame::read_checked(file, place, index.place(entries - 1)) {
-        Ok((hash, _)) if hash == index.head() => Ok(()),
+        Ok((_, hash, _)) if hash == index.head() => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(error.into()),
         _ => Err(Ignored::Other(entries)),
     }

@@ -227,20 +227,28 @@ pub(super) fn read_at(file: &File, place: Place) -> io::Result<(Hash, Vec<u8>)> 
     Ok((hash, body))
 }
 
-/// [`read_at`], checked once more against the frame before it, or the header where there is none.
-pub(super) fn read_checked(file: &File, place: Place, before: Option<Place>) -> io::Result<(Hash, Vec<u8>)> {
-    let previous = if let Some(before) = before {
-        read_hash(file, before)?
-    } else {
+/// The hash before a frame: that of the frame before it, or the header's where there is none.
+pub(super) fn read_previous(file: &File, before: Option<Place>) -> io::Result<Hash> {
+    let Some(before) = before else {
         let mut header = [0; HEADER];
         file.read_exact_at(&mut header, 0)?;
-        genesis(&header).ok_or(io::ErrorKind::InvalidData)?
+        return Ok(genesis(&header).ok_or(io::ErrorKind::InvalidData)?);
     };
+    read_hash(file, before)
+}
+
+/// [`read_at`], checked once more against the hash before it, which comes first.
+pub(super) fn read_checked(
+    file: &File,
+    place: Place,
+    before: Option<Place>,
+) -> io::Result<(Hash, Hash, Vec<u8>)> {
+    let previous = read_previous(file, before)?;
     let (hash, body) = read_at(file, place)?;
     if sha256(&[&previous, &body]) != hash {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "an entry no longer is what was written"));
     }
-    Ok((hash, body))
+    Ok((previous, hash, body))
 }
 
 /// Reads the hash of one frame that the index knows.

@@ -59,6 +59,7 @@ pub use index::{Index, KeyIndex, Revoked};
 use keeper::{Keeper, Kept, Settings};
 use mark::Mark;
 pub use open::OpenError;
+use record::Record;
 use storage::Storage;
 
 pub use serial::{Serial, SerialError, not_after};
@@ -214,10 +215,10 @@ impl Journal {
             (index.place(sequence), index.place(sequence.saturating_sub(1)))
         };
         let Some(place) = place else { return Ok(None) };
-        let (hash, body) = frame::read_checked(&self.inner.reading, place, before)?;
-        let record =
+        let (previous, hash, body) = frame::read_checked(&self.inner.reading, place, before)?;
+        let Record { at, body } =
             record::decode(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(Some(Entry { position: JournalPosition { sequence, hash }, at: record.at, body: record.body }))
+        Ok(Some(Entry { position: JournalPosition { sequence, hash }, previous, at, body }))
     }
 }
 

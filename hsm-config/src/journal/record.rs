@@ -1,7 +1,7 @@
 //! The body of a frame: when, and what.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use signer_protocol::{codec, message::EntryBody};
 
 /// What a frame's body says.
@@ -12,7 +12,7 @@ pub(super) struct Record {
     pub(super) body: EntryBody,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Raw<B> {
     /// Microseconds since 1970.
     at: i64,
@@ -25,10 +25,7 @@ struct Raw<B> {
 pub(super) struct RecordError(String);
 
 pub(super) fn encode(at: Timestamp, body: &EntryBody) -> Result<Vec<u8>, RecordError> {
-    let mut out = Vec::new();
-    ciborium::into_writer(&Raw { at: at.as_microsecond(), body }, &mut out)
-        .map_err(|error| RecordError(error.to_string()))?;
-    Ok(out)
+    signer_protocol::record::encode(at, body).map_err(|error| RecordError(error.to_string()))
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {

@@ -125,7 +125,9 @@ pub fn show(path: &Path, after: u64, mut each: impl FnMut(Entry) -> bool) -> Res
             offset: place.offset,
             fault: error.to_string(),
         })?;
-        let entry = Entry { position: JournalPosition { sequence, hash }, at: record.at, body: record.body };
+        let previous = frame::read_previous(&file, index.place(sequence.saturating_sub(1))).map_err(io)?;
+        let position = JournalPosition { sequence, hash };
+        let entry = Entry { position, previous, at: record.at, body: record.body };
         if !each(entry) {
             break;
         }

@@ -135,8 +135,13 @@ async fn fill(store: &impl Ledger, certificates: u32) -> Vec<JournalEntry> {
         complete(store, n).await.expect("a certificate");
         let place = position(n);
         let signature = JournaledSignature { signature: vec![0; 70], position: place };
-        let journaled =
-            Journaled { intent: intent_id(n), tbs: record(n).tbs, signature, at: Timestamp::UNIX_EPOCH };
+        let journaled = Journaled {
+            intent: intent_id(n),
+            tbs: record(n).tbs,
+            signature,
+            at: Timestamp::UNIX_EPOCH,
+            chained: None,
+        };
         let body = JournalBody::Certificate(journaled);
         entries.push(JournalEntry { position: place, at: Timestamp::UNIX_EPOCH, audit, body });
     }

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use agent_tpm::BadAddress;
+use ca_core::domain::attestation::CrlRefusal;
 
 #[cfg(target_os = "linux")]
 use crate::{browser::BrowserError, messages::explain_browser};
@@ -91,6 +92,12 @@ pub(super) enum CliError {
     Window(String),
     #[error("{} holds no certificate in PEM", .0.display())]
     NoCertificate(PathBuf),
+    #[error("{} is no CRL that can be used", path.display())]
+    NoCrl {
+        path: PathBuf,
+        #[source]
+        source: CrlRefusal,
+    },
     #[error("no maker that is trusted here vouches for the key")]
     NotProven,
     #[error("{0} things in the file don't fit")]
@@ -132,6 +139,7 @@ impl CliError {
             | Self::NoStateDirectory
             | Self::ManagementKey
             | Self::NoCertificate(_)
+            | Self::NoCrl { .. }
             | Self::Exists(_) => Exit::Usage,
             Self::NotProven | Self::EvidenceWrong(_) => Exit::Refused,
             Self::Unwell(_) => Exit::Unwell,
@@ -327,6 +335,21 @@ impl CliError {
                     "OpenGL 2以上のデスクトップ環境とフォントが必要です。コマンドでも同じ操作ができます(inro-agent --help)。"
                 ),
             ),
+            Self::NoCrl { path, source } => {
+                let path = printable(&path.display().to_string());
+                (
+                    say!(
+                        lang,
+                        "{path} is no certificate revocation list that can be used: {source}.",
+                        "{path} は証明書失効リスト(CRL)として使えません({source})。"
+                    ),
+                    say!(
+                        lang,
+                        "Name the maker's full CRL, in PEM or DER.",
+                        "メーカーの完全なCRL(PEMまたはDER形式)を指定してください。"
+                    ),
+                )
+            }
             Self::NoCertificate(path) => {
                 let path = printable(&path.display().to_string());
                 (

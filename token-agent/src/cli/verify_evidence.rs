@@ -2,16 +2,16 @@
 
 use std::{fmt::Write as _, path::PathBuf};
 
-use ca_core::domain::trust::sha256;
+use ca_core::domain::{attestation::MakerCrl, trust::sha256};
 use clap::Args;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, pem::PemObject};
 use serde_json::json;
 
 use super::{exit::CliError, output::Output};
 use crate::{
     certificate::printable,
     evidence::{self, Findings, Trusted, Verdict},
-    messages::{Lang, say},
+    messages::{Lang, Told, say},
 };
 
 #[derive(Debug, Args)]
@@ -24,6 +24,9 @@ pub(super) struct VerifyEvidenceArgs {
     /// SHA-256 of a device maker's certificate that you trust, besides those that the agent ships
     #[arg(long, value_name = "SHA256", value_parser = fingerprint)]
     anchor: Vec<[u8; 32]>,
+    /// A device maker's CRL, PEM or DER: what it lists is refused
+    #[arg(long, value_name = "FILE")]
+    maker_crl: Vec<PathBuf>,
 }
 
 fn fingerprint(text: &str) -> Result<[u8; 32], String> {
@@ -36,7 +39,13 @@ pub(super) fn run(options: &VerifyEvidenceArgs, output: &mut Output) -> Result<(
         let path = path.clone();
         move |source| CliError::Unreadable { path, source }
     };
-    let mut trusted = Trusted { roots: Vec::new(), anchors: options.anchor.clone() };
+    let mut trusted = Trusted { anchors: options.anchor.clone(), ..Trusted::default() };
+    for path in &options.maker_crl {
+        let octets = std::fs::read(path).map_err(unreadable(path))?;
+        let der = CertificateRevocationListDer::from_pem_slice(&octets).map_or(octets, |crl| crl.to_vec());
+        let crl = MakerCrl::read(&der);
+        trusted.crls.push(crl.map_err(|source| CliError::NoCrl { path: path.clone(), source })?);
+    }
     for root in &options.root {
         if let Ok(fingerprint) = fingerprint(root) {
             trusted.roots.push(fingerprint);
@@ -58,9 +67,9 @@ pub(super) fn run(options: &VerifyEvidenceArgs, output: &mut Output) -> Result<(
         "serial": export.as_ref().map(|export| &export.certificate.serial),
         "user": export.as_ref().map(|export| &export.certificate.user),
         "device": export.as_ref().map(|export| &export.certificate.device_serial),
-        "proven": findings.proven,
-        "claimed": findings.claimed,
-        "wrong": findings.wrong,
+        "proven": said(&findings.proven, output.lang),
+        "claimed": said(&findings.claimed, output.lang),
+        "wrong": said(&findings.wrong, output.lang),
     });
     output.result(&document, |lang| text(lang, verdict, &findings))?;
     match verdict {
@@ -70,7 +79,10 @@ pub(super) fn run(options: &VerifyEvidenceArgs, output: &mut Output) -> Result<(
     }
 }
 
-/// The findings themselves are for auditors, in English; what they come to is said in both languages.
+fn said(findings: &[Told], lang: Lang) -> Vec<&str> {
+    findings.iter().map(|finding| finding.in_lang(lang)).collect()
+}
+
 fn text(lang: Lang, verdict: Verdict, findings: &Findings) -> String {
     let mut text = String::new();
     let headings = [
@@ -82,7 +94,7 @@ fn text(lang: Lang, verdict: Verdict, findings: &Findings) -> String {
         // Writing to a String doesn't fail.
         let _ = writeln!(text, "{heading}");
         for line in *lines {
-            let _ = writeln!(text, "  {}", printable(line));
+            let _ = writeln!(text, "  {}", printable(line.in_lang(lang)));
         }
     }
     text.push_str(&match verdict {

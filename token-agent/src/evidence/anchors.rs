@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use ca_core::domain::{
-    attestation::{Anchor, MakerCertificate, Purpose, Trust},
+    attestation::{Anchor, MakerCertificate, MakerCrl, Purpose, Trust},
     trust::sha256,
 };
 use ca_wire::{evidence::ExportedTrust, trust::TrustBundle};
@@ -12,6 +12,7 @@ use der::pem;
 use serde::Deserialize;
 
 use super::Findings;
+use crate::messages::told;
 
 const KNOWN: &str = include_str!("../../../ca/trust/known-anchors.toml");
 
@@ -30,6 +31,8 @@ pub(crate) struct Trusted {
     pub(crate) roots: Vec<Fingerprint>,
     /// Makers' certificates besides those that Inro ships.
     pub(crate) anchors: Vec<Fingerprint>,
+    /// Makers' CRLs: what they list doesn't stand.
+    pub(crate) crls: Vec<MakerCrl>,
 }
 
 #[derive(Deserialize)]
@@ -107,14 +110,20 @@ pub(super) fn of_file(trust: &ExportedTrust, findings: &mut Findings) -> Vec<Car
         let read = pem::decode_vec(text.as_bytes()).ok().map(|(_, der)| der);
         let certificate = read.as_deref().and_then(|der| MakerCertificate::read(der).ok());
         let (Some(der), Some(certificate)) = (read, certificate) else {
-            findings.wrong(format!("trust.anchors: number {} isn't a certificate", index + 1));
+            let number = index + 1;
+            findings.wrong(told!(
+                "trust.anchors: number {number} isn't a certificate",
+                "trust.anchors: {number} 番目は証明書ではありません",
+            ));
             continue;
         };
         let fingerprint = sha256(&der);
         if trust.bundle.is_some() && !all.contains_key(&fingerprint) {
             let name = hex::encode(fingerprint);
-            findings
-                .wrong(format!("trust.anchors: {name} isn't in the trust bundle that the officers signed"));
+            findings.wrong(told!(
+                "trust.anchors: {name} isn't in the trust bundle that the officers signed",
+                "trust.anchors: {name} は、責任者が署名したトラストバンドルに含まれていません",
+            ));
         }
         let carried = Carried { trust: certificate.trust(), said: None, retired: false, der };
         all.entry(fingerprint).or_insert(carried);

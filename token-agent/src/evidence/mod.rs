@@ -8,6 +8,7 @@
 
 mod anchors;
 mod certificate;
+mod entry;
 mod key;
 mod records;
 mod trust;
@@ -16,15 +17,17 @@ pub(crate) use anchors::Trusted;
 
 use ca_wire::evidence::{EVIDENCE_EXPORT, EvidenceExport};
 
+use crate::messages::{Told, told};
+
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
     /// What follows from signatures by keys that whoever verifies trusts, and from hashes.
-    pub(crate) proven: Vec<String>,
+    pub(crate) proven: Vec<Told>,
     /// What only the file says, or what is signed by keys that nobody here vouches for.
-    pub(crate) claimed: Vec<String>,
+    pub(crate) claimed: Vec<Told>,
     /// What doesn't fit together: each entry names one thing.
-    pub(crate) wrong: Vec<String>,
+    pub(crate) wrong: Vec<Told>,
 }
 
 /// What it comes to.
@@ -50,20 +53,20 @@ impl Verdict {
 }
 
 impl Findings {
-    fn proven(&mut self, what: impl Into<String>) {
-        self.proven.push(what.into());
+    fn proven(&mut self, what: Told) {
+        self.proven.push(what);
     }
 
-    fn claimed(&mut self, what: impl Into<String>) {
-        self.claimed.push(what.into());
+    fn claimed(&mut self, what: Told) {
+        self.claimed.push(what);
     }
 
-    fn wrong(&mut self, what: impl Into<String>) {
-        self.wrong.push(what.into());
+    fn wrong(&mut self, what: Told) {
+        self.wrong.push(what);
     }
 
     /// Notes what is wrong unless it fits.
-    fn fits(&mut self, fits: bool, wrong: impl FnOnce() -> String) -> bool {
+    fn fits(&mut self, fits: bool, wrong: impl FnOnce() -> Told) -> bool {
         if !fits {
             self.wrong.push(wrong());
         }
@@ -77,14 +80,18 @@ pub(crate) fn verify(file: &[u8], trusted: &Trusted) -> (Verdict, Findings, Opti
     let export: EvidenceExport = match serde_json::from_slice(file) {
         Ok(export) => export,
         Err(error) => {
-            findings.wrong(format!("the file doesn't have the known form: {error}"));
+            findings.wrong(told!(
+                "the file doesn't have the known form: {error}",
+                "ファイルの形式が正しくありません: {error}",
+            ));
             return (Verdict::Refused, findings, None);
         }
     };
     if export.format != EVIDENCE_EXPORT {
-        findings.wrong(format!(
-            "the file's format is {:?}; this program knows {EVIDENCE_EXPORT:?}",
-            export.format
+        let format = &export.format;
+        findings.wrong(told!(
+            "the file's format is {format:?}; this program knows {EVIDENCE_EXPORT:?}",
+            "ファイルの形式は {format:?} ですが、このプログラムが扱う形式は {EVIDENCE_EXPORT:?} です",
         ));
         return (Verdict::Refused, findings, Some(export));
     }
@@ -108,11 +115,13 @@ fn examine(export: &EvidenceExport, trusted: &Trusted, findings: &mut Findings) 
     let row = records::audit(export, findings);
     records::record(export, row, findings);
     records::journal(export, &certificate, findings);
-    findings.claimed(format!("exported at {}", export.exported_at));
+    let at = export.exported_at;
+    findings.claimed(told!("exported at {at}", "出力日時: {at}"));
     let name = export.policy.name.as_deref().unwrap_or("bank");
-    findings.claimed(format!(
-        "the text of the policy {name}/{} ({}); its name and version are part of the record",
-        export.policy.version, export.policy.note
+    let (version, note) = (export.policy.version, &export.policy.note);
+    findings.claimed(told!(
+        "the text of the policy {name}/{version} ({note}); its name and version are part of the record",
+        "ポリシー {name}/{version} の本文({note})。名称とバージョンは記録に含まれます",
     ));
     is_vouched_for
 }

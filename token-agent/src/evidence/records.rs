@@ -11,7 +11,8 @@ use ca_core::{
 };
 use ca_wire::evidence::{EvidenceExport, ExportedAuditRow};
 
-use super::{Findings, certificate::Read};
+use super::{Findings, certificate::Read, entry};
+use crate::messages::told;
 
 fn digest(text: &str) -> Option<[u8; 32]> {
     hex::decode(text).ok()?.try_into().ok()
@@ -23,13 +24,20 @@ pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> 
     let mut all_fit = true;
     for row in &export.audit {
         let fits = match read(row) {
-            None => findings.fits(false, || format!("audit row {}: its hashes can't be read", row.sequence)),
+            None => findings.fits(false, || {
+                let number = row.sequence;
+                told!(
+                    "audit row {number}: its hashes can't be read",
+                    "監査記録 {number}: ハッシュ値を読み取れません",
+                )
+            }),
             Some((previous, read)) => {
                 let before = AuditPosition { sequence: read.sequence.wrapping_sub(1), hash: previous };
                 findings.fits(verify(before, &read).is_ok(), || {
-                    format!(
-                        "audit row {} was changed: its hash doesn't follow from what it says",
-                        row.sequence
+                    let number = row.sequence;
+                    told!(
+                        "audit row {number} was changed: its hash doesn't follow from what it says",
+                        "監査記録 {number} は変更されています(内容とハッシュ値が一致しません)",
                     )
                 })
             }
@@ -37,11 +45,19 @@ pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> 
         all_fit &= fits;
         if let Some(last) = last {
             all_fit &= findings.fits(last.sequence < row.sequence, || {
-                format!("audit row {} stands after row {}", row.sequence, last.sequence)
+                let (number, last) = (row.sequence, last.sequence);
+                told!(
+                    "audit row {number} stands after row {last}",
+                    "監査記録 {number} が記録 {last} の後にあります"
+                )
             });
             if last.sequence + 1 == row.sequence {
                 all_fit &= findings.fits(last.hash == row.previous_hash, || {
-                    format!("audit row {} doesn't follow row {}", row.sequence, last.sequence)
+                    let (number, last) = (row.sequence, last.sequence);
+                    told!(
+                        "audit row {number} doesn't follow row {last}",
+                        "監査記録 {number} が記録 {last} に続いていません",
+                    )
                 });
             }
         }
@@ -51,7 +67,10 @@ pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> 
     let find = |action: &str| export.audit.iter().find(|row| row.action == action && row.subject == *serial);
     for action in ["certificate.intended", "certificate.issued"] {
         let Some(row) = find(action) else {
-            findings.wrong(format!("audit: there is no row {action} for this certificate"));
+            findings.wrong(told!(
+                "audit: there is no row {action} for this certificate",
+                "audit: この証明書の {action} の記録がありません",
+            ));
             continue;
         };
         for (name, said) in [
@@ -63,9 +82,10 @@ pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> 
         ] {
             let found = detail(row, name);
             findings.fits(found == Some(said), || {
-                format!(
-                    "audit row {}: {name} is {found:?}, the certificate's part of the file says {said:?}",
-                    row.sequence
+                let number = row.sequence;
+                told!(
+                    "audit row {number}: {name} is {found:?}, the certificate's part of the file says {said:?}",
+                    "監査記録 {number}: {name} は {found:?} ですが、ファイルの証明書の部分では {said:?} です",
                 )
             });
         }
@@ -73,19 +93,32 @@ pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> 
     let revoked = find("certificate.revoked");
     let same_state = revoked.is_some() == export.certificate.revoked_at.is_some();
     findings.fits(same_state || restored(export), || {
-        "certificate.revoked_at doesn't agree with the rows of the audit trail".to_owned()
+        told!(
+            "certificate.revoked_at doesn't agree with the rows of the audit trail",
+            "certificate.revoked_at が監査記録と一致しません",
+        )
     });
     if let (Some(row), Some(said)) = (revoked, &export.certificate.revocation_reason) {
         let found = detail(row, "reason");
         findings.fits(found == Some(said), || {
-            format!("certificate.revocation_reason is {said:?}, audit row {} says {found:?}", row.sequence)
+            let number = row.sequence;
+            told!(
+                "certificate.revocation_reason is {said:?}, audit row {number} says {found:?}",
+                "certificate.revocation_reason は {said:?} ですが、監査記録 {number} では {found:?} です",
+            )
         });
     }
     if all_fit && !export.audit.is_empty() {
-        findings.proven(format!("{} rows of the audit trail are as their hashes say", export.audit.len()));
+        let count = export.audit.len();
+        findings.proven(told!(
+            "{count} rows of the audit trail are as their hashes say",
+            "監査記録 {count} 件の内容はハッシュ値と一致します",
+        ));
     }
-    findings
-        .claimed("the rows' places in the bank's whole audit trail: `inro-ca audit verify` there says so");
+    findings.claimed(told!(
+        "the rows' places in the bank's whole audit trail: `inro-ca audit verify` there says so",
+        "監査記録全体の中での位置(銀行で `inro-ca audit verify` により確認できます)",
+    ));
     find("certificate.intended")
 }
 
@@ -117,7 +150,8 @@ pub(super) fn record(export: &EvidenceExport, intended: Option<&ExportedAuditRow
     let (Ok(name), Ok(challenge)) =
         (PolicyName::parse(name), <[u8; 32]>::try_from(export.request.challenge.0.as_slice()))
     else {
-        return findings.wrong("policy.name isn't a policy's name");
+        return findings
+            .wrong(told!("policy.name isn't a policy's name", "policy.name はポリシー名ではありません"));
     };
     let record = StoredEvidence {
         format: export.evidence.format.clone(),
@@ -125,7 +159,11 @@ pub(super) fn record(export: &EvidenceExport, intended: Option<&ExportedAuditRow
         csr: export.request.csr.0.clone(),
         challenge,
         challenge_signature: export.request.challenge_signature.0.clone(),
-        predecessor_signature: export.request.predecessor_signature.as_ref().map(|signature| signature.0.clone()),
+        predecessor_signature: export
+            .request
+            .predecessor_signature
+            .as_ref()
+            .map(|signature| signature.0.clone()),
         policy: PolicyVersion { name, version: export.policy.version },
         trust_version: export.trust.version,
         verdict: export.verdict.verdict.clone(),
@@ -134,58 +172,83 @@ pub(super) fn record(export: &EvidenceExport, intended: Option<&ExportedAuditRow
     };
     let found = hex::encode(record.sha256());
     let as_said = findings.fits(found == export.verdict.record_sha256, || {
-        "verdict.record_sha256 isn't the hash of request, evidence, policy version, trust version and verdict as they \
-         stand in the file"
-            .to_owned()
+        told!(
+            "verdict.record_sha256 isn't the hash of request, evidence, policy version, trust version and verdict as they \
+             stand in the file",
+            "verdict.record_sha256 が、ファイルにある申請・証拠・ポリシー・トラスト・判定のハッシュ値と一致しません",
+        )
     });
     let Some(row) = intended else { return };
     let named = detail(row, "evidence");
     let as_written = findings.fits(named == Some(&found), || {
-        format!("audit row {} names another record of evidence than the one in the file", row.sequence)
+        let number = row.sequence;
+        told!(
+            "audit row {number} names another record of evidence than the one in the file",
+            "監査記録 {number} が示す証拠の記録は、ファイルのものと異なります",
+        )
     });
     if as_said && as_written {
-        findings.proven(format!(
-            "request, evidence and verdict are those that audit row {} was written for",
-            row.sequence
+        let number = row.sequence;
+        findings.proven(told!(
+            "request, evidence and verdict are those that audit row {number} was written for",
+            "申請・証拠・判定は監査記録 {number} が示すものです",
         ));
     }
 }
 
-/// The entry holds exactly this certificate, and carries a row of the trail that is here too.
+/// The entry holds exactly this certificate, and the trail and it name each other.
 pub(super) fn journal(export: &EvidenceExport, certificate: &Read, findings: &mut Findings) {
     let Some(journal) = &export.journal else {
-        return findings.claimed("the signer's journal couldn't be asked: its entry is missing");
-    };
-    let entry = &journal.entry;
-    let mut fits = findings.fits(entry.tbs.0 == certificate.tbs, || {
-        "journal.entry.tbs isn't what the certificate's signature is over".to_owned()
-    });
-    fits &= findings.fits(entry.signature.0 == certificate.signature, || {
-        "journal.entry.signature isn't the certificate's".to_owned()
-    });
-    fits &= findings.fits(entry.intent == export.certificate.intent, || {
-        "journal.entry.intent isn't the certificate's".to_owned()
-    });
-    fits &= findings.fits(journal.sequence > 0 && digest(&journal.hash).is_some(), || {
-        "journal.sequence and journal.hash name no place".to_owned()
-    });
-    let anchored = export.audit.iter().find(|row| row.sequence == entry.audit_sequence);
-    fits &= match anchored {
-        None => findings.fits(false, || {
-            format!("journal.entry names audit row {}, which is missing", entry.audit_sequence)
-        }),
-        Some(row) => findings.fits(row.hash == entry.audit_hash, || {
-            format!("journal.entry names audit row {} with another hash", entry.audit_sequence)
-        }),
-    };
-    if fits {
-        findings.proven(format!(
-            "the entry of the journal holds exactly this certificate, and names audit row {} by its hash",
-            entry.audit_sequence
+        return findings.claimed(told!(
+            "the signer's journal couldn't be asked: its entry is missing",
+            "署名装置のジャーナルを参照できなかったため、該当する記録がありません",
         ));
-        findings.claimed(format!(
-            "it is entry {} of the journal of {}, with the hash {}, of {}: `inro-hsm journal verify` there says so",
-            journal.sequence, journal.signer, journal.hash, entry.at
-        ));
+    };
+    let before = findings.wrong.len();
+    entry::fits(export, journal, certificate, findings);
+    let is_hashed = entry::hashes(journal, findings);
+    let issued = export.audit.iter().find(|row| row.action == "certificate.issued");
+    let named = issued.and_then(|row| Some((row, detail(row, "journal")?, detail(row, "journal_sha256")?)));
+    if let Some((row, sequence, hash)) = named {
+        let number = row.sequence;
+        let fits = sequence == journal.sequence.to_string() && hash == journal.hash;
+        findings.fits(fits, || {
+            told!(
+                "audit row {number} names entry {sequence} of the journal with the hash {hash}, the file another",
+                "監査記録 {number} が示すジャーナルの記録は {sequence}(ハッシュ値 {hash})で、ファイルと異なります",
+            )
+        });
     }
+    if findings.wrong.len() > before {
+        return;
+    }
+    let (sequence, signer, at) = (journal.sequence, &journal.signer, journal.entry.at);
+    let (anchor, hash) = (journal.entry.audit_sequence, &journal.hash);
+    findings.proven(told!(
+        "the entry of the journal holds exactly this certificate, and names audit row {anchor} by its hash",
+        "ジャーナルの記録はこの証明書そのもので、監査記録 {anchor} をハッシュ値で示します",
+    ));
+    match (is_hashed, named) {
+        (true, Some((row, ..))) => {
+            let number = row.sequence;
+            findings.proven(told!(
+                "audit row {number} names entry {sequence} of the journal by its hash {hash}, which is that of this very entry",
+                "監査記録 {number} はジャーナルの記録 {sequence} をハッシュ値 {hash} で示し、それはこの記録のものです",
+            ));
+        }
+        (true, None) => findings.proven(told!(
+            "the hash {hash} is that of this very entry after the hash before it",
+            "ハッシュ値 {hash} は、直前のハッシュ値に続くこの記録のものです",
+        )),
+        (false, _) => findings.claimed(told!(
+            "the entry's hash is {hash}: what it is over isn't in the file",
+            "記録のハッシュ値は {hash}(計算の元になるデータはファイルにありません)",
+        )),
+    }
+    findings.claimed(told!(
+        "it is entry {sequence} of the journal of {signer}, of {at}, and all others follow as they should: `inro-hsm journal \
+         verify` there says so",
+        "{signer} のジャーナルの記録 {sequence}({at})であり、他の記録も正しく連なっている(銀行で `inro-hsm journal \
+         verify` により確認できます)",
+    ));
 }

@@ -9,6 +9,7 @@ mod label;
 mod problem;
 mod renewal;
 mod step;
+mod told;
 mod unblocked;
 #[cfg(feature = "window")]
 pub(crate) mod window;
@@ -16,13 +17,16 @@ pub(crate) mod window;
 #[cfg(target_os = "linux")]
 pub(crate) use browser::{change, explain_browser, good, trouble};
 pub(crate) use doctor::{diagnosis, finding, summary};
-pub(crate) use done::{emptied, erased, told, still_to_revoke};
+pub(crate) use done::{emptied, erased, still_to_revoke, told};
 pub(crate) use failure::explain_server;
-pub(crate) use failure::{Explanation, approver, reset_or_replace, explain, explain_lost, explain_token, explain_tpm};
+pub(crate) use failure::{
+    Explanation, approver, explain, explain_lost, explain_token, explain_tpm, reset_or_replace,
+};
 pub(crate) use label::Label;
 pub(crate) use renewal::{candidate_state, candidate_title, fate, renewed};
-pub(crate) use unblocked::unblocked;
 pub(crate) use step::{question, step};
+pub(crate) use told::{Told, told};
+pub(crate) use unblocked::unblocked;
 
 /// The language of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

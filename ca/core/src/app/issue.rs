@@ -212,7 +212,11 @@ impl Issue {
     }
 
     async fn deliver(&self, verified: Issued, actor: &Actor) -> Result<Delivered, IssueError> {
-        let row = self.row(actor, "certificate.issued", verified.record());
+        let place = verified.position();
+        let row = self
+            .row(actor, "certificate.issued", verified.record())
+            .with("journal", place.sequence)
+            .with("journal_sha256", hex::encode(place.hash));
         let (issuer, serial) = (&verified.record().issuer, &verified.record().serial);
         let stored = self
             .certificates

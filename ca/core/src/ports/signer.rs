@@ -120,6 +120,17 @@ pub struct Journaled {
     pub signature: JournaledSignature,
     /// When, by the signer's clock.
     pub at: Timestamp,
+    /// What its hash is over, where the journal was asked in a way that says it.
+    pub chained: Option<Chained>,
+}
+
+/// What the hash of an entry of the journal is over: SHA-256 of both, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chained {
+    /// The hash of the entry before, or the journal's first.
+    pub previous: [u8; 32],
+    /// The entry's octets: CBOR of the signer's own.
+    pub octets: Vec<u8>,
 }
 
 /// Why nothing was signed.

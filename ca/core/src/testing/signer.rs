@@ -251,8 +251,8 @@ impl Signer for MemorySigner {
             }
             let signature = self.sign(&self.issuing, &tbs);
             let signature = JournaledSignature { position: journal.next(&tbs), signature };
-            let journaled =
-                Journaled { intent, tbs, signature: signature.clone(), at: Timestamp::UNIX_EPOCH };
+            let (signed, at) = (signature.clone(), Timestamp::UNIX_EPOCH);
+            let journaled = Journaled { intent, tbs, signature: signed, at, chained: None };
             journal.push(signature.position, audit_head, JournalBody::Certificate(journaled.clone()));
             journal.certificates.push(journaled);
             Ok(signature)

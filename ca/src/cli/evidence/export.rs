@@ -212,6 +212,7 @@ fn journal(gathered: &Gathered, entry: &Entry) -> ExportedJournal {
         signer: gathered.record.signer.to_string(),
         sequence: entry.in_ledger.sequence,
         hash: hex::encode(entry.in_ledger.hash),
+        previous_hash: entry.journaled.chained.as_ref().map(|chained| hex::encode(chained.previous)),
         entry: ExportedEntry {
             at: entry.journaled.at,
             intent: entry.journaled.intent.to_string(),
@@ -219,6 +220,7 @@ fn journal(gathered: &Gathered, entry: &Entry) -> ExportedJournal {
             signature: Base64(entry.journaled.signature.signature.clone()),
             audit_sequence: entry.audit.sequence,
             audit_hash: hex::encode(entry.audit.hash),
+            octets: entry.journaled.chained.as_ref().map(|chained| Base64(chained.octets.clone())),
         },
     }
 }
