@@ -49,7 +49,7 @@ fn manage(world: &World) -> ManagePolicies {
 }
 
 fn inventory(world: &World) -> Inventory {
-    Inventory { tokens: world.store.clone(), audit: world.store.clone(), clock: world.clock.clone() }
+    world.inventory()
 }
 
 fn touch_always() -> PolicyRules {

@@ -64,7 +64,7 @@ impl Renewal {
     }
 
     fn new_token(&self) -> Token {
-        self.world.maker.token(&Statement { slot: "82", ..Statement::of(SERIAL) })
+        self.world.maker.token(&Statement { slot: "9c", ..Statement::of(SERIAL) })
     }
 
     /// What the old key signs.
@@ -126,7 +126,7 @@ async fn a_renewal_takes_the_place_of_its_predecessor_when_it_is_confirmed() {
     let opened = house.opened("renewal").await;
     assert_eq!((opened.enrolment.binding, opened.enrolment.renews), (Binding::Renewal, Some(house.old.intent)));
     let slots: Vec<String> = opened.slots.iter().map(ToString::to_string).collect();
-    assert_eq!(slots, ["82", "9a"], "the old key may have been moved away from 9a, but first comes what is surely free");
+    assert_eq!(slots, ["9c", "9a"], "the old key may have been moved away from 9a, but first comes what is surely free");
     let token = house.new_token();
     let certified = house.certified(&opened, &token).await.expect("a certificate");
     assert!(certified.is_new);
@@ -243,11 +243,11 @@ async fn without_the_old_key_there_is_no_renewal() {
     assert!(matches!(&refused, Err(CertifyError::Refused(r)) if r.code == "predecessor-signature-wrong"));
     // The evidence of the new key counts as it always does.
     let opened = house.opened("d").await;
-    let elsewhere = house.world.maker.token(&Statement { slot: "82", ..Statement::of(1_000_009) });
+    let elsewhere = house.world.maker.token(&Statement { slot: "9c", ..Statement::of(1_000_009) });
     let refused = house.certified(&opened, &elsewhere).await;
     assert!(matches!(&refused, Err(CertifyError::Refused(r)) if r.code == "evidence-wrong-device"));
     let opened = house.opened("e").await;
-    let without_pin = house.world.maker.token(&Statement { slot: "82", pin_policy: 1, ..Statement::of(SERIAL) });
+    let without_pin = house.world.maker.token(&Statement { slot: "9c", pin_policy: 1, ..Statement::of(SERIAL) });
     let refused = house.certified(&opened, &without_pin).await;
     assert!(matches!(&refused, Err(CertifyError::Refused(r)) if r.code.starts_with("evidence-pin-policy")));
     // A new certificate asks for no old key's word.

@@ -10,7 +10,7 @@ use ca_core::{
             refusal::RefusalKind,
             tpm::TpmKeys,
         },
-        inventory::{Inventory, KnownTokens, Line},
+        inventory::{KnownTokens, Line},
         manage_policies::ManagePolicies,
     },
     domain::{
@@ -70,8 +70,7 @@ impl Owner {
         let device = device_of(&tpm);
         let listed = ListedToken { device: device.clone(), model: None };
         let line = Line { number: 1, token: listed };
-        let inventory =
-            Inventory { tokens: world.store.clone(), audit: world.store.clone(), clock: world.clock.clone() };
+        let inventory = world.inventory();
         inventory.import(clerk(), "a list", vec![line], KnownTokens::Refuse).await.expect("registered");
         world.customers.assign_device(clerk(), &user(GENERAL), Some(&device)).await.expect("a TPM");
         Self { world, tpm, device }
@@ -283,11 +282,7 @@ async fn a_tpm_that_is_only_assigned_is_not_vouched_for() {
     let owner = Owner::new().await;
     let opened = owner.opened("a").await;
     let (token, challenge) = owner.honest(&opened);
-    let inventory = Inventory {
-        tokens: owner.world.store.clone(),
-        audit: owner.world.store.clone(),
-        clock: owner.world.clock.clone(),
-    };
+    let inventory = owner.world.inventory();
     inventory.put(&clerk(), &owner.device, &TokenState::Returned, None).await.expect("returned");
     let certify = with_challenge(&opened, &token, &challenge);
     let error = owner.world.certify.run(certify).await.expect_err("it was taken away");

@@ -8,6 +8,7 @@ use ca_core::{
         account::Account,
         answer_ocsp::AnswerOcsp,
         audit_verify::VerifyAudit,
+        custody::unblock::{DecideUnblocking, UnblockTerms},
         customers::{CodeTerms, Customers, NewContract, NewUser},
         enrol::{
             applicant::{Caller, Credentials, PasswordCredentials},
@@ -17,6 +18,7 @@ use ca_core::{
             open::{Open, OpenEnrolment, OpenError, Opened},
             throttle::Throttles,
         },
+        inventory::Inventory,
         issue::Issue,
         login::{LogIn, LoggedIn, Login, LoginError},
         logout::LogOut,
@@ -161,9 +163,26 @@ impl Backstage {
         }
     }
 
+    fn inventory(&self, revoke: Arc<Revoke>) -> Inventory {
+        Inventory {
+            tokens: self.store.clone(),
+            custody: self.store.clone(),
+            revoke,
+            audit: self.store.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
     fn manage(&self, customers: Arc<Customers>, revoke: Arc<Revoke>) -> ManageUsers {
         ManageUsers {
             customers,
+            inventory: Arc::new(self.inventory(revoke.clone())),
+            unblockings: DecideUnblocking {
+                custody: self.store.clone(),
+                audit: self.store.clone(),
+                clock: self.clock.clone(),
+                terms: UnblockTerms::default(),
+            },
             revoke,
             certificates: self.store.clone(),
             logins: self.store.clone(),
@@ -215,6 +234,17 @@ impl Backstage {
 }
 
 impl World {
+    /// The token inventory.
+    pub(crate) fn inventory(&self) -> Inventory {
+        Inventory {
+            tokens: self.store.clone(),
+            custody: self.store.clone(),
+            revoke: self.revoke.clone(),
+            audit: self.store.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
     /// A bank on a Tuesday morning, with a contract, a master and one general user; token 1000001 is assigned to the
     /// general user, 1000000 to the master.
     pub(crate) async fn new() -> Self {

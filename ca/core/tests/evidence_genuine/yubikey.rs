@@ -172,7 +172,7 @@ fn the_recommended_policy_judges_genuine_devices() {
     for (name, verdict) in [
         ("fw4.4.5-sn10231423-9a-rsa-f9noBC", "evidence-firmware-too-old"),
         ("fw5.1.2-sn10944016-9a-rsa", "approve"),
-        ("fw5.2.7-sn14454335-9c-p256", "evidence-wrong-slot"),
+        ("fw5.2.7-sn14454335-9c-p256", "evidence-firmware-too-old"),
         ("fw5.2.7-sn15890263-9a-rsa-CSR", "approve"),
         ("fw5.4.3-sn19661687-9a-p384-CSRstd", "evidence-firmware-too-old"),
         ("fw5.4.3fips-sn28989702-9a-p256", "evidence-pin-policy"),

@@ -79,11 +79,12 @@ pub struct YubiKeyRules {
 }
 
 impl Default for YubiKeyRules {
-    /// Slot 9a, PIN asked for, any touch policy. EC from 5.7.0, which is free of EUCLEAK (YSA-2024-03); RSA-2048 from
+    /// Slots 9a and 9c (a renewal's key is made beside the old one; Windows and OpenSC know both), PIN asked for, any touch
+    /// policy. EC from 5.7.0, which is free of EUCLEAK (YSA-2024-03); RSA-2048 from
     /// 5.0.0, well clear of ROCA; larger RSA keys exist from 5.7.0.
     fn default() -> Self {
         Self {
-            slots: vec![Slot::AUTHENTICATION],
+            slots: vec![Slot::AUTHENTICATION, Slot::SIGNATURE],
             pin_policies: vec![
                 PinPolicy::Once,
                 PinPolicy::Always,
