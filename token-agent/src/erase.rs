@@ -1,11 +1,14 @@
-//! Retiring a token (譲渡・廃棄する場合): key and certificate of a slot are made unusable for ever.
+//! Retiring a token (譲渡・廃棄する場合): key and certificate of a slot are made unusable for ever, or the whole token is
+//! put back to what it was in the factory.
 
 use jiff::Timestamp;
 
 use crate::{
     certificate::CertificateDetails,
-    enrol::{EnrolError, Person, Question, Step, fresh_identifiers, unlock},
-    token::{KeyPresence, ManagementKey, Slot, TokenDriver, TokenIdentity},
+    enrol::{EnrolError, Person, Question, Step, fresh_identifiers, verified_pin},
+    farewell::Farewells,
+    secret::Pin,
+    token::{KeyPresence, ManagementKey, Slot, Token, TokenDriver, TokenError, TokenIdentity},
 };
 
 /// What was done.
@@ -21,6 +24,16 @@ pub(crate) struct Erased {
 #[derive(Debug)]
 pub(crate) struct Erasure {
     pub(crate) certificate: Option<CertificateDetails>,
+    /// Whether the key signed that it is gone: the bank is told, now or later.
+    pub(crate) signed: bool,
+}
+
+/// A token that is as it was in the factory.
+#[derive(Debug)]
+pub(crate) struct Emptied {
+    pub(crate) token: TokenIdentity,
+    /// What was on it. The bank doesn't know: without the PIN no key signs.
+    pub(crate) certificates: Vec<CertificateDetails>,
 }
 
 /// Erases a slot; an empty one is left as it is. The key goes first: an interruption leaves at most a certificate
@@ -31,8 +44,8 @@ pub(crate) struct Erasure {
 pub(crate) fn erase(
     driver: &dyn TokenDriver,
     person: &mut dyn Person,
-    serial: &str,
-    slot: Slot,
+    farewells: &Farewells,
+    (serial, slot): (&str, Slot),
     management_key: Option<&ManagementKey>,
     now: Timestamp,
 ) -> Result<Erased, EnrolError> {
@@ -48,12 +61,67 @@ pub(crate) fn erase(
     if !person.agrees(&question) {
         return Err(EnrolError::Occupied { slot });
     }
-    unlock(token.as_mut(), person, management_key)?;
+    let pin = unlock(token.as_mut(), person, management_key)?;
+    let there = !matches!(state.key, KeyPresence::Absent | KeyPresence::Destroyed);
+    let farewell = match &state.certificate {
+        Some(der) if there => {
+            person.tell(Step::SigningErasure);
+            // A key that asks for its PIN each time wants it just before.
+            token.verify_pin(&pin)?;
+            farewells.sign(token.as_mut(), slot, der, now)?
+        }
+        Some(der) => farewells.of(der),
+        None => None,
+    };
     person.tell(Step::Erasing { slot });
     token.destroy_key(slot)?;
+    let signed = farewell.is_some();
+    if let Some(farewell) = farewell {
+        farewell.done()?;
+    }
     token.delete_certificate(slot)?;
     token.write_identifiers(&fresh_identifiers(now))?;
-    Ok(Erased { token: identity, slot, what: Some(Erasure { certificate }) })
+    Ok(Erased { token: identity, slot, what: Some(Erasure { certificate, signed }) })
+}
+
+/// Verifies the PIN and authenticates with the management key, changing nothing.
+fn unlock(
+    token: &mut dyn Token,
+    person: &mut dyn Person,
+    given: Option<&ManagementKey>,
+) -> Result<Pin, EnrolError> {
+    if token.pin_status()?.tries_left == 0 {
+        return Err(TokenError::PinBlocked.into());
+    }
+    let pin = verified_pin(token, person)?;
+    token.unlock(given)?;
+    Ok(pin)
+}
+
+/// Puts a token back to what it was in the factory, whatever state it is in: a blocked PIN, or one that nobody knows, is
+/// no obstacle. Every key on it is lost.
+///
+/// # Errors
+/// [`EnrolError::KeptToken`] when the person doesn't agree, otherwise what the token says.
+pub(crate) fn empty(
+    driver: &dyn TokenDriver,
+    person: &mut dyn Person,
+    serial: &str,
+) -> Result<Emptied, EnrolError> {
+    let mut token = driver.open(serial)?;
+    let identity = token.identity().clone();
+    let mut certificates = Vec::new();
+    for slot in Slot::all() {
+        let certificate = token.certificate(slot)?;
+        certificates.extend(certificate.and_then(|der| CertificateDetails::read(&der).ok()));
+    }
+    let question = Question::EraseAll { token: identity.clone(), certificates: certificates.clone() };
+    if !person.agrees(&question) {
+        return Err(EnrolError::KeptToken);
+    }
+    person.tell(Step::Resetting);
+    token.reset()?;
+    Ok(Emptied { token: identity, certificates })
 }
 
 #[cfg(test)]
@@ -111,7 +179,9 @@ mod tests {
     }
 
     fn run(driver: &FakeDriver, slot: Slot, agrees: bool) -> Result<Erased, EnrolError> {
-        erase(driver, &mut Clerk { agrees }, "7", slot, None, Timestamp::UNIX_EPOCH)
+        let folder = tempfile::tempdir().expect("a folder");
+        let farewells = Farewells::new(folder.path());
+        erase(driver, &mut Clerk { agrees }, &farewells, ("7", slot), None, Timestamp::UNIX_EPOCH)
     }
 
     #[test]

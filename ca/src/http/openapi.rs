@@ -77,6 +77,7 @@ pub(crate) fn document(servers: &Servers) -> OpenApi {
         ))
         .tags(Some([
             ("enrolment", "Obtaining a certificate, for agents; public listener"),
+            ("tokens", "PUKs in custody, blocked PINs and erased keys, for agents; public listener"),
             ("registration", "Obtaining certificates in batches, for registered machines; client listener"),
             ("status", "What certificates are worth, for registered machines; client listener"),
             ("validation", "OCSP, CRLs and CA certificates, for everybody; plain HTTP"),

@@ -18,9 +18,11 @@ use ca_core::{
 };
 use ca_wire::Base64Url;
 use jiff::SignedDuration;
+use tokio::sync::Notify;
 
 use super::{
     adapters::Adapters,
+    custody,
     issuers::{customer_material, profile},
 };
 use crate::{
@@ -36,7 +38,7 @@ pub(super) fn api(
     adapters: &Adapters,
     (policies, trusted): (&Arc<Policies>, &Arc<Trusted>),
     passwords: Arc<Argon2Passwords>,
-    detached: Detached,
+    (detached, revoked): (Detached, Arc<Notify>),
 ) -> anyhow::Result<Api> {
     let files = customer_material(config, material)?;
     let enrolment = &config.enrolment;
@@ -49,6 +51,8 @@ pub(super) fn api(
     };
     let sources = ThrottlePolicy { free_failures: users.free_failures * 10, ..users };
     let budget = Arc::new(AuditBudget::default());
+    let throttles = Arc::new(Throttles::new(users, sources));
+    let tokens = custody::agents(config, adapters, passwords.clone(), throttles.clone(), &budget)?;
     let open = OpenEnrolment {
         customers: adapters.store.clone(),
         logins: adapters.store.clone(),
@@ -57,7 +61,7 @@ pub(super) fn api(
         passwords,
         clock: adapters.clock.clone(),
         rng: adapters.rng.clone(),
-        throttles: Arc::new(Throttles::new(users, sources)),
+        throttles,
         budget: budget.clone(),
         policies: policies.clone(),
         inventory: adapters.store.clone(),
@@ -97,7 +101,12 @@ pub(super) fn api(
         open: Arc::new(open),
         certify: Arc::new(certify),
         confirm: Arc::new(confirm),
+        deposits: tokens.deposits,
+        unblock: tokens.unblock,
+        erasure: tokens.erasure,
+        revoked,
         forms: Arc::new(Forms {
+            keeps_puks: tokens.keeps_puks,
             chain: std::iter::once(&files.certificate).chain(&files.chain).cloned().map(Base64Url).collect(),
         }),
         lowest_agent: enrolment.lowest_agent.clone(),

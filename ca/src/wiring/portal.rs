@@ -13,7 +13,7 @@ use ca_core::app::{
 };
 use jiff::SignedDuration;
 
-use super::adapters::Adapters;
+use super::{adapters::Adapters, custody};
 use crate::{
     config::{Config, HoursMode},
     http::portal::Public,
@@ -76,17 +76,19 @@ pub(super) fn manage_users(
     adapters: &Adapters,
     customers: Arc<Customers>,
     revoke: Arc<Revoke>,
-) -> ManageUsers {
-    ManageUsers {
+) -> anyhow::Result<ManageUsers> {
+    Ok(ManageUsers {
         customers,
         revoke,
+        inventory: Arc::new(custody::inventory(config, adapters)),
+        unblockings: custody::decide(config, adapters)?,
         certificates: adapters.store.clone(),
         logins: adapters.store.clone(),
         audit: adapters.store.clone(),
         passwords: adapters.passwords.clone(),
         clock: adapters.clock.clone(),
         lock_at: config.login.lock_at,
-    }
+    })
 }
 
 pub(super) fn public(config: &Config) -> anyhow::Result<Public> {

@@ -11,7 +11,14 @@ use super::{
     person::TerminalPerson,
     tpm::{self, TPM},
 };
-use crate::{config::Config, erase::erase, messages, token::all::Tokens};
+use crate::{
+    config::Config,
+    enrol::EnrolError,
+    erase::{empty, erase},
+    farewell::{Farewells, Told},
+    messages, paths,
+    token::all::Tokens,
+};
 
 pub(super) fn run(args: &EraseArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
     let mut person = TerminalPerson {
@@ -26,22 +33,38 @@ pub(super) fn run(args: &EraseArgs, config: &Config, output: &mut Output) -> Res
     if args.token == TPM {
         return tpm::run_erase(args, config, &mut person, output);
     }
+    let driver = Tokens::connected(config.pkcs11_module.as_deref());
+    if args.whole_token {
+        let emptied = empty(&driver, &mut person, &args.token)?;
+        let json =
+            json!({"token": emptied.token.serial, "reset": true, "certificates": emptied.certificates});
+        return output.result(&json, |lang| messages::emptied(&emptied, lang));
+    }
     let slot = args.slot.ok_or(CliError::NoSlot)?;
     let key = management_key(&args.pin)?;
-    let erased = erase(
-        &Tokens::connected(config.pkcs11_module.as_deref()),
-        &mut person,
-        &args.token,
-        slot,
-        key.as_ref(),
-        Timestamp::now(),
-    )?;
+    let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
+    let farewells = Farewells::new(&state.ok_or(CliError::NoStateDirectory)?);
+    let place = (args.token.as_str(), slot);
+    let erased = erase(&driver, &mut person, &farewells, place, key.as_ref(), Timestamp::now())?;
+    let told = tell(&farewells, args, config)?;
     let certificate = erased.what.as_ref().and_then(|what| what.certificate.as_ref());
     let json = json!({
         "token": erased.token.serial,
         "slot": erased.slot.to_string(),
         "erased": erased.what.is_some(),
         "certificate": certificate,
+        "told": told.told > 0 && told.left == 0,
     });
-    output.result(&json, |lang| messages::erased(&erased, lang))
+    output.result(&json, |lang| format!("{}{}", messages::erased(&erased, lang), messages::told(told, lang)))
+}
+
+/// Erasing is done, whatever the network says: what can't be told now is told later.
+fn tell(farewells: &Farewells, args: &EraseArgs, config: &Config) -> Result<Told, CliError> {
+    if farewells.is_empty() {
+        return Ok(Told::default());
+    }
+    match args.connection.route(args.server.as_ref(), config).connect() {
+        Ok(api) => Ok(farewells.tell(&api).map_err(EnrolError::from)?),
+        Err(_) => Ok(Told { told: 0, left: 1 }),
+    }
 }

@@ -1,6 +1,6 @@
 //! `inro-agent gui`.
 
-use super::{args::GuiArgs, exit::CliError};
+use super::{args::GuiArgs, exit::CliError, tpm};
 use crate::{
     config::Config,
     gui::{self, Setup},
@@ -13,6 +13,15 @@ pub(super) fn run(args: GuiArgs, config: &Config, lang: Lang) -> Result<(), CliE
     let state = args.state_dir.or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
     let state_dir = state.ok_or(CliError::NoStateDirectory)?;
     let user_id = args.user.unwrap_or_default();
-    gui::run(Setup { lang, route, state_dir, pkcs11_module: config.pkcs11_module.clone(), user_id })
-        .map_err(|error| CliError::Window(error.to_string()))
+    let setup = Setup {
+        lang,
+        route,
+        state_dir,
+        pkcs11_module: config.pkcs11_module.clone(),
+        permitted: config.permitted.clone(),
+        tpm: tpm::machine_in_use(config, false)?,
+        user_id,
+        remind_after: config.remind_after(),
+    };
+    gui::run(setup).map_err(|error| CliError::Window(error.to_string()))
 }

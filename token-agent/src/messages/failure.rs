@@ -5,14 +5,15 @@ mod local;
 mod server;
 mod token;
 mod tpm;
+mod unblock;
 
 use super::{Lang, problem};
 use crate::{enrol::EnrolError, server::ServerError};
 
-#[cfg(feature = "window")]
 pub(crate) use server::explain_server;
 pub(crate) use token::explain_token;
 pub(crate) use tpm::{explain_lost, explain_tpm};
+pub(crate) use unblock::{approver, reset_or_replace};
 
 /// A failure in people's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,9 @@ pub(crate) fn explain(error: &EnrolError, lang: Lang) -> Explanation {
         | EnrolError::WhichTpmKey { .. }
         | EnrolError::TpmKeyLost(_)
         | EnrolError::NoTpmKey
+        | EnrolError::KeptToken
         | EnrolError::KeptTpmKey => tpm::explain_key(error, lang),
+        EnrolError::Unblock(error) => unblock::explain_unblocking(error, lang),
         EnrolError::WeakPin(weak) => local::explain_weak_pin(*weak, lang),
         _ => enrolment::explain_enrolment(error, lang),
     }

@@ -2,7 +2,7 @@
 
 use ca_wire::problem::Code;
 
-use super::{Explanation, Lang, say};
+use super::{Explanation, Lang, reset_or_replace, say};
 use crate::{
     certificate::{local_time, printable},
     server::Refusal,
@@ -64,6 +64,26 @@ fn words(refusal: &Refusal, lang: Lang) -> Explanation {
                 "取得できる時間帯に、同じコマンドを実行してください。"
             ),
         ),
+        Some(Code::PukNotKept) => Explanation {
+            what: say!(
+                lang,
+                "The bank doesn't keep this token's PUK, so its PIN can't be unblocked.",
+                "このトークンのPUKは銀行で保管していないため、PINのロックを解除できません。"
+            ),
+            next: reset_or_replace(lang),
+        },
+        Some(Code::UnblockingNotApproved) => Explanation {
+            what: say!(
+                lang,
+                "The approval has been used already, or its time ran out.",
+                "承認は使用済みか、有効期限が切れています。"
+            ),
+            next: say!(
+                lang,
+                "Run it again: it asks for a new approval.",
+                "もう一度実行して、新たに承認を受けてください。"
+            ),
+        },
         Some(Code::IssuingHalted) => retry(
             lang,
             when,

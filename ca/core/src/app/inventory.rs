@@ -1,5 +1,5 @@
 //! The token inventory as the bank's people keep it: a vendor's list comes in whole or not at all, tokens go out to
-//! contracts and come back, and what is lost or broken serves nobody any more.
+//! contracts and come back, and what is lost or broken serves nobody any more: the certificate on it is revoked at once.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     failure::{Failure, carries_failure},
+    revoke::{Revoke, RevokeError},
     trail::{Details, event, refused},
 };
 use crate::{
@@ -15,12 +16,14 @@ use crate::{
         audit::{Actor, AuditEvent},
         device::Device,
         policy::{ListedToken, TokenRecord, TokenState},
+        revocation::{Revocation, RevocationReason},
         subject::{self, InvalidText},
     },
     ports::{
         clock::Clock,
+        custody::CustodyStore,
         inventory::{InventoryStore, TokenFilter},
-        store::{AuditStore, Conflict, StoreError},
+        store::{AuditStore, Conflict, RevokeOutcome, StoreError},
     },
 };
 
@@ -33,6 +36,10 @@ const PAGE: u32 = 1000;
 pub struct Inventory {
     /// Tokens.
     pub tokens: Arc<dyn InventoryStore>,
+    /// Whose certificates are on a token.
+    pub custody: Arc<dyn CustodyStore>,
+    /// 失効 of what is on a token that serves nobody any more.
+    pub revoke: Arc<Revoke>,
     /// Refusals.
     pub audit: Arc<dyn AuditStore>,
     /// Time.
@@ -124,6 +131,15 @@ pub enum InventoryError {
 }
 carries_failure!(InventoryError);
 
+impl From<RevokeError> for InventoryError {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::Failure(failure) => Self::Failure(failure),
+            error => Self::Failure(Failure::defect(error)),
+        }
+    }
+}
+
 impl InventoryError {
     fn name(&self) -> &'static str {
         match self {
@@ -150,6 +166,8 @@ pub struct Moved {
     pub before: TokenRecord,
     /// Where it is now.
     pub state: TokenState,
+    /// What was revoked for it.
+    pub revoked: Vec<Revocation>,
 }
 
 impl Inventory {
@@ -222,7 +240,8 @@ impl Inventory {
         Ok(registered)
     }
 
-    /// Moves a token. One that leaves its customer is taken away from its user, in the same commit.
+    /// Moves a token. One that leaves its customer is taken away from its user, in the same commit, and what stands on it
+    /// is revoked before: that is what is urgent. Asked again, it finishes what was left undone.
     ///
     /// # Errors
     /// `UnknownToken`, `UnknownContract`, `NotPossible`, `AssignedElsewhere`, `Note`, `Overtaken`.
@@ -238,6 +257,7 @@ impl Inventory {
             TokenState::HandedOut { .. } => "token.handed-out",
             TokenState::Lost => "token.lost",
             TokenState::Broken => "token.broken",
+            TokenState::Replaced => "token.replaced",
             TokenState::Returned => "token.returned",
             TokenState::Retired => "token.retired",
         };
@@ -266,9 +286,10 @@ impl Inventory {
         if let Some(user) = &before.user {
             row = row.with("user", user);
         }
+        let revoked = self.revoke_on(by, device, next).await?;
         let at = row.at;
         let error = match self.tokens.move_token(device, &before.state, next, at, row.clone()).await {
-            Ok(()) => return Ok(Moved { before, state: next.clone() }),
+            Ok(()) => return Ok(Moved { before, state: next.clone(), revoked }),
             Err(StoreError::Conflict(Conflict::Taken)) => InventoryError::Overtaken,
             Err(StoreError::Conflict(Conflict::Missing)) => InventoryError::UnknownContract,
             Err(StoreError::Conflict(Conflict::DeviceInUse)) => {
@@ -277,6 +298,57 @@ impl Inventory {
             Err(error) => return Err(error.into()),
         };
         Err(self.refuse(row, error).await)
+    }
+
+    /// The same of a token that people speak of: one that the inventory doesn't know is registered first, so that nobody
+    /// obtains a certificate with it again; for one that is there already only what stands on it is revoked.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), without `UnknownToken`.
+    pub async fn report(
+        &self,
+        by: &Actor,
+        device: &Device,
+        next: &TokenState,
+        note: Option<&str>,
+    ) -> InventoryResult<Moved> {
+        match self.tokens.token(device).await? {
+            Some(before) if before.state == *next => {
+                let revoked = self.revoke_on(by, device, next).await?;
+                return Ok(Moved { before, state: next.clone(), revoked });
+            }
+            Some(_) => {}
+            None => {
+                let row = event(self.clock.now(), by.clone(), "token.registered", &device.serial)
+                    .with("kind", device.kind.as_str());
+                let token = ListedToken { device: device.clone(), model: None };
+                match self.tokens.register_tokens(&[token], row.at, row).await {
+                    Ok(()) | Err(StoreError::Conflict(Conflict::Taken)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        self.put(by, device, next, note).await
+    }
+
+    /// Revokes what stands on a token that is about to serve nobody.
+    async fn revoke_on(
+        &self,
+        by: &Actor,
+        device: &Device,
+        next: &TokenState,
+    ) -> InventoryResult<Vec<Revocation>> {
+        let Some(reason) = reason_of(next) else { return Ok(Vec::new()) };
+        let mut revoked = Vec::new();
+        for record in self.custody.living_on(device).await? {
+            match self.revoke.by_serial(by.clone(), &record.issuer, &record.serial, reason).await? {
+                RevokeOutcome::Revoked(revocation) | RevokeOutcome::Already(revocation) => {
+                    revoked.push(revocation);
+                }
+                RevokeOutcome::Unknown => {}
+            }
+        }
+        Ok(revoked)
     }
 
     /// A token.
@@ -309,5 +381,17 @@ impl Inventory {
     async fn refuse(&self, row: AuditEvent, error: InventoryError) -> InventoryError {
         let row = AuditEvent { action: "token.refused", ..row }.with("why", error.name());
         refused(&*self.audit, row, error).await
+    }
+}
+
+/// Why the certificate on a token that comes into this state is revoked; `None` where it may stand.
+fn reason_of(next: &TokenState) -> Option<RevocationReason> {
+    match next {
+        TokenState::Lost => Some(RevocationReason::KeyCompromise),
+        TokenState::Replaced => Some(RevocationReason::Superseded),
+        TokenState::Broken | TokenState::Returned | TokenState::Retired => {
+            Some(RevocationReason::CessationOfOperation)
+        }
+        TokenState::InStock | TokenState::HandedOut { .. } => None,
     }
 }

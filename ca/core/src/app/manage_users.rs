@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use uuid::Uuid;
 
 use super::{
+    custody::unblock::{DecideError, DecideUnblocking},
     customers::{CustomerError, Customers, NewUser},
     failure::{Failure, carries_failure},
+    inventory::{Inventory, InventoryError},
     own_password::{OwnPassword, Verdict},
     password_policy,
     revoke::{Revoke, RevokeError},
@@ -20,6 +23,7 @@ use crate::{
         device::Device,
         ids::UserId,
         management::{Denied, acting_master, may_manage},
+        policy::TokenState,
         revocation::RevocationReason,
         user::{PasswordKind, Role, User, UserState},
     },
@@ -36,6 +40,10 @@ pub struct ManageUsers {
     pub customers: Arc<Customers>,
     /// Before a user is removed.
     pub revoke: Arc<Revoke>,
+    /// A token that is lost.
+    pub inventory: Arc<Inventory>,
+    /// A PIN that is blocked.
+    pub unblockings: DecideUnblocking,
     /// What a user who is removed still has.
     pub certificates: Arc<dyn CertificateStore>,
     /// Confirmation passwords.
@@ -74,6 +82,15 @@ pub enum Change {
     SetPassword(SecretString),
     /// Assigns a token (rule 12), or takes it away.
     Assign(Option<Device>),
+    /// PINロック解除: approves the user's request, or declines it.
+    DecideUnblocking {
+        /// The request that was shown.
+        request: Uuid,
+        /// Whether it is approved.
+        approved: bool,
+    },
+    /// The user's token is lost: what stands on it is revoked at once, and nobody obtains anything with it again.
+    TokenLost,
     /// Removes the user for good; a certificate that stands is revoked first.
     Remove,
 }
@@ -88,6 +105,9 @@ impl Change {
             Self::SetPassword(_) => "set-password",
             Self::Assign(Some(_)) => "assign-token",
             Self::Assign(None) => "release-token",
+            Self::DecideUnblocking { approved: true, .. } => "approve-unblocking",
+            Self::DecideUnblocking { approved: false, .. } => "decline-unblocking",
+            Self::TokenLost => "token-lost",
             Self::Remove => "remove",
         }
     }
@@ -105,11 +125,35 @@ pub enum ManageError {
     /// What was asked for can't be done.
     #[error(transparent)]
     Customer(CustomerError),
+    /// The request to unblock can't be decided any more.
+    #[error(transparent)]
+    Unblocking(DecideError),
+    /// The user has no token that could be lost, or it can't be lost any more.
+    #[error("the user has no token that could be reported as lost")]
+    NoToken,
     /// Something below failed.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
 carries_failure!(ManageError);
+
+impl From<DecideError> for ManageError {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::Failure(failure) => Self::Failure(failure),
+            error => Self::Unblocking(error),
+        }
+    }
+}
+
+impl From<InventoryError> for ManageError {
+    fn from(error: InventoryError) -> Self {
+        match error {
+            InventoryError::Failure(failure) => Self::Failure(failure),
+            _ => Self::NoToken,
+        }
+    }
+}
 
 impl From<CustomerError> for ManageError {
     fn from(error: CustomerError) -> Self {
@@ -184,7 +228,27 @@ impl ManageUsers {
             Change::Assign(device) => {
                 self.customers.assign_device(actor, target, device.as_ref()).await?;
             }
+            Change::DecideUnblocking { request, approved } => {
+                self.unblockings.decide(actor, (request, Some(target)), approved, None).await?;
+            }
+            Change::TokenLost => self.token_lost(&actor, target).await?,
             Change::Remove => self.remove(actor, target).await?,
+        }
+        Ok(())
+    }
+
+    /// The tokens that the user's certificates are on, and the one that is assigned.
+    async fn token_lost(&self, actor: &Actor, target: &UserId) -> Result<(), ManageError> {
+        let certificates = self.certificates.certificates_of(target).await?;
+        let living = certificates.into_iter().filter(|certificate| stands(&certificate.state));
+        let mut devices: Vec<Device> = living.map(|certificate| certificate.device).collect();
+        devices.extend(self.customers.user(target).await?.assigned_device);
+        devices.dedup();
+        if devices.is_empty() {
+            return Err(ManageError::NoToken);
+        }
+        for device in devices {
+            self.inventory.report(actor, &device, &TokenState::Lost, None).await?;
         }
         Ok(())
     }
@@ -192,9 +256,6 @@ impl ManageUsers {
     /// The certificate first: a user who is gone must not leave one behind that works.
     async fn remove(&self, actor: Actor, target: &UserId) -> Result<(), ManageError> {
         let certificates = self.certificates.certificates_of(target).await?;
-        let stands = |state: &CertificateState| {
-            matches!(state, CertificateState::Intended | CertificateState::Issued { .. })
-        };
         if certificates.iter().any(|certificate| stands(&certificate.state)) {
             let reason = RevocationReason::CessationOfOperation;
             match self.revoke.by_user(actor.clone(), target, reason).await {
@@ -245,6 +306,10 @@ impl ManageUsers {
     ) -> ManageError {
         refused(&*self.audit, row(self.clock.now(), master, change, target, why), error).await
     }
+}
+
+fn stands(state: &CertificateState) -> bool {
+    matches!(state, CertificateState::Intended | CertificateState::Issued { .. })
 }
 
 fn row(

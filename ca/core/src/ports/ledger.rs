@@ -5,8 +5,11 @@ use async_trait::async_trait;
 use super::{
     books::LedgerBooks,
     census::LedgerCensus,
+    email::EmailStore,
+    custody::CustodyStore,
     fleet::FleetStore,
     inventory::InventoryStore,
+    outbox::OutboxStore,
     policies::PolicyStore,
     rejudgements::RejudgementStore,
     responders::ResponderStore,
@@ -33,12 +36,15 @@ pub trait Ledger:
     + LedgerCensus
     + PolicyStore
     + InventoryStore
+    + CustodyStore
     + FleetStore
     + TrustStore
     + RejudgementStore
     + StaffStore
     + ApprovalStore
     + SearchStore
+    + OutboxStore
+    + EmailStore
     + 'static
 {
     /// Commits what is queued and closes the database. Later calls are refused as unavailable.

@@ -149,11 +149,12 @@ struct RulesView {
     algorithms: Vec<String>,
     binding: Vec<&'static str>,
     inventory: &'static str,
+    puk: &'static str,
 }
 
 impl RulesView {
     fn new(written: &WrittenPolicy) -> Self {
-        let PolicyRules { devices, binding, inventory } = &written.rules;
+        let PolicyRules { devices, binding, inventory, puk } = &written.rules;
         Self {
             name: written.id.name.to_string(),
             version: written.id.version,
@@ -162,6 +163,7 @@ impl RulesView {
             algorithms: devices.algorithms.iter().copied().map(key_name).collect(),
             binding: binding.accepted().iter().map(|binding| binding.as_str()).collect(),
             inventory: inventory.as_str(),
+            puk: puk.as_str(),
         }
     }
 }

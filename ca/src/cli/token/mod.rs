@@ -1,5 +1,6 @@
 //! `inro-ca token …`: the tokens that the bank bought, handed out and got back.
 
+mod custody;
 mod list_file;
 
 use std::{fmt::Write as _, path::PathBuf};
@@ -50,7 +51,7 @@ pub(super) enum Command {
     /// List the inventory.
     List {
         /// Only in this state.
-        #[arg(long, value_parser = ["in-stock", "handed-out", "lost", "broken", "returned", "retired"])]
+        #[arg(long, value_parser = ["in-stock", "handed-out", "lost", "broken", "replaced", "returned", "retired"])]
         state: Option<String>,
         /// Only what this contract has.
         #[arg(long, value_parser = ContractNumber::parse)]
@@ -70,12 +71,17 @@ pub(super) enum Command {
     Return(Many),
     /// Put tokens that came back, or were mended, into the stock again.
     Restock(Many),
-    /// Tokens are lost or stolen. Revoke their certificates as well.
+    /// Tokens are lost or stolen. What stands on them is revoked at once.
     Lost(Many),
-    /// Tokens don't work any more.
+    /// Tokens don't work any more. What stands on them is revoked.
     Broken(Many),
+    /// Others took their place. What stands on them is revoked.
+    Replaced(Many),
     /// Tokens are destroyed or given away, for good.
     Retire(Many),
+    /// The keys that PUKs are kept under.
+    #[command(subcommand)]
+    Custody(custody::Command),
 }
 
 #[derive(Debug, Args)]
@@ -152,11 +158,14 @@ struct MovedView {
     state: &'static str,
     /// The user whom it was taken away from.
     taken_from: Option<String>,
-    /// Certificates on it that are still valid.
-    valid_certificates: Vec<String>,
+    /// Certificates on it that were revoked for it.
+    revoked: Vec<String>,
 }
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), CliError> {
+    if let Command::Custody(command) = command {
+        return custody::run(command, config, output).await;
+    }
     let desk = wiring::inventory_desk(config).await.map_err(CliError::configuration)?;
     match command {
         Command::Import { file, kind, model, skip_known } => {
@@ -176,6 +185,9 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         Command::Restock(tokens) => put(&desk, tokens, &TokenState::InStock, output).await,
         Command::Lost(tokens) => put(&desk, tokens, &TokenState::Lost, output).await,
         Command::Broken(tokens) => put(&desk, tokens, &TokenState::Broken, output).await,
+        Command::Replaced(tokens) => put(&desk, tokens, &TokenState::Replaced, output).await,
+        // Before the inventory is opened.
+        Command::Custody(_) => Ok(()),
         Command::Retire(tokens) => put(&desk, tokens, &TokenState::Retired, output).await,
     }
 }
@@ -201,7 +213,7 @@ async fn list(
     contract: Option<ContractNumber>,
     output: Output,
 ) -> Result<(), CliError> {
-    let names = ["in-stock", "handed-out", "lost", "broken", "returned", "retired"];
+    let names = ["in-stock", "handed-out", "lost", "broken", "replaced", "returned", "retired"];
     let state = state.and_then(|state| names.into_iter().find(|name| *name == state));
     let mut views = Vec::new();
     let filter = TokenFilter { state, contract };
@@ -251,7 +263,7 @@ async fn put(desk: &InventoryDesk, tokens: Many, next: &TokenState, output: Outp
     for serial in tokens.serials {
         let device = Device { kind: tokens.kind, serial };
         let moved = desk.inventory.put(&by, &device, next, tokens.note.as_deref()).await?;
-        views.push(moved_view(desk, &moved).await?);
+        views.push(moved_view(&moved));
     }
     output.result(&views, |out| {
         for view in &views {
@@ -259,36 +271,24 @@ async fn put(desk: &InventoryDesk, tokens: Many, next: &TokenState, output: Outp
             if let Some(user) = &view.taken_from {
                 writeln!(out, "  it was taken away from {user}")?;
             }
-            for serial in &view.valid_certificates {
-                writeln!(
-                    out,
-                    "  certificate {serial} on it is still valid: inro-ca certificate revoke {serial} …"
-                )?;
+            for serial in &view.revoked {
+                writeln!(out, "  certificate {serial} on it is revoked")?;
             }
         }
         Ok(())
     })
 }
 
-async fn moved_view(desk: &InventoryDesk, moved: &Moved) -> Result<MovedView, CliError> {
+fn moved_view(moved: &Moved) -> MovedView {
     let left = moved.before.user.as_ref().filter(|_| !matches!(moved.state, TokenState::HandedOut { .. }));
-    let mut valid = Vec::new();
-    if let Some(user) = left {
-        let records = desk.certificates.of_user(user).await?;
-        let on_it = records.iter().filter(|record| {
-            record.device == moved.before.device
-                && matches!(record.state, ca_core::domain::certificate::CertificateState::Issued { .. })
-        });
-        valid.extend(on_it.map(|record| record.serial.to_string()));
-    }
-    Ok(MovedView {
+    MovedView {
         kind: moved.before.device.kind.as_str(),
         serial: moved.before.device.serial.to_string(),
         before: moved.before.state.as_str(),
         state: moved.state.as_str(),
         taken_from: left.map(ToString::to_string),
-        valid_certificates: valid,
-    })
+        revoked: moved.revoked.iter().map(|revocation| revocation.serial.to_string()).collect(),
+    }
 }
 
 impl From<InventoryError> for CliError {

@@ -198,7 +198,7 @@ async fn later_step<T: DeserializeOwned>(
 
 impl Api {
     /// Runs a step on a task of its own: a connection that breaks off cancels nothing.
-    async fn run<C, T, E, F>(
+    pub(super) async fn run<C, T, E, F>(
         &self,
         command: Result<C, Refused>,
         use_case: impl FnOnce(C) -> F,
@@ -211,7 +211,7 @@ impl Api {
         self.detached.run(use_case(command?)).await
     }
 
-    fn answer(
+    pub(super) fn answer(
         &self,
         step: &'static str,
         support_id: SupportId,

@@ -1,9 +1,10 @@
-//! `/api/v1` for agents: which agents the server works with, and the enrolment in three steps.
+//! `/api/v1` for agents: which agents the server works with, the enrolment in three steps, and tokens after it.
 //!
 //! Handlers decode into commands and run the use case on a task of its own: a dropped connection cancels nothing.
 
 mod decode;
 mod enrolments;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -14,10 +15,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use ca_core::{
-    app::enrol::{certify::CertifyEnrolment, confirm::ConfirmEnrolment, open::OpenEnrolment},
+    app::{
+        custody::{deposit::Deposits, erasure::TellErasure, unblock::Unblock},
+        enrol::{certify::CertifyEnrolment, confirm::ConfirmEnrolment, open::OpenEnrolment},
+    },
     ports::clock::Clock,
 };
 use ca_wire::{problem::Code, version::AgentVersions};
+use tokio::sync::Notify;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -30,6 +35,11 @@ pub(crate) struct Api {
     pub(crate) open: Arc<OpenEnrolment>,
     pub(crate) certify: Arc<CertifyEnrolment>,
     pub(crate) confirm: Arc<ConfirmEnrolment>,
+    pub(crate) deposits: Arc<Deposits>,
+    pub(crate) unblock: Arc<Unblock>,
+    pub(crate) erasure: Arc<TellErasure>,
+    /// Wakes the job that publishes CRLs.
+    pub(crate) revoked: Arc<Notify>,
     pub(crate) forms: Arc<Forms>,
     pub(crate) lowest_agent: String,
     pub(crate) newest_agent: String,
@@ -39,6 +49,17 @@ pub(crate) struct Api {
     pub(crate) detached: Detached,
 }
 
+impl Api {
+    /// Turns agents away that are too old.
+    fn check_agent(&self, version: &str) -> Result<(), Refused> {
+        if decode::is_at_least(version, &self.lowest_agent) {
+            return Ok(());
+        }
+        let detail = format!("Get version {} or newer from {}", self.lowest_agent, self.agent_download);
+        Err(Refused::new(Code::AgentTooOld).because(detail))
+    }
+}
+
 /// The routes, and what the document says of them.
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
@@ -46,6 +67,12 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(enrolments::open))
         .routes(routes!(enrolments::certify))
         .routes(routes!(enrolments::confirm))
+        .routes(routes!(tokens::deposit))
+        .routes(routes!(tokens::confirm_deposit))
+        .routes(routes!(tokens::ask))
+        .routes(routes!(tokens::look_up))
+        .routes(routes!(tokens::release))
+        .routes(routes!(tokens::tell_erasure))
 }
 
 /// The routes with everything else refused.

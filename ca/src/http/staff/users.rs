@@ -166,7 +166,8 @@ fn assigned(t: &'static Catalogue, user: &User) -> Cell {
 
 /// A token: its kind in words, and its serial number.
 pub(super) fn device_cell(t: &'static Catalogue, device: &Device) -> Cell {
-    Cell::text(format!("{} {}", kind(t, device.kind), device.serial))
+    let label = format!("{} {}", kind(t, device.kind), device.serial);
+    Cell::Link { href: tokens::path(device), label }
 }
 
 fn kind(t: &'static Catalogue, kind: DeviceKind) -> &'static str {

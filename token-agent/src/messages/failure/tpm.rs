@@ -191,7 +191,7 @@ pub(super) fn explain_key(error: &EnrolError, lang: Lang) -> Explanation {
                 say!(lang, "Choose one with --key.", "--key 番号 で1つを指定してください。"),
             )
         }
-        EnrolError::KeptTpmKey => (
+        EnrolError::KeptTpmKey | EnrolError::KeptToken => (
             say!(lang, "Nothing was erased.", "消去していません。"),
             say!(
                 lang,

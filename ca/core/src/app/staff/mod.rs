@@ -6,6 +6,7 @@ pub mod desk;
 pub mod members;
 pub mod overview;
 pub mod session;
+pub mod tokens;
 pub mod trail;
 
 use std::sync::Arc;
@@ -45,7 +46,8 @@ impl Acting {
         self.member.roles.may(task)
     }
 
-    fn actor(&self) -> Actor {
+    /// The member, for the audit trail.
+    pub fn actor(&self) -> Actor {
         Actor::Staff(self.member.id.to_string())
     }
 }
