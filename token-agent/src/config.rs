@@ -1,4 +1,5 @@
-//! `agent.toml`: what a bank or a company presets. Options on the command line come first.
+//! `agent.toml`: what a bank or a company presets. Options on the command line come first; what an administrator has
+//! fixed in the policy ([`crate::policy`]) comes before both.
 
 use std::{
     fs, io,
@@ -8,7 +9,7 @@ use std::{
 use agent_tpm::Address;
 use serde::Deserialize;
 
-use crate::messages::Lang;
+use crate::{messages::Lang, policy::Permitted, route::Fixed};
 
 /// The file's content; every key may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -16,10 +17,12 @@ use crate::messages::Lang;
 pub(crate) struct Config {
     /// `https://host[:port]` of the bank's enrolment service.
     pub(crate) server: Option<String>,
-    /// PEM of the only authorities that may certify the server; without it, the system's.
+    /// PEM of the only authorities that may certify the server; without it, those of the public web.
     pub(crate) ca_file: Option<PathBuf>,
-    /// `http://host:port`; without it, `HTTPS_PROXY`.
+    /// `http://host:port`, or `direct`; without it, what the system's settings say.
     pub(crate) proxy: Option<String>,
+    /// Hosts that are reached without the proxy; without it, `NO_PROXY` or the system's list.
+    pub(crate) no_proxy: Option<String>,
     /// The user name at the proxy.
     pub(crate) proxy_user: Option<String>,
     /// A file with the password at the proxy.
@@ -31,9 +34,20 @@ pub(crate) struct Config {
     /// The TPM's device or TCTI; without it, what `TPM2TOOLS_TCTI` says, or `/dev/tpmrm0`.
     #[serde(default, deserialize_with = "tpm")]
     pub(crate) tpm: Option<Address>,
+    /// After how many idle minutes the window reminds of a token that is still plugged in: 10 without it, 0 for never.
+    pub(crate) remind_minutes: Option<u16>,
     /// `ja` or `en`.
     #[serde(default, deserialize_with = "lang")]
     pub(crate) lang: Option<Lang>,
+    /// PEM of the company's authorities; of the policy alone.
+    #[serde(skip)]
+    pub(crate) company_ca_file: Option<PathBuf>,
+    /// The kinds of token that may be used; of the policy alone.
+    #[serde(skip)]
+    pub(crate) permitted: Permitted,
+    /// What the policy has fixed.
+    #[serde(skip)]
+    pub(crate) fixed: Fixed,
 }
 
 /// Why the file can't be used.
@@ -47,9 +61,22 @@ pub(crate) enum ConfigError {
     },
     #[error("{} is not right: {reason}", path.display())]
     Invalid { path: PathBuf, reason: String },
+    #[error("{} could have been changed by others than the administrator", path.display())]
+    Untrusted { path: PathBuf },
 }
 
+/// Idle minutes after which the window reminds of a token, unless something else is configured.
+#[cfg(feature = "window")]
+const REMIND_MINUTES: u16 = 10;
+
 impl Config {
+    /// When the window reminds of a token that is still plugged in.
+    #[cfg(feature = "window")]
+    pub(crate) fn remind_after(&self) -> Option<std::time::Duration> {
+        let minutes = self.remind_minutes.unwrap_or(REMIND_MINUTES);
+        (minutes > 0).then(|| std::time::Duration::from_secs(u64::from(minutes) * 60))
+    }
+
     /// Reads the file that was named, or the one at `usual`, which may be missing.
     pub(crate) fn load(named: Option<&Path>, usual: Option<PathBuf>) -> Result<Self, ConfigError> {
         let Some(path) = named.map(Path::to_owned).or(usual) else {
@@ -70,7 +97,7 @@ fn tpm<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Addre
     String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-fn lang<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Lang>, D::Error> {
+pub(crate) fn lang<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Lang>, D::Error> {
     match String::deserialize(deserializer)?.as_str() {
         "ja" => Ok(Some(Lang::Ja)),
         "en" => Ok(Some(Lang::En)),

@@ -24,6 +24,25 @@ pub(crate) fn configuration() -> Option<PathBuf> {
         .map(|folder| folder.join("inro").join("agent.toml"))
 }
 
+/// The administrator's policy: `/etc/inro/policy.toml`, or `Inro\policy.toml` in Windows' folder for all users' data. No
+/// variable of the environment leads elsewhere: those are the user's.
+pub(crate) fn policy() -> Option<PathBuf> {
+    system_wide().map(|folder| folder.join("policy.toml"))
+}
+
+#[cfg(windows)]
+fn system_wide() -> Option<PathBuf> {
+    let folders = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Explorer\Shell Folders";
+    let key = windows_registry::LOCAL_MACHINE.open(folders).ok()?;
+    key.get_string("Common AppData").ok().map(|folder| PathBuf::from(folder).join("Inro"))
+}
+
+#[cfg(not(windows))]
+#[expect(clippy::unnecessary_wraps, reason = "Windows may not say")]
+fn system_wide() -> Option<PathBuf> {
+    Some(PathBuf::from("/etc/inro"))
+}
+
 /// Relative paths in these variables are to be ignored (XDG Base Directory Specification).
 fn absolute(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())

@@ -2,12 +2,16 @@
 
 use std::{fs, io, path::PathBuf};
 
+use zeroize::Zeroizing;
+
 use crate::{
     config::Config,
+    proxy::{self, Wanted, Way},
     secret::{Secret, SecretError, SecretSource},
     server::{
         ServerError,
-        https::{Connection, HttpsApi},
+        https::{Connection, HttpsApi, server_address},
+        trust::{PemFile, Trust},
     },
 };
 
@@ -16,18 +20,36 @@ use crate::{
 pub(crate) struct Route {
     /// `https://host[:port]`
     pub(crate) server: Option<String>,
-    /// PEM of the only authorities that may certify the server; without it, the system's.
+    /// PEM of the only authorities that may certify the server; without it, those of the public web.
     pub(crate) ca_file: Option<PathBuf>,
-    /// `http://host:port`; without it, what `HTTPS_PROXY` says.
+    /// PEM of the company's own authorities, whose proxy looks into TLS. Only an administrator's policy names it.
+    pub(crate) company_ca_file: Option<PathBuf>,
+    /// `http://host:port`, or `direct`; without it, what the system's settings say.
     pub(crate) proxy: Option<String>,
+    /// Hosts that are reached without it; `None` for `NO_PROXY` or the system's list.
+    pub(crate) no_proxy: Option<String>,
     pub(crate) proxy_user: Option<String>,
     pub(crate) proxy_password: Option<ProxyPassword>,
+    /// What the administrator's policy has fixed.
+    pub(crate) fixed: Fixed,
+    /// An option that contradicts the policy.
+    pub(crate) against_policy: Option<&'static str>,
+}
+
+/// What nobody but the administrator may choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is about a setting of its own")]
+pub(crate) struct Fixed {
+    pub(crate) server: bool,
+    pub(crate) ca_file: bool,
+    pub(crate) proxy: bool,
+    pub(crate) pkcs11_module: bool,
+    pub(crate) lang: bool,
 }
 
 /// The password at the proxy.
 pub(crate) enum ProxyPassword {
     File(PathBuf),
-    #[cfg_attr(not(feature = "window"), expect(dead_code, reason = "only a window asks for it"))]
     Typed(Secret),
 }
 
@@ -36,6 +58,8 @@ pub(crate) enum ProxyPassword {
 pub(crate) enum RouteError {
     #[error("no server is named")]
     NoServer,
+    #[error("the administrator's policy fixes {0}")]
+    Fixed(&'static str),
     #[error("{} can't be read", path.display())]
     Unreadable {
         path: PathBuf,
@@ -53,33 +77,49 @@ impl Route {
         Self {
             server: config.server.clone(),
             ca_file: config.ca_file.clone(),
+            company_ca_file: config.company_ca_file.clone(),
             proxy: config.proxy.clone(),
+            no_proxy: config.no_proxy.clone(),
             proxy_user: config.proxy_user.clone(),
             proxy_password: config.proxy_password_file.clone().map(ProxyPassword::File),
+            fixed: config.fixed,
+            against_policy: None,
         }
     }
 
     /// A client for this way. Nothing is sent yet.
     pub(crate) fn connect(&self) -> Result<HttpsApi, RouteError> {
-        let server = self.server.as_deref().ok_or(RouteError::NoServer)?;
-        let authorities = self.ca_file.as_ref().map(|path| {
-            let read = fs::read(path).map_err(|source| RouteError::Unreadable { path: path.clone(), source });
-            read.map(|pem| (path.display().to_string(), pem))
-        });
-        let authorities = authorities.transpose()?;
-        let read = match &self.proxy_password {
-            Some(ProxyPassword::File(path)) => Some(SecretSource::File(path.clone()).read()?),
-            _ => None,
-        };
-        let password = match &self.proxy_password {
-            Some(ProxyPassword::Typed(password)) => Some(password),
-            _ => read.as_ref(),
-        };
-        Ok(HttpsApi::new(&Connection {
-            server,
-            authorities: authorities.as_ref().map(|(path, pem)| (path.as_str(), pem.as_slice())),
-            proxy: self.proxy.as_deref(),
-            proxy_credentials: self.proxy_user.as_deref().zip(password),
-        })?)
+        if let Some(option) = self.against_policy {
+            return Err(RouteError::Fixed(option));
+        }
+        let server = server_address(self.server.as_deref().ok_or(RouteError::NoServer)?)?;
+        let (bank, company) = (pem(self.ca_file.as_ref())?, pem(self.company_ca_file.as_ref())?);
+        let trust = Trust::new(bank.as_ref(), company.as_ref())?;
+        let wanted = Wanted { proxy: self.proxy.as_deref(), exceptions: self.no_proxy.as_deref() };
+        let mut way = proxy::way_to(&server, wanted)
+            .map_err(|proxy::BadAddress(address)| ServerError::Proxy(address))?;
+        self.authenticate(&mut way)?;
+        Ok(HttpsApi::new(Connection { server, trust, way })?)
     }
+
+    /// Those that are given come before those of the environment.
+    fn authenticate(&self, way: &mut Way) -> Result<(), RouteError> {
+        if let (Some(proxy), Some(user)) = (&mut way.proxy, &self.proxy_user) {
+            let password = match &self.proxy_password {
+                Some(ProxyPassword::File(path)) => SecretSource::File(path.clone()).read()?,
+                Some(ProxyPassword::Typed(password)) => {
+                    Secret::new(Zeroizing::new(password.expose().to_owned()))
+                }
+                None => return Ok(()),
+            };
+            proxy.credentials = Some((user.clone(), password));
+        }
+        Ok(())
+    }
+}
+
+fn pem(path: Option<&PathBuf>) -> Result<Option<PemFile>, RouteError> {
+    let Some(path) = path else { return Ok(None) };
+    let unreadable = |source| RouteError::Unreadable { path: path.clone(), source };
+    Ok(Some((path.display().to_string(), fs::read(path).map_err(unreadable)?)))
 }

@@ -33,6 +33,12 @@ impl Output {
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
     }
 
+    /// Says what is being done.
+    pub(super) fn progress(what: &str) {
+        // Progress that nobody can see is no reason to stop.
+        let _ = writeln!(io::stderr().lock(), "{what} …");
+    }
+
     /// Says why the command failed; returns its exit status.
     pub(super) fn fail(&mut self, error: &CliError) -> Exit {
         let mut causes = Vec::new();

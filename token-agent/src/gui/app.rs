@@ -111,14 +111,14 @@ impl Window {
                         Ended::Obtained(outcome) => {
                             Page::obtained(*outcome, &working.progress, self.desk.lang)
                         }
-                        Ended::Renewed(outcome) => {
-                            Page::renewed(*outcome, &working.progress, self.desk.lang)
-                        }
+                        Ended::Renewed(outcome) => Page::renewed(*outcome, &working.progress, self.desk.lang),
                         Ended::ClearedAway(done) => Page::ClearedAway(done),
                         Ended::PinChanged(token) => Page::PinChanged(token),
                         Ended::Erased(erased, told) => Page::Erased(erased, told),
                         Ended::Unblocked(unblocked) => Page::Unblocked(unblocked),
-                        Ended::Looked(_) | Ended::Surveyed(_) | Ended::Diagnosed(_) | Ended::Standing(_) => Page::Start,
+                        Ended::Looked(_) | Ended::Surveyed(_) | Ended::Diagnosed(_) | Ended::Standing(_) => {
+                            Page::Start
+                        }
                     };
                     return self.turn_to(next);
                 }

@@ -294,7 +294,7 @@ fn diagnose(reporter: &Reporter, machine: &Machine, route: &Route) -> Ended {
         machine: machine.tpm.clone(),
     };
     let said = |area| reporter.report(News::Looking(area));
-    Ended::Diagnosed(Box::new(examine(patient, Timestamp::now(), said)))
+    Ended::Diagnosed(Box::new(examine(&patient, Timestamp::now(), said)))
 }
 
 fn obtain(

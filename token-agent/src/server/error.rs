@@ -50,13 +50,21 @@ pub(crate) struct Hop {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BadCertificate {
     /// By this computer's clock.
-    Expired { not_after: Option<Timestamp> },
+    Expired {
+        not_after: Option<Timestamp>,
+    },
     /// By this computer's clock.
-    NotYetValid { not_before: Option<Timestamp> },
+    NotYetValid {
+        not_before: Option<Timestamp>,
+    },
     /// It is for these names: a network's login page, or another server.
-    OtherName { names: Vec<String> },
+    OtherName {
+        names: Vec<String>,
+    },
     /// Nobody that is trusted has issued it: a proxy that reads along, or a fraud.
-    UnknownIssuer { issuer: Option<String> },
+    UnknownIssuer {
+        issuer: Option<String>,
+    },
     Other,
 }
 

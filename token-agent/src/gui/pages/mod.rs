@@ -18,8 +18,8 @@ pub(super) mod working;
 use eframe::egui::Ui;
 
 use self::{
-    certificates::Holdings, connection::ConnectionForm, diagnosis::Diagnosis, failed::Failed, obtain::Obtain, obtained::Obtained,
-    renew::Renew, tokens::ChangePin, unblock::Unblock, working::Working,
+    certificates::Holdings, connection::ConnectionForm, diagnosis::Diagnosis, failed::Failed, obtain::Obtain,
+    obtained::Obtained, renew::Renew, tokens::ChangePin, unblock::Unblock, working::Working,
 };
 use super::{app::Desk, progress::Progress};
 use crate::{

@@ -77,9 +77,8 @@ impl Saving {
         let lang = desk.lang;
         let path = PathBuf::from(self.path.trim());
         let name = printable(&path.display().to_string());
-        keep::save(&path, &self.der, self.format, lang, Timestamp::now()).map_err(|error| {
-            not_saved(&name, &error, lang)
-        })?;
+        keep::save(&path, &self.der, self.format, lang, Timestamp::now())
+            .map_err(|error| not_saved(&name, &error, lang))?;
         self.suggest();
         if !print {
             return Ok(saved(&name, lang));

@@ -49,6 +49,18 @@ pub(crate) fn explain_token(error: &TokenError, lang: Lang) -> Explanation {
                 ),
             )
         }
+        TokenError::NotPermitted { kind } => (
+            say!(
+                lang,
+                "Your administrator doesn't permit this kind of token ({kind}) for certificates.",
+                "この種類のトークン({kind})は、管理者の設定により使用できません。"
+            ),
+            say!(
+                lang,
+                "Use the token that your company hands out, or ask the administrator.",
+                "会社から配布されたトークンを使うか、社内の管理者に確認してください。"
+            ),
+        ),
         TokenError::Several { serials } => {
             let serials = printable(&serials.join(", "));
             (
@@ -100,8 +112,8 @@ pub(crate) fn explain_token(error: &TokenError, lang: Lang) -> Explanation {
             say!(lang, "The token's PIN is blocked.", "トークンのPINがロックされています。"),
             say!(
                 lang,
-                "Unblock it with the PUK if your company set one (ykman piv access unblock-pin). Otherwise reset the token, have the certificate revoked, and obtain a new one.",
-                "会社でPUKを設定している場合は解除してください(ykman piv access unblock-pin)。それ以外の場合はトークンを初期化し、証明書を失効してから取得し直してください。"
+                "Ask for it to be unblocked (inro-agent unblock, or “Unblock PIN” in the window). Where your company set the PUK itself, use that one (ykman piv access unblock-pin).",
+                "ロック解除を申請してください(inro-agent unblock、または画面の「PINロック解除」)。会社でPUKを設定している場合は、それを使って解除できます(ykman piv access unblock-pin)。"
             ),
         ),
         TokenError::PinRefused => (

@@ -128,20 +128,45 @@ fn of_refusal(refusal: &Refusal, lang: Lang) -> Option<String> {
 
 fn of_server(error: &ServerError, lang: Lang) -> Option<String> {
     Some(match error {
-        ServerError::Timeout(_) | ServerError::Unreachable(_) | ServerError::Broken(_) => say!(
+        ServerError::Timeout(_)
+        | ServerError::Silent { .. }
+        | ServerError::Unreachable { .. }
+        | ServerError::Broken(_) => say!(
             lang,
             "Check the network and the settings under “Connection”, then try again.",
             "ネットワークと「接続設定」を確認して、もう一度実行してください。"
         ),
-        ServerError::Proxy(_) => say!(
+        ServerError::NameUnknown { hop, .. } | ServerError::ConnectionRefused { hop, .. } => {
+            if hop.is_proxy {
+                wrong_proxy(lang)
+            } else {
+                say!(
+                    lang,
+                    "Check the bank's address under “Connection”. If your company uses a proxy, fill it in there. Then try again.",
+                    "「接続設定」で接続先を確認してください。社内プロキシがある場合は入力し、もう一度実行してください。"
+                )
+            }
+        }
+        ServerError::Proxy(_) => wrong_proxy(lang),
+        // Nothing that is typed would help against another kind of authentication.
+        ServerError::ProxyAuthentication { schemes, .. }
+            if schemes.is_empty() || schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("basic")) =>
+        {
+            say!(
+                lang,
+                "Fill in the proxy's user name and password under “Connection”. They are not the login ID and login password.",
+                "「接続設定」でプロキシのユーザ名とパスワードを入力してください。ログインIDとログインパスワードではありません。"
+            )
+        }
+        ServerError::ProxyRefused { status: Some(500 | 502..=504), .. } => say!(
             lang,
-            "Check the proxy's name and port under “Connection”.",
-            "「接続設定」でプロキシサーバ名とポート番号を確認してください。"
+            "Check the bank's address under “Connection”. If it is right, ask your network's administrator.",
+            "「接続設定」で接続先を確認してください。正しい場合は、社内のネットワーク管理者に確認してください。"
         ),
-        ServerError::ProxyAuthentication(_) => say!(
+        ServerError::ProxyRefused { status: Some(300..=399), .. } => say!(
             lang,
-            "Fill in the proxy's user name and password under “Connection”. They are not the login ID and login password.",
-            "「接続設定」でプロキシのユーザ名とパスワードを入力してください。ログインIDとログインパスワードではありません。"
+            "Open the browser once and log in to your network there; then try again.",
+            "ブラウザを開いて社内ネットワークにログインしてから、もう一度実行してください。"
         ),
         ServerError::NotHttps(_) => say!(
             lang,
@@ -153,11 +178,19 @@ fn of_server(error: &ServerError, lang: Lang) -> Option<String> {
             "Check the bank's address and the proxy under “Connection”. If they are right, ask the bank.",
             "「接続設定」で接続先とプロキシを確認してください。正しい場合は、銀行にお問い合わせください。"
         ),
-        ServerError::Setup(_) => {
+        ServerError::Setup(_) | ServerError::SetupTls(_) => {
             say!(lang, "Check the settings under “Connection”.", "「接続設定」を確認してください。")
         }
         _ => return None,
     })
+}
+
+fn wrong_proxy(lang: Lang) -> String {
+    say!(
+        lang,
+        "Check the proxy's name and port under “Connection”.",
+        "「接続設定」でプロキシサーバ名とポート番号を確認してください。"
+    )
 }
 
 fn of_record(error: &RecordError, lang: Lang) -> Option<String> {
@@ -178,6 +211,8 @@ fn of_record(error: &RecordError, lang: Lang) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::token::{KeyAlgorithm, Slot};
 
@@ -216,6 +251,8 @@ mod tests {
             EnrolError::Server(ServerError::Proxy("x".into())),
             EnrolError::Server(ServerError::Redirected(302)),
             EnrolError::Server(ServerError::NotUnderstood(502)),
+            EnrolError::Server(ServerError::WebPage(200)),
+            EnrolError::Server(ServerError::Clock { here: Timestamp::UNIX_EPOCH, there: Timestamp::MAX }),
             EnrolError::Record(RecordError::InUse),
             EnrolError::Record(RecordError::Damaged { path }),
             EnrolError::Occupied { slot },
