@@ -13,7 +13,7 @@ SHELL := bash
 PACKAGES := \
 	build-essential pkg-config openssl curl \
 	softhsm2 opensc opensc-pkcs11 libengine-pkcs11-openssl \
-	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool \
+	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool yubikey-manager \
 	libtss2-dev libtss2-tcti-swtpm0 swtpm swtpm-tools tpm2-tools gnutls-bin \
 	sqlite3 postgresql pgbouncer \
 	squid-openssl gsettings-desktop-schemas libglib2.0-bin \
@@ -21,7 +21,7 @@ PACKAGES := \
 	libgl1 libegl1 libgl1-mesa-dri libx11-xcb1 libxcursor1 libxi6 libxrandr2 libxkbcommon-x11-0 \
 	systemd sudo \
 	clang libssl-dev \
-	haproxy \
+	haproxy python3-aiosmtpd \
 	chromium chromium-driver libnss3-tools fonts-noto-cjk
 
 ifneq ($(shell id -u),0)

@@ -9,6 +9,7 @@ mod config;
 mod http;
 mod jobs;
 mod logging;
+mod mail;
 mod material;
 mod metrics;
 mod readiness;

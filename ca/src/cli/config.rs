@@ -31,6 +31,9 @@ pub(super) fn warnings(config: &Config) -> Vec<&'static str> {
     if config.hours.mode == crate::config::HoursMode::AlwaysOpen {
         warnings.push("hours.mode is always-open: rule 3 is off; for demonstrations and tests only");
     }
+    if config.mail.is_none() {
+        warnings.push("there is no section [mail]: users are told on the home page only");
+    }
     warnings
 }
 

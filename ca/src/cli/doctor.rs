@@ -88,9 +88,9 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
         let lasts = lasts.with_context(|| format!("machine.{}.certificate: {remedy}", machine.id));
         findings.push(Finding::of(format!("certificate of the machine {}", machine.id), &lasts));
     }
-    findings
-        .push(Finding::of("the root's CRL isn't older than what was served", &root_crl(material, adapters).await));
+    findings.push(Finding::of("the root's CRL isn't older than what was served", &root_crl(material, adapters).await));
     findings.extend(responders(config, adapters).await);
+    findings.extend(mail(config).await);
     for (issuer, files) in config.issuers.iter().zip(&material.issuers) {
         let what = format!("keys of the signer {} against the certificates of {}", issuer.signer, issuer.id);
         findings.push(Finding::of(what, &prove(issuer, files, adapters).await.map_err(|e| e.error)));
@@ -119,6 +119,18 @@ async fn responders(config: &Config, adapters: &Adapters) -> Vec<Finding> {
         Finding::of(format!("OCSP responder's certificate of {}", issuer.id), &lasts)
     };
     config.issuers.iter().zip(in_use).map(of).collect()
+}
+
+/// Whether the mail server can be used, where one is configured.
+async fn mail(config: &Config) -> Option<Finding> {
+    let mail = config.mail.as_ref()?;
+    let what = format!("mail server {}:{}", mail.server, mail.port);
+    let usable = match wiring::mailer(config) {
+        Ok(Some(mailer)) => mailer.check().await.map_err(anyhow::Error::new),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    Some(Finding::of(what, &usable.context("mail: users are told nothing until it can be used")))
 }
 
 /// Whether a certificate is good for some time still.

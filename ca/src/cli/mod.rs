@@ -8,6 +8,7 @@ mod contract;
 mod doctor;
 mod evidence;
 mod exit;
+mod mail;
 mod migrate;
 mod migrate_store;
 mod openapi;
@@ -106,6 +107,9 @@ enum Command {
     /// What certificates were issued on: shown, exported, judged again.
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// Mail to users: what waits, what bounced.
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// Members of staff: bootstrap and break-glass.
     #[command(subcommand)]
     Staff(staff::Command),
@@ -159,6 +163,7 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
             Command::Token(command) => token::run(command, &config, output).await,
             Command::Certificate(command) => certificate::run(command, &config, output).await,
             Command::Evidence(command) => evidence::run(command, &config, output).await,
+            Command::Mail(command) => mail::run(command, &config, output).await,
             Command::Staff(command) => staff::run(command, &config, output).await,
             Command::Audit(command) => audit::run(command, &config, output).await,
             Command::Reconcile(command) => reconcile::run(command, &config, output).await,

@@ -9,6 +9,7 @@ use ca_core::{
     ports::{
         census::LedgerCensus,
         clock::Clock,
+        outbox::OutboxStore,
         signer::Signer,
         store::{RevocationStore, SignerStore},
     },
@@ -31,6 +32,7 @@ const NEAR: [(&str, i64); 2] = [("10d", 10), ("40d", 40)];
 pub(crate) struct Observe {
     pub(crate) census: Arc<dyn LedgerCensus>,
     pub(crate) revocations: Arc<dyn RevocationStore>,
+    pub(crate) outbox: Arc<dyn OutboxStore>,
     pub(crate) signers: Arc<dyn SignerStore>,
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) audit: VerifyAudit,
@@ -64,6 +66,10 @@ impl Observe {
             self.note(issuer, "the current CRL", self.crl(issuer).await);
             self.note(issuer, "the reconciliation", self.reconciliation(issuer).await);
         }
+        match self.outbox.mail_backlog().await {
+            Ok(backlog) => self.metrics.mail.backlog(&backlog),
+            Err(error) => self.blind("the mail backlog", &error),
+        }
         self.metrics.node.root_crl(self.validation.crls.root_next_update());
         if let Some(Ok(disk)) = self.database.as_ref().map(rustix::fs::statvfs) {
             let octets = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
@@ -78,6 +84,11 @@ impl Observe {
             self.metrics.node.refresh_failed();
             tracing::warn!(%issuer, what, error = format!("{error:#}"), "a gauge can't be refreshed");
         }
+    }
+
+    fn blind(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
+        self.metrics.node.refresh_failed();
+        tracing::warn!(what, error = chain(error), "a gauge can't be refreshed");
     }
 
     async fn unfinished(&self, issuer: &IssuerId) -> anyhow::Result<()> {

@@ -110,6 +110,13 @@ pub(crate) struct JobLabels {
     pub(crate) job: String,
 }
 
+/// An attempt to deliver a mail.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct MailLabels {
+    /// How it ended.
+    pub(crate) outcome: &'static str,
+}
+
 /// A part of readiness.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ComponentLabels {

@@ -6,6 +6,7 @@
 mod http;
 mod labels;
 mod ledger;
+mod mail;
 mod node;
 mod process;
 mod signer;
@@ -34,6 +35,7 @@ use self::{
     http::HttpMetrics,
     labels::{MachineLabels, OutcomeLabels},
     ledger::LedgerMetrics,
+    mail::MailMetrics,
     node::NodeMetrics,
     process::ProcessMetrics,
     signer::SignerMetrics,
@@ -57,6 +59,8 @@ pub(crate) struct Metrics {
     pub(crate) signer: SignerMetrics,
     /// This node: readiness, pools, jobs.
     pub(crate) node: NodeMetrics,
+    /// Mail.
+    pub(crate) mail: MailMetrics,
     outcomes: Family<OutcomeLabels, Counter>,
     /// nextUpdate of the current CRL, seconds since 1970.
     pub(crate) crl_next_update: IssuerGauges,
@@ -81,6 +85,7 @@ impl Default for Metrics {
         let ledger = LedgerMetrics::new(&mut register);
         let signer = SignerMetrics::new(&mut register);
         let node = NodeMetrics::new(&mut register);
+        let mail = MailMetrics::new(&mut register);
         let outcomes = register.metric("outcomes", "Decisions and runs of jobs by how they ended");
         let next_update = "nextUpdate of the current CRL, seconds since 1970";
         let crl_next_update = register.metric("crl_next_update_timestamp_seconds", next_update);
@@ -103,6 +108,7 @@ impl Default for Metrics {
             ledger,
             signer,
             node,
+            mail,
             outcomes,
             crl_next_update,
             crl_entries,

@@ -49,6 +49,7 @@ pub(super) fn job(
     Arc::new(Observe {
         census: adapters.census(),
         revocations: adapters.store.clone(),
+        outbox: adapters.store.clone(),
         signers: adapters.store.clone(),
         signer: adapters.signer(),
         audit: VerifyAudit { audit: adapters.store.clone() },

@@ -16,6 +16,7 @@ pub mod suite {
     pub mod customers;
     pub mod enrolments;
     pub mod login;
+    pub mod mail;
     pub mod parallel;
     pub mod policies;
     pub mod renewals;
@@ -65,6 +66,10 @@ macro_rules! contract {
                 an_effect_that_fails_leaves_the_request_open, a_plan_is_changed_when_the_users_fit,
                 of_many_approvals_at_once_one_counts,
                 searches_find_by_beginning_and_go_on, a_token_is_found_by_its_serial, the_trail_is_read_backwards;
+            mail: what_is_told_is_queued_with_its_cause, a_notice_is_queued_once_per_certificate_and_kind,
+                a_mail_is_claimed_by_one_and_settled_by_its_attempt,
+                a_bounced_mail_is_tried_again_at_the_present_address,
+                an_address_is_changed_by_the_code_that_it_got;
             trust: a_trust_bundle_takes_two_steps, a_rejudgement_is_planned_and_ends_once;
             parallel: one_idempotency_key_opens_one_enrolment, one_user_gets_one_intent,
                 losers_never_take_others_with_them, crl_numbers_are_given_once;

@@ -31,7 +31,7 @@ const MOST: u32 = 100;
 pub(super) const OF_USER: u32 = 10;
 
 /// Someone followed the language switch on the answer to the form.
-pub(super) async fn back_to() -> Response {
+pub(super) async fn back_to(_: Officer) -> Response {
     see("/mail")
 }
 
