@@ -3,14 +3,17 @@
 //! A suite that runs on both is one set of sources and two test targets; the second is called as the first with
 //! `_kryoptic` added, and [`Kind::of_target`] tells them apart.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
     binaries,
     kryoptic::Kryoptic,
-    process::Environment,
+    process::{Environment, run},
     softhsm::{self, SoftHsm},
 };
 
@@ -92,6 +95,24 @@ impl Hsm {
             Self::SoftHsm(hsm) => hsm.configuration(),
             Self::Kryoptic(hsm) => hsm.configuration(),
         }
+    }
+
+    /// The serial number of the token with this label.
+    ///
+    /// # Errors
+    /// When there is no such token.
+    pub fn serial(&self, label: &str) -> Result<String> {
+        let mut command = Command::new("pkcs11-tool");
+        command.arg("--module").arg(self.module()).arg("--list-slots").envs(self.environment());
+        let slots = run(&mut command)?;
+        let mut after = slots.lines().skip_while(|line| {
+            line.trim()
+                .strip_prefix("token label")
+                .is_none_or(|rest| rest.trim_start_matches([' ', ':']) != label)
+        });
+        let serial = after.find_map(|line| line.trim().strip_prefix("serial num"));
+        let serial = serial.with_context(|| format!("no token {label:?}: {slots}"))?;
+        Ok(serial.trim_start_matches([' ', ':']).trim().to_owned())
     }
 
     /// The PKCS#11 module to load.

@@ -69,8 +69,8 @@ fn print(out: &mut impl Write, inventory: &Inventory) -> io::Result<()> {
         token.label, token.manufacturer, token.model, token.serial
     )?;
     for key in &inventory.keys {
-        let name = key.configured_as.as_deref().unwrap_or("not configured");
-        let kind = key.key_type.as_deref().unwrap_or("absent");
+        let name = key.configured_as.as_deref().unwrap_or("not in this configuration");
+        let kind = key.algorithm.as_deref().or(key.key_type.as_deref()).unwrap_or("absent");
         writeln!(out, "  {:<8} {kind:<8} {:?}, {name}", key.id, key.label)?;
         if let Some(certificate) = &key.certificate {
             writeln!(
@@ -79,12 +79,14 @@ fn print(out: &mut impl Write, inventory: &Inventory) -> io::Result<()> {
                 certificate.subject, certificate.not_after, certificate.days_left
             )?;
         }
-        if let Some(uses) = &key.uses {
-            writeln!(
+        match &key.uses {
+            Some(uses) => writeln!(
                 out,
-                "           {} certificates, {} CRLs, {} revocations, {} OCSP responses",
+                "           by the journal: {} certificates, {} CRLs, {} revocations, {} OCSP responses",
                 uses.certificates, uses.crls, uses.revocations, uses.ocsp_responses
-            )?;
+            )?,
+            None if key.configured_as.is_some() => writeln!(out, "           by the journal: never used")?,
+            None => {}
         }
         for remark in &key.remarks {
             writeln!(out, "           ! {remark}")?;

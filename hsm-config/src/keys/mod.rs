@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use ca_x509::KeyKind;
 use der::Decode;
 use jiff::Timestamp;
 use serde::Serialize;
-use x509_cert::Certificate;
+use x509_cert::{Certificate, spki::SubjectPublicKeyInfoOwned};
 
 use crate::doctor::{self, Finding, Subject, SubjectKey};
 use crate::journal::verify::{self, KeyReport};
@@ -44,6 +45,9 @@ pub struct Entry {
     /// `CKA_KEY_TYPE`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_type: Option<String>,
+    /// What it is, such as `P-256`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
     /// SHA-256 of its public key's DER, hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_key_sha256: Option<String>,
@@ -168,6 +172,7 @@ async fn entry(
         label: object.label.clone(),
         configured_as: None,
         key_type: object.key_type.clone(),
+        algorithm: None,
         public_key_sha256: None,
         attributes: None,
         certificate: certificate.and_then(|object| on_token(&object.value)),
@@ -181,6 +186,7 @@ async fn entry(
     match worker.public_key(&id, LIMIT).await {
         Ok(public) => {
             entry.public_key_sha256 = Some(hex::encode(digest(&SHA256, &public)));
+            entry.algorithm = algorithm(&public);
             if let Some(key) = subject.keys.iter().find(|key| key.id == id) {
                 configured(&mut entry, key, uses);
                 if public != key.public_key_der {
@@ -203,13 +209,24 @@ async fn entry(
         Err(error) => entry.remarks.push(format!("its attributes can't be read: {error}")),
     }
     match &entry.certificate {
-        None => entry.remarks.push("no certificate is known for it".to_owned()),
+        None => entry
+            .remarks
+            .push("no certificate is known for it: another signer's key, or one to retire".to_owned()),
         Some(certificate) if certificate.days_left < 0 => {
             entry.remarks.push("its certificate has ended".to_owned());
         }
         Some(_) => {}
     }
     entry
+}
+
+fn algorithm(public_key: &[u8]) -> Option<String> {
+    let key = SubjectPublicKeyInfoOwned::from_der(public_key).ok()?;
+    Some(match KeyKind::of(&key).ok()? {
+        KeyKind::P256 => "P-256".to_owned(),
+        KeyKind::P384 => "P-384".to_owned(),
+        KeyKind::Rsa { bits } => format!("RSA-{bits}"),
+    })
 }
 
 fn configured(entry: &mut Entry, key: &SubjectKey, uses: &[KeyReport]) {
@@ -224,6 +241,7 @@ fn absent(key: &SubjectKey, uses: &[KeyReport]) -> Entry {
         label: String::new(),
         configured_as: None,
         key_type: None,
+        algorithm: None,
         public_key_sha256: None,
         attributes: None,
         certificate: None,

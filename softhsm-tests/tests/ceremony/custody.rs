@@ -86,6 +86,53 @@ fn custodians_give_the_pin_and_each_share_is_proven_before_the_end() {
     });
 }
 
+/// A set that names its token by serial number is one for a ceremony that does so too.
+#[test]
+fn a_token_and_its_custodians_go_by_the_serial_number() {
+    let setting = Setting::established();
+    let serial = setting.root.serial("inro-root").expect("a serial number");
+    let set = setting.scratch.join("custody-root").display().to_string();
+    let plan = format!(
+        "name = \"root-user\"\nthreshold = 2\npin = \"user\"\n[token]\nmodule = {:?}\nserial = {serial:?}\nenvironment = {}\n",
+        setting.root.module().display().to_string(),
+        setting.root.environment_toml(),
+    );
+    let custodians = CUSTODIANS.map(|name| format!("[[custodian]]\nname = \"{name}\"\npassphrase = true\n"));
+    let plan = setting.scratch.write("custody-root.toml", plan + &custodians.concat()).expect("plan");
+    let passphrases = passphrases(&setting);
+    let run = |arguments: &[&str]| {
+        let all: Vec<&str> =
+            arguments.iter().copied().chain(passphrases.iter().map(String::as_str)).collect();
+        custody(&all)
+    };
+    assert_eq!(run(&["create", &set, "--plan", &plan.display().to_string()]), 3, "made");
+    for name in CUSTODIANS {
+        run(&["prove", &set, "--custodian", name]);
+    }
+    let present = setting.scratch.join("root/pin").display().to_string();
+    let switch =
+        ["switch", &set, "--present-pin-file", &present, "--custodian", "sato", "--custodian", "suzuki"];
+    assert_eq!(run(&switch), 0, "on the token");
+
+    let spec = setting.example("ceremony-root-crl");
+    spec.edit(&format!("pin_file = \"{present}\""), &format!("pin_custody = {set:?}"));
+    let told = spec.does("lint", &[]).expect(3).stderr;
+    assert!(told.contains("name the token as that set does, by label or by serial number"), "{told}");
+    spec.edit("label = \"inro-root\"", &format!("serial = {serial:?}"));
+    let mut further = vec!["--custodian", "tanaka", "--custodian", "sato"];
+    further.extend(passphrases.iter().map(String::as_str));
+    spec.does("rehearse", &[]).expect(0);
+    spec.hold(&further).expect(0);
+    verified(&spec.out());
+
+    // Another token's serial number leads to no other token.
+    let other = setting.example("ceremony-root-crl");
+    other.edit("label = \"inro-root\"", "serial = \"0000000000000000\"");
+    let out = setting.scratch.join("other").display().to_string();
+    let told = other.does("run", &["--out", &out]).expect(1).stderr;
+    assert!(told.contains("shows no token with serial number"), "{told}");
+}
+
 /// The generation that is being made is not the token's PIN yet, and doesn't become it in a ceremony that finds the token
 /// as it is.
 fn a_resplit_meanwhile_changes_nothing(setting: &Setting, set: &str, resplit: impl Fn(&str) -> i32) {

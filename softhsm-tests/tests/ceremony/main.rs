@@ -10,3 +10,4 @@ mod kinds;
 mod rig;
 mod staff;
 mod verified;
+mod witness;

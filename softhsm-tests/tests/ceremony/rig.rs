@@ -109,12 +109,9 @@ impl Setting {
         self.ceremony(&["run", "--json", "--out", &self.out().display().to_string()])
     }
 
-    /// On SoftHSM's throw-away tokens; kryoptic has none of its own.
+    /// On throw-away tokens of the very module.
     pub(crate) fn rehearse(&self) -> Finished {
-        match self.kind {
-            Kind::SoftHsm => self.ceremony(&["rehearse"]),
-            Kind::Kryoptic => self.ceremony(&["rehearse", "--stand-in", MODULE]),
-        }
+        self.ceremony(&["rehearse"])
     }
 
     pub(crate) fn module(&self) -> String {
@@ -191,11 +188,7 @@ impl Spec<'_> {
         self.does("lint", &[]).expect(0);
         let plan = self.does("plan", &[]).expect(0);
         assert!(plan.stdout.contains("nothing stands in the way"), "{}", plan.stdout);
-        let mut rehearsing = vec![];
-        if self.setting.kind == Kind::Kryoptic {
-            rehearsing = vec!["--stand-in", MODULE];
-        }
-        self.does("rehearse", &rehearsing).expect(0);
+        self.does("rehearse", &[]).expect(0);
         self.hold(further).expect(0);
         verified(&self.out());
         self.out()

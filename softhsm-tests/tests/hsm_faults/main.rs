@@ -1,6 +1,7 @@
 //! What goes wrong behind PKCS#11: errors, lost logins, hangs, crashes, refused PINs, lies. Small here; `make soak` runs
 //! the same at full size.
 
+mod idle;
 mod tools;
 
 use softhsm_tests::{
