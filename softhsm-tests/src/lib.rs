@@ -26,6 +26,7 @@ pub mod simulated_hsm;
 pub mod soak;
 pub mod soft_pki;
 pub mod softhsm;
+pub mod squid;
 pub mod swtpm;
 pub mod virtual_yubikey;
 pub mod yubikey;

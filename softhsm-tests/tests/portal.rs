@@ -2,12 +2,15 @@
 
 mod customers;
 
+use std::{path::Path, process::Command};
+
 use customers::{House, done, page, send, token_of, until};
 use jiff::SignedDuration;
 use serde_json::Value;
 use softhsm_tests::{
     bank::{CONFIRMATION_PASSWORD, LOGIN_PASSWORD, Options, SoftBrowser},
     openssl::openssl_with_input,
+    process::run,
     soft_pki::SoftAuthority,
 };
 
@@ -45,6 +48,17 @@ fn a_master_looks_after_a_general_user_from_the_first_day_to_the_last() {
     done(&master, "/manage/user/hanako-01/assign", &token);
     let hanako = house.enrolled("hanako-01", 45_000_002);
     hanako.browser.login().expect("a login");
+    // The master knows her password: nothing is served before she has changed it.
+    for path in ["/home", "/certificate", "/settings", "/history"] {
+        let away = hanako.browser.get(path).expect("an answer");
+        assert_eq!((away.status, away.header("location")), (303, Some("/settings/password")), "{path}");
+    }
+    let change = |current, new| [("current", current), ("new", new), ("again", new)];
+    let refused = send(&hanako.browser, "/settings/password", &change(LOGIN_PASSWORD, LOGIN_PASSWORD));
+    assert_eq!(refused.status, 400, "the master's password was taken again");
+    let home = done(&hanako.browser, "/settings/password", &change(LOGIN_PASSWORD, NEW_PASSWORD));
+    assert!(home.contains("hanako-01") && home.contains("45000002"), "{home}");
+    done(&hanako.browser, "/settings/password", &change(NEW_PASSWORD, LOGIN_PASSWORD));
     let list = page(&master.get("/manage/users").expect("a page"), 200);
     assert!(list.contains("一般ユーザ：1") && list.contains("有効"), "{list}");
 
@@ -262,25 +276,39 @@ fn a_year_goes_by_from_the_notice_to_the_expiry() {
     clock.clock(SignedDuration::ZERO).expect("a clock");
 }
 
+/// The key and the certificate of whoever signs packages, and a list of them as it is made for customers.
+fn release(bank: &softhsm_tests::bank::Bank, package: &[u8]) {
+    let folder = bank.path("packages");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("inro-agent_0.1.0_amd64.deb"), package).expect("a package");
+    let identity = SoftAuthority::new("Releases").and_then(|releases| releases.server(&["releases"]));
+    let (certificate, key) = identity.and_then(|it| it.write(&bank.path(""), "release")).expect("a key");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../token-agent/packaging/manifest.sh");
+    let mut command = Command::new(script);
+    run(command.arg(&folder).arg("0.1.0").args([&key, &certificate])).expect("a signed list");
+}
+
 #[test]
 fn the_public_pages_offer_the_agent_with_its_checksum() {
     let options = Options {
         adjust: Some(|config| {
-            let packages =
-                ["packages/inro-agent_0.1.0_amd64.deb"].map(|path| toml::Value::String(path.to_owned()));
             let enrolment = config["enrolment"].as_table_mut().expect("a table");
-            enrolment.insert("agent_packages".to_owned(), toml::Value::Array(packages.into()));
+            for (key, value) in
+                [("agent_packages", "packages"), ("agent_packages_signer_file", "release.pem")]
+            {
+                enrolment.insert(key.to_owned(), toml::Value::String(value.to_owned()));
+            }
         }),
         ..Options::default()
     };
     let scratch = softhsm_tests::scratch::Scratch::new("portal-public").expect("a scratch directory");
     let mut bank = softhsm_tests::bank::Bank::prepare(&scratch.join("bank"), &options).expect("a bank");
     let package = b"the agent, or what stands for it".repeat(40);
-    std::fs::create_dir(bank.path("packages")).expect("a folder");
-    std::fs::write(bank.path("packages/inro-agent_0.1.0_amd64.deb"), &package).expect("a package");
+    release(&bank, &package);
     bank.hold_ceremony().expect("a ceremony");
     bank.migrate().expect("a ledger");
     bank.start_signer().expect("a signer");
+    refuses_what_is_not_as_listed(&mut bank);
     bank.start_authority().expect("an authority");
     let house = House::of(bank, scratch);
     let visitor = SoftBrowser::with_pem(&house.bank, None).expect("a browser").at_public(&house.bank);
@@ -311,8 +339,37 @@ fn the_public_pages_offer_the_agent_with_its_checksum() {
     let file = visitor.get("/agent/inro-agent_0.1.0_amd64.deb").expect("a file");
     assert_eq!((file.status, &file.body), (200, &package));
     assert!(file.header("content-disposition").expect("a disposition").starts_with("attachment"));
+    assert!(agent.contains("CN=releases"), "{agent}");
+    let folder = house.bank.path("packages");
+    for name in ["packages.json", "SHA256SUMS", "SHA256SUMS.p7s"] {
+        let file = visitor.get(&format!("/agent/{name}")).expect("a file");
+        assert_eq!((file.status, file.body), (200, std::fs::read(folder.join(name)).expect("readable")));
+    }
     for path in ["/agent/..%2F..%2Finro.toml", "/agent/inro.toml", "/agent/%2Fetc%2Fpasswd"] {
         assert_eq!(visitor.get(path).expect("an answer").status, 404, "{path}");
+    }
+}
+
+/// A package, a list or a signature that was changed keeps the server from starting; the message names it.
+fn refuses_what_is_not_as_listed(bank: &mut softhsm_tests::bank::Bank) {
+    let folder = bank.path("packages");
+    for (file, to, said) in [
+        ("inro-agent_0.1.0_amd64.deb", "another one", "isn't as packages.json lists it"),
+        ("packages.json", "0.1.1", "changed after it was signed"),
+        ("SHA256SUMS", "x", "altered after it was signed"),
+    ] {
+        let path = folder.join(file);
+        let before = std::fs::read(&path).expect("readable");
+        let after = match file {
+            "packages.json" => {
+                String::from_utf8_lossy(&before).replace("0.1.0\",\n", &format!("{to}\",\n")).into_bytes()
+            }
+            _ => to.as_bytes().to_vec(),
+        };
+        std::fs::write(&path, after).expect("written");
+        let error = bank.start_authority().expect_err(file);
+        assert!(format!("{error:#}").contains(said), "{file}: {error:#}");
+        std::fs::write(&path, before).expect("written");
     }
 }
 

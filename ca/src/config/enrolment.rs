@@ -16,7 +16,8 @@ pub(super) struct Raw {
     lowest_agent: String,
     newest_agent: String,
     agent_download: String,
-    agent_packages: Vec<String>,
+    agent_packages: Option<String>,
+    agent_packages_signer_file: Option<String>,
     throttle_free_failures: u32,
     throttle_first_wait: String,
     throttle_longest_wait: String,
@@ -31,7 +32,8 @@ impl Default for Raw {
             lowest_agent: "0.1.0".to_owned(),
             newest_agent: env!("CARGO_PKG_VERSION").to_owned(),
             agent_download: String::new(),
-            agent_packages: Vec::new(),
+            agent_packages: None,
+            agent_packages_signer_file: None,
             throttle_free_failures: 3,
             throttle_first_wait: "2s".to_owned(),
             throttle_longest_wait: "15m".to_owned(),
@@ -52,8 +54,10 @@ pub(crate) struct Enrolment {
     pub(crate) newest_agent: String,
     /// Where people get it; empty: the public listener's top page.
     pub(crate) agent_download: String,
-    /// Files of the agent that the download page offers, with their checksums.
-    pub(crate) agent_packages: Vec<PathBuf>,
+    /// The folder of packages that the download page offers, with its `packages.json`.
+    pub(crate) agent_packages: Option<PathBuf>,
+    /// The certificate of whoever signs their list.
+    pub(crate) agent_packages_signer: Option<PathBuf>,
     /// Failures of one user ID that cost nothing (rule 13); an address, which a company shares, has ten times as many.
     pub(crate) throttle_free_failures: u32,
     /// The wait after the first failure that costs; it doubles with each further one.
@@ -77,7 +81,12 @@ impl Raw {
             lowest_agent: version("enrolment.lowest_agent", self.lowest_agent)?,
             newest_agent: version("enrolment.newest_agent", self.newest_agent)?,
             agent_download: self.agent_download,
-            agent_packages: packages(&self.agent_packages, base)?,
+            agent_packages: folder("enrolment.agent_packages", self.agent_packages.as_deref(), base)?,
+            agent_packages_signer: folder(
+                "enrolment.agent_packages_signer_file",
+                self.agent_packages_signer_file.as_deref(),
+                base,
+            )?,
             throttle_free_failures: value::within(
                 "enrolment.throttle_free_failures",
                 self.throttle_free_failures,
@@ -112,8 +121,30 @@ impl Raw {
                 "programs are only fetched over TLS",
             ));
         }
+        if numbers(&enrolment.lowest_agent) > numbers(&enrolment.newest_agent) {
+            return Err(ConfigError::value(
+                "enrolment.lowest_agent",
+                format_args!(
+                    "{} is newer than the newest, {}",
+                    enrolment.lowest_agent, enrolment.newest_agent
+                ),
+                "raise enrolment.newest_agent, or accept older agents: nobody could obtain a certificate",
+            ));
+        }
+        if enrolment.agent_packages_signer.is_some() && enrolment.agent_packages.is_none() {
+            return Err(ConfigError::value(
+                "enrolment.agent_packages_signer_file",
+                "there are no packages to be signed",
+                "name their folder in enrolment.agent_packages",
+            ));
+        }
         Ok(enrolment)
     }
+}
+
+/// Of a version that was checked.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').filter_map(|part| part.parse().ok()).collect()
 }
 
 fn version(key: &str, text: String) -> ConfigResult<String> {
@@ -128,26 +159,6 @@ fn version(key: &str, text: String) -> ConfigResult<String> {
     ))
 }
 
-/// Files whose names can stand in an address and in a header, each name once.
-fn packages(texts: &[String], base: &Path) -> ConfigResult<Vec<PathBuf>> {
-    const KEY: &str = "enrolment.agent_packages";
-    let paths = value::paths(KEY, texts, base)?;
-    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b));
-    for (position, path) in paths.iter().enumerate() {
-        if !path.file_name().and_then(|name| name.to_str()).is_some_and(plain) {
-            return Err(ConfigError::value(
-                KEY,
-                format_args!("{} hasn't a plain name", path.display()),
-                "name the file with A-Z, a-z, 0-9, '-', '_', '.' and '+' alone",
-            ));
-        }
-        if paths[..position].iter().any(|other| other.file_name() == path.file_name()) {
-            return Err(ConfigError::value(
-                KEY,
-                format_args!("two files have the name of {}", path.display()),
-                "give each its own",
-            ));
-        }
-    }
-    Ok(paths)
+fn folder(key: &str, text: Option<&str>, base: &Path) -> ConfigResult<Option<PathBuf>> {
+    text.map(|text| value::path(key, text, base)).transpose()
 }
