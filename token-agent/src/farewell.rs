@@ -131,6 +131,13 @@ impl Farewells {
         Ok(told)
     }
 
+    /// The same on the way to something else, which it must not disturb.
+    pub(crate) fn tell_by_the_way(&self, api: &dyn CustodyApi) {
+        if let Err(error) = self.tell(api) {
+            tracing::warn!(%error, "the notes of erased keys can't be read");
+        }
+    }
+
     /// Whether there is something to tell.
     pub(crate) fn is_empty(&self) -> bool {
         self.ready().is_ok_and(|ready| ready.is_empty())

@@ -64,7 +64,9 @@ impl Forms {
         let yubikey = &rules.devices.yubikey;
         let kept = self.keeps_puks && rules.puk == PukRule::Kept;
         if rules.puk == PukRule::Kept && !kept {
-            tracing::error!("a policy wants PUKs to be kept, but there is no [token_custody]: they are forgotten");
+            tracing::error!(
+                "a policy wants PUKs to be kept, but there is no [token_custody]: they are forgotten"
+            );
         }
         let puk = if kept { PukRule::Kept } else { PukRule::Forgotten };
         KeyRequirements {
@@ -94,7 +96,8 @@ pub(crate) fn device(claim: &DeviceClaim) -> Result<(Device, Option<Firmware>), 
 
 /// The certificate that is to be renewed.
 pub(crate) fn renews(serial: Option<&str>) -> Result<Option<SerialNumber>, Refused> {
-    let malformed = || Refused::new(Code::MalformedRequest).because("renews isn't a serial number in hexadecimal.");
+    let malformed =
+        || Refused::new(Code::MalformedRequest).because("renews isn't a serial number in hexadecimal.");
     serial.map(|text| SerialNumber::parse(text).map_err(|_| malformed())).transpose()
 }
 

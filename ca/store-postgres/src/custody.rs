@@ -217,11 +217,7 @@ impl CustodyStore for PostgresStore {
     }
 }
 
-async fn deposit(
-    tx: &mut PgConnection,
-    puk: &KeptPuk,
-    proven: Option<Uuid>,
-) -> Result<Written<()>, Failure> {
+async fn deposit(tx: &mut PgConnection, puk: &KeptPuk, proven: Option<Uuid>) -> Result<Written<()>, Failure> {
     let (kind, serial) = (puk.device.kind.as_str(), puk.device.serial.as_str());
     let deposit = puk.deposit.as_bytes().as_slice();
     let proven = proven.map(|proven| proven.as_bytes().to_vec());
@@ -305,11 +301,7 @@ async fn confirm(
     Ok(Written::Changed(()))
 }
 
-async fn reseal(
-    tx: &mut PgConnection,
-    deposit: Uuid,
-    sealed: &Sealed,
-) -> Result<Written<()>, Failure> {
+async fn reseal(tx: &mut PgConnection, deposit: Uuid, sealed: &Sealed) -> Result<Written<()>, Failure> {
     let (deposit, version) = (deposit.as_bytes().as_slice(), i64::from(sealed.key_version));
     let (nonce, octets) = (sealed.nonce.as_slice(), sealed.octets.as_slice());
     let updated = sqlx::query!(
@@ -324,12 +316,9 @@ async fn reseal(
     if updated.rows_affected() == 0 { Err(Conflict::Missing.into()) } else { Ok(Written::Changed(())) }
 }
 
-async fn ask(
-    tx: &mut PgConnection,
-    asked: &Unblocking,
-    limit: AskLimit,
-) -> Result<Written<()>, Failure> {
-    let (id, key, user) = (asked.id.as_bytes().as_slice(), asked.idempotency_key.as_str(), asked.user.as_str());
+async fn ask(tx: &mut PgConnection, asked: &Unblocking, limit: AskLimit) -> Result<Written<()>, Failure> {
+    let (id, key, user) =
+        (asked.id.as_bytes().as_slice(), asked.idempotency_key.as_str(), asked.user.as_str());
     let since = limit.since.as_millisecond();
     let known = sqlx::query!(
         r#"SELECT EXISTS (SELECT 1 FROM unblockings WHERE idempotency_key = $1) AS "taken!",
@@ -374,11 +363,7 @@ async fn ask(
     Ok(Written::Changed(()))
 }
 
-async fn rebear(
-    tx: &mut PgConnection,
-    id: Uuid,
-    bearer_sha256: &[u8; 32],
-) -> Result<Written<()>, Failure> {
+async fn rebear(tx: &mut PgConnection, id: Uuid, bearer_sha256: &[u8; 32]) -> Result<Written<()>, Failure> {
     let (id, bearer) = (id.as_bytes().as_slice(), bearer_sha256.as_slice());
     let updated = sqlx::query!("UPDATE unblockings SET bearer_sha256 = $2 WHERE id = $1", id, bearer)
         .execute(tx)

@@ -70,11 +70,7 @@ impl TryFrom<UnblockingRow> for Unblocking {
         let decided_at = row.decided_at.map(|at| time("unblockings.decided_at", at)).transpose()?;
         Ok(Self {
             id: uuid("unblockings.id", &row.id)?,
-            idempotency_key: id(
-                "unblockings.idempotency_key",
-                &row.idempotency_key,
-                IdempotencyKey::parse,
-            )?,
+            idempotency_key: id("unblockings.idempotency_key", &row.idempotency_key, IdempotencyKey::parse)?,
             user: id("unblockings.user_id", &row.user_id, UserId::parse)?,
             device: device("unblockings", &row.device_kind, &row.device_serial)?,
             bearer_sha256: digest("unblockings.bearer_sha256", &row.bearer_sha256)?,

@@ -305,11 +305,7 @@ async fn confirm(
     Ok(Written::Changed(()))
 }
 
-async fn reseal(
-    tx: &mut SqliteConnection,
-    deposit: Uuid,
-    sealed: &Sealed,
-) -> Result<Written<()>, Failure> {
+async fn reseal(tx: &mut SqliteConnection, deposit: Uuid, sealed: &Sealed) -> Result<Written<()>, Failure> {
     let (deposit, version) = (deposit.as_bytes().as_slice(), i64::from(sealed.key_version));
     let (nonce, octets) = (sealed.nonce.as_slice(), sealed.octets.as_slice());
     let updated = sqlx::query!(
@@ -324,12 +320,9 @@ async fn reseal(
     if updated.rows_affected() == 0 { Err(Conflict::Missing.into()) } else { Ok(Written::Changed(())) }
 }
 
-async fn ask(
-    tx: &mut SqliteConnection,
-    asked: &Unblocking,
-    limit: AskLimit,
-) -> Result<Written<()>, Failure> {
-    let (id, key, user) = (asked.id.as_bytes().as_slice(), asked.idempotency_key.as_str(), asked.user.as_str());
+async fn ask(tx: &mut SqliteConnection, asked: &Unblocking, limit: AskLimit) -> Result<Written<()>, Failure> {
+    let (id, key, user) =
+        (asked.id.as_bytes().as_slice(), asked.idempotency_key.as_str(), asked.user.as_str());
     let since = limit.since.as_millisecond();
     let known = sqlx::query!(
         r#"SELECT EXISTS (SELECT 1 FROM unblockings WHERE idempotency_key = $1) AS "taken!: bool",

@@ -59,6 +59,11 @@ impl Reference {
         false
     }
 
+    /// The value, for tests that look for it where it must not be.
+    pub fn value(&self) -> [u8; 8] {
+        self.value
+    }
+
     /// A new value, with all attempts.
     pub fn change(&mut self, value: [u8; 8]) {
         self.value = value;

@@ -17,6 +17,7 @@ use crate::{
     certificate::{CertificateDetails, as_text, save_new, table, to_pem},
     config::Config,
     enrol::{Order, Outcome, Place, Records, World, enrol, enrol_in_tpm},
+    farewell::Farewells,
     messages::{Lang, say},
     paths,
     token::{ManagementKey, all::Tokens, permitted::PermittedTokens},
@@ -28,7 +29,10 @@ pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Res
     }
     let api = args.connection.connect(args.server.as_ref(), config, output.lang)?;
     let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
-    let records = Records::new(&state.ok_or(CliError::NoStateDirectory)?);
+    let state = state.ok_or(CliError::NoStateDirectory)?;
+    let records = Records::new(&state);
+    // What was erased without the network is told first: it may be what stands in the way.
+    Farewells::new(&state).tell_by_the_way(&api);
     let mut person = TerminalPerson {
         lang: output.lang,
         password: args.login.password(),

@@ -17,6 +17,7 @@ use crate::{
     certificate::{CertificateDetails, local_time, table},
     config::Config,
     enrol::{Failure, Order, Outcome, Predecessor, Records, RenewalUnderWay, World},
+    farewell::Farewells,
     messages::{Lang, candidate_state, candidate_title, fate, renewed, say},
     paths,
     renew::{Candidate, Fate, GRACE, Once, Readiness, Retirement, Spot, Terms, candidates, finish, renew},
@@ -31,7 +32,10 @@ pub(super) fn run(args: RenewArgs, config: &Config, output: &mut Output) -> Resu
     }
     let api = args.connection.route(args.server.as_ref(), config).connect()?;
     let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
-    let records = Records::new(&state.ok_or(CliError::NoStateDirectory)?);
+    let state = state.ok_or(CliError::NoStateDirectory)?;
+    let records = Records::new(&state);
+    // What was erased without the network is told first: it may be what stands in the way.
+    Farewells::new(&state).tell_by_the_way(&api);
     let driver = Tokens::connected(config.pkcs11_module.as_deref());
     let machine = tpm::machine_in_use(config, args.token.as_deref() == Some(TPM))?;
     let mut terminal = TerminalPerson {

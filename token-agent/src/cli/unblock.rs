@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{args::UnblockArgs, exit::CliError, output::Output, person::TerminalPerson};
 use crate::{
     config::Config,
+    farewell::Farewells,
     messages::unblocked,
     paths,
     token::all::Tokens,
@@ -16,7 +17,9 @@ use crate::{
 pub(super) fn run(args: &UnblockArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
     let api = args.connection.route(args.server.as_ref(), config).connect()?;
     let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
-    let requests = Requests::new(&state.ok_or(CliError::NoStateDirectory)?);
+    let state = state.ok_or(CliError::NoStateDirectory)?;
+    let requests = Requests::new(&state);
+    Farewells::new(&state).tell_by_the_way(&api);
     let mut person = TerminalPerson {
         lang: output.lang,
         password: args.password.password(),

@@ -306,6 +306,7 @@ fn obtain(
     token: String,
 ) -> Result<Ended, WorkError> {
     let api = route.connect().map_err(WorkError::Route)?;
+    Farewells::new(&machine.state_dir).tell_by_the_way(&api);
     let records = Records::new(&machine.state_dir);
     let order = Order {
         user_id,
@@ -344,6 +345,7 @@ fn renewal(
     candidate: &Candidate,
 ) -> Result<Ended, WorkError> {
     let api = route.connect().map_err(WorkError::Route)?;
+    Farewells::new(&machine.state_dir).tell_by_the_way(&api);
     let records = Records::new(&machine.state_dir);
     let mut person = Once::new(person);
     let token = candidate.spot.token_serial();
@@ -376,6 +378,7 @@ fn unblocking(
     token: String,
 ) -> Result<Ended, WorkError> {
     let api = route.connect().map_err(WorkError::Route)?;
+    Farewells::new(&machine.state_dir).tell_by_the_way(&api);
     let requests = Requests::new(&machine.state_dir);
     let order = unblock::Order { user_id, token: Some(token), patience: PATIENCE };
     let mut pause = |pause| waiting.wait(pause);

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::{
     books::LedgerBooks,
     census::LedgerCensus,
-    email::EmailStore,
     custody::CustodyStore,
+    email::EmailStore,
     fleet::FleetStore,
     inventory::InventoryStore,
     outbox::OutboxStore,

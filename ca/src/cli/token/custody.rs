@@ -59,7 +59,9 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
     let census = desk.reseal.census().await?;
     let of = |version| census.iter().find(|(other, _)| *other == version).map_or(0, |(_, kept)| *kept);
     let mut versions: Vec<u32> = desk.keys.versions().collect();
-    versions.extend(census.iter().map(|(version, _)| *version).filter(|v| !desk.keys.versions().any(|k| k == *v)));
+    versions.extend(
+        census.iter().map(|(version, _)| *version).filter(|v| !desk.keys.versions().any(|k| k == *v)),
+    );
     versions.sort_unstable();
     let views: Vec<VersionView> = versions
         .into_iter()

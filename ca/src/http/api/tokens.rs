@@ -182,10 +182,8 @@ pub(super) async fn release(
     let released =
         api.run(command, move |(id, bearer)| async move { use_case.release(id, &bearer).await }).await;
     let response = released.map(|puks| {
-        let puk = |puk: &ReleasedPuk| KeptPuk {
-            deposit: puk.deposit,
-            puk: puk.puk.expose_secret().to_owned(),
-        };
+        let puk =
+            |puk: &ReleasedPuk| KeptPuk { deposit: puk.deposit, puk: puk.puk.expose_secret().to_owned() };
         let mut response = Json(Released { puks: puks.iter().map(puk).collect() }).into_response();
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response

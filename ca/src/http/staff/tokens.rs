@@ -80,8 +80,12 @@ async fn list_page(console: &Console, officer: &Officer, query: &Fields) -> Resu
         ]
     });
     let head = [t.unblock_number, t.user_id, t.token, t.when];
-    let filter = Entry::get("filter", "/tokens", t.token_list, t.search)
-        .with(Field::choice("state", t.state, state.unwrap_or_default(), states(t, true)));
+    let filter = Entry::get("filter", "/tokens", t.token_list, t.search).with(Field::choice(
+        "state",
+        t.state,
+        state.unwrap_or_default(),
+        states(t, true),
+    ));
     let rows_of = tokens.iter().map(|token| row(t, token)).collect();
     let columns = [t.token, t.state, t.contract_number, t.user_id];
     Ok(page
@@ -118,7 +122,7 @@ pub(super) async fn show(
 }
 
 /// Someone followed the language switch on the answer to the form.
-pub(super) async fn back_to(Path((kind, serial)): Path<(String, String)>) -> Response {
+pub(super) async fn back_to(_: Officer, Path((kind, serial)): Path<(String, String)>) -> Response {
     device(&kind, &serial).map_or_else(|_| see("/tokens"), |device| see(&path(&device)))
 }
 
@@ -203,7 +207,7 @@ pub(super) async fn unblocking(
 }
 
 /// Someone followed the language switch on the answer to the form.
-pub(super) async fn unblocking_back(Path((id, _)): Path<(String, String)>) -> Response {
+pub(super) async fn unblocking_back(_: Officer, Path((id, _)): Path<(String, String)>) -> Response {
     Uuid::try_parse(&id).map_or_else(|_| see("/tokens"), |id| see(&format!("/unblockings/{id}")))
 }
 

@@ -6,11 +6,11 @@ use axum::{
 };
 use ca_core::{
     app::{
+        custody::unblock::DecideError,
         customers::CustomerError,
         failure::Failure,
-        password_policy::WeakPassword,
-        custody::unblock::DecideError,
         inventory::InventoryError,
+        password_policy::WeakPassword,
         staff::{
             Denied, approvals::ApprovalError, desk::DeskError, members::MemberError, tokens::TokenError,
         },

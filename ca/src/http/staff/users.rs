@@ -27,7 +27,7 @@ use super::{
     customers::MAX_NOTE,
     mails,
     page::{Cell, Field, Form, Page, Section},
-    search, see, tokens, shown,
+    search, see, shown, tokens,
     visitor::Officer,
 };
 

@@ -75,13 +75,13 @@ impl Channel {
     /// Uses up the tries of PIN or PUK, with a value that it can't have: no set value begins with padding.
     pub(super) fn block(&mut self, which: Reference) -> Result<(), TokenError> {
         let action = "block PIN and PUK";
-        let impossible = [0xff; 16];
-        let (instruction, length) = match which {
-            Reference::Pin => (VERIFY, 8),
-            Reference::Puk => (CHANGE_REFERENCE_DATA, 16),
+        let impossible = [0xff; 8];
+        let command = match which {
+            Reference::Pin => [&[0, VERIFY, 0, which as u8, 8][..], &impossible].concat(),
+            Reference::Puk => {
+                [&[0, CHANGE_REFERENCE_DATA, 0, which as u8, 16][..], &impossible, b"12345678"].concat()
+            }
         };
-        let mut command = vec![0, instruction, 0, which as u8, length];
-        command.extend_from_slice(&impossible[..usize::from(length)]);
         for _ in 0..MOST_TRIES {
             match TokenError::of_pin(self.transmit(&command, action)?, action) {
                 Err(TokenError::PinBlocked) => return Ok(()),

@@ -37,7 +37,9 @@ impl PivToken {
         };
         if healthy {
             let blocked = match &done {
-                Err(TokenError::PinBlocked) | Ok(_) => false,
+                Ok(_) => false,
+                // These say it themselves; and a wrong PUK is none the less one because the PIN is blocked.
+                Err(error) if error.is_about_the_pin() => false,
                 Err(_) => session.pin_status().is_ok_and(|status| status.tries_left == 0),
             };
             self.session = Some(session);

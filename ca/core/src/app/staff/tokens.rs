@@ -24,12 +24,7 @@ use crate::{
         staff::Task,
         subject::{self, InvalidText},
     },
-    ports::{
-        custody::CustodyStore,
-        inventory::TokenFilter,
-        search::SearchStore,
-        store::CustomerStore,
-    },
+    ports::{custody::CustodyStore, inventory::TokenFilter, search::SearchStore, store::CustomerStore},
 };
 
 /// Requests on a page at the most.
