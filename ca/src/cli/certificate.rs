@@ -110,7 +110,7 @@ impl From<&CertificateRecord> for CertificateView {
             CertificateState::Intended => view.state = "intended",
             CertificateState::Abandoned => view.state = "abandoned",
             CertificateState::Issued { at, confirmed_at, .. } => {
-                view.state = "issued";
+                view.state = if record.is_unconfirmed_renewal() { "unconfirmed" } else { "issued" };
                 view.issued_at = Some(*at);
                 view.confirmed_at = *confirmed_at;
             }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use ca_wire::{
     Base64Url,
-    enrolment::{Certified, Certify, Confirm, DeviceClaim, Evidence, Open, Opened, challenge_message},
+    enrolment::{
+        Certified, Certify, Confirm, DeviceClaim, Evidence, Open, Opened, challenge_message, renewal_message,
+    },
     problem::Problem,
 };
 use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData as _, SigningKey as _};
@@ -32,6 +34,8 @@ const AGENT_VERSION: &str = "0.1.0";
 pub struct SoftToken {
     /// What it claims to be.
     pub profile: Profile,
+    /// Where its key is said to be.
+    pub slot: u8,
     attestation: AttestationKey,
     key: PrivateKey,
     /// `None` where rcgen signs with no such key: RSA below 2048 bits.
@@ -64,7 +68,7 @@ impl SoftToken {
             Algorithm::Rsa1024 => None,
             _ => Some(KeyPair::try_from(key.to_pkcs8()?).context("reading a key")?),
         };
-        Ok(Self { profile, attestation, key, pair })
+        Ok(Self { profile, slot: 0x9a, attestation, key, pair })
     }
 
     /// A token with a new P-256 key, whose f9 key others of its batch have as well: made in a millisecond.
@@ -74,10 +78,18 @@ impl SoftToken {
     pub fn of_batch(attestation: &AttestationKey, profile: Profile) -> Result<Self> {
         let key = PrivateKey::generate(Algorithm::P256).context("generating a key")?;
         let pair = KeyPair::try_from(key.to_pkcs8()?).context("reading a key")?;
-        Ok(Self { profile, attestation: attestation.clone(), key, pair: Some(pair) })
+        Ok(Self { profile, slot: 0x9a, attestation: attestation.clone(), key, pair: Some(pair) })
     }
 
-    /// The evidence for its key in slot 9a.
+    /// The same device with a new key in another slot.
+    ///
+    /// # Errors
+    /// When the key can't be made.
+    pub fn with_key_in(&self, slot: u8) -> Result<Self> {
+        Ok(Self { slot, ..Self::of_batch(&self.attestation, self.profile.clone())? })
+    }
+
+    /// The evidence for its key.
     ///
     /// # Errors
     /// When it can't be made.
@@ -85,7 +97,7 @@ impl SoftToken {
         let honest = PinPolicy::Once;
         let never = self.profile.has(&crate::virtual_yubikey::Misbehaviour::PinPolicyNever);
         let statement = Statement {
-            slot: 0x9a,
+            slot: self.slot,
             key: &self.key,
             pin_policy: if never { PinPolicy::Never } else { honest },
             touch_policy: TouchPolicy::Never,
@@ -140,6 +152,24 @@ impl SoftToken {
             challenge_signature: Base64Url(self.answer(challenge(opened)?)?),
             predecessor_signature: None,
         })
+    }
+
+    /// Step 2 of a renewal as an honest agent would send it: `old` holds the certificate that is renewed.
+    ///
+    /// # Errors
+    /// When a part can't be made.
+    pub fn certify_renewal(&self, opened: &Opened, old: &Self) -> Result<Certify> {
+        let word = old.word_for(self, challenge(opened)?)?;
+        Ok(Certify { predecessor_signature: Some(Base64Url(word)), ..self.certify(opened)? })
+    }
+
+    /// What this token's key signs so that `new` takes its place.
+    ///
+    /// # Errors
+    /// When the key can't sign.
+    pub fn word_for(&self, new: &Self, challenge: &[u8]) -> Result<Vec<u8>> {
+        let message = renewal_message(challenge, &new.pair()?.subject_public_key_info());
+        self.pair()?.sign(&message).context("signing for a successor")
     }
 
     /// Its key, PKCS#8 PEM: for browsers without a card.

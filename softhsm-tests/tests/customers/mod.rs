@@ -73,6 +73,18 @@ impl House {
         Self { bank, client, _scratch: scratch }
     }
 
+    /// A user of [`CONTRACT`] without a certificate, to whom the token is assigned.
+    pub(crate) fn register(&self, id: &str, role: &str, token: u32) {
+        let user = NewUser { id, contract: CONTRACT, role, name: "試験 太郎", token: Some(token) };
+        self.bank.register_user(&user).expect("a user");
+    }
+
+    /// A user of [`CONTRACT`] with a certificate on a paper token of this profile.
+    pub(crate) fn customer_with(&self, id: &str, role: &str, profile: Profile) -> Customer {
+        self.register(id, role, profile.serial);
+        self.enrolled_on(id, profile)
+    }
+
     /// A user of [`CONTRACT`] with a certificate on a paper token.
     pub(crate) fn customer(&self, id: &str, role: &str, token: u32) -> Customer {
         self.customer_of(CONTRACT, id, role, token)
@@ -87,7 +99,12 @@ impl House {
 
     /// A user who is registered already obtains a certificate on a paper token.
     pub(crate) fn enrolled(&self, id: &str, token: u32) -> Customer {
-        let token = SoftToken::new(&self.bank, Profile::new(token, Firmware(5, 7, 2))).expect("a token");
+        self.enrolled_on(id, Profile::new(token, Firmware(5, 7, 2)))
+    }
+
+    /// The same on a token of this profile.
+    pub(crate) fn enrolled_on(&self, id: &str, profile: Profile) -> Customer {
+        let token = SoftToken::new(&self.bank, profile).expect("a token");
         let key = format!("{id}-enrolment-key");
         let certified = self.client.enroll(id, &token, &key).expect("an answer").expect("a certificate");
         let certificate = certified.certificate.0;
