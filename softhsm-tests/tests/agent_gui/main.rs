@@ -8,6 +8,7 @@ use std::{fs, time::Duration};
 
 use softhsm_tests::{
     bank::{LOGIN_PASSWORD, TOKEN_PIN},
+    squid::Squid,
     virtual_yubikey::{Firmware, Profile, Touch},
 };
 
@@ -204,4 +205,37 @@ fn a_server_out_of_reach_leads_to_the_connection_page_and_no_port_is_open() {
     screen.keys(&["Escape"]).expect("pressed");
     screen.wait("the form", |element| element.name == "Authenticate and obtain").expect("there");
     assert_eq!(office.certificates(), 0);
+}
+
+#[test]
+fn a_diagnosis_leads_to_the_proxy_s_password_and_is_kept_for_the_help_desk() {
+    let office = Office::open("gui-doctor", vec![Profile::new(31_000_009, NEW)], (900, 900));
+    let squid = Squid::start(&office.scratch.directory("squid").expect("a directory")).expect("squid");
+    let _agent = office.window("ja", "hokkai-09", &["--proxy", &squid.url()]);
+    let screen = &office.desktop;
+    screen.press("診断").expect("pressed");
+    screen.wait_for("お問い合わせ用コード: proxy.authentication").expect("the proxy wants a password");
+    screen.wait_for("の認証が必要です").expect("said so");
+    screen.picture("ja-9-diagnosis-proxy").expect("a picture");
+    screen.press("閉じる").expect("pressed");
+
+    screen.press("接続設定(プロキシ)").expect("pressed");
+    screen.wait_for("ログインIDとログインパスワードではありません").expect("the form says whose they are");
+    screen.fill("プロキシのユーザ名", softhsm_tests::squid::USER).expect("typed");
+    screen.fill("プロキシのパスワード", softhsm_tests::squid::PASSWORD).expect("typed");
+    screen.picture("ja-9-connection").expect("a picture");
+    screen.press("次へ").expect("pressed");
+    screen.press("診断").expect("pressed");
+    screen.wait_for("問題は見つかりませんでした").expect("nothing is wrong");
+    screen.wait_for("31000009").expect("the token");
+    screen.picture("ja-9-diagnosis").expect("a picture");
+    screen.press("コピー").expect("pressed");
+    screen.wait_for("コピーしました").expect("copied");
+    let page = office.scratch.join("diagnosis.txt");
+    screen.fill("保存先", &page.display().to_string()).expect("typed");
+    screen.press("保存").expect("pressed");
+    screen.wait_for("保存しました").expect("saved");
+    let text = fs::read_to_string(&page).expect("saved");
+    assert!(text.contains("お問い合わせ用コード: ok") && text.contains("31000009"), "{text}");
+    assert!(!text.contains(softhsm_tests::squid::PASSWORD), "{text}");
 }

@@ -47,6 +47,12 @@ Section "Inro Agent"
 	File "${SOURCE}/inro-agent-window.exe"
 	File "${SOURCE}/LICENSE.txt"
 	File "${SOURCE}/agent.toml"
+	; The administrator's policy and presets: nobody else writes there.
+	CreateDirectory "$APPDATA\Inro"
+	nsExec::Exec 'icacls "$APPDATA\Inro" /setowner *S-1-5-32-544 /T /C'
+	Pop $0
+	nsExec::Exec 'icacls "$APPDATA\Inro" /inheritance:r /grant:r *S-1-5-18:(OI)(CI)F *S-1-5-32-544:(OI)(CI)F *S-1-5-32-545:(OI)(CI)RX'
+	Pop $0
 	CreateShortCut "$SMPROGRAMS\$(START).lnk" "$INSTDIR\inro-agent-window.exe" "gui"
 	WriteUninstaller "$INSTDIR\uninstall.exe"
 	WriteRegStr HKLM "Software\Inro\Agent" "Folder" "$INSTDIR"
@@ -77,6 +83,8 @@ Section "Uninstall"
 	Delete "$INSTDIR\agent.toml"
 	Delete "$INSTDIR\uninstall.exe"
 	RMDir "$INSTDIR"
+	; Only if nothing is in it.
+	RMDir "$APPDATA\Inro"
 	DeleteRegKey HKLM "${UNINSTALL}"
 	DeleteRegKey HKLM "Software\Inro\Agent"
 	DeleteRegKey /ifempty HKLM "Software\Inro"
