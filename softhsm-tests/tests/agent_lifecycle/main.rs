@@ -3,6 +3,11 @@
 mod life;
 mod rig;
 mod unblock;
+mod window;
+
+#[path = "../agent_gui/desktop.rs"]
+#[allow(dead_code, reason = "the target agent_gui uses all of it")]
+mod desktop;
 
 #[path = "../customers/mod.rs"]
 mod customers;

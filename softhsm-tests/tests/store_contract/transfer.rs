@@ -10,9 +10,11 @@ use ca_core::{
         user::{PasswordHash, PasswordKind},
     },
     ports::{
+        email::EmailStore,
+        outbox::{MailList, OutboxStore},
         store::{
-            AuditStore, CertificateStore, CustomerStore, LoginStore, Orphan, PublishedCrl, RevocationStore,
-            Session, SignerStore,
+            AuditStore, CertificateStore, CustomerStore, LoginStore, Orphan, PasswordBy, PublishedCrl,
+            RevocationStore, Session, SignerStore,
         },
         transfer::TABLES,
     },
@@ -23,7 +25,7 @@ use store_contract::{
         Ledger, at, complete, customers, der, digest, enrolment, event, evidence, intend, intent_id, issue,
         issuer, position, serial, signer, user_id, verified_actions,
     },
-    suite::{policies, responders::renewal, staff, tokens, trust},
+    suite::{custody, mail, policies, responders::renewal, staff, tokens, trust},
 };
 use store_postgres::{Arrival, PostgresStore};
 use store_sqlite::{Departure, OpenError, Options, SqliteStore};
@@ -37,7 +39,7 @@ async fn fill(store: &impl Ledger) {
     store.set_acquisition_code(&user_id(7), &code, event("code.issued")).await.expect("a code");
     let hash = PasswordHash::from_phc("$argon2id$v=19$m=8,t=1,p=1$x".to_owned());
     store
-        .set_password(&user_id(1), PasswordKind::Login, &hash, None, event("password.set"))
+        .set_password(&user_id(1), PasswordKind::Login, &hash, PasswordBy::Issuer, event("password.set"))
         .await
         .expect("a password");
     store
@@ -108,8 +110,10 @@ async fn fill(store: &impl Ledger) {
         last_used_at: at(20),
     };
     store.open_session(&session, event("login")).await.expect("a session");
+    mail::keep_some(store).await;
     policies::keep_some(store).await;
     tokens::keep_some(store).await;
+    custody::keep_some(store).await;
     staff::keep_some(store).await;
     trust::keep_some(store).await;
 }
@@ -172,6 +176,15 @@ async fn same(copy: &PostgresStore) {
     for n in 0..=8 {
         let id = user_id(n);
         assert_eq!(copy.user(&id).await.expect("a query"), direct.user(&id).await.expect("a query"));
+        let mails = MailList::OfUser(id.clone());
+        assert_eq!(
+            copy.mails(&mails, 9).await.expect("a query"),
+            direct.mails(&mails, 9).await.expect("a query")
+        );
+        assert_eq!(
+            copy.email_change(&id).await.expect("a query"),
+            direct.email_change(&id).await.expect("a query")
+        );
         assert_eq!(
             copy.certificates_of(&id).await.expect("a query"),
             direct.certificates_of(&id).await.expect("a query")
