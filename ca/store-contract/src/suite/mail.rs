@@ -105,9 +105,8 @@ pub async fn a_notice_is_queued_once_per_certificate_and_kind(store: impl Ledger
     }
     revoke(&store, 2, RevocationReason::KeyCompromise).await;
     store.set_user_state(&user_id(3), UserState::Removed, event("removed")).await.expect("removed");
-    let queue = async |kind, limit| {
-        store.queue_expiry_notices(&notice(kind), at(40), limit).await.expect("queued")
-    };
+    let queue =
+        async |kind, limit| store.queue_expiry_notices(&notice(kind), at(40), limit).await.expect("queued");
     assert_eq!(queue(MailKind::ExpiresIn40Days, 2).await, 2, "no more than asked for");
     assert_eq!(queue(MailKind::ExpiresIn40Days, 2).await, 1, "and the rest");
     assert_eq!(queue(MailKind::ExpiresIn40Days, 2).await, 0, "and nobody twice");
@@ -117,8 +116,7 @@ pub async fn a_notice_is_queued_once_per_certificate_and_kind(store: impl Ledger
     }
     let elsewhere = ExpiryNotice { until: at(31_535_999), from: at(0), ..notice(MailKind::ExpiresIn10Days) };
     assert_eq!(store.queue_expiry_notices(&elsewhere, at(40), 9).await.expect("none"), 0, "another day");
-    let (one, other) =
-        tokio::join!(queue(MailKind::ExpiresIn10Days, 9), queue(MailKind::ExpiresIn10Days, 9));
+    let (one, other) = tokio::join!(queue(MailKind::ExpiresIn10Days, 9), queue(MailKind::ExpiresIn10Days, 9));
     assert_eq!(one + other, 3, "of two at once each certificate has one");
 }
 
@@ -152,7 +150,12 @@ pub async fn a_mail_is_claimed_by_one_and_settled_by_its_attempt(store: impl Led
     assert_eq!((late.id, late.attempts), (second.id, 2));
     assert!(!store.settle_mail(&second, &settled(MailState::Delivered, 112), None).await.expect("a query"));
     let row = event("mail.bounced");
-    assert!(store.settle_mail(&late, &settled(MailState::Bounced, 113), Some(row.clone())).await.expect("settled"));
+    assert!(
+        store
+            .settle_mail(&late, &settled(MailState::Bounced, 113), Some(row.clone()))
+            .await
+            .expect("settled")
+    );
     assert!(!store.settle_mail(&late, &settled(MailState::Bounced, 114), Some(row)).await.expect("a query"));
     let actions = verified_actions(&store).await;
     assert_eq!(actions.iter().filter(|action| *action == "mail.bounced").count(), 1);
@@ -172,7 +175,8 @@ pub async fn a_bounced_mail_is_tried_again_at_the_present_address(store: impl Le
     issue(&store, 1).await;
     store.open_session(&session(1), event("login")).await.expect("a session");
     let mail = claim(&store, 11).await.expect("a mail");
-    let retry = async |second| store.retry_mail(mail.id, at(second), event("mail.retried")).await.expect("a query");
+    let retry =
+        async |second| store.retry_mail(mail.id, at(second), event("mail.retried")).await.expect("a query");
     assert!(!retry(12).await, "it hasn't bounced");
     store.settle_mail(&mail, &settled(MailState::Bounced, 13), None).await.expect("settled");
     change(&store, 1, "new@example.com").await;
@@ -196,12 +200,27 @@ pub async fn a_bounced_mail_is_tried_again_at_the_present_address(store: impl Le
     assert_eq!(kinds_of(&store, 1).await, []);
 }
 
+/// Leaves a change that waits for its code; user 1 has a session.
+pub async fn keep_some(store: &impl Ledger) {
+    let change = EmailChange {
+        email: address("neu@example.com"),
+        sha256: digest(7, 1),
+        expires_at: at(600),
+        attempts_left: 5,
+    };
+    let token = session(1).token_sha256;
+    let proposed =
+        store.propose_email(&user_id(1), &token, &change, "01234567", (at(0), 9), event("proposed")).await;
+    assert!(proposed.expect("proposed"));
+}
+
 /// Changes the address of user `n`, whose session stands, and leaves the mails of it queued.
 async fn change(store: &impl Ledger, n: u32, email: &str) {
     let (user, token) = (user_id(n), session(n).token_sha256);
     let change =
         EmailChange { email: address(email), sha256: digest(8, n), expires_at: at(600), attempts_left: 5 };
-    let proposed = store.propose_email(&user, &token, &change, "01234567", (at(0), 9), event("proposed")).await;
+    let proposed =
+        store.propose_email(&user, &token, &change, "01234567", (at(0), 9), event("proposed")).await;
     assert!(proposed.expect("proposed"));
     store.confirm_email(&user, &token, &digest(8, n), at(30), event("changed")).await.expect("changed");
 }
@@ -212,8 +231,12 @@ pub async fn an_address_is_changed_by_the_code_that_it_got(store: impl Ledger) {
     issue(&store, 1).await;
     issue(&store, 2).await;
     let (user, token, code) = (user_id(1), session(1).token_sha256, digest(7, 1));
-    let change =
-        EmailChange { email: address("neu@example.com"), sha256: code, expires_at: at(600), attempts_left: 2 };
+    let change = EmailChange {
+        email: address("neu@example.com"),
+        sha256: code,
+        expires_at: at(600),
+        attempts_left: 2,
+    };
     let propose = async |token: &[u8; 32]| {
         store.propose_email(&user, token, &change, "01234567", (at(0), 2), event("email.proposed")).await
     };
@@ -253,14 +276,19 @@ pub async fn an_address_is_changed_by_the_code_that_it_got(store: impl Ledger) {
     let changed = store.user(&user).await.expect("a query").expect("the user");
     assert_eq!(changed.email, Some(address("neu@example.com")));
     let mails = store.mails(&MailList::OfUser(user.clone()), 1).await.expect("a query");
-    assert_eq!((mails[0].kind, mails[0].recipient.clone()), (EmailChanged, Some(address("user1@example.com"))));
+    assert_eq!(
+        (mails[0].kind, mails[0].recipient.clone()),
+        (EmailChanged, Some(address("user1@example.com")))
+    );
     let codes: Vec<String> = claimed_codes(&store).await;
     assert_eq!(codes, ["01234567"; 3]);
     // A locked user does nothing more.
     store.count_wrong_password(&user, PasswordKind::Login, at(27), 1, event("wrong")).await.expect("counted");
     refused(mine(0).await, Conflict::Missing);
     let actions = verified_actions(&store).await;
-    for (action, times) in [("email.changed", 1), ("email.dropped", 1), ("email.refused", 3), ("email.proposed", 3)] {
+    for (action, times) in
+        [("email.changed", 1), ("email.dropped", 1), ("email.refused", 3), ("email.proposed", 3)]
+    {
         assert_eq!(actions.iter().filter(|found| *found == action).count(), times, "{action}");
     }
 }
