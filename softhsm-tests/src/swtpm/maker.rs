@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::Swtpm;
-use crate::process::run;
+use crate::{openssl::openssl, process::run};
 
 /// A maker. Its first TPM brings its root into being.
 #[derive(Debug)]
@@ -47,7 +47,68 @@ impl TpmMaker {
             ),
         )?;
         maker.setup(&directory.join("first"), true)?;
+        maker.allow_crls()?;
         Ok(maker)
+    }
+
+    /// swtpm-localca's issuing certificate only signs certificates: another one of the same name and key signs CRLs too.
+    fn allow_crls(&self) -> Result<()> {
+        self.write(
+            "authority/issuer.ext",
+            "basicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\n\
+             subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n",
+        )?;
+        let at = |name: &str| self.directory.join("authority").join(name).display().to_string();
+        let (certificate, request) = (at("issuercert.pem"), at("issuer.csr"));
+        let (root, key) = (at("swtpm-localca-rootca-cert.pem"), at("swtpm-localca-rootca-privkey.pem"));
+        openssl(&[
+            "x509",
+            "-x509toreq",
+            "-in",
+            &certificate,
+            "-signkey",
+            &at("signkey.pem"),
+            "-out",
+            &request,
+        ])?;
+        let sign = ["x509", "-req", "-in", &request, "-CA", &root, "-CAkey", &key, "-days", "3650"];
+        let more = ["-set_serial", "4711", "-extfile", &at("issuer.ext"), "-out", &certificate];
+        openssl(&[&sign[..], &more[..]].concat())?;
+        Ok(())
+    }
+
+    /// A CRL of the maker, PEM, that takes these serial numbers (hexadecimal) back.
+    ///
+    /// # Errors
+    /// When openssl can't make it.
+    pub fn crl(&self, serials: &[&str]) -> Result<Vec<u8>> {
+        let line = |serial: &&str| format!("R\t491231235959Z\t260101000000Z\t{serial}\tunknown\t/CN=TPM\n");
+        let index: String = serials.iter().map(line).collect();
+        self.write("authority/index.txt", &index)?;
+        let folder = self.directory.join("authority").display().to_string();
+        self.write(
+            "authority/crl.conf",
+            &format!(
+                "[ca]\ndefault_ca = maker\n[maker]\ndatabase = {folder}/index.txt\ndefault_md = sha256\n\
+                 default_crl_days = 30\ncrl_extensions = version_2\n[version_2]\nauthorityKeyIdentifier = keyid\n"
+            ),
+        )?;
+        let at = |name: &str| format!("{folder}/{name}");
+        let (config, crl) = (at("crl.conf"), at("crl.pem"));
+        let (certificate, key) = (at("issuercert.pem"), at("signkey.pem"));
+        openssl(&[
+            "ca",
+            "-gencrl",
+            "-config",
+            &config,
+            "-cert",
+            &certificate,
+            "-keyfile",
+            &key,
+            "-out",
+            &crl,
+        ])?;
+        fs::read(&crl).with_context(|| format!("reading {crl}"))
     }
 
     /// A new TPM in this directory, with power. Its RSA endorsement key has a certificate of the maker.

@@ -2,6 +2,8 @@
 //! way from a retired anchor to a revoked certificate, and the proof that an auditor checks alone.
 
 mod export;
+mod import;
+mod officers;
 mod rejudge;
 mod rig;
 mod trust;

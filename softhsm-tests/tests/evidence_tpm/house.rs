@@ -45,6 +45,7 @@ impl House {
         {
             fs::copy(pem, bank.path("attestation").join(name)).expect("a copy");
         }
+        fs::create_dir(bank.path("maker-crls")).expect("a folder");
         bank.hold_ceremony().expect("a ceremony");
         bank.migrate().expect("a ledger");
         bank.start_signer().expect("a signer");
@@ -160,6 +161,7 @@ fn trust_the_maker(table: &mut toml::Table) {
     let policy = table["policy"].as_table_mut().expect("a section");
     policy.insert("devices".to_owned(), vec!["yubikey-piv", "tpm"].into());
     let trust = table["trust"].as_table_mut().expect("a section");
+    trust.insert("maker_crls".to_owned(), "maker-crls".into());
     trust.insert("tpm_roots".to_owned(), vec!["attestation/tpm-root.pem"].into());
     trust.insert("tpm_intermediates".to_owned(), vec!["attestation/tpm-intermediates.pem"].into());
     let policy = table.entry("policy").or_insert_with(|| toml::Table::new().into());

@@ -3,6 +3,7 @@
 mod browser;
 mod credential;
 mod device;
+mod export;
 mod house;
 mod lies;
 mod life;
