@@ -16,7 +16,7 @@ use ca_wire::problem::Code;
 use softhsm_tests::{
     openssl,
     soft_pki::SoftAuthority,
-    virtual_yubikey::{Algorithm, Cipher, Misbehaviour, PinPolicy, Profile, Touch, TouchPolicy},
+    virtual_yubikey::{Algorithm, Cipher, PinPolicy, Profile, Touch, TouchPolicy},
     yubikey::PluggedYubiKey,
 };
 
