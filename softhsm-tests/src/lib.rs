@@ -23,6 +23,7 @@ pub mod relay;
 pub mod runbook;
 pub mod scratch;
 pub mod simulated_hsm;
+pub mod smtp;
 pub mod soak;
 pub mod soft_pki;
 pub mod softhsm;

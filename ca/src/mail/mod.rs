@@ -80,7 +80,9 @@ impl Wording<'_> {
         let mut text = t.greeting.replace("{name}", &plain_name(&self.mail.name));
         text.push_str("\n\n");
         text.push_str(&self.filled(self.about().1));
-        for paragraph in [t.not_you, t.rules, t.contact, t.automatic] {
+        // Time alone brings a notice: there is nobody else who could have done it.
+        let not_you = self.mail.mail.kind.notice().is_none().then_some(t.not_you);
+        for paragraph in not_you.into_iter().chain([t.rules, t.contact, t.automatic]) {
             text.push_str("\n\n");
             text.push_str(&self.filled(paragraph));
         }
@@ -105,7 +107,9 @@ fn plain_name(name: &str) -> String {
     if !has_link(&calm) {
         return calm;
     }
-    calm.chars().flat_map(|c| if c.is_alphanumeric() { vec![c] } else { vec![c, ' '] }).collect::<String>()
+    calm.chars()
+        .flat_map(|c| if c.is_alphanumeric() { vec![c] } else { vec![c, ' '] })
+        .collect::<String>()
         .replace("www", "w w w")
         .replace("WWW", "W W W")
 }

@@ -42,8 +42,19 @@ fn head() -> Letterhead {
 #[test]
 fn rule_9_no_mail_has_a_link_and_each_says_so() {
     let names = [
-        "山田 太郎", "Taro Yamada", "J.R. Smith", "https://evil.example/login", "www.evil.example", "evil.example",
-        "WWW.EVIL.EXAMPLE", "a@evil.example", "ｅｖｉｌ。example", "evil。example", "wwwwww.x", "<a href=x.y>", "http:/x",
+        "山田 太郎",
+        "Taro Yamada",
+        "J.R. Smith",
+        "https://evil.example/login",
+        "www.evil.example",
+        "evil.example",
+        "WWW.EVIL.EXAMPLE",
+        "a@evil.example",
+        "ｅｖｉｌ。example",
+        "evil。example",
+        "wwwwww.x",
+        "<a href=x.y>",
+        "http:/x",
         "mailto:a＠b.c",
     ];
     for kind in MailKind::ALL {
@@ -67,10 +78,13 @@ fn rule_9_no_mail_has_a_link_and_each_says_so() {
 
 #[test]
 fn links_are_recognised_as_mail_programs_do() {
-    for text in ["http://x", "x.jp", "see WWW", "a@b", "1.2", "文 evil.example 文", "//host", "evil。com"] {
+    for text in ["http://x", "x.jp", "see WWW", "a@b", "1.2", "文 evil.example 文", "//host", "evil。com"]
+    {
         assert!(has_link(text), "{text}");
     }
-    for text in ["お知らせです。次に", "First. Second.", "J. Smith", "23:59", "03-0000-0000", "A/B", "株式会社．商事"] {
+    for text in
+        ["お知らせです。次に", "First. Second.", "J. Smith", "23:59", "03-0000-0000", "A/B", "株式会社．商事"]
+    {
         assert!(!has_link(text), "{text}");
     }
 }
@@ -79,10 +93,19 @@ fn links_are_recognised_as_mail_programs_do() {
 fn each_mail_says_what_it_is_about_in_both_languages() {
     let soon = letter(&head(), &claimed(MailKind::ExpiresIn40Days, "山田 太郎"));
     assert_eq!(soon.subject, "電子証明書の有効期限のお知らせ / Your certificate expires soon");
-    assert!(soon.body.starts_with("山田 太郎 様\n\nお使いの電子証明書の有効期限は 2026年12月31日 です。"), "{}", soon.body);
-    assert!(soon.body.contains("Dear 山田 太郎,\n\nYour certificate is valid until the end of 31 December 2026."));
+    assert!(
+        soon.body.starts_with("山田 太郎 様\n\nお使いの電子証明書の有効期限は 2026年12月31日 です。"),
+        "{}",
+        soon.body
+    );
+    assert!(
+        soon.body.contains("Dear 山田 太郎,\n\nYour certificate is valid until the end of 31 December 2026.")
+    );
     let issued = letter(&head(), &claimed(MailKind::Issued, "山田 太郎"));
-    assert!(issued.body.contains("2026年11月22日 10:05 に") && issued.body.contains("22 November 2026, 10:05 (Japan time)"));
+    assert!(
+        issued.body.contains("2026年11月22日 10:05 に")
+            && issued.body.contains("22 November 2026, 10:05 (Japan time)")
+    );
     let code = letter(&head(), &claimed(MailKind::EmailCode, "山田 太郎"));
     assert_eq!(code.body.matches("01234567").count(), 2);
     let all: std::collections::BTreeSet<String> =
@@ -97,11 +120,16 @@ fn both_languages_say_everything() {
     for kind in MailKind::ALL {
         let mail = claimed(kind, "X");
         let head = Letterhead { bank: "X".to_owned(), contact: "X".to_owned() };
-        let (ja, en) = (Wording { t: &JA, head: &head, mail: &mail }, Wording { t: &EN, head: &head, mail: &mail });
+        let (ja, en) =
+            (Wording { t: &JA, head: &head, mail: &mail }, Wording { t: &EN, head: &head, mail: &mail });
         assert!(japanese(ja.about().0) && japanese(ja.about().1), "{kind:?}");
         assert!(!japanese(&en.text()) && !japanese(en.about().0), "{kind:?}: {}", en.text());
         assert!(en.about().1.len() > 40, "{kind:?}");
         let places = |text: &str| ["{at}", "{last}", "{code}"].map(|place| text.contains(place));
-        assert_eq!(places(ja.about().1), places(en.about().1), "{kind:?}: one language says more than the other");
+        assert_eq!(
+            places(ja.about().1),
+            places(en.about().1),
+            "{kind:?}: one language says more than the other"
+        );
     }
 }
