@@ -52,7 +52,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tokens => tokens::run(&config, &mut output),
         Command::List(options) => list::run(&options, &config, &mut output),
         Command::Enroll(options) => enroll::run(*options, &config, &mut output),
-        Command::Renew(options) => renew::run(*options, &config, &mut output),
+        Command::Renew(options) => renew::run(&options, &config, &mut output),
         Command::Erase(options) => erase::run(&options, &config, &mut output),
         Command::Unblock(options) => unblock::run(&options, &config, &mut output),
         Command::ChangePin(options) => change_pin::run(&options, &config, &mut output),

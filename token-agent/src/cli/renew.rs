@@ -26,7 +26,7 @@ use crate::{
     token::{ManagementKey, TokenError, all::Tokens},
 };
 
-pub(super) fn run(args: RenewArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn run(args: &RenewArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
     if let Some(path) = args.out.as_ref().filter(|path| path.exists()) {
         return Err(CliError::Exists(path.clone()));
     }
@@ -60,9 +60,9 @@ pub(super) fn run(args: RenewArgs, config: &Config, output: &mut Output) -> Resu
     let mut retirements = finish_now(&mut person, management_key.as_ref())?;
     let now = Timestamp::now();
     let all = candidates(&driver, machine.as_ref(), &records, api.origin(), only, now)?;
-    let Some(chosen) = choose(&all, &args, output.lang)? else {
+    let Some(chosen) = choose(&all, args, output.lang)? else {
         let under_way = records.renewals_under_way(api.origin());
-        if let Some(serial) = missing(&under_way, &all, &args) {
+        if let Some(serial) = missing(&under_way, &all, args) {
             let error = TokenError::NotConnected { serial }.into();
             return Err(CliError::Flow(Failure { error, resumable: true }));
         }

@@ -127,8 +127,8 @@ fn finish_card(
         card.person.tell(Step::Retiring { slot: old });
         erase(card.unlocked()?, old, &retired.old, now)?;
     }
-    let home = if terms.come_home { come_home(&mut card, retired, old, at, now)? } else { at };
-    Ok(Fate::Erased { successor: home.to_string() })
+    let successor = if terms.come_home { come_home(&mut card, retired, old, at, now)? } else { at };
+    Ok(Fate::Erased { successor: successor.to_string() })
 }
 
 /// The key goes first: an interruption leaves at most a certificate without it.
@@ -157,9 +157,9 @@ fn come_home(
     if moved && (home == abroad || !is_its_certificate(token, abroad, &retired.new)?) {
         return Ok(home);
     }
-    let taken = matches!(token.slot(home)?.key, KeyPresence::Present { .. }) && !moved;
+    let occupied = matches!(token.slot(home)?.key, KeyPresence::Present { .. }) && !moved;
     let other = token.certificate(home)?.is_some() && !half_way;
-    if taken || other {
+    if occupied || other {
         return Ok(at);
     }
     let Some(certificate) = token.certificate(at)? else { return Ok(at) };

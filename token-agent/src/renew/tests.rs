@@ -31,7 +31,7 @@ impl Renewal {
     }
 
     /// Forgets what was done so far, so that operations and requests count from here.
-    fn from_here(&mut self) {
+    fn count_anew(&mut self) {
         self.bench.driver.card().operations = 0;
         self.bench.server.requests.set(0);
     }
@@ -57,13 +57,13 @@ impl Renewal {
     /// The old certificate is where it was and is not superseded, or a successor is on the token.
     fn assert_a_working_certificate(&self, when: &str) {
         let superseded = self.bench.server.superseded.borrow().contains(&self.old_serial());
-        if !superseded {
-            assert!(self.somewhere(&self.old.certificate), "{when}: the old certificate works");
-        } else {
+        if superseded {
             let stored: Vec<Vec<u8>> = self.bench.driver.card().certificates.values().cloned().collect();
             let successor =
                 stored.iter().any(|other| *other != self.old.certificate && self.somewhere(other));
             assert!(successor, "{when}: the new certificate works");
+        } else {
+            assert!(self.somewhere(&self.old.certificate), "{when}: the old certificate works");
         }
     }
 
@@ -119,7 +119,7 @@ fn rule_1_the_new_key_lives_beside_the_old_one_which_is_superseded_with_the_conf
 fn pulled_out_at_every_operation_a_certificate_works_and_the_renewal_resumes() {
     let operations = {
         let mut renewal = Renewal::new();
-        renewal.from_here();
+        renewal.count_anew();
         renewal.bench.run().expect("renewed");
         renewal.bench.driver.card().operations
     };
@@ -127,7 +127,7 @@ fn pulled_out_at_every_operation_a_certificate_works_and_the_renewal_resumes() {
     for number in 0..operations {
         for pull in [Pull::Before(number), Pull::After(number)] {
             let mut renewal = Renewal::new();
-            renewal.from_here();
+            renewal.count_anew();
             renewal.bench.driver.card().pull = Some(pull);
             let failure = renewal.bench.run().expect_err("pulled out");
             assert!(failure.error.is_interruption() && failure.resumable, "{pull:?}: {failure:?}");
@@ -143,7 +143,7 @@ fn cut_off_at_every_request_a_certificate_works_and_the_renewal_resumes() {
     for number in 0..4 {
         for loss in [Loss::Request(number), Loss::Answer(number)] {
             let mut renewal = Renewal::new();
-            renewal.from_here();
+            renewal.count_anew();
             renewal.bench.server.loss.set(Some(loss));
             renewal.bench.run().expect_err("cut off");
             renewal.assert_a_working_certificate(&format!("{loss:?}"));
@@ -192,7 +192,7 @@ fn erasing_and_coming_home_pulled_out_at_every_operation_leave_a_working_certifi
         for pull in [Pull::Before(number), Pull::After(number)] {
             let mut renewal = Renewal::new();
             let outcome = renewal.bench.run().expect("renewed");
-            renewal.from_here();
+            renewal.count_anew();
             renewal.bench.driver.card().pull = Some(pull);
             let first = renewal.finish();
             ended &= first.is_ok();
@@ -260,7 +260,7 @@ fn a_predecessor_makes_way_where_only_its_own_slot_is_permitted() {
     let operations = {
         let mut renewal = Renewal::new();
         renewal.bench.server.slots.replace(vec!["9a".to_owned()]);
-        renewal.from_here();
+        renewal.count_anew();
         let outcome = renewal.bench.run().expect("renewed");
         assert_eq!(slot_of(&outcome), slot("9a"));
         assert!(renewal.holds(slot("9c"), &renewal.old.certificate), "it went out of the way");
@@ -274,7 +274,7 @@ fn a_predecessor_makes_way_where_only_its_own_slot_is_permitted() {
         for pull in [Pull::Before(number), Pull::After(number)] {
             let mut renewal = Renewal::new();
             renewal.bench.server.slots.replace(vec!["9a".to_owned()]);
-            renewal.from_here();
+            renewal.count_anew();
             renewal.bench.driver.card().pull = Some(pull);
             renewal.bench.run().expect_err("pulled out");
             renewal.assert_a_working_certificate(&format!("{pull:?}"));
@@ -348,7 +348,7 @@ fn what_can_be_renewed_is_told_apart() {
     assert_eq!(state(&renewal, 101), [("9a".to_owned(), Readiness::Expired)]);
 
     renewal.bench.server.validity.set(Some((today, today + 400.days())));
-    renewal.from_here();
+    renewal.count_anew();
     renewal.bench.server.loss.set(Some(Loss::Request(3)));
     let failure: Failure = renewal.bench.run().expect_err("cut off before the confirmation");
     assert!(failure.resumable);

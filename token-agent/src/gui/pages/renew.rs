@@ -30,14 +30,14 @@ pub(in crate::gui) struct Renew {
     password: SecretField,
 }
 
-/// What the person does on the page.
-#[derive(Clone, Copy, Default)]
-struct Wishes {
-    submit: bool,
-    clear: bool,
-    connection: bool,
-    again: bool,
-    back: bool,
+/// What the person wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Submit,
+    Clear,
+    Connection,
+    Again,
+    Back,
 }
 
 impl Renew {
@@ -78,26 +78,26 @@ impl Renew {
         }
         ui.add_space(6.0);
         self.list(ui, desk);
-        let mut wishes = Wishes { clear: self.leftovers(ui, desk), ..Wishes::default() };
+        let clear = self.leftovers(ui, desk).then_some(Wish::Clear);
         let some_due = !self.due().is_empty();
         let entered = some_due && self.fields(ui, desk);
         let filled = !desk.user_id.trim().is_empty() && !self.password.is_empty();
         let complete = filled && self.chosen.is_some() && desk.route.server.is_some();
-        self.buttons(ui, desk, some_due, complete, &mut wishes);
-        if complete && (wishes.submit || entered) {
-            return self.begin(desk);
+        let pressed = self.buttons(ui, desk, some_due, complete);
+        let submit = (complete && entered).then_some(Wish::Submit);
+        match submit.or(pressed).or(clear)? {
+            Wish::Submit => self.begin(desk),
+            Wish::Clear => {
+                let work = desk.start(Job::ClearAway);
+                Some(Page::Working(Box::new(Working::new(work, Purpose::Renew))))
+            }
+            Wish::Connection => Some(Page::Connection),
+            Wish::Again => {
+                *self = Self::new(desk);
+                None
+            }
+            Wish::Back => Some(Page::Start),
         }
-        if wishes.again {
-            *self = Self::new(desk);
-        }
-        if wishes.clear {
-            let work = desk.start(Job::ClearAway);
-            return Some(Page::Working(Box::new(Working::new(work, Purpose::Renew))));
-        }
-        if wishes.connection {
-            return Some(Page::Connection);
-        }
-        wishes.back.then_some(Page::Start)
     }
 
     /// Draws what was found.
@@ -163,23 +163,24 @@ impl Renew {
         enter && (login.lost_focus() || password.lost_focus())
     }
 
-    fn buttons(&self, ui: &mut Ui, desk: &Desk, some_due: bool, complete: bool, wishes: &mut Wishes) {
+    fn buttons(&self, ui: &mut Ui, desk: &Desk, some_due: bool, complete: bool) -> Option<Wish> {
         look::buttons(ui, |ui| {
-            if some_due {
-                wishes.submit = look::primary(ui, desk.word(Word::Authenticate), complete).clicked();
+            let mut wish = None;
+            if some_due && look::primary(ui, desk.word(Word::Authenticate), complete).clicked() {
+                wish = Some(Wish::Submit);
             }
-            if desk.route.server.is_none() {
-                wishes.connection = look::secondary(ui, desk.word(Word::Connection)).clicked();
+            if desk.route.server.is_none() && look::secondary(ui, desk.word(Word::Connection)).clicked() {
+                wish = Some(Wish::Connection);
             }
-            if self.found.is_some() {
-                wishes.again = look::secondary(ui, desk.word(Word::Refresh)).clicked();
+            if self.found.is_some() && look::secondary(ui, desk.word(Word::Refresh)).clicked() {
+                wish = Some(Wish::Again);
             }
             let back = look::secondary(ui, desk.word(Word::Back));
             if desk.fresh {
                 back.request_focus();
             }
-            wishes.back = back.clicked();
-        });
+            if back.clicked() { Some(Wish::Back) } else { wish }
+        })
     }
 
     fn begin(&mut self, desk: &mut Desk) -> Option<Page> {
