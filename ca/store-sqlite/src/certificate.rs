@@ -174,7 +174,11 @@ impl CertificateStore for SqliteStore {
         confirmed
     }
 
-    async fn unconfirmed_renewals(&self, before: Timestamp, limit: u32) -> StoreResult<Vec<CertificateRecord>> {
+    async fn unconfirmed_renewals(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> StoreResult<Vec<CertificateRecord>> {
         let before = before.as_millisecond();
         let rows = select_certificates!(
             "WHERE c.renews IS NOT NULL AND c.confirmed_at IS NULL AND c.revoked = 0 AND c.abandoned_at IS NULL

@@ -130,10 +130,9 @@ pub fn renewable<'a>(
     }
     match certificates.iter().find(|record| record.is_unconfirmed_renewal()) {
         None => Ok(record),
-        Some(pending) => Err(RenewalRefusal::Pending {
-            serial: pending.serial.clone(),
-            lapses_at: lapses_at(pending),
-        }),
+        Some(pending) => {
+            Err(RenewalRefusal::Pending { serial: pending.serial.clone(), lapses_at: lapses_at(pending) })
+        }
     }
 }
 

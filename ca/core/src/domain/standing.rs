@@ -120,8 +120,7 @@ mod tests {
         assert_eq!(standing(&issued(), now() - second), Standing::NotYetValid);
         let renewal = CertificateRecord { renews: Some(issued().intent), ..issued() };
         assert_eq!(standing(&renewal, now()), Standing::Unconfirmed);
-        let confirmed =
-            CertificateState::Issued { der: vec![0x30, 0], at: now(), confirmed_at: Some(now()) };
+        let confirmed = CertificateState::Issued { der: vec![0x30, 0], at: now(), confirmed_at: Some(now()) };
         assert_eq!(standing(&CertificateRecord { state: confirmed, ..renewal }, now()), Standing::Active);
         assert_eq!(standing(&certificate(CertificateState::Intended), now()), Standing::Intended);
         assert_eq!(standing(&certificate(CertificateState::Abandoned), now()), Standing::Abandoned);

@@ -124,9 +124,16 @@ impl Renewal {
 async fn a_renewal_takes_the_place_of_its_predecessor_when_it_is_confirmed() {
     let house = Renewal::new().await;
     let opened = house.opened("renewal").await;
-    assert_eq!((opened.enrolment.binding, opened.enrolment.renews), (Binding::Renewal, Some(house.old.intent)));
+    assert_eq!(
+        (opened.enrolment.binding, opened.enrolment.renews),
+        (Binding::Renewal, Some(house.old.intent))
+    );
     let slots: Vec<String> = opened.slots.iter().map(ToString::to_string).collect();
-    assert_eq!(slots, ["9c", "9a"], "the old key may have been moved away from 9a, but first comes what is surely free");
+    assert_eq!(
+        slots,
+        ["9c", "9a"],
+        "the old key may have been moved away from 9a, but first comes what is surely free"
+    );
     let token = house.new_token();
     let certified = house.certified(&opened, &token).await.expect("a certificate");
     assert!(certified.is_new);
@@ -165,7 +172,10 @@ async fn the_first_login_with_a_renewal_confirms_it() {
     assert_eq!((house.standing_of(&new).await, old.as_str()), (Standing::Active, "superseded"));
     house.confirm(&opened, &new).await.expect("the agent comes later");
     let told = house.world.last_row();
-    assert!(told.contains("login.admitted") && told.contains(&format!("supersedes={}", house.old.serial)), "{told}");
+    assert!(
+        told.contains("login.admitted") && told.contains(&format!("supersedes={}", house.old.serial)),
+        "{told}"
+    );
 }
 
 /// Rule 1: "unconfirmed after 72 hours it is revoked and the old one stays."
@@ -247,7 +257,8 @@ async fn without_the_old_key_there_is_no_renewal() {
     let refused = house.certified(&opened, &elsewhere).await;
     assert!(matches!(&refused, Err(CertifyError::Refused(r)) if r.code == "evidence-wrong-device"));
     let opened = house.opened("e").await;
-    let without_pin = house.world.maker.token(&Statement { slot: "9c", pin_policy: 1, ..Statement::of(SERIAL) });
+    let without_pin =
+        house.world.maker.token(&Statement { slot: "9c", pin_policy: 1, ..Statement::of(SERIAL) });
     let refused = house.certified(&opened, &without_pin).await;
     assert!(matches!(&refused, Err(CertifyError::Refused(r)) if r.code.starts_with("evidence-pin-policy")));
     // A new certificate asks for no old key's word.
@@ -289,7 +300,12 @@ async fn whose_certificate_it_is_is_not_to_be_found_out() {
     let error = house.world.opening_fails(guessed).await;
     assert!(matches!(error, OpenError::Authentication), "a wrong password: {error:?}");
     // The branch gave the user another token: the old one is not renewed any more.
-    house.world.customers.assign_device(clerk(), &user(GENERAL), Some(&device(1_000_003))).await.expect("assigned");
+    house
+        .world
+        .customers
+        .assign_device(clerk(), &user(GENERAL), Some(&device(1_000_003)))
+        .await
+        .expect("assigned");
     let error = house.world.opening_fails(house.asked("d")).await;
     assert!(matches!(error, OpenError::Authentication), "reassigned: {error:?}");
 }
@@ -304,7 +320,10 @@ async fn a_second_renewal_waits_for_the_first() {
     let refused = house.certified(&second, &house.new_token()).await;
     let lapses_at = lapses_at(&pending);
     let expected = RenewalRefusal::Pending { serial: pending.serial.clone(), lapses_at };
-    assert!(matches!(&refused, Err(CertifyError::Policy(Reason::Renewal(r))) if *r == expected), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(CertifyError::Policy(Reason::Renewal(r))) if *r == expected),
+        "{refused:?}"
+    );
     assert_eq!(house.opening_refused(house.asked("third")).await, expected);
     // Two at once, neither of which saw the other: the ledger lets one through.
     house.world.clock.set(lapses_at + SignedDuration::from_secs(1));

@@ -293,7 +293,10 @@ async fn a_tpm_that_is_only_assigned_is_not_vouched_for() {
     owner.world.customers.assign_device(clerk(), &user(GENERAL), Some(&device)).await.expect("assigned");
     let owner = Owner { tpm: stranger, device, ..owner };
     let error = owner.world.opening_fails(owner.asked("b")).await;
-    assert!(matches!(&error, OpenError::Refused(refusal) if refusal.code == "evidence-ek-unknown"), "{error:?}");
+    assert!(
+        matches!(&error, OpenError::Refused(refusal) if refusal.code == "evidence-ek-unknown"),
+        "{error:?}"
+    );
     owner.nothing_happened().await;
 }
 

@@ -202,7 +202,8 @@ pub async fn an_unconfirmed_renewal_lapses_once(store: impl Ledger) {
 pub async fn a_renewal_falls_with_its_predecessor(store: impl Ledger) {
     pending(&store).await;
     let compromised = RevocationReason::KeyCompromise;
-    let outcome = store.revoke(&issuer(), &serial(1), compromised, at(20), event("certificate.revoked")).await;
+    let outcome =
+        store.revoke(&issuer(), &serial(1), compromised, at(20), event("certificate.revoked")).await;
     assert!(matches!(outcome, Ok(RevokeOutcome::Revoked(_))));
     assert_eq!((reason(&store, 1).await, reason(&store, 2).await), (Some(compromised), Some(compromised)));
     refused(confirm(&store, 2, 30).await, Conflict::Missing);
@@ -222,11 +223,7 @@ pub async fn a_confirmation_and_a_lapse_at_once_leave_one_certificate(store: imp
     for n in 0..20 {
         let store = Arc::clone(&store);
         tasks.spawn(async move {
-            if n % 2 == 0 {
-                lapse(&*store, 2, 20).await
-            } else {
-                confirm(&*store, 2, 20).await.is_ok()
-            }
+            if n % 2 == 0 { lapse(&*store, 2, 20).await } else { confirm(&*store, 2, 20).await.is_ok() }
         });
     }
     tasks.join_all().await;

@@ -324,7 +324,8 @@ impl CertifyEnrolment {
         match renewal::same_slot(&attested, made_in) {
             None => Ok((csr, attested)),
             Some(slot) => {
-                let detail = format!("the certificate that is to be renewed has its key in slot {slot} already");
+                let detail =
+                    format!("the certificate that is to be renewed has its key in slot {slot} already");
                 Err(Refusal::new("evidence-same-slot", detail))
             }
         }
@@ -506,8 +507,12 @@ fn is_final(reason: &Reason) -> bool {
     match reason {
         Reason::AlreadyCertified { .. } | Reason::ExpiredNotRevoked { .. } | Reason::Assurance { .. } => true,
         Reason::Renewal(refusal) => match refusal {
-            RenewalRefusal::Expired { .. } | RenewalRefusal::NotValid | RenewalRefusal::OtherDevice { .. } => true,
-            RenewalRefusal::NotYet { .. } | RenewalRefusal::Pending { .. } | RenewalRefusal::NoSlot { .. } => false,
+            RenewalRefusal::Expired { .. }
+            | RenewalRefusal::NotValid
+            | RenewalRefusal::OtherDevice { .. } => true,
+            RenewalRefusal::NotYet { .. }
+            | RenewalRefusal::Pending { .. }
+            | RenewalRefusal::NoSlot { .. } => false,
         },
         Reason::UserSuspended
         | Reason::UserRemoved

@@ -166,4 +166,3 @@ pub(in crate::app) async fn superseded_by(
         _ => Ok(None),
     }
 }
-

@@ -41,7 +41,9 @@ use crate::{
         enrolment::{Binding, Enrolment, EnrolmentState},
         idempotency::{Repeat, judge},
         ids::{EnrolmentId, IdempotencyKey, SerialNumber},
-        policy::{BindingRefusal, Decision, IssuancePolicy, Purpose, Reason, is_first, may_open, vouches_for},
+        policy::{
+            BindingRefusal, Decision, IssuancePolicy, Purpose, Reason, is_first, may_open, vouches_for,
+        },
         renewal,
         user::User,
     },
@@ -210,9 +212,7 @@ impl OpenEnrolment {
         let bound = self.bind(open, known, policy).await?;
         self.throttles.succeeded(&known.user.id);
         self.accord.may_issue()?;
-        self.check_policy(open, &known.user, (policy, &bound), now)
-            .instrument(debug_span!("policy"))
-            .await?;
+        self.check_policy(open, &known.user, (policy, &bound), now).instrument(debug_span!("policy")).await?;
         let slots = self.slots(open, policy, bound.renews).await?;
         let identity = self.identity(open, (&known.user, policy), now).await?;
 
@@ -232,7 +232,8 @@ impl OpenEnrolment {
             ak_name: identity.as_ref().map(|identity| identity.ak.name().to_vec()),
             state: EnrolmentState::Challenged,
         };
-        let row = row(open, "enrolment.opened", now).with("enrolment", id).with("binding", bound.binding.as_str());
+        let row =
+            row(open, "enrolment.opened", now).with("enrolment", id).with("binding", bound.binding.as_str());
         let row = match &open.renews {
             Some(serial) => row.with("renews", serial),
             None => row,

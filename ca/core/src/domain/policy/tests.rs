@@ -123,7 +123,10 @@ fn assurance_decides_between_approval_hold_and_refusal() {
     let refused = Decision::Refuse(Reason::Assurance { found });
     assert_eq!(decide(&strict, &applicant, (&attested(found), None), now()), refused);
     assert_eq!(decide(&holding, &applicant, (&attested(found), None), now()), Decision::Hold);
-    assert_eq!(decide(&holding, &applicant, (&attested(Assurance::AttestedWithPin), None), now()), Decision::Approve);
+    assert_eq!(
+        decide(&holding, &applicant, (&attested(Assurance::AttestedWithPin), None), now()),
+        Decision::Approve
+    );
     let refused = Decision::Refuse(Reason::Assurance { found: Assurance::Asserted });
     assert_eq!(decide(&holding, &applicant, (&attested(Assurance::Asserted), None), now()), refused);
 }

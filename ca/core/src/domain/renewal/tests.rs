@@ -46,14 +46,21 @@ fn rule_5_a_certificate_is_renewed_in_its_last_forty_days_at_any_hour() {
 #[test]
 fn rule_1_one_unconfirmed_renewal_stands_in_the_way_of_another() {
     let valid = issued(1, false);
-    assert!(judge(std::slice::from_ref(&valid), IN_TIME).is_ok(), "a first certificate needs no confirmation");
+    assert!(
+        judge(std::slice::from_ref(&valid), IN_TIME).is_ok(),
+        "a first certificate needs no confirmation"
+    );
     let pending = renewal_of(&valid, 2, false);
     let lapses_at = at("2027-11-03T10:00:00+09:00");
     assert_eq!(super::lapses_at(&pending), lapses_at);
     let refused = Err(RenewalRefusal::Pending { serial: pending.serial.clone(), lapses_at });
     assert_eq!(judge(&[pending.clone(), valid.clone()], IN_TIME), refused);
     let intended = CertificateRecord { state: CertificateState::Intended, ..pending.clone() };
-    assert_eq!(judge(&[intended, valid.clone()], IN_TIME), refused, "an open intent may be signed any moment");
+    assert_eq!(
+        judge(&[intended, valid.clone()], IN_TIME),
+        refused,
+        "an open intent may be signed any moment"
+    );
     let lapsed = CertificateState::Revoked {
         der: None,
         at: lapses_at,

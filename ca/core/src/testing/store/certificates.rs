@@ -173,7 +173,11 @@ impl CertificateStore for MemoryStore {
         })
     }
 
-    async fn unconfirmed_renewals(&self, before: Timestamp, limit: u32) -> StoreResult<Vec<CertificateRecord>> {
+    async fn unconfirmed_renewals(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> StoreResult<Vec<CertificateRecord>> {
         self.query("unconfirmed_renewals", |state| {
             let records = state.certificates.iter().map(|row| &row.record);
             let renewals = records.filter(|r| r.is_unconfirmed_renewal() && r.not_before < before);

@@ -107,7 +107,8 @@ impl State {
         if certificate.renews.is_some() && !self.is_renewable(certificate) {
             return Err(conflict(Conflict::Missing));
         }
-        let mut of_user = self.certificates.iter().map(|row| &row.record).filter(|r| r.user == certificate.user);
+        let mut of_user =
+            self.certificates.iter().map(|row| &row.record).filter(|r| r.user == certificate.user);
         let is_renewal = certificate.renews.is_some();
         if of_user.any(|r| is_living(&r.state) && r.is_unconfirmed_renewal() == is_renewal) {
             return Err(conflict(Conflict::OnePerUser));

@@ -165,7 +165,8 @@ impl State {
             && row.record.state != CertificateState::Abandoned
         {
             let der = row.record.der().map(<[u8]>::to_vec);
-            let told = (der.is_some() && !row.record.is_unconfirmed_renewal()).then(|| row.record.user.clone());
+            let told =
+                (der.is_some() && !row.record.is_unconfirmed_renewal()).then(|| row.record.user.clone());
             row.record.state =
                 CertificateState::Revoked { der, at: revocation.at, reason: revocation.reason };
             let replaced = |user: &UserId| {

@@ -185,7 +185,8 @@ impl OpenEnrolment {
         if let Some(predecessor) = named {
             return Ok(Bound { binding: Binding::Renewal, code: None, renews: Some(predecessor.intent) });
         }
-        let why = if reassigned { BindingRefusal::OtherDeviceAssigned.code() } else { "renewal-names-nothing" };
+        let why =
+            if reassigned { BindingRefusal::OtherDeviceAssigned.code() } else { "renewal-names-nothing" };
         Err(match &open.credentials {
             Credentials::Password(login) => self.not_shown(open, known, login, why).await,
             Credentials::Machine(_) if reassigned => {
