@@ -29,7 +29,7 @@ fn artefacts_are_complete(bank: &Bank) {
         serde_json::from_slice(&fs::read(bank.path("summary.json")).expect("summary.json")).expect("JSON");
     assert_eq!(summary["good"], serde_json::json!(["hanako", "ichiro"]));
     assert_eq!(summary["revoked"], serde_json::json!(["yuki"]));
-    for listener in ["public", "client", "validation", "ops"] {
+    for listener in ["public", "client", "staff", "validation", "ops"] {
         assert!(summary["urls"][listener].is_string(), "{listener} is missing");
     }
     for name in ["root.pem", "issuing.pem", "root.crl", "issuing.crl", "transcript.json", "inro.toml"] {

@@ -18,6 +18,7 @@ mod orders;
 mod portal;
 mod soft_browser;
 mod soft_token;
+mod staff;
 
 use std::{
     fs,
@@ -44,6 +45,7 @@ pub use orders::{AUDIT_HEAD, Orders};
 pub use portal::{Portal, hidden};
 pub use soft_browser::SoftBrowser;
 pub use soft_token::{Answer, EnrolmentClient, SoftToken, challenge, named};
+pub use staff::Officer;
 
 /// Nothing that a bank does on a loaded machine takes longer.
 const DEADLINE: Duration = Duration::from_mins(1);

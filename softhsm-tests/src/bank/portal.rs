@@ -21,6 +21,19 @@ impl Portal {
         Ok(Self { client: desk.browser(bank, token)?, base: bank.urls().client })
     }
 
+    /// Opens the staff console with a token's certificate and logs in.
+    ///
+    /// # Errors
+    /// When no such token is at the desk, or the login is refused.
+    pub fn console(bank: &Bank, desk: &Desk, token: u32) -> Result<Self> {
+        let console = Self { client: desk.browser(bank, token)?, base: bank.urls().staff };
+        let front = console.get("/")?;
+        let csrf = hidden(&front, "csrf").with_context(|| format!("no login: {}", front.text()))?;
+        let answer = console.post("/login", &[("csrf", &csrf)])?;
+        ensure!(answer.status == 303, "the login was refused ({}): {}", answer.status, answer.text());
+        Ok(console)
+    }
+
     /// GETs a path.
     ///
     /// # Errors

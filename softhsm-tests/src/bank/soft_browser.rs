@@ -1,13 +1,13 @@
 //! A browser at the portal whose key is in this process: for clients that lie, and quicker than a card.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use reqwest::{
     Identity,
     blocking::{Client, ClientBuilder, RequestBuilder},
-    cookie::Jar,
+    cookie::{CookieStore as _, Jar},
     redirect::Policy,
 };
 
@@ -15,9 +15,10 @@ use super::{Bank, LOGIN_PASSWORD, portal::hidden, soft_token::SoftToken};
 use crate::card_client::Response;
 
 /// A browser window. Cookies are kept; no redirect is followed by itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SoftBrowser {
     client: Client,
+    jar: Arc<Jar>,
     base: String,
 }
 
@@ -37,23 +38,42 @@ impl SoftBrowser {
     /// # Errors
     /// When they don't make an identity.
     pub fn with_pem(bank: &Bank, identity: Option<&str>) -> Result<Self> {
-        let mut builder = Self::builder(bank)?;
+        Self::built(bank, Self::builder(bank, identity)?)
+    }
+
+    /// The same on a computer that has this address.
+    ///
+    /// # Errors
+    /// When they don't make an identity.
+    pub fn from_address(bank: &Bank, identity: Option<&str>, address: IpAddr) -> Result<Self> {
+        Self::built(bank, Self::builder(bank, identity)?.local_address(address))
+    }
+
+    fn built(bank: &Bank, builder: ClientBuilder) -> Result<Self> {
+        let jar = Arc::new(Jar::default());
+        let client = builder.cookie_provider(jar.clone()).build().context("building a client")?;
+        Ok(Self { client, jar, base: bank.urls().client })
+    }
+
+    fn builder(bank: &Bank, identity: Option<&str>) -> Result<ClientBuilder> {
+        let trust = std::fs::read(bank.path("tls/ca.pem")).context("reading the server's authority")?;
+        let authority = reqwest::Certificate::from_pem(&trust).context("reading the server's authority")?;
+        let mut builder = Client::builder()
+            .tls_certs_only([authority])
+            .redirect(Policy::none())
+            .timeout(Duration::from_secs(30))
+            .no_proxy();
         if let Some(pem) = identity {
             builder = builder.identity(Identity::from_pem(pem.as_bytes()).context("reading an identity")?);
         }
-        let client = builder.build().context("building a client")?;
-        Ok(Self { client, base: bank.urls().client })
+        Ok(builder)
     }
 
-    fn builder(bank: &Bank) -> Result<ClientBuilder> {
-        let trust = std::fs::read(bank.path("tls/ca.pem")).context("reading the server's authority")?;
-        let authority = reqwest::Certificate::from_pem(&trust).context("reading the server's authority")?;
-        Ok(Client::builder()
-            .tls_certs_only([authority])
-            .cookie_provider(Arc::new(Jar::default()))
-            .redirect(Policy::none())
-            .timeout(Duration::from_secs(30))
-            .no_proxy())
+    /// A cookie's value, as it would be sent to the window's own address.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        let cookies = self.jar.cookies(&self.base.parse().ok()?)?;
+        let pairs = cookies.to_str().ok()?.split("; ").filter_map(|pair| pair.split_once('='));
+        pairs.into_iter().find(|(other, _)| *other == name).map(|(_, value)| value.to_owned())
     }
 
     /// A window at the staff console, with a key and certificate in PEM.
@@ -67,13 +87,19 @@ impl SoftBrowser {
     /// The same window, cookies included, at another node of the bank.
     #[must_use]
     pub fn at(&self, node: &Bank) -> Self {
-        Self { client: self.client.clone(), base: node.urls().client }
+        Self { base: node.urls().client, ..self.clone() }
+    }
+
+    /// The same window at what answers elsewhere for the bank, without a slash at the end.
+    #[must_use]
+    pub fn at_url(&self, url: &str) -> Self {
+        Self { base: url.to_owned(), ..self.clone() }
     }
 
     /// The same window at the listener that asks for no certificate.
     #[must_use]
     pub fn at_public(&self, bank: &Bank) -> Self {
-        Self { client: self.client.clone(), base: bank.urls().public }
+        Self { base: bank.urls().public, ..self.clone() }
     }
 
     /// GETs a path.

@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Parser;
-use softhsm_tests::demo::{self, Narrator, PEOPLE, Scene};
+use softhsm_tests::{
+    bank::{CONFIRMATION_PASSWORD, LOGIN_PASSWORD, TOKEN_PIN},
+    demo::{self, Narrator, PEOPLE, STAFF, Scene},
+};
 
 /// Runs the main job from key ceremony to revocation and keeps serving until Ctrl-C.
 #[derive(Debug, Parser)]
@@ -89,10 +92,21 @@ fn tell_where(scene: &Scene, directory: &Path, narrator: &mut Narrator) -> Resul
     ))?;
     narrator.say(&format!("login top page     {}/", urls.public))?;
     narrator.say(&format!("certificate login  {}/login", urls.client))?;
+    narrator.say(&format!("staff console      {}/", urls.staff))?;
     narrator.say(&format!("OCSP, CRL          {0}/ocsp  {0}/crl/customer-0.crl", urls.validation))?;
     narrator.say(&format!("health, metrics    {0}/readyz  {0}/metrics", urls.ops))?;
     let tokens: Vec<_> = PEOPLE.iter().map(|person| format!("{} {}", person.id, person.token)).collect();
-    narrator.say(&format!("users and tokens   {}", tokens.join(", ")))
+    narrator.say(&format!("users and tokens   {}", tokens.join(", ")))?;
+    let staff: Vec<_> =
+        STAFF.iter().map(|officer| format!("{} {} ({})", officer.id, officer.token, officer.role)).collect();
+    narrator.say(&format!("staff and tokens   {}", staff.join(", ")))?;
+    narrator.say(&format!(
+        "to log in          PIN of every token {TOKEN_PIN}, login password {LOGIN_PASSWORD}, master's confirmation \
+         password {CONFIRMATION_PASSWORD}; staff have no password.\n\
+         {:19}A browser with OpenSC sees the tokens with {} in its environment.",
+        "",
+        scene.desk.pcscd.environment().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    ))
 }
 
 fn wait_for_interrupt(narrator: &mut Narrator) -> Result<()> {

@@ -12,7 +12,7 @@ pub use artefacts::Summary;
 pub use narrator::Narrator;
 
 use crate::{
-    bank::{Bank, Desk, NewUser, Options, Portal},
+    bank::{Bank, Desk, NewUser, Officer, Options, Portal},
     virtual_yubikey::{Firmware, Profile},
 };
 
@@ -55,6 +55,14 @@ pub const PEOPLE: [Person; 3] = [
     },
 ];
 
+/// The bank's staff: two administrators, who admit a clerk and an auditor.
+pub const STAFF: [Officer; 4] = [
+    Officer { id: "keiko", name: "Mori Keiko", role: "administrator", token: 25_000_011 },
+    Officer { id: "makoto", name: "Abe Makoto", role: "administrator", token: 25_000_012 },
+    Officer { id: "sakura", name: "Ono Sakura", role: "clerk", token: 25_000_013 },
+    Officer { id: "takumi", name: "Ueda Takumi", role: "auditor", token: 25_000_014 },
+];
+
 /// How long a revocation may take to reach the CRL.
 const CRL_DEADLINE: Duration = Duration::from_mins(1);
 
@@ -92,12 +100,20 @@ pub fn tell(directory: &Path, narrator: &mut Narrator) -> Result<Scene> {
             PEOPLE.iter().try_for_each(|person| register(&bank, person))
         },
     )?;
-    let profiles = PEOPLE.iter().map(|person| Profile::new(person.token, person.firmware)).collect();
-    let desk = narrator.step("three virtual YubiKeys plugged in behind pcscd", || {
+    let customers = PEOPLE.iter().map(|person| Profile::new(person.token, person.firmware));
+    let staff = STAFF.iter().map(|officer| Profile::new(officer.token, Firmware(5, 4, 3)));
+    let profiles: Vec<_> = customers.chain(staff).collect();
+    let desk = narrator.step("seven virtual YubiKeys plugged in behind pcscd", || {
         Desk::new(&bank.path("desk"), bank.attestation(), profiles)
     })?;
     enrol_everybody(narrator, &bank, &desk)?;
     revoke_the_last(narrator, &bank, &desk)?;
+    narrator.step("ceremony of the staff CA: four members of staff certified on YubiKeys", || {
+        bank.certify_staff(&desk, &STAFF)
+    })?;
+    narrator.step("two administrators admit a clerk and an auditor at the staff console", || {
+        bank.admit_staff(&desk, &STAFF)
+    })?;
     narrator.step("openssl agrees: chain, CRLs and OCSP, strictly", || artefacts::check(&bank))?;
     Ok(Scene { desk, bank })
 }

@@ -3,9 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use softhsm_tests::{bank::SoftBrowser, card_client::Response};
+use rcgen::DnType;
+use softhsm_tests::{bank::SoftBrowser, card_client::Response, soft_pki::Identity};
 
-use crate::staff_house::{Member, StaffHouse};
+use crate::{
+    customers::until,
+    staff_house::{Member, StaffHouse, admit},
+};
 
 const CLERK: &str = "clerk-1";
 const AUDITOR: &str = "auditor";
@@ -31,12 +35,17 @@ const MATRIX: &[Row] = &[
     ("GET", "/search", "/search", CUSTOMERS),
     ("GET", "/search", "/search?by=user&q=target", CUSTOMERS),
     ("GET", "/contracts/new", "/contracts/new", CLERKS),
+    ("GET", "/contracts", "/contracts", EVERYBODY),
     ("POST", "/contracts", "/contracts", CLERKS),
     ("GET", "/contracts/{number}", "/contracts/1234567", CUSTOMERS),
+    ("GET", "/contracts/{number}/policy", "/contracts/1234567/policy", EVERYBODY),
     ("POST", "/contracts/{number}/policy", "/contracts/1234567/policy", CLERKS),
+    ("GET", "/contracts/{number}/plan", "/contracts/1234567/plan", EVERYBODY),
+    ("POST", "/contracts/{number}/plan", "/contracts/1234567/plan", CLERKS),
     ("GET", "/contracts/{number}/users/new", "/contracts/1234567/users/new", CLERKS),
     ("POST", "/contracts/{number}/users", "/contracts/1234567/users", CLERKS),
     ("GET", "/users/{id}", "/users/target-01", CUSTOMERS),
+    ("GET", "/users/{id}/{act}", "/users/target-01/token", EVERYBODY),
     ("POST", "/users/{id}/{act}", "/users/target-01/token", CLERKS),
     ("POST", "/users/{id}/{act}", "/users/target-01/letter", CLERKS),
     ("POST", "/users/{id}/{act}", "/users/target-01/release", CLERKS),
@@ -48,20 +57,48 @@ const MATRIX: &[Row] = &[
     ("POST", "/users/{id}/{act}", "/users/target-01/reobtain", CLERKS),
     ("POST", "/users/{id}/{act}", "/users/target-01/remove", CLERKS),
     ("GET", "/certificates/{serial}", "/certificates/00ff", CUSTOMERS),
+    ("GET", "/certificates/{serial}/revoke", "/certificates/00ff/revoke", EVERYBODY),
     ("POST", "/certificates/{serial}/revoke", "/certificates/00ff/revoke", CLERKS),
     ("GET", "/approvals", "/approvals", APPROVALS),
     ("GET", "/approvals/{id}", "/approvals/00000000-0000-4000-8000-000000000000", APPROVALS),
+    (
+        "GET",
+        "/approvals/{id}/{decision}",
+        "/approvals/00000000-0000-4000-8000-000000000000/approve",
+        EVERYBODY,
+    ),
     (
         "POST",
         "/approvals/{id}/{decision}",
         "/approvals/00000000-0000-4000-8000-000000000000/approve",
         APPROVALS,
     ),
+    ("GET", "/tokens", "/tokens", CUSTOMERS),
+    ("GET", "/tokens/{kind}/{serial}", "/tokens/yubikey-piv/51000001", CUSTOMERS),
+    ("GET", "/tokens/{kind}/{serial}/state", "/tokens/yubikey-piv/51000001/state", EVERYBODY),
+    ("POST", "/tokens/{kind}/{serial}/state", "/tokens/yubikey-piv/51000001/state", CLERKS),
+    ("GET", "/unblockings/{id}", "/unblockings/00000000-0000-4000-8000-000000000000", CUSTOMERS),
+    (
+        "GET",
+        "/unblockings/{id}/{decision}",
+        "/unblockings/00000000-0000-4000-8000-000000000000/approve",
+        EVERYBODY,
+    ),
+    (
+        "POST",
+        "/unblockings/{id}/{decision}",
+        "/unblockings/00000000-0000-4000-8000-000000000000/approve",
+        CLERKS,
+    ),
     ("GET", "/staff", "/staff", STAFF_READERS),
     ("GET", "/staff/new", "/staff/new", ADMINISTRATORS),
     ("POST", "/staff", "/staff", ADMINISTRATORS),
     ("GET", "/staff/{id}", "/staff/clerk-2", STAFF_READERS),
+    ("GET", "/staff/{id}/withdraw", "/staff/nobody/withdraw", EVERYBODY),
     ("POST", "/staff/{id}/withdraw", "/staff/nobody/withdraw", ADMINISTRATORS),
+    ("GET", "/mail", "/mail", CUSTOMERS),
+    ("GET", "/mail/retry", "/mail/retry", EVERYBODY),
+    ("POST", "/mail/retry", "/mail/retry", CLERKS),
     ("GET", "/health", "/health", EVERYBODY),
     ("GET", "/calendar", "/calendar", EVERYBODY),
     ("GET", "/audit", "/audit", AUDITORS),
@@ -70,19 +107,8 @@ const MATRIX: &[Row] = &[
     ("POST", "/logout", "/logout", EVERYBODY),
 ];
 
-/// Routes that lead to another one for everybody, or belong to the login. This list only shrinks.
-const EXEMPT: &[&str] = &[
-    "GET /",
-    "POST /login",
-    "GET /login",
-    "GET /logout",
-    "GET /logged-out",
-    "GET /contracts",
-    "GET /users/{id}/{act}",
-    "GET /certificates/{serial}/revoke",
-    "GET /approvals/{id}/{decision}",
-    "GET /staff/{id}/withdraw",
-];
+/// Routes that belong to the login. This list only shrinks.
+const EXEMPT: &[&str] = &["GET /", "POST /login", "GET /login", "GET /logout", "GET /logged-out"];
 
 fn ask(browser: &SoftBrowser, member: Option<&Member>, row: &Row) -> Response {
     let (method, _, path, _) = row;
@@ -122,6 +148,24 @@ fn every_route_of_the_console_by_every_role() {
         let pem = clerk.identity.key.clone() + &clerk.identity.certificate;
         SoftBrowser::staff(house.bank(), Some(&pem)).expect("a browser")
     };
+    // Logged in before, and none of it counts any more: withdrawn, revoked by the staff CA, past the end.
+    let [first, second, ..] = &members[..] else { panic!("two administrators") };
+    let come_in = |id: &str, identity: Identity| {
+        admit(first, second, id, "clerk hsm-operations administrator", &identity);
+        let member = house.member(id, identity);
+        assert_eq!(member.try_login().status, 303, "{id}");
+        member
+    };
+    let withdrawn = come_in("withdrawn", house.identity("withdrawn"));
+    let revoked = come_in("revoked", house.identity("revoked"));
+    first.done("/staff/withdrawn/withdraw", &[("reason", "異動")]);
+    house.revoke_certificates(2, &[&revoked.identity]);
+    until("the staff CA's CRL", || revoked.browser.get("/home").expect("an answer").status == 403);
+    let expired = house.authority.client_between(&[(DnType::CommonName, "expired")], (2024, 2025));
+    let expired = expired.expect("a certificate");
+    admit(first, second, "expired", "clerk hsm-operations administrator", &expired);
+    let expired = house.member("expired", expired);
+
     let mut wrong = Vec::new();
     for row in MATRIX {
         let (method, _, path, admits) = row;
@@ -136,6 +180,9 @@ fn every_route_of_the_console_by_every_role() {
             ("nobody", &nobody),
             ("a stranger", &stranger.browser),
             ("somebody not logged in", &not_logged_in),
+            ("a withdrawn member", &withdrawn.browser),
+            ("a revoked certificate", &revoked.browser),
+            ("an expired certificate", &expired.browser),
         ] {
             let answer = ask(browser, None, row);
             if admitted(&answer) {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A picture of the page, and what every page must hold to.
-fn look(browser: &Browser, name: &str) -> Result<()> {
+pub(crate) fn look(browser: &Browser, name: &str) -> Result<()> {
     browser.resize(1280, 900)?;
     browser.screenshot(name)?;
     let findings = browser.findings()?;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use anyhow::{Result, ensure};
 use softhsm_tests::{
-    bank::{Bank, Desk, LOGIN_PASSWORD, NewUser, Options},
+    bank::{Bank, Desk, LOGIN_PASSWORD, NewUser, Officer, Options},
     browser::Browser,
     faults::Faults,
     scratch::Scratch,
@@ -28,6 +28,11 @@ pub(crate) struct Site {
 impl Site {
     /// With a token for each of these serial numbers.
     pub(crate) fn open(name: &'static str, tokens: &[u32]) -> Result<Self> {
+        Self::with_staff(name, tokens, &[])
+    }
+
+    /// The same with members of staff, each with a token.
+    pub(crate) fn with_staff(name: &'static str, tokens: &[u32], staff: &[Officer]) -> Result<Self> {
         let scratch = Scratch::new(name)?;
         let clock = Faults::new(&scratch.join("clock"), &[])?;
         let mut bank = Bank::prepare(&scratch.join("bank"), &Options::default())?;
@@ -37,8 +42,14 @@ impl Site {
         bank.start_signer()?;
         bank.start_authority()?;
         bank.register_contract(CONTRACT, COMPANY)?;
-        let profiles = tokens.iter().map(|token| Profile::new(*token, Firmware(5, 7, 2))).collect();
+        let customers = tokens.iter().map(|token| Profile::new(*token, Firmware(5, 7, 2)));
+        let staffs = staff.iter().map(|officer| Profile::new(officer.token, Firmware(5, 4, 3)));
+        let profiles = customers.chain(staffs).collect();
         let desk = Desk::new(&scratch.directory("desk")?, bank.attestation(), profiles)?;
+        if !staff.is_empty() {
+            bank.certify_staff(&desk, staff)?;
+            bank.admit_staff(&desk, staff)?;
+        }
         Ok(Self { bank, clock, desk, scratch, name, browsers: Cell::new(0) })
     }
 

@@ -121,3 +121,46 @@ fn a_contracts_policy_takes_two() {
         "bank"
     );
 }
+
+/// Rule 1: "The limits 1 + 9 are the default plan; the plan is configuration per contract"; changing it takes two.
+#[test]
+fn a_plan_is_changed_by_two_and_never_below_the_users_there_are() {
+    let (house, members) = StaffHouse::open("staff-plan");
+    let (first, second) = (named(&members, "clerk-1"), named(&members, "clerk-2"));
+    first.done("/contracts", &[("number", "7700001"), ("name", "山水"), ("general_users", "2")]);
+    let user = |id: &str| {
+        first
+            .post("/contracts/7700001/users", &[("id", id), ("role", "general"), ("name", "山水 花子")])
+            .status
+    };
+    assert_eq!((user("sansui-01"), user("sansui-02"), user("sansui-03")), (303, 303, 409));
+    let ask = |plan: &str| {
+        first.post("/contracts/7700001/plan", &[("general_users", plan), ("reason", "お申し込みによる")])
+    };
+    for (plan, status) in [("2", 409), ("1", 409), ("-1", 400), ("65536", 400), ("many", 400)] {
+        assert_eq!(ask(plan).status, status, "{plan}");
+    }
+    assert_eq!(first.post("/contracts/0000000/plan", &[("general_users", "3"), ("reason", "x")]).status, 404);
+
+    let request = request_of(ask("3").header("location").expect("a location"));
+    assert_eq!(ask("4").status, 409, "it is asked for already");
+    assert_eq!(first.post(&format!("{request}/approve"), &[]).status, 403, "self-approval");
+    assert_eq!(user("sansui-03"), 409, "before it is approved");
+    assert!(second.page(&request).contains("1 + 3"));
+    second.done(&format!("{request}/approve"), &[]);
+    assert!(first.page("/contracts/7700001").contains("1 + 3"));
+    assert_eq!((user("sansui-03"), user("sansui-04")), (303, 409));
+
+    // The users came after the request: what doesn't fit any more isn't approved.
+    first.done("/users/sansui-03/remove", &[("sure", "yes")]);
+    let request = request_of(ask("2").header("location").expect("a location"));
+    assert_eq!(user("sansui-05"), 303);
+    assert_eq!(second.post(&format!("{request}/approve"), &[]).status, 409);
+    assert!(first.page("/contracts/7700001").contains("1 + 3"));
+    let rows = house.bank().audit_rows("approval.executed").expect("rows");
+    let row = rows.last().expect("a row");
+    assert_eq!(
+        (row["details"]["kind"].clone(), row["details"]["general_users"].clone()),
+        ("plan".into(), "3".into())
+    );
+}

@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use der::DecodePem as _;
 use rcgen::DnType;
 use softhsm_tests::{
     bank::{Bank, Options, SoftBrowser, hidden},
@@ -11,6 +12,7 @@ use softhsm_tests::{
     scratch::Scratch,
     soft_pki::{Identity, KeyKind, SoftAuthority},
 };
+use x509_cert::Certificate;
 
 use crate::customers::House;
 
@@ -38,9 +40,12 @@ impl StaffHouse {
         let authority = SoftAuthority::new("Example Staff CA").expect("an authority");
         fs::create_dir_all(bank.path("staff")).expect("a folder");
         fs::write(bank.path("staff/ca.pem"), authority.certificate()).expect("a file");
+        let crl = authority.revocation_list(1, &[]).expect("a CRL");
+        fs::write(bank.path("staff/ca.crl"), crl).expect("a file");
         bank.reconfigure(|table| {
             let staff = table.get_mut("staff").and_then(toml::Value::as_table_mut).expect("a section");
             staff.insert("issuer_certificate".to_owned(), "staff/ca.pem".into());
+            staff.insert("crl".to_owned(), "staff/ca.crl".into());
         })
         .expect("a configuration");
         bank.hold_ceremony().expect("a ceremony");
@@ -80,6 +85,17 @@ impl StaffHouse {
     pub(crate) fn identity(&self, id: &str) -> Identity {
         let subject = [(DnType::CountryName, "JP"), (DnType::CommonName, id)];
         self.authority.client(&subject, KeyKind::P256).expect("a certificate")
+    }
+
+    /// The staff CA's next CRL, with these certificates; the console takes it up within moments.
+    pub(crate) fn revoke_certificates(&self, number: u64, identities: &[&Identity]) {
+        let serial = |identity: &&Identity| {
+            let certificate = Certificate::from_pem(identity.certificate.as_bytes()).expect("a certificate");
+            certificate.tbs_certificate().serial_number().as_bytes().to_vec()
+        };
+        let serials: Vec<Vec<u8>> = identities.iter().map(serial).collect();
+        let crl = self.authority.revocation_list(number, &serials).expect("a CRL");
+        fs::write(self.bank().path("staff/ca.crl"), crl).expect("a file");
     }
 
     /// `inro-ca staff import`.
@@ -157,13 +173,13 @@ pub(crate) fn request_of(location: &str) -> String {
 
 /// One administrator proposes, the other approves.
 pub(crate) fn admit(first: &Member, second: &Member, id: &str, role: &str, identity: &Identity) {
-    let fields = [
+    let mut fields = vec![
         ("id", id),
         ("name", "行員 次郎"),
-        ("role", role),
         ("certificate", identity.certificate.as_str()),
         ("reason", "着任"),
     ];
+    fields.extend(role.split(' ').map(|role| ("role", role)));
     let request = request_of(&first.done("/staff", &fields));
     second.done(&format!("{request}/approve"), &[]);
 }

@@ -117,7 +117,7 @@ async fn the_schema_itself_refuses_what_must_never_happen() {
         "UPDATE revocations SET reason = 0",
         "UPDATE revocations SET at = at + 1",
         "UPDATE evidence SET verdict = 'accepted'",
-        "INSERT INTO passwords VALUES ('user-000001', 'login', 'plain text')",
+        "INSERT INTO passwords VALUES ('user-000001', 'login', 'plain text', FALSE)",
         "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)",
         "TRUNCATE audit",
         "UPDATE audit SET subject = 'x' WHERE sequence = 1",

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Form,
-    extract::State,
-    response::Response,
-};
+use axum::{Form, extract::State, response::Response};
 use ca_core::{
     app::mail_desk::RetryError,
     domain::{
@@ -53,12 +49,15 @@ async fn mail_page(console: &Console, officer: &Officer) -> Result<Page, Trouble
         (t.mail_bounced, Cell::text(backlog.bounced.to_string())),
     ];
     page = page.section(Section::Facts { title: String::new(), facts });
-    page = page
-        .section(table(officer, t.mail_bounced, &bounced))
-        .section(table(officer, t.mail_queued, &queued));
+    page = page.section(table(officer, t.mail_bounced, &bounced)).section(table(
+        officer,
+        t.mail_queued,
+        &queued,
+    ));
     let latest = bounced.iter().find(|mail| can_retry(mail));
     if let Some(latest) = latest.filter(|_| officer.may(Task::KeepCustomers)) {
-        let form = Entry::post("retry", "/mail/retry", t.mail_retry_title, t.mail_retry).text(t.mail_retry_text);
+        let form =
+            Entry::post("retry", "/mail/retry", t.mail_retry_title, t.mail_retry).text(t.mail_retry_text);
         let number = Field::line("mail", t.mail_number, &latest.id.to_string(), 20).hint(t.mail_retry_hint);
         page = page.form(form.with(number));
     }

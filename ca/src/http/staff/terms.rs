@@ -53,7 +53,7 @@ pub(super) async fn forms(
     let general_users = contract.plan.general_users.to_string();
     let plan = Entry::post("plan", format!("/contracts/{number}/plan"), t.ask_plan, t.ask)
         .text(t.ask_plan_text)
-        .with(Field::line("general_users", t.general_users, general_users, 5).hint(t.general_users_hint))
+        .with(Field::line("general_users", t.general_users, &general_users, 5).hint(t.general_users_hint))
         .with(Field::line("reason", t.reason, "", MAX_NOTE));
     let force =
         console.policies.policies_in_force().await.map_err(|error| Trouble::from(DeskError::from(error)))?;
