@@ -184,7 +184,7 @@ fn a_server_out_of_reach_leads_to_the_connection_page_and_no_port_is_open() {
     screen.wait("the token", |element| element.name.contains("31000004") && element.checked).expect("chosen");
     screen.fill("ログインパスワード", LOGIN_PASSWORD).expect("typed");
     screen.press("認証して発行").expect("pressed");
-    screen.wait_for("Server.Unreachable").expect("a support code");
+    screen.wait_for("Server.ConnectionRefused").expect("a support code");
     assert!(!office::listens(agent.id()), "the window listens on a port");
     screen.press("接続設定(プロキシ)").expect("pressed");
     screen.press("社内プロキシサーバを使う").expect("pressed");
@@ -238,4 +238,56 @@ fn a_diagnosis_leads_to_the_proxy_s_password_and_is_kept_for_the_help_desk() {
     let text = fs::read_to_string(&page).expect("saved");
     assert!(text.contains("お問い合わせ用コード: ok") && text.contains("31000009"), "{text}");
     assert!(!text.contains(softhsm_tests::squid::PASSWORD), "{text}");
+}
+
+#[test]
+fn a_renewal_in_japanese_and_what_is_cleared_away_afterwards() {
+    let mut office = Office::open("gui-renew", vec![slow_to_touch(31_000_005)], (900, 860));
+    office.user("hokkai-05", "北海 五郎", Some(31_000_005));
+    office.desk.enroll(&office.bank, "hokkai-05", 31_000_005).expect("a certificate");
+    office.days_later(340);
+    let mut agent = office.window("ja", "", &[]);
+    let screen = &office.desktop;
+    screen.press("証明書更新").expect("pressed");
+    screen.wait_for("更新できます").expect("a certificate that can be renewed");
+    screen
+        .wait("the only one", |element| element.name.contains("31000005") && element.checked)
+        .expect("chosen");
+    screen.fill("ログインパスワード", LOGIN_PASSWORD).expect("typed");
+    screen.picture("ja-11-renew").expect("a picture");
+    screen.press("認証して発行").expect("pressed");
+    screen.fill("PIN", TOKEN_PIN).expect("typed");
+    screen.press("OK").expect("pressed");
+    screen.wait_for("トークンに触れてください").expect("asked to touch");
+    screen.picture("ja-12-renewing").expect("a picture");
+    screen.wait_for("証明書の更新が完了しました").expect("done");
+    screen.picture("ja-13-renewed").expect("a picture");
+    screen.press("閉じる").expect("pressed");
+    let states = |office: &Office| -> Vec<String> {
+        let list = office.bank.operator(&["certificate", "list", "--user", "hokkai-05"]).expect("a list");
+        let rows = list.as_array().expect("a list").iter();
+        let mut states: Vec<String> =
+            rows.map(|row| row["state"].as_str().expect("a state").to_owned()).collect();
+        states.sort();
+        states
+    };
+    assert_eq!(states(&office), ["issued", "revoked"]);
+    screen.press("証明書更新").expect("pressed");
+    screen.wait_for("更新済みです").expect("the old one");
+    assert!(!screen.says("更新前の証明書の消去").expect("read"), "its grace isn't over");
+    screen.press("戻る").expect("pressed");
+    screen.press("中断").expect("pressed");
+    assert!(agent.wait(Duration::from_secs(20)).expect("it ends").success(), "{}", agent.log());
+
+    office.days_later(344);
+    let _agent = office.window("ja", "", &[]);
+    let screen = &office.desktop;
+    screen.press("証明書更新").expect("pressed");
+    screen.press("更新前の証明書の消去").expect("pressed");
+    screen.fill("PIN", TOKEN_PIN).expect("typed");
+    screen.press("OK").expect("pressed");
+    screen.wait_for("消去しました").expect("cleared away");
+    screen.picture("ja-14-cleared-away").expect("a picture");
+    let slots: Vec<u8> = office.desk.keys[0].state().slots.keys().copied().collect();
+    assert_eq!(slots, [0x9a], "one key is left, where the first one was");
 }

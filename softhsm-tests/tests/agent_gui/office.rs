@@ -2,10 +2,12 @@
 
 use std::{fs, process::Command};
 
+use jiff::SignedDuration;
 use softhsm_tests::{
     bank::{Bank, Desk, NewUser, Options},
     binaries,
-    process::Process,
+    faults::Faults,
+    process::{Environment, Process},
     scratch::Scratch,
     virtual_yubikey::Profile,
 };
@@ -19,6 +21,9 @@ pub(crate) struct Office {
     pub(crate) desktop: Desktop,
     pub(crate) desk: Desk,
     pub(crate) bank: Bank,
+    clock: Faults,
+    /// Of programs whose clock is the office's.
+    clock_environment: Environment,
     pub(crate) scratch: Scratch,
 }
 
@@ -26,11 +31,28 @@ impl Office {
     pub(crate) fn open(name: &str, profiles: Vec<Profile>, screen: (u32, u32)) -> Self {
         let scratch = Scratch::new(name).expect("a scratch directory");
         let options = Options { adjust: Some(with_touch), ..Options::default() };
-        let bank = Bank::open(&scratch.join("bank"), &options).expect("a bank");
+        let clock = Faults::new(&scratch.join("clock"), &[]).expect("a clock");
+        let clock_environment = clock.environment().expect("a clock");
+        let mut bank = Bank::prepare(&scratch.join("bank"), &options).expect("a bank");
+        bank.authority_extra.clone_from(&clock_environment);
+        bank.signer_extra.clone_from(&clock_environment);
+        bank.hold_ceremony().expect("a ceremony");
+        bank.migrate().expect("a ledger");
+        bank.start_signer().expect("a signer");
+        bank.start_authority().expect("an authority");
         bank.register_contract(CONTRACT, "北海商事").expect("a contract");
         let desk = Desk::new(&scratch.join("desk"), bank.attestation(), profiles).expect("a desk");
         let desktop = Desktop::start(&scratch.join("desktop"), screen.0, screen.1).expect("a desktop");
-        Self { desktop, desk, bank, scratch }
+        Self { desktop, desk, bank, clock, clock_environment, scratch }
+    }
+
+    /// So many days pass. A signer follows no jump of its clock, so another one begins.
+    pub(crate) fn days_later(&mut self, days: i64) {
+        self.clock.clock(SignedDuration::from_hours(24 * days)).expect("a clock");
+        self.bank.signer = None;
+        self.bank.start_signer().expect("a signer");
+        self.bank.authority = None;
+        self.bank.start_authority().expect("an authority");
     }
 
     pub(crate) fn user(&self, id: &str, name: &str, token: Option<u32>) {
@@ -42,6 +64,7 @@ impl Office {
     pub(crate) fn window(&self, lang: &str, user: &str, more: &[&str]) -> Process {
         let mut command = Command::new(binaries::find("inro-agent").expect("a fresh agent"));
         command.envs(self.desk.pcscd.environment().iter().cloned());
+        command.envs(self.clock_environment.iter().cloned());
         command.args(["--lang", lang, "gui", "--state-dir"]).arg(self.scratch.join("state"));
         command.args(["--user", user, "--ca-file"]).arg(self.bank.path("tls/ca.pem"));
         if !more.contains(&"--server") {
