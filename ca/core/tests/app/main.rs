@@ -2,11 +2,13 @@
 
 mod account;
 mod certify;
+mod custody;
 mod customers;
 mod device;
 mod faults;
 mod login;
 mod machines;
+mod mail;
 mod manage_users;
 mod open;
 mod pki;
