@@ -134,7 +134,7 @@ async fn contract_page(console: &Console, officer: &Officer, id: &str) -> Result
     if officer.may(Task::KeepCustomers) {
         let links = vec![(t.register_user.to_owned(), format!("/contracts/{number}/users/new"))];
         page = page.section(Section::Links { title: String::new(), links });
-        page = page.section(terms::forms(console, t, &contract, policy.as_ref()).await?);
+        page = page.forms(t.terms, terms::forms(console, t, &contract, policy.as_ref()).await?);
     }
     Ok(page.section(users::history(officer, &rows)))
 }

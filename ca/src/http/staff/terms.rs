@@ -22,7 +22,7 @@ use super::{
     catalogue::Catalogue,
     customers::{MAX_NOTE, number},
     field,
-    page::{Field, Form as Entry, Section},
+    page::{Field, Form as Entry},
     see,
     visitor::Officer,
 };
@@ -48,7 +48,7 @@ pub(super) async fn forms(
     t: &'static Catalogue,
     contract: &Contract,
     current: Option<&PolicyName>,
-) -> Result<Section, Trouble> {
+) -> Result<Vec<Entry>, Trouble> {
     let number = &contract.number;
     let general_users = contract.plan.general_users.to_string();
     let plan = Entry::post("plan", format!("/contracts/{number}/plan"), t.ask_plan, t.ask)
@@ -64,7 +64,7 @@ pub(super) async fn forms(
         .text(t.ask_policy_text)
         .with(Field::line("policy", t.policy, current, 32).hint(known.join(" / ")))
         .with(Field::line("reason", t.reason, "", MAX_NOTE));
-    Ok(Section::Forms { title: t.terms, forms: vec![plan, policy] })
+    Ok(vec![plan, policy])
 }
 
 /// Someone followed the language switch on the answer to a form.
