@@ -18,6 +18,7 @@ mod ocsp;
 mod peer;
 mod population;
 mod report;
+mod search;
 mod start;
 
 use std::{
@@ -54,7 +55,7 @@ struct Arguments {
     /// Tokens that are made beforehand; an issuing bench uses up one for each certificate.
     #[arg(long, default_value_t = 32_000)]
     tokens: usize,
-    /// Certificates in ledger and journal for the bench `start`.
+    /// Certificates in ledger and journal for the bench `start`, users for `search`.
     #[arg(long, default_value_t = 1_000_000)]
     certificates: usize,
 }
@@ -94,6 +95,11 @@ const BENCHES: &[Bench] = &[
         name: "agent_enrol",
         what: "the agent's whole enrolment on a virtual YubiKey",
         run: agent::enrol,
+    },
+    Bench {
+        name: "search",
+        what: "the console's searches among as many users, on both engines",
+        run: search::search,
     },
     Bench { name: "start", what: "signer and authority from exec to ready", run: start::start },
     Bench { name: "ocsp_cached", what: "OCSP responses/s, ready ones", run: ocsp::cached },
