@@ -6,11 +6,13 @@ use std::{
     process::{Command, Output},
 };
 
+use jiff::SignedDuration;
 use serde_json::Value;
 use softhsm_tests::{
     bank::{Bank, NewUser, Options},
     binaries,
     card_client::CardClient,
+    faults::Faults,
     process::{Environment, output_of},
     scratch::Scratch,
     swtpm::{Swtpm, TpmMaker},
@@ -24,6 +26,7 @@ pub(crate) const PIN: &str = softhsm_tests::bank::TOKEN_PIN;
 pub(crate) struct House {
     pub(crate) bank: Bank,
     pub(crate) maker: TpmMaker,
+    clock: Faults,
     scratch: Scratch,
 }
 
@@ -40,7 +43,10 @@ impl House {
         let scratch = Scratch::new(name).expect("a scratch directory");
         let maker = TpmMaker::new(&scratch.join("maker")).expect("a maker");
         let options = Options { adjust: Some(trust_the_maker), ..Options::default() };
+        let clock = Faults::new(&scratch.join("clock"), &[]).expect("a clock");
         let mut bank = Bank::prepare(&scratch.join("bank"), &options).expect("a bank");
+        bank.authority_extra = clock.environment().expect("a clock");
+        bank.signer_extra.clone_from(&bank.authority_extra);
         for (pem, name) in [(maker.root(), "tpm-root.pem"), (maker.intermediates(), "tpm-intermediates.pem")]
         {
             fs::copy(pem, bank.path("attestation").join(name)).expect("a copy");
@@ -51,7 +57,33 @@ impl House {
         bank.start_signer().expect("a signer");
         bank.start_authority().expect("an authority");
         bank.register_contract(CONTRACT, "試験商事").expect("a contract");
-        Self { bank, maker, scratch }
+        Self { bank, maker, clock, scratch }
+    }
+
+    /// So many days after the beginning, at the bank and for programs with its clock. A signer follows no jump of its
+    /// clock, so another one begins.
+    pub(crate) fn days_later(&mut self, days: i64) {
+        self.clock.clock(SignedDuration::from_hours(24 * days)).expect("a clock");
+        self.bank.signer = None;
+        self.bank.start_signer().expect("a signer");
+        self.bank.authority = None;
+        self.bank.start_authority().expect("an authority");
+    }
+
+    /// What gives a program the bank's clock.
+    pub(crate) fn clock(&self) -> Environment {
+        self.clock.environment().expect("a clock")
+    }
+
+    /// Runs `inro-agent renew --token tpm` to its good end.
+    pub(crate) fn renew(&self, computer: &Computer, more: &[&str]) -> Value {
+        let file = |path: PathBuf| path.to_string_lossy().into_owned();
+        let (trust, login) = (file(self.bank.path("tls/ca.pem")), file(self.bank.secret("login")));
+        let (pin, url) = (file(self.bank.secret("token-pin")), self.bank.urls().public);
+        let mut arguments = vec!["renew", "--token", "tpm", "--server", &url, "--ca-file", &trust];
+        arguments.extend(["--password-file", &login, "--pin-file", &pin]);
+        arguments.extend(more);
+        json(&computer.agent(&arguments), 0)
     }
 
     /// A computer with a new TPM of the maker.

@@ -1,5 +1,6 @@
 //! A key's life in a TPM, from the enrolment to the end.
 
+use serde_json::json as value;
 use softhsm_tests::bank::LOGIN_PASSWORD;
 
 use crate::house::{House, PIN, json};
@@ -104,6 +105,45 @@ fn an_interrupted_enrolment_goes_on_with_its_key() {
     assert_eq!(enrolled["resumed"], true, "{enrolled}");
     assert_eq!(persistent(), before, "it took another key");
     assert_eq!(house.bank.journal().expect("a journal")["certificates"], 1);
+}
+
+#[test]
+fn a_renewal_has_a_key_of_its_own_with_its_predecessors_pin() {
+    let mut house = House::open("tpm-renewed");
+    let mut computer = house.computer("desk");
+    computer.extra = house.clock();
+    house.user("tpm-user-11", &computer);
+    let first = house.enroll(&computer, "tpm-user-11");
+    let early = house.renew(&computer, &[]);
+    assert_eq!(
+        (&early["renewed"], &early["certificates"][0]["renewal"]),
+        (&value!(null), &value!("not-yet"))
+    );
+
+    house.days_later(340);
+    let renewed = house.renew(&computer, &[]);
+    assert_eq!(renewed["renewed"]["key"], 2, "{renewed}");
+    assert_eq!(renewed["renewed"]["supersedes"], first["certificate"]["serial"], "{renewed}");
+    assert_eq!(renewed["superseded"][0]["state"], "waits", "{renewed}");
+    assert_eq!(computer.tpm.in_use().expect("a list"), (0, 0), "something was left in the TPM");
+    // Browsers find the new certificate alone, and the PIN is the old one.
+    let browser = house.browser(&computer, "tpm-user-11", PIN);
+    assert!(logs_in(&house, &browser).expect("an answer"), "no login with the renewed certificate");
+    let keys = |computer: &crate::house::Computer| {
+        let persistent = computer.tpm.tool("tpm2_getcap", &["handles-persistent"]).expect("a list");
+        persistent.matches("0x810149").count()
+    };
+    assert_eq!(keys(&computer), 2, "the old key stays for its grace");
+
+    let cleared = house.renew(&computer, &["--grace-hours", "0"]);
+    assert_eq!((&cleared["renewed"], &cleared["superseded"][0]["state"]), (&value!(null), &value!("erased")));
+    assert_eq!(keys(&computer), 1);
+    assert!(logs_in(&house, &browser).expect("an answer"), "no login afterwards");
+    let list = computer.list();
+    assert_eq!(
+        (list.len(), &list[0]["certificate"]["serial"]),
+        (1, &renewed["renewed"]["certificate"]["serial"])
+    );
 }
 
 #[test]

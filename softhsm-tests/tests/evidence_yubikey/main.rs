@@ -6,4 +6,5 @@ mod borrowed;
 mod lies;
 mod others;
 mod regenerated;
+mod renewed;
 mod rig;

@@ -7,16 +7,16 @@ use serde_json::Value;
 use softhsm_tests::{
     bank::{Desk, Options, TOKEN_PIN},
     softhsm::{MODULE, SoftHsm},
-    virtual_yubikey::{Misbehaviour, Profile},
+    virtual_yubikey::{Firmware, Misbehaviour, Profile},
 };
 use x509_cert::{Certificate, der::DecodePem, ext::pkix::CertificatePolicies};
 
 use crate::rig::House;
 
-const CARD: u32 = 45_000_001;
+pub(crate) const CARD: u32 = 45_000_001;
 
 /// A bank that takes a token's word.
-fn trusting() -> Options {
+pub(crate) fn trusting() -> Options {
     fn adjust(configuration: &mut toml::Table) {
         let policy = configuration.entry("policy").or_insert_with(|| toml::Table::new().into());
         let policy = policy.as_table_mut().expect("a table");
@@ -27,9 +27,9 @@ fn trusting() -> Options {
 }
 
 /// A desk with another maker's card, and a vendor's token.
-struct Room {
-    desk: Desk,
-    vendor: SoftHsm,
+pub(crate) struct Room {
+    pub(crate) desk: Desk,
+    pub(crate) vendor: SoftHsm,
 }
 
 impl Room {
@@ -37,7 +37,7 @@ impl Room {
         Self::with(house, Profile::foreign(CARD))
     }
 
-    fn with(house: &House, card: Profile) -> Self {
+    pub(crate) fn with(house: &House, card: Profile) -> Self {
         let desk = Desk::new(&house.scratch.join("desk"), house.bank.attestation(), vec![card]);
         let desk = desk.expect("a desk");
         let folder = house.scratch.directory("vendor").expect("a folder");
@@ -46,7 +46,7 @@ impl Room {
         Self { desk, vendor }
     }
 
-    fn agent(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn agent(&self, arguments: &[&str]) -> Value {
         let mut command = self.desk.agent_command().expect("inro-agent");
         command.envs(self.vendor.environment()).args(["--pkcs11-module", MODULE, "--json"]);
         let output = command.args(arguments).output().expect("inro-agent runs");
@@ -65,7 +65,7 @@ impl Room {
             .to_owned()
     }
 
-    fn enroll(&self, house: &House, user: &str, serial: &str, pin: &Path, more: &[&str]) -> Output {
+    pub(crate) fn enroll(&self, house: &House, user: &str, serial: &str, pin: &Path, more: &[&str]) -> Output {
         let file = |path: &Path| path.to_string_lossy().into_owned();
         let (url, trust) = (house.bank.urls().public, file(&house.bank.path("tls/ca.pem")));
         let (login, pin) = (file(&house.bank.secret("login")), file(pin));
@@ -78,7 +78,7 @@ impl Room {
     }
 
     /// Both tokens: user, kind, serial and PIN file.
-    fn tokens(&self, house: &House) -> Vec<(String, &'static str, String, std::path::PathBuf)> {
+    pub(crate) fn tokens(&self, house: &House) -> Vec<(String, &'static str, String, std::path::PathBuf)> {
         let factory = house.scratch.join("factory-pin");
         std::fs::write(&factory, "123456\n").expect("a PIN file");
         [("piv", factory), ("pkcs11", house.bank.secret("token-pin"))]
@@ -172,4 +172,21 @@ fn their_keys_are_refused_elsewhere() {
     assert!(card.slots.is_empty() && card.pin.is_factory(), "the card was touched");
     let vendors = room.agent(&["list", "--token", &room.serial("pkcs11")]);
     assert_eq!(vendors["certificates"], serde_json::json!([]));
+}
+
+/// Another maker's card with an applet that answers Yubico's own instructions (`PivApplet` and its like) says that it is a
+/// YubiKey: its attestation is refused as a YubiKey's, and it isn't taken as a card of which nothing is proven.
+#[test]
+fn a_card_that_passes_itself_off_as_a_yubikey_is_refused_even_where_asserted_keys_are_taken() {
+    const PRETENDER: u32 = 45_000_009;
+    let house = House::with("pretender", &trusting());
+    let card = Profile::new(PRETENDER, Firmware(5, 7, 2)).misbehaving(Misbehaviour::ForeignRoot);
+    let room = Room::with(&house, card);
+    let user = house.user(PRETENDER);
+    let factory = house.scratch.join("factory-pin");
+    std::fs::write(&factory, "123456\n").expect("a PIN file");
+    let output = room.enroll(&house, &user, &PRETENDER.to_string(), &factory, &[]);
+    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(house.why(&user), "evidence-unknown-issuer");
+    assert_eq!(house.signatures(), 0);
 }

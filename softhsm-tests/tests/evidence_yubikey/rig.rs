@@ -3,6 +3,7 @@
 use serde_json::Value;
 use softhsm_tests::{
     bank::{Bank, EnrolmentClient, NewUser, Options, SoftToken},
+    faults::Faults,
     scratch::Scratch,
     virtual_yubikey::{Firmware, Profile},
 };
@@ -32,6 +33,21 @@ impl House {
         let bank = Bank::open(&scratch.join("bank"), options).expect("a bank");
         let client = EnrolmentClient::new(&bank).expect("a client");
         Self { client, bank, scratch }
+    }
+
+    /// A bank whose clock can be moved, the signer's with the authority's.
+    pub(crate) fn with_clock(name: &str, options: &Options) -> (Self, Faults) {
+        let scratch = Scratch::new(name).expect("a scratch directory");
+        let clock = Faults::new(&scratch.join("clock"), &[]).expect("a clock");
+        let mut bank = Bank::prepare(&scratch.join("bank"), options).expect("a bank");
+        bank.authority_extra = clock.environment().expect("a clock");
+        bank.signer_extra.clone_from(&bank.authority_extra);
+        bank.hold_ceremony().expect("a ceremony");
+        bank.migrate().expect("a ledger");
+        bank.start_signer().expect("a signer");
+        bank.start_authority().expect("an authority");
+        let client = EnrolmentClient::new(&bank).expect("a client");
+        (Self { client, bank, scratch }, clock)
     }
 
     /// A user of a contract of their own, with this YubiKey assigned.
