@@ -80,6 +80,7 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
     findings.push(Finding::of("server certificate and key", &identity));
     let adapters = Adapters::open(config).await;
     findings.push(Finding::of("database and its schema", &adapters));
+    findings.extend(custody(config).await);
     let (Ok(material), Ok(adapters)) = (&material, &adapters) else { return findings };
     let now = adapters.now();
     for (machine, _) in &material.machines {
@@ -88,7 +89,10 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
         let lasts = lasts.with_context(|| format!("machine.{}.certificate: {remedy}", machine.id));
         findings.push(Finding::of(format!("certificate of the machine {}", machine.id), &lasts));
     }
-    findings.push(Finding::of("the root's CRL isn't older than what was served", &root_crl(material, adapters).await));
+    findings.push(Finding::of(
+        "the root's CRL isn't older than what was served",
+        &root_crl(material, adapters).await,
+    ));
     findings.extend(responders(config, adapters).await);
     findings.extend(mail(config).await);
     for (issuer, files) in config.issuers.iter().zip(&material.issuers) {
@@ -103,7 +107,9 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
 
 async fn root_crl(material: &Material, adapters: &Adapters) -> anyhow::Result<()> {
     match wiring::root_crls(material, adapters)?.judge(&material.root_crl).await? {
-        Some(unfit) => Err(unfit).context("validation.root_crl: the newer one is served; put it back in its place"),
+        Some(unfit) => {
+            Err(unfit).context("validation.root_crl: the newer one is served; put it back in its place")
+        }
         None => Ok(()),
     }
 }
@@ -119,6 +125,22 @@ async fn responders(config: &Config, adapters: &Adapters) -> Vec<Finding> {
         Finding::of(format!("OCSP responder's certificate of {}", issuer.id), &lasts)
     };
     config.issuers.iter().zip(in_use).map(of).collect()
+}
+
+/// Whether every PUK that is kept can be had, where any are.
+async fn custody(config: &Config) -> Option<Finding> {
+    config.token_custody.as_ref()?;
+    let look = async {
+        let desk = wiring::custody_desk(config).await?;
+        let census = desk.reseal.census().await?;
+        match census.iter().find(|(version, _)| !desk.keys.versions().any(|known| known == *version)) {
+            Some((version, kept)) => bail!(
+                "token_custody.key_file: {kept} PUKs are kept under version {version}, which isn't in it; put that line back"
+            ),
+            None => Ok(()),
+        }
+    };
+    Some(Finding::of("custody of PUKs", &look.await))
 }
 
 /// Whether the mail server can be used, where one is configured.

@@ -8,6 +8,7 @@ use anyhow::Context;
 use ca_core::{
     app::manage_policies::{MAX_POLICY_BYTES, PolicyError, Set},
     domain::{
+        custody::PukRule,
         ids::{ContractNumber, PolicyName},
         policy::{Assignment, PolicyRecord, PolicyRules, WrittenPolicy, key_name},
     },
@@ -181,7 +182,15 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         Command::List => list(&desk, config, output).await,
         Command::Show { name, version } => show(&desk, config, &name, version, output).await,
         Command::Check { file } => check(&desk, &file, output),
-        Command::Set { file, reason } => set(&desk, &file, &reason, output).await,
+        Command::Set { file, reason } => {
+            let kept = desk.manage.check(&text_of(&file)?)?.rules.puk == PukRule::Kept;
+            if kept && config.token_custody.is_none() {
+                let remedy =
+                    "puk: there is no section [token_custody]; add it with key_file, or leave puk out";
+                return Err(CliError::new(Exit::Refused, anyhow::anyhow!(remedy)));
+            }
+            set(&desk, &file, &reason, output).await
+        }
         Command::Assign { contract, policy, reason } => {
             let assigned = desk.manage.assign(operator(), &contract, Some(&policy), &reason).await?;
             let view = AssignmentView::from(&assigned);
@@ -284,6 +293,7 @@ fn check(desk: &PolicyDesk, file: &Path, output: Output) -> Result<(), CliError>
                 ("policy", view.name.clone()),
                 ("version", view.version.to_string()),
                 ("devices", view.devices.join(", ")),
+                ("PUK", view.puk.to_owned()),
                 ("lowest assurance", view.lowest_assurance.to_owned()),
                 ("algorithms", view.algorithms.join(", ")),
                 ("binding", view.binding.join(", ")),

@@ -98,7 +98,9 @@ impl Working {
     pub(super) fn show(&mut self, ui: &mut Ui, desk: &Desk) -> Option<Page> {
         let lang = desk.lang;
         look::title(ui, desk.word(self.purpose.title()));
-        look::hint(ui, desk.word(Word::WorkingHint));
+        if !self.progress.waits_for_approval() {
+            look::hint(ui, desk.word(Word::WorkingHint));
+        }
         ui.add_space(8.0);
         if self.progress.wants_touch() {
             look::callout(ui, look::AMBER, |ui| {

@@ -4,10 +4,12 @@ use ca_wire::problem::Code;
 
 use crate::{
     certificate::local_time,
+    doctor::Fact,
     enrol::{EnrolError, RecordError},
-    messages::{Explanation, Lang, explain, explain_server, say},
+    messages::{Explanation, Lang, explain, explain_server, finding, say},
     server::{Refusal, ServerError},
     token::TokenError,
+    unblock::UnblockError,
 };
 
 /// Explains a failure to somebody who sits at the window.
@@ -27,6 +29,17 @@ pub(crate) fn explain_route(error: &ServerError, lang: Lang) -> Explanation {
     Explanation { what, next: of_server(error, lang).unwrap_or(next) }
 }
 
+/// A finding of the diagnosis, likewise.
+pub(crate) fn finding_in_window(fact: &Fact, lang: Lang) -> Explanation {
+    let Explanation { what, next } = finding(fact, lang);
+    let own = match fact {
+        Fact::ServerFails(error) => of_server(error, lang),
+        Fact::NoService(error) | Fact::TokenFails { error, .. } => of_token(error, lang),
+        _ => None,
+    };
+    Explanation { what, next: own.unwrap_or(next) }
+}
+
 fn speaks_of_commands(text: &str) -> bool {
     ["--", "command", "コマンド"].iter().any(|word| text.contains(word))
 }
@@ -42,6 +55,7 @@ fn again(lang: Lang) -> String {
 fn remedy(error: &EnrolError, lang: Lang) -> Option<String> {
     match error {
         EnrolError::Token(error) => of_token(error, lang),
+        EnrolError::Unblock(error) => of_unblocking(error, lang),
         EnrolError::Server(ServerError::Refused(refusal)) => of_refusal(refusal, lang),
         EnrolError::Server(error) => of_server(error, lang),
         EnrolError::Record(error) => of_record(error, lang),
@@ -62,6 +76,26 @@ fn remedy(error: &EnrolError, lang: Lang) -> Option<String> {
         )),
         _ => None,
     }
+}
+
+fn of_unblocking(error: &UnblockError, lang: Lang) -> Option<String> {
+    match error {
+        UnblockError::NotBlocked { .. } => Some(say!(
+            lang,
+            "Use it as before, or choose another one under “Change the PIN”.",
+            "そのままご利用いただけます。変更する場合は「PINの変更」を使ってください。"
+        )),
+        UnblockError::PukBlocked | UnblockError::PukUnknown => Some(reset_or_replace(lang)),
+        UnblockError::Waiting { .. } | UnblockError::Declined { .. } => None,
+    }
+}
+
+fn reset_or_replace(lang: Lang) -> String {
+    say!(
+        lang,
+        "Have the certificate revoked. Then have this token reset by your administrator, or take another one, and obtain a new certificate.",
+        "証明書を失効してから、社内の管理者にこのトークンの初期化を依頼するか、別のトークンを用意して、証明書を取得し直してください。"
+    )
 }
 
 fn of_token(error: &TokenError, lang: Lang) -> Option<String> {
@@ -89,8 +123,8 @@ fn of_token(error: &TokenError, lang: Lang) -> Option<String> {
         ),
         TokenError::PinBlocked => say!(
             lang,
-            "Ask your administrator or the branch. Where no PUK was kept, the token must be reset and a new certificate obtained.",
-            "社内の管理者または取引店の窓口にお問い合わせください。PUKを控えていない場合は、トークンを初期化し、証明書を取得し直す必要があります。"
+            "Choose “Unblock the PIN” in the start menu. Somebody else has to approve it.",
+            "スタートメニューの「PINロック解除」から申請してください。マスターユーザまたは窓口の承認が必要です。"
         ),
         TokenError::ManagementKeyUnknown => say!(
             lang,
@@ -113,6 +147,7 @@ fn of_refusal(refusal: &Refusal, lang: Lang) -> Option<String> {
                 None => say!(lang, "Try again later.", "時間をおいて、もう一度実行してください。"),
             }
         }
+        Code::PukNotKept => reset_or_replace(lang),
         Code::WrongDevice => say!(
             lang,
             "Connect the token that was handed to you, and choose it.",
@@ -246,6 +281,11 @@ mod tests {
             EnrolError::Token(TokenError::ManagementKeyUnknown),
             EnrolError::Token(TokenError::PrintedObjectTaken),
             EnrolError::Token(TokenError::Unsupported("x")),
+            EnrolError::Unblock(UnblockError::NotBlocked { tries_left: 3 }),
+            EnrolError::Unblock(UnblockError::PukBlocked),
+            EnrolError::Unblock(UnblockError::PukUnknown),
+            EnrolError::Unblock(UnblockError::Waiting { number: "1".into(), branch_only: true }),
+            EnrolError::Unblock(UnblockError::Declined { number: "1".into() }),
             EnrolError::Server(ServerError::NotHttps("x".into())),
             EnrolError::Server(ServerError::Authorities("x".into())),
             EnrolError::Server(ServerError::Proxy("x".into())),
@@ -269,6 +309,8 @@ mod tests {
                 "outside-hours",
                 "unavailable",
                 "wrong-device",
+                "puk-not-kept",
+                "unblocking-not-approved",
                 "challenge-expired",
                 "idempotency-key",
             ]
@@ -279,6 +321,7 @@ mod tests {
                 let explanation = explain_in_window(error, lang);
                 assert!(!explanation.what.is_empty() && !explanation.next.is_empty(), "{error:?}");
                 assert!(!speaks_of_commands(&explanation.next), "{error:?}: {}", explanation.next);
+                assert!(!explanation.next.contains("inro-agent"), "{error:?}: {}", explanation.next);
             }
         }
     }

@@ -124,9 +124,10 @@ impl Tokens {
             let row = event(self.guard.clock.now(), acting.actor(), "token.refused", &device.serial);
             return Err(refused(&*self.guard.audit, row.with("why", "note"), TokenError::Note(error)).await);
         }
-        let holders: Vec<UserId> = match ends {
-            true => self.custody.living_on(device).await?.into_iter().map(|record| record.user).collect(),
-            false => Vec::new(),
+        let holders: Vec<UserId> = if ends {
+            self.custody.living_on(device).await?.into_iter().map(|record| record.user).collect()
+        } else {
+            Vec::new()
         };
         let moved = self.inventory.report(&acting.actor(), device, next, Some(note)).await?;
         for user in holders.iter().chain(&moved.before.user) {
