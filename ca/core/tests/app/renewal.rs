@@ -1,9 +1,11 @@
 //! 更新: rules 1, 3 and 5, whose word counts, and what becomes of a renewal that is confirmed, isn't, or races.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use ca_core::{
     app::{
         enrol::{
-            applicant::Caller,
+            applicant::{Caller, Credentials},
             certify::{Certified, Certify, CertifyError},
             confirm::{Confirm, ConfirmError},
             open::{Open, OpenError, Opened},
@@ -14,7 +16,9 @@ use ca_core::{
     domain::{
         certificate::{CertificateRecord, CertificateState},
         enrolment::Binding,
+        ids::{MachineId, SerialNumber},
         login::Reason as LoginReason,
+        machine::{Machine, MachineRole, ValiditySpan},
         policy::Reason,
         renewal::{RenewalRefusal, lapses_at, renewal_message},
         revocation::RevocationReason,
@@ -405,4 +409,63 @@ async fn a_confirmation_races_the_lapse() {
     assert_eq!(lapsing.run().await.expect("the ledger"), 0);
     assert_eq!(house.standing_of(&new).await, Standing::Active);
     assert!(matches!(house.world.record(&opened).await.state, CertificateState::Issued { .. }));
+}
+
+/// A registered machine's word stands for the password, and for nothing else; the token needn't be assigned any more.
+#[tokio::test]
+async fn a_machine_renews_by_the_same_way() {
+    let house = Renewal::new().await;
+    house.world.customers.assign_device(clerk(), &user(GENERAL), None).await.expect("taken away");
+    let machine = Arc::new(Machine {
+        id: MachineId::parse("terminals").expect("a name"),
+        public_key_sha256: [7; 32],
+        registered: ValiditySpan {
+            not_before: at("2026-01-01T00:00:00Z"),
+            not_after: at("2030-01-01T00:00:00Z"),
+        },
+        roles: BTreeSet::from([MachineRole::Registration]),
+        contracts: None,
+    });
+    let vouching =
+        |key: &str| Open { credentials: Credentials::Machine(machine.clone()), ..house.asked(key) };
+    let unknown = Open { renews: SerialNumber::from_bytes(&[0x4a]).ok(), ..vouching("unknown") };
+    assert_eq!(house.opening_refused(unknown).await, RenewalRefusal::NotValid);
+    let opened = house.world.open.run(vouching("renewal")).await.expect("an enrolment");
+    let again = house.world.open.run(vouching("renewal")).await.expect("the same");
+    assert!(!again.is_new && again.enrolment.id == opened.enrolment.id);
+    let token = house.new_token();
+    let by_machine = |certify: Certify| Certify { caller: Caller::Machine(machine.clone()), ..certify };
+    let without = by_machine(World::certify_with(&opened, &token));
+    let refused = house.world.certify.run(without).await;
+    assert!(
+        matches!(&refused, Err(CertifyError::Refused(r)) if r.code == "predecessor-signature-missing"),
+        "{refused:?}"
+    );
+    let opened = house.world.open.run(vouching("another")).await.expect("an enrolment");
+    let certify = by_machine(house.certify_with(&opened, &token));
+    house.world.certify.run(certify).await.expect("a certificate");
+    let new = house.world.record(&opened).await;
+    let confirm = Confirm {
+        caller: Caller::Machine(machine.clone()),
+        enrolment: opened.enrolment.id,
+        bearer: opened.bearer.clone(),
+        idempotency_key: opened.enrolment.idempotency_key.clone(),
+        certificate_sha256: Sha256::digest(new.der().expect("a certificate")).into(),
+    };
+    house.world.confirm.run(confirm).await.expect("confirmed");
+    assert_eq!(house.standing_of(&new).await, Standing::Active);
+    assert_eq!(house.standing_of(&house.old).await.as_str(), "superseded");
+}
+
+/// An idempotency key belongs to one renewal of one certificate.
+#[tokio::test]
+async fn a_key_of_another_enrolment_renews_nothing() {
+    let house = Renewal::new().await;
+    house.opened("renewal").await;
+    let as_first = World::asked(GENERAL, SERIAL, "renewal");
+    let error = house.world.opening_fails(as_first).await;
+    assert!(matches!(error, OpenError::IdempotencyKey), "{error:?}");
+    let first = Open { renews: Some(house.old.serial.clone()), ..World::asked(GENERAL, SERIAL, "first") };
+    let error = house.world.opening_fails(first).await;
+    assert!(matches!(error, OpenError::IdempotencyKey), "{error:?}");
 }

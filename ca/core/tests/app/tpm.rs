@@ -18,16 +18,18 @@ use ca_core::{
             Evidence,
             tpm::{Attributes, TpmEvidence, serial},
         },
+        certificate::CertificateState,
         device::{Assurance, Device, DeviceKind},
         ids::{PolicyName, TokenSerial},
         policy::{DevicePolicy, ListedToken, PolicyRules, TokenState},
+        renewal::renewal_message,
     },
     ports::store::CertificateStore,
     testing::tpm::{Area, Attestation, SoftTpm},
 };
 use der::Decode;
 use jiff::SignedDuration;
-use rcgen::{KeyPair, PublicKeyData};
+use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use crate::{
@@ -174,6 +176,33 @@ async fn a_tpms_key_gets_a_certificate_that_says_what_was_proven() {
     assert!(holds(&[0x06, 0x05, 0x67, 0x81, 0x05, 0x01, 0x02]));
     assert!(holds(owner.device.serial.as_str().as_bytes()));
     owner.world.audit.run().await.expect("a whole chain");
+}
+
+/// 更新 on a TPM: the old key signs the activated challenge and the new key, which the same TPM made.
+#[tokio::test]
+async fn a_tpms_certificate_is_renewed_by_another_key_of_the_same_tpm() {
+    let owner = Owner::new().await;
+    let opened = owner.opened("a").await;
+    let (old_token, challenge) = owner.honest(&opened);
+    owner.world.certify.run(with_challenge(&opened, &old_token, &challenge)).await.expect("a certificate");
+    let old = owner.world.record(&opened).await;
+    owner.world.clock.set("2027-11-01T03:00:00+09:00".parse().expect("a time"));
+    let renewal = |key: &str| Open { renews: Some(old.serial.clone()), ..owner.asked(key) };
+    let opened = owner.world.open.run(renewal("b")).await.expect("an enrolment");
+    let (new_token, challenge) = owner.honest(&opened);
+    let message = renewal_message(&challenge, &new_token.key.subject_public_key_info());
+    let word = old_token.key.sign(&message).expect("a signature");
+    let certify = |signature: Option<Vec<u8>>| Certify {
+        predecessor_signature: signature,
+        ..with_challenge(&opened, &new_token, &challenge)
+    };
+    owner.world.certify.run(certify(Some(word))).await.expect("a certificate");
+    let new = owner.world.record(&opened).await;
+    assert_eq!((new.renews, &new.device), (Some(old.intent), &owner.device));
+    owner.world.logged_in(new.der().expect("a certificate"), PASSWORD).await.expect("confirmed by the login");
+    let serials = owner.world.store.certificates_of(&user(GENERAL)).await.expect("the store");
+    let standing = serials.iter().filter(|r| matches!(r.state, CertificateState::Issued { .. })).count();
+    assert_eq!((serials.len(), standing), (2, 1));
 }
 
 /// Without the TPM there is no challenge, so whoever has only keys, certificates and an old attestation gets nowhere.

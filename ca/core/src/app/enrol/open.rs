@@ -3,6 +3,7 @@
 //! certificate on the same token, whose key signs in step 2.
 
 mod authenticate;
+mod renewal;
 
 use std::sync::Arc;
 
@@ -37,14 +38,13 @@ use crate::{
         },
         audit::{Actor, AuditEvent},
         certificate::{CertificateRecord, CertificateState},
-        device::{Device, DeviceKind},
+        device::Device,
         enrolment::{Binding, Enrolment, EnrolmentState},
         idempotency::{Repeat, judge},
         ids::{EnrolmentId, IdempotencyKey, SerialNumber},
         policy::{
             BindingRefusal, Decision, IssuancePolicy, Purpose, Reason, is_first, may_open, vouches_for,
         },
-        renewal,
         user::User,
     },
     ports::{
@@ -333,38 +333,6 @@ impl OpenEnrolment {
         let enrolment = self.with_live_bearer(open, enrolment, now).await?;
         let answer = self.answer((open, slots), policy, enrolment, certified, false)?;
         self.with_credential(answer, identity.as_ref())
-    }
-
-    /// Whether a repeat names the certificate that the enrolment was opened for.
-    async fn renews_the_same(&self, open: &Open, enrolment: &Enrolment) -> Result<bool, OpenError> {
-        let (Some(serial), Some(intent)) = (&open.renews, enrolment.renews) else {
-            return Ok(open.renews.is_none() && enrolment.renews.is_none());
-        };
-        let predecessor = self.certificates.certificate_of_intent(intent).await?;
-        Ok(predecessor.is_some_and(|record| record.serial == *serial))
-    }
-
-    /// The slots that the key may be made in: those of the policy, of a renewal's without the one that isn't free.
-    async fn slots(
-        &self,
-        open: &Open,
-        policy: &IssuancePolicy,
-        renews: Option<EnrolmentId>,
-    ) -> Result<Vec<Slot>, OpenError> {
-        let permitted = &policy.rules.devices.yubikey.slots;
-        let (Some(predecessor), DeviceKind::YubiKeyPiv) = (renews, open.device.kind) else {
-            return Ok(permitted.clone());
-        };
-        let evidence = self.certificates.evidence(predecessor).await?;
-        let made_in = evidence.and_then(|evidence| renewal::slot_of(&evidence.decoded));
-        let slots = renewal::slots_for(permitted, made_in, open.firmware);
-        match (slots.is_empty(), made_in) {
-            (true, Some(slot)) => {
-                let reason = Reason::Renewal(renewal::RenewalRefusal::NoSlot { slot });
-                Err(self.refuse(open, reason.code(), OpenError::Policy(reason), self.clock.now()).await)
-            }
-            _ => Ok(slots),
-        }
     }
 
     /// The TPM that the request is about, if it is about one, and one that the policy takes. Who asks is known by now, and

@@ -203,6 +203,8 @@ impl State {
                 ..predecessor.clone()
             })
             .collect();
-        fallen.iter().for_each(|revocation| self.enter_revocation(revocation));
+        for revocation in &fallen {
+            self.enter_revocation(revocation);
+        }
     }
 }

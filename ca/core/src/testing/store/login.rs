@@ -114,7 +114,7 @@ impl LoginStore for MemoryStore {
                 return Err(conflict(Conflict::Missing));
             }
             let certificate = state.certificate(&session.issuer, &session.serial);
-            if !certificate.is_some_and(|row| row.record.user == session.user) {
+            if certificate.is_none_or(|row| row.record.user != session.user) {
                 return Err(conflict(Conflict::Missing));
             }
             state.confirm(&session.issuer, &session.serial, session.opened_at)?;

@@ -14,10 +14,9 @@ use crate::{
     },
     domain::{
         enrolment::{AcquisitionCode, Binding, Enrolment},
-        ids::{EnrolmentId, SerialNumber, UserId},
+        ids::{EnrolmentId, UserId},
         machine::Machine,
-        policy::{BindingRefusal, CodeCheck, IssuancePolicy, Reason, bind, check_code, is_still_bound},
-        renewal::{self, RenewalRefusal},
+        policy::{BindingRefusal, CodeCheck, IssuancePolicy, bind, check_code, is_still_bound},
         user::{PasswordKind, User},
     },
 };
@@ -171,37 +170,9 @@ impl OpenEnrolment {
         })
     }
 
-    /// Who doesn't name a certificate of the user's on this token learns no more than with a wrong password. A machine, which
-    /// is known, is told.
-    async fn bind_renewal(
-        &self,
-        open: &Open,
-        known: &Authenticated,
-        serial: &SerialNumber,
-    ) -> Result<Bound, OpenError> {
-        let certificates = self.certificates.certificates_of(&known.user.id).await?;
-        let reassigned = known.user.assigned_device.as_ref().is_some_and(|assigned| *assigned != open.device);
-        let named = renewal::named(&certificates, serial, &open.device).filter(|_| !reassigned);
-        if let Some(predecessor) = named {
-            return Ok(Bound { binding: Binding::Renewal, code: None, renews: Some(predecessor.intent) });
-        }
-        let why =
-            if reassigned { BindingRefusal::OtherDeviceAssigned.code() } else { "renewal-names-nothing" };
-        Err(match &open.credentials {
-            Credentials::Password(login) => self.not_shown(open, known, login, why).await,
-            Credentials::Machine(_) if reassigned => {
-                self.refuse(open, why, OpenError::NotAssigned, known.now).await
-            }
-            Credentials::Machine(_) => {
-                let reason = Reason::Renewal(RenewalRefusal::NotValid);
-                self.refuse(open, why, OpenError::Policy(reason), known.now).await
-            }
-        })
-    }
-
     /// No code was guessed, so none is burnt. It throttles all the same, or its absence would tell that the password is
     /// right.
-    async fn not_shown(
+    pub(super) async fn not_shown(
         &self,
         open: &Open,
         known: &Authenticated,
