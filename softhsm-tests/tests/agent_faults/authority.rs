@@ -4,6 +4,8 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use jiff::SignedDuration;
@@ -74,6 +76,15 @@ impl Town {
         customer
     }
 
+    /// So many days after the beginning. A signer follows no jump of its clock, so another one begins.
+    fn days_later(&mut self, days: i64) {
+        self.clock.clock(SignedDuration::from_hours(24 * days)).expect("a clock");
+        self.bank.signer = None;
+        self.bank.start_signer().expect("a signer");
+        self.bank.authority = None;
+        self.bank.start_authority().expect("an authority");
+    }
+
     /// The customer's token in the reader.
     fn sit_down(&self, customer: &Customer) -> PluggedYubiKey {
         let profile = Profile::new(customer.token, NEW);
@@ -101,6 +112,22 @@ impl Town {
     /// Runs the agent and kills the authority when this is announced; then the authority comes back, and the agent runs
     /// again to its good end.
     fn killed_and_resumed(&mut self, customer: &Customer, command: &str, announced: &str) {
+        let done = self.killed_at(customer, command, announced);
+        self.bank.start_authority().expect("an authority");
+        if !done {
+            self.run(customer, command, &format!("{command}, killed at {announced:?}, again"));
+        }
+    }
+
+    /// Runs the agent to its good end.
+    fn run(&self, customer: &Customer, command: &str, when: &str) {
+        let output = output_of(&mut self.agent(customer, command), b"").expect("the agent runs");
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{when}: {words}");
+    }
+
+    /// Runs the agent and kills the authority when this is announced; whether the agent was done all the same.
+    fn killed_at(&mut self, customer: &Customer, command: &str, announced: &str) -> bool {
         let when = format!("{command}, killed at {announced:?}");
         let mut agent = self.agent(customer, command);
         let mut agent = agent.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the agent runs");
@@ -118,13 +145,7 @@ impl Town {
         // The answer may have been on its way.
         assert!(matches!(status.code(), Some(0 | 6 | 7)), "{when}: {status} {said:?}");
         assert!(said.len() > 1, "{when}: {said:?}");
-        self.bank.start_authority().expect("an authority");
-        if status.success() {
-            return;
-        }
-        let output = output_of(&mut self.agent(customer, command), b"").expect("the agent runs");
-        let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{when}, again: {words}");
+        status.success()
     }
 
     /// The states of the customer's certificates, oldest first.
@@ -162,12 +183,7 @@ fn the_authority_killed_at_every_step_leads_to_one_certificate_each_time() {
     let first = town.signed();
     assert_eq!(first, ANNOUNCED.len() as u64, "one certificate each");
 
-    // Eleven months later. A signer follows no jump of its clock, so another one begins.
-    town.clock.clock(SignedDuration::from_hours(24 * 340)).expect("a clock");
-    town.bank.signer = None;
-    town.bank.start_signer().expect("a signer");
-    town.bank.authority = None;
-    town.bank.start_authority().expect("an authority");
+    town.days_later(340);
     for (customer, announced) in customers.iter().zip(ANNOUNCED) {
         let key = town.sit_down(customer);
         town.killed_and_resumed(customer, "renew", announced);
@@ -183,4 +199,27 @@ fn the_authority_killed_at_every_step_leads_to_one_certificate_each_time() {
     }
     // The OCSP responder's certificate was renewed too.
     assert!((2 * first..=2 * first + 1).contains(&town.signed()), "one renewal each");
+}
+
+/// The confirmation never came: after 72 hours the bank takes the renewal back. The old certificate has worked all the time,
+/// and the next run is a renewal of its own.
+#[test]
+fn a_renewal_that_was_never_confirmed_lapses_and_the_next_one_succeeds() {
+    let mut town = Town::open();
+    let customer = town.customer(50);
+    let key = town.sit_down(&customer);
+    town.run(&customer, "enroll", "the first certificate");
+    town.days_later(335);
+    assert!(!town.killed_at(&customer, "renew", "Writing"), "the confirmation was to be lost");
+    town.days_later(339);
+    let began = Instant::now();
+    while town.certificates(&customer) != ["issued", "revoked"] {
+        assert!(began.elapsed() < Duration::from_mins(2), "{:?}", town.certificates(&customer));
+        thread::sleep(Duration::from_millis(100));
+    }
+    town.run(&customer, "renew", "after it lapsed");
+    let mut states = town.certificates(&customer);
+    states.sort();
+    assert_eq!(states, ["issued", "revoked", "revoked"]);
+    assert_eq!(key.state().slots.len(), 2, "the old key and the new one");
 }

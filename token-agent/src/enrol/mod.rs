@@ -167,7 +167,7 @@ fn run(
         acquisition_code: world.person.acquisition_code()?,
     };
     let claim = home.claim();
-    let mut opened = open(world, order, &credentials, &claim, record)?;
+    let mut opened = open_or_begin_anew(world, order, &credentials, &claim, record)?;
     let occasion = Occasion::Enrolment(opened.enrolment_id);
     let custodian = Custodian::new(world.api, occasion, &opened.bearer);
     let custodian = Some(&custodian).filter(|_| opened.key.puk == "kept");
@@ -233,6 +233,26 @@ fn check_version(world: &mut World<'_>) -> Result<(), EnrolError> {
         world.person.tell(Step::ClockDiffers { server_time: versions.server_time });
     }
     Ok(())
+}
+
+/// Step 1. A renewal that the bank took back because its confirmation never came begins anew, with another key in the same
+/// slot: the one that was certified is used up.
+fn open_or_begin_anew(
+    world: &mut World<'_>,
+    order: &Order,
+    credentials: &Credentials,
+    claim: &Claim,
+    record: &mut RecordFile,
+) -> Result<Opened, EnrolError> {
+    let begun = record.enrolment_id.is_some() && record.renews().is_some();
+    match open(world, order, credentials, claim, record) {
+        Err(EnrolError::Server(error)) if begun && !error.may_pass_later() => {
+            world.person.tell(Step::BeginningAnew);
+            record.replace_key()?;
+            open(world, order, credentials, claim, record)
+        }
+        other => other,
+    }
 }
 
 /// Step 1, also to get a new challenge or bearer for an enrolment under way.

@@ -56,6 +56,8 @@ pub(crate) enum Step {
         server_time: Timestamp,
     },
     Resuming,
+    /// The bank has taken back what was begun.
+    BeginningAnew,
     Authenticating,
     FactoryPin,
     PinReplaced,

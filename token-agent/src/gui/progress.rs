@@ -22,6 +22,7 @@ impl Progress {
             Step::NewerAgent { .. }
                 | Step::ClockDiffers { .. }
                 | Step::Resuming
+                | Step::BeginningAnew
                 | Step::PukForgotten
                 | Step::PukKept
                 | Step::ManagementKeyKept(_)

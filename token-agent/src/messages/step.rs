@@ -37,6 +37,11 @@ pub(crate) fn step(step: &Step, lang: Lang) -> String {
             "Going on with the enrolment that was interrupted.",
             "中断した発行手続きを再開します。"
         ),
+        Step::BeginningAnew => say!(
+            lang,
+            "The bank has taken back the renewal that was begun, because it was never confirmed. Beginning anew.",
+            "中断した更新手続きは、完了の通知がないまま期限を過ぎたため取り消されています。最初から行います。"
+        ),
         Step::Authenticating => say!(lang, "Authenticating …", "認証しています…"),
         Step::FactoryPin => say!(
             lang,

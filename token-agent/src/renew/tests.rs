@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use super::{Candidate, Fate, GRACE, Once, Readiness, Retirement, Terms, candidates, finish};
 use crate::{
     enrol::{
-        EnrolError, Failure, Outcome, Predecessor, Records,
+        EnrolError, Failure, Outcome, Predecessor, Records, Step,
         tests::{Bench, slot, slot_of},
     },
     server::fake::Loss,
@@ -326,6 +326,20 @@ fn a_key_that_the_bank_does_not_take_is_replaced_in_its_slot_without_asking() {
     let outcome = renewal.bench.run().expect("renewed");
     assert_eq!((slot_of(&outcome), renewal.bench.driver.card().generated), (slot("9c"), 3));
     assert!(renewal.bench.person.asked.is_empty());
+}
+
+#[test]
+fn a_renewal_that_lapsed_begins_anew_in_its_slot_by_itself() {
+    let mut renewal = Renewal::new();
+    renewal.count_anew();
+    renewal.bench.server.loss.set(Some(Loss::Request(3)));
+    renewal.bench.run().expect_err("cut off before the confirmation");
+    renewal.bench.server.lapse();
+    let outcome = renewal.bench.run().expect("renewed");
+    assert!(renewal.bench.person.told.contains(&Step::BeginningAnew));
+    assert_eq!((slot_of(&outcome), renewal.bench.driver.card().generated), (slot("9c"), 3));
+    assert!(renewal.holds(slot("9c"), &outcome.certificate) && renewal.somewhere(&renewal.old.certificate));
+    assert!(renewal.bench.person.asked.is_empty(), "its own key is no other's");
 }
 
 #[test]

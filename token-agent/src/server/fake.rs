@@ -59,6 +59,8 @@ pub(crate) struct FakeServer {
     certificates: RefCell<HashMap<String, SubjectPublicKeyInfoOwned>>,
     /// The serial numbers of those whose successor was confirmed.
     pub(crate) superseded: RefCell<HashSet<String>>,
+    /// The idempotency keys of renewals that were taken back.
+    lapsed: RefCell<HashSet<String>>,
     /// The first and the day after the last of what is issued; rcgen's own without.
     pub(crate) validity: Cell<Option<(Date, Date)>>,
     pub(crate) slots: RefCell<Vec<String>>,
@@ -95,6 +97,7 @@ impl FakeServer {
             enrolments: RefCell::default(),
             certificates: RefCell::default(),
             superseded: RefCell::default(),
+            lapsed: RefCell::default(),
             validity: Cell::new(None),
             slots: RefCell::new(vec!["9a".to_owned(), "9c".to_owned()]),
             issued: Cell::new(0),
@@ -114,6 +117,18 @@ impl FakeServer {
     /// Enrolments that were confirmed.
     pub(crate) fn confirmed(&self) -> usize {
         self.enrolments.borrow().values().filter(|enrolment| enrolment.confirmed).count()
+    }
+
+    /// Takes back the renewals that were never confirmed.
+    pub(crate) fn lapse(&self) {
+        let mut enrolments = self.enrolments.borrow_mut();
+        let unconfirmed = |enrolment: &Enrolment| {
+            enrolment.renews.is_some() && enrolment.key.is_some() && !enrolment.confirmed
+        };
+        let keys =
+            enrolments.iter().filter(|(_, enrolment)| unconfirmed(enrolment)).map(|(key, _)| key.clone());
+        self.lapsed.borrow_mut().extend(keys.collect::<Vec<_>>());
+        enrolments.retain(|_, enrolment| !unconfirmed(enrolment));
     }
 
     fn serve<T>(&self, answer: impl FnOnce() -> Result<T, ServerError>) -> Result<T, ServerError> {
@@ -187,6 +202,9 @@ impl EnrolmentApi for FakeServer {
             if request.password.expose() != "right" {
                 return Err(refusal(Code::AuthenticationFailed));
             }
+            if self.lapsed.borrow().contains(idempotency_key) {
+                return Err(refusal(Code::IdempotencyKey));
+            }
             let mut enrolments = self.enrolments.borrow_mut();
             // A repetition is answered as before, whatever became of the predecessor.
             if let Some(serial) = request.renews.filter(|_| !enrolments.contains_key(idempotency_key)) {
@@ -250,6 +268,9 @@ impl EnrolmentApi for FakeServer {
             let Evidence::YubikeyPiv { slot, .. } = &request.evidence else { panic!("a card's evidence") };
             let attested = x509_cert::Certificate::from_der(&slot.0).expect("an attestation");
             assert_eq!(*attested.tbs_certificate().subject_public_key_info(), spki);
+            if enrolment.key.is_none() && self.certificates.borrow().values().any(|used| *used == spki) {
+                return Err(refusal(Code::DeviceInUse));
+            }
             if enrolment.key.get_or_insert_with(|| key.clone()) != &key {
                 return Err(refusal(Code::IdempotencyKey));
             }
