@@ -22,10 +22,10 @@ use lettre::{
         header::{ContentType, HeaderName, HeaderValue},
     },
     transport::smtp::{
+        Error,
         authentication::{Credentials, Mechanism},
         client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
         commands::{Data, Mail, Rcpt, Rset},
-        Error,
         extension::ClientId,
     },
 };
@@ -117,10 +117,7 @@ impl SmtpMailer {
     }
 
     /// The connection that is left from the mail before, if it still lives, or a new one.
-    async fn connected(
-        &self,
-        kept: Option<AsyncSmtpConnection>,
-    ) -> Result<AsyncSmtpConnection, MailerError> {
+    async fn connected(&self, kept: Option<AsyncSmtpConnection>) -> Result<AsyncSmtpConnection, MailerError> {
         if let Some(mut connection) = kept
             && !connection.has_broken()
             && connection.test_connected().await

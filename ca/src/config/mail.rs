@@ -109,12 +109,10 @@ impl Raw {
         let from = EmailAddress::parse(&self.from).map_err(|problem| {
             ConfigError::value("mail.from", problem, "write an address such as \"no-reply@bank.example\"")
         })?;
-        let longest_retry = value::duration(
-            "mail.longest_retry",
-            &self.longest_retry,
-            value::seconds(1)..=value::hours(6),
-        )?;
-        let first_retry = value::duration("mail.first_retry", &self.first_retry, value::seconds(1)..=longest_retry)?;
+        let longest_retry =
+            value::duration("mail.longest_retry", &self.longest_retry, value::seconds(1)..=value::hours(6))?;
+        let first_retry =
+            value::duration("mail.first_retry", &self.first_retry, value::seconds(1)..=longest_retry)?;
         Ok(Mail {
             server: host(self.server)?,
             tls: self.tls,

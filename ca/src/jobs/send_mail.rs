@@ -69,7 +69,9 @@ impl Job {
         let done = self.queue_and_forget().await;
         match &done {
             Ok((0, 0)) => {}
-            Ok((queued, forgotten)) => tracing::info!(queued, forgotten, "notices were queued, old mails forgotten"),
+            Ok((queued, forgotten)) => {
+                tracing::info!(queued, forgotten, "notices were queued, old mails forgotten")
+            }
             Err(error) => {
                 let error = chain(error);
                 tracing::warn!(error, "notices that are due couldn't be queued; trying again");
@@ -99,7 +101,9 @@ impl Job {
             return PERIOD;
         };
         match outgoing.send.run().await {
-            Ok(sent) => self.told(&sent, Duration::try_from(outgoing.send.terms.first_retry).unwrap_or(PERIOD)),
+            Ok(sent) => {
+                self.told(&sent, Duration::try_from(outgoing.send.terms.first_retry).unwrap_or(PERIOD))
+            }
             Err(error) => {
                 let error = chain(&error);
                 tracing::warn!(error, "mail couldn't be delivered for trouble of the ledger; trying again");
@@ -139,7 +143,8 @@ impl Job {
     }
 
     async fn withdraw(&self) {
-        let withdrawn = self.mailing.outbox.withdraw_all_mail(self.mailing.clock.now(), "there is no mail server").await;
+        let withdrawn =
+            self.mailing.outbox.withdraw_all_mail(self.mailing.clock.now(), "there is no mail server").await;
         match withdrawn {
             Ok(withdrawn) => self.metrics.mail.outcomes("withdrawn", withdrawn),
             Err(error) => {

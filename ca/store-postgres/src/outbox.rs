@@ -66,7 +66,8 @@ impl OutboxStore for PostgresStore {
 
     async fn postpone_mail(&self, attempt: &OutboxMail, until: Timestamp, answer: &str) -> StoreResult<bool> {
         let (attempt, answer) = (attempt.clone(), answer.to_owned());
-        self.write(None, move |tx| Box::pin(async move { postpone(tx, &attempt, until, &answer).await })).await
+        self.write(None, move |tx| Box::pin(async move { postpone(tx, &attempt, until, &answer).await }))
+            .await
     }
 
     async fn withdraw_all_mail(&self, at: Timestamp, answer: &str) -> StoreResult<u64> {

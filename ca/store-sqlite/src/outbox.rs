@@ -66,7 +66,8 @@ impl OutboxStore for SqliteStore {
 
     async fn postpone_mail(&self, attempt: &OutboxMail, until: Timestamp, answer: &str) -> StoreResult<bool> {
         let (attempt, answer) = (attempt.clone(), answer.to_owned());
-        self.write(None, move |tx| Box::pin(async move { postpone(tx, &attempt, until, &answer).await })).await
+        self.write(None, move |tx| Box::pin(async move { postpone(tx, &attempt, until, &answer).await }))
+            .await
     }
 
     async fn withdraw_all_mail(&self, at: Timestamp, answer: &str) -> StoreResult<u64> {
@@ -330,7 +331,11 @@ async fn postpone(
     Ok(if postponed.rows_affected() == 0 { Written::Unchanged(false) } else { Written::Changed(true) })
 }
 
-async fn withdraw_all(tx: &mut SqliteConnection, at: Timestamp, answer: &str) -> Result<Written<u64>, Failure> {
+async fn withdraw_all(
+    tx: &mut SqliteConnection,
+    at: Timestamp,
+    answer: &str,
+) -> Result<Written<u64>, Failure> {
     let at = at.as_millisecond();
     let withdrawn = sqlx::query!(
         "UPDATE outbox SET state = 'withdrawn', settled_at = $1, answer = $2, code = NULL

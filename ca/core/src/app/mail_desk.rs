@@ -75,7 +75,8 @@ impl MailDesk {
         if mail.state != MailState::Bounced {
             return Err(RetryError::NotBounced { id, state: mail.state });
         }
-        let row = event(now, by, "mail.retried", &mail.user).with("mail", id).with("kind", mail.kind.as_str());
+        let row =
+            event(now, by, "mail.retried", &mail.user).with("mail", id).with("kind", mail.kind.as_str());
         if !self.outbox.retry_mail(id, now, row).await? {
             return Err(RetryError::Gone(id));
         }

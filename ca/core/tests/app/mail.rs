@@ -223,7 +223,10 @@ async fn a_failing_server_is_tried_again_ever_more_rarely_and_given_up_at_last()
     assert!(attempts > 100, "only {attempts} attempts in a day");
     assert_eq!(pauses[..6], [1, 2, 4, 8, 10, 10], "minutes between the first attempts");
     let mail = &post.world.store.all_mail()[0];
-    assert_eq!((mail.state, mail.answer.as_deref()), (MailState::Bounced, Some("given up: 451 later  really")));
+    assert_eq!(
+        (mail.state, mail.answer.as_deref()),
+        (MailState::Bounced, Some("given up: 451 later  really"))
+    );
     assert_eq!(post.world.rows("mail.bounced"), 1);
 }
 
@@ -235,7 +238,8 @@ async fn what_is_the_servers_own_trouble_makes_no_mail_bounce() {
     for _ in 0..3 {
         post.server.answer([unavailable()]);
         let sent = post.send().await;
-        let expected = Sent { postponed: 1, unavailable: Some("535 who are you?".to_owned()), ..Sent::default() };
+        let expected =
+            Sent { postponed: 1, unavailable: Some("535 who are you?".to_owned()), ..Sent::default() };
         assert_eq!(sent, expected);
         post.world.clock.advance(SignedDuration::from_mins(11));
     }
@@ -277,10 +281,9 @@ async fn an_address_changes_by_password_and_code_and_the_trail_has_no_address() 
     post.send().await;
     let session = post.session().await;
     let password = || PASSWORD.to_owned().into();
-    for (typed, expected) in [
-        ("new@hokkai.example\r\nBcc: all@hokkai.example", "email"),
-        ("old@hokkai.example", "same-email"),
-    ] {
+    for (typed, expected) in
+        [("new@hokkai.example\r\nBcc: all@hokkai.example", "email"), ("old@hokkai.example", "same-email")]
+    {
         let refused = post.change.propose(&session, password(), typed).await;
         assert!(refused.is_err(), "{typed:?}");
         assert!(post.world.last_row().ends_with(&format!("reason={expected}")), "{}", post.world.last_row());
@@ -315,7 +318,10 @@ async fn a_codes_time_is_half_an_hour() {
     post.send().await;
     let session = post.session().await;
     let propose = async || {
-        post.change.propose(&session, PASSWORD.to_owned().into(), "new@hokkai.example").await.expect("proposed")
+        post.change
+            .propose(&session, PASSWORD.to_owned().into(), "new@hokkai.example")
+            .await
+            .expect("proposed")
     };
     propose().await;
     post.send().await;

@@ -3,12 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    Form,
-    extract::State,
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Form, extract::State, http::StatusCode, response::Response};
 use ca_core::app::change_email::{ChangeEmail, ChangeEmailError};
 
 use super::{
@@ -103,7 +98,8 @@ pub(super) async fn confirm(
     Form(fields): Form<Fields>,
 ) -> Response {
     let (session, code) = (logged_in.active.session.clone(), field(&fields, "code").to_owned());
-    let done = act(&portal, &logged_in, &fields, |emails| async move { emails.confirm(&session, &code).await });
+    let done =
+        act(&portal, &logged_in, &fields, |emails| async move { emails.confirm(&session, &code).await });
     match done.await {
         Ok(()) => {
             portal.metrics.outcome("email_change", "changed");
@@ -168,12 +164,7 @@ where
     }
 }
 
-async fn refused(
-    portal: &Portal,
-    logged_in: &LoggedIn,
-    error: &ChangeEmailError,
-    typed: String,
-) -> Response {
+async fn refused(portal: &Portal, logged_in: &LoggedIn, error: &ChangeEmailError, typed: String) -> Response {
     let t = &logged_in.visitor.language.catalogue();
     let (status, problem) = match error {
         ChangeEmailError::WrongPassword => (StatusCode::FORBIDDEN, t.own.password_wrong),
@@ -182,7 +173,9 @@ async fn refused(
         ChangeEmailError::TooMany => (StatusCode::TOO_MANY_REQUESTS, t.email.too_many),
         ChangeEmailError::Code => (StatusCode::FORBIDDEN, t.email.code_wrong),
         ChangeEmailError::NotPermitted => return not_permitted(portal, logged_in),
-        ChangeEmailError::Failure(failure) => return failed("a change of address", failure, portal, logged_in),
+        ChangeEmailError::Failure(failure) => {
+            return failed("a change of address", failure, portal, logged_in);
+        }
     };
     portal.metrics.outcome("email_change", "refused");
     ask(portal, logged_in, status, Some(problem), typed).await

@@ -74,7 +74,11 @@ impl OutboxStore for MemoryStore {
             let record = about.and_then(|(issuer, serial)| state.certificate(issuer, serial));
             let record = record.map(|row| &row.record);
             Ok(Some(ClaimedMail {
-                name: state.users.get(&row.mail.user).map(|r| r.user.display_name.clone()).unwrap_or_default(),
+                name: state
+                    .users
+                    .get(&row.mail.user)
+                    .map(|r| r.user.display_name.clone())
+                    .unwrap_or_default(),
                 code: row.code,
                 not_after: record.map(|record| record.not_after),
                 is_revoked: record.is_some_and(|r| matches!(r.state, CertificateState::Revoked { .. })),
@@ -334,9 +338,10 @@ impl State {
 
     fn own_session(&self, user: &UserId, token: &[u8; 32]) -> StoreResult<()> {
         let own = self.sessions.get(token).is_some_and(|session| session.user == *user);
-        let row = self.users.get(user).filter(|row| {
-            own && row.user.state == UserState::Active && row.user.locked_at.is_none()
-        });
+        let row = self
+            .users
+            .get(user)
+            .filter(|row| own && row.user.state == UserState::Active && row.user.locked_at.is_none());
         row.map(drop).ok_or(conflict(Conflict::Missing))
     }
 }
