@@ -390,7 +390,7 @@ mod tests {
     fn what_is_left_out_is_what_the_example_shows() {
         let example = include_str!("../../examples/inro.toml");
         let start = example.find("[policy]").expect("the section");
-        let section = &example[start..start + example[start..].find("[log]").expect("the next section")];
+        let section = &example[start..start + example[start..].find("\n\n").expect("the next section")];
         let is_key =
             |line: &&str| line.starts_with("# ") && (line.contains(" = ") || line.starts_with("# ["));
         let text: Vec<String> =

@@ -96,9 +96,10 @@ pub(crate) fn device(claim: &DeviceClaim) -> Result<(Device, Option<Firmware>), 
 
 /// The certificate that is to be renewed.
 pub(crate) fn renews(serial: Option<&str>) -> Result<Option<SerialNumber>, Refused> {
-    let malformed =
-        || Refused::new(Code::MalformedRequest).because("renews isn't a serial number in hexadecimal.");
-    serial.map(|text| SerialNumber::parse(text).map_err(|_| malformed())).transpose()
+    let parsed = serial.map(SerialNumber::parse).transpose();
+    parsed.map_err(|_| {
+        Refused::new(Code::MalformedRequest).because("renews isn't a serial number in hexadecimal.")
+    })
 }
 
 /// A TPM's keys, and who vouches for it.

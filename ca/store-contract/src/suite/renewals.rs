@@ -228,8 +228,8 @@ pub async fn a_confirmation_and_a_lapse_at_once_leave_one_certificate(store: imp
     }
     tasks.join_all().await;
     let standing = match (state(&*store, 1).await, state(&*store, 2).await) {
-        (CertificateState::Issued { .. }, CertificateState::Revoked { reason, .. }) => reason,
-        (CertificateState::Revoked { reason, .. }, CertificateState::Issued { .. }) => reason,
+        (CertificateState::Issued { .. }, CertificateState::Revoked { reason, .. })
+        | (CertificateState::Revoked { reason, .. }, CertificateState::Issued { .. }) => reason,
         neither => panic!("{neither:?}"),
     };
     let found = [RevocationReason::CessationOfOperation, RevocationReason::Superseded];
