@@ -30,7 +30,9 @@ pub(super) async fn run(file: StaffCrlFile, clock: Arc<dyn Clock>) {
         match taken {
             Ok(true) => tracing::info!("a new CRL of the staff CA was taken up"),
             Ok(false) => {}
-            Err(error) => tracing::warn!(error = %format!("{error:#}"), "keeping the staff CA's CRL that is in use"),
+            Err(error) => {
+                tracing::warn!(error = %format!("{error:#}"), "keeping the staff CA's CRL that is in use");
+            }
         }
         let now = clock.now();
         let due = file.current.next_update().is_some_and(|due| due < now);

@@ -72,6 +72,7 @@ pub(super) async fn back_to(_: Officer, Path(id): Path<String>) -> Response {
     number(&id).map_or_else(|_| see("/search"), |number| see(&format!("/contracts/{number}")))
 }
 
+#[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
 pub(super) async fn ask_plan(
     State(console): State<Arc<Console>>,
     officer: Officer,
@@ -85,6 +86,7 @@ pub(super) async fn ask_plan(
     ask(&console, &officer, &id, &fields, proposal).await
 }
 
+#[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
 pub(super) async fn ask_policy(
     State(console): State<Arc<Console>>,
     officer: Officer,

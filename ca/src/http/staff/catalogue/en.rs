@@ -405,7 +405,9 @@ pub(super) const EN: Catalogue = Catalogue {
         "The code works once, and not after the deadline.",
         "We never ask for this code by telephone or mail.",
     ],
-    password_letter_text: &["This is your initial password. At the first login you change it to one that only you know."],
+    password_letter_text: &[
+        "This is your initial password. At the first login you change it to one that only you know.",
+    ],
     password_letter_closing: &["We never ask for this password by telephone or mail."],
     no_certificate_text: &[
         "Connect the token with your staff certificate, close every browser window, and open this page again.",
