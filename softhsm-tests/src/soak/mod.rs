@@ -5,6 +5,7 @@ mod books;
 mod clock;
 mod cuts;
 mod disk;
+mod hostile;
 mod hsm;
 mod inserts;
 mod kills;
@@ -60,6 +61,8 @@ pub struct Size {
     pub restores: usize,
     /// R20: how long the overload lasts.
     pub overload: Duration,
+    /// FUZZ: hostile inputs for the readers of evidence.
+    pub hostile_inputs: u64,
     /// Whether to wait for what happens every minute, rather than to restart for it.
     pub patient: bool,
     /// Where all that is random begins.
@@ -86,6 +89,7 @@ impl Size {
             mutations: 40,
             restores: 1,
             overload: Duration::from_secs(8),
+            hostile_inputs: 20_000,
             patient: false,
             seed: 1,
         }
@@ -110,6 +114,7 @@ impl Size {
             mutations: 1000,
             restores: 10,
             overload: Duration::from_hours(1),
+            hostile_inputs: 5_000_000,
             patient: true,
             seed: 1,
         }
@@ -199,6 +204,7 @@ pub const SCENARIOS: &[(&str, Scenario)] = &[
     ("R17", mutations::run),
     ("R18", restored::run),
     ("R20", overload::run),
+    ("FUZZ", hostile::run),
 ];
 
 /// The scenario of this number.

@@ -65,6 +65,22 @@ fn what_is_proven_depends_on_whom_the_verifier_trusts() {
             assert!(proven.contains(word), "{word}: {said:#}");
         }
     }
+    // People read it in their language.
+    let file = proof.house.path("checked.json");
+    let mut agent = Command::new(softhsm_tests::binaries::find("inro-agent").expect("inro-agent"));
+    agent.args(["--lang", "ja", "verify-evidence", &file]);
+    agent.args(proof.anchors.iter().flat_map(|anchor| ["--anchor", anchor]));
+    let said = text(&output_of(&mut agent, b"").expect("inro-agent runs").stdout);
+    for words in [
+        "証明された事項:",
+        "の中で生成され、取り出せません",
+        "装置の記載: serial=",
+        "主張のみの事項:",
+        "--root で指定",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("the device"), "{said}");
     // The bank's root isn't given: its word is a claim, the maker's is not.
     let (status, said) = proof.verify(&proof.document, &proof.anchors, None);
     assert_eq!((status, &said["verdict"]), (Some(0), &json!("proven")), "{said:#}");

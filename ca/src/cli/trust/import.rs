@@ -160,7 +160,15 @@ impl Importer<'_> {
                 self.about(candidate, "passed", format!("it was retired at {at}; --accept takes it back"));
             }
             (_, Some(known)) if self.is_theirs(known) => {
-                self.take(candidate, known.purpose, &known.source, &format!("published by {}", known.maker));
+                let why = if known.confirmed {
+                    format!("published by {}", known.maker)
+                } else {
+                    format!(
+                        "known as {}'s from collections alone: compare it with what they publish",
+                        known.maker
+                    )
+                };
+                self.take(candidate, known.purpose, &known.source, &why);
             }
             _ if accepted => {
                 let purpose = match self.maker {

@@ -17,6 +17,8 @@ pub(crate) struct Known {
     pub(crate) trust: Trust,
     /// Where the maker publishes it.
     pub(crate) source: String,
+    /// Whether somebody else's list says the same of it.
+    pub(crate) confirmed: bool,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +37,7 @@ struct RawAnchor {
     purpose: String,
     trust: String,
     source: String,
+    confirmed: bool,
 }
 
 static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
@@ -50,6 +53,7 @@ fn known(raw: RawAnchor) -> Option<Known> {
         purpose: Purpose::parse(&raw.purpose)?,
         trust: Trust::parse(&raw.trust)?,
         source: raw.source,
+        confirmed: raw.confirmed,
     })
 }
 
