@@ -173,20 +173,20 @@ impl Mailer for SmtpMailer {
         let mut place = self.connection.lock().await;
         // Taken out of its place: a connection on which something stayed unsaid is never used again.
         let kept = place.take();
-        let (outcome, connection) = self
-            .within(async {
-                let mut connection = self.connected(kept).await?;
-                let outcome = self.hand_over(&mut connection, to, &octets).await;
-                let usable = match &outcome {
-                    Ok(_) => true,
-                    Err(MailerError::Unavailable(_)) => false,
-                    Err(MailerError::Later(_) | MailerError::Refused(_)) => {
-                        connection.command(Rset).await.is_ok()
-                    }
-                };
-                Ok((outcome, usable.then_some(connection)))
-            })
-            .await?;
+        // A TLS handshake's state is large: on the heap, as it may be waited for long.
+        let attempt = Box::pin(async {
+            let mut connection = self.connected(kept).await?;
+            let outcome = self.hand_over(&mut connection, to, &octets).await;
+            let usable = match &outcome {
+                Ok(_) => true,
+                Err(MailerError::Unavailable(_)) => false,
+                Err(MailerError::Later(_) | MailerError::Refused(_)) => {
+                    connection.command(Rset).await.is_ok()
+                }
+            };
+            Ok((outcome, usable.then_some(connection)))
+        });
+        let (outcome, connection) = self.within(attempt).await?;
         *place = connection;
         outcome
     }

@@ -70,7 +70,7 @@ impl Job {
         match &done {
             Ok((0, 0)) => {}
             Ok((queued, forgotten)) => {
-                tracing::info!(queued, forgotten, "notices were queued, old mails forgotten")
+                tracing::info!(queued, forgotten, "notices were queued, old mails forgotten");
             }
             Err(error) => {
                 let error = chain(error);
@@ -127,19 +127,15 @@ impl Job {
             tracing::info!(delivered, bounced, withdrawn, postponed, "mail");
         }
         let tried = sent.delivered + sent.bounced + sent.postponed > 0;
-        match &sent.unavailable {
-            Some(error) => {
-                tracing::warn!(error, "the mail server can't be used; trying again");
-                self.metrics.mail.server(false);
-                first_retry.clamp(Duration::from_secs(1), LONGEST_PAUSE)
-            }
-            None => {
-                if tried {
-                    self.metrics.mail.server(true);
-                }
-                PERIOD
-            }
+        if let Some(error) = &sent.unavailable {
+            tracing::warn!(error, "the mail server can't be used; trying again");
+            self.metrics.mail.server(false);
+            return first_retry.clamp(Duration::from_secs(1), LONGEST_PAUSE);
         }
+        if tried {
+            self.metrics.mail.server(true);
+        }
+        PERIOD
     }
 
     async fn withdraw(&self) {
