@@ -116,7 +116,7 @@ pub(crate) struct CustodyDesk {
 /// Opens the ledger for `inro-ca token custody`.
 ///
 /// # Errors
-/// When there is no section [token_custody], or ledger or key file can't be used.
+/// When there is no section `[token_custody]`, or ledger or key file can't be used.
 pub(crate) async fn custody_desk(config: &Config) -> anyhow::Result<CustodyDesk> {
     let keys = material::custody_keys(config)?;
     let keys = keys.context("token_custody: there is no such section; add it with key_file")?;

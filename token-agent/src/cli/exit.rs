@@ -406,12 +406,13 @@ fn exit_of(error: &EnrolError) -> Exit {
     match error {
         EnrolError::Token(error) if error.is_about_the_pin() => Exit::Pin,
         EnrolError::Tpm(error) if error.is_about_the_pin() => Exit::Pin,
-        EnrolError::WeakPin(_) => Exit::Pin,
+        EnrolError::WeakPin(_) | EnrolError::Unblock(UnblockError::PukBlocked | UnblockError::PukUnknown) => {
+            Exit::Pin
+        }
         EnrolError::Unblock(UnblockError::Waiting { .. }) => Exit::Interrupted,
-        EnrolError::Unblock(UnblockError::Declined { .. }) => Exit::Refused,
-        EnrolError::Unblock(UnblockError::NotBlocked { .. }) => Exit::Usage,
-        EnrolError::Unblock(UnblockError::PukBlocked | UnblockError::PukUnknown) => Exit::Pin,
-        EnrolError::Server(ServerError::Refused(_)) | EnrolError::AgentTooOld { .. } => Exit::Refused,
+        EnrolError::Server(ServerError::Refused(_))
+        | EnrolError::AgentTooOld { .. }
+        | EnrolError::Unblock(UnblockError::Declined { .. }) => Exit::Refused,
         EnrolError::Server(
             ServerError::NotHttps(_) | ServerError::Authorities(_) | ServerError::Proxy(_),
         )
@@ -419,7 +420,8 @@ fn exit_of(error: &EnrolError) -> Exit {
         | EnrolError::SlotNotPermitted { .. }
         | EnrolError::AlgorithmNotPermitted { .. }
         | EnrolError::OtherSlotUnderWay(_)
-        | EnrolError::WhichTpmKey { .. } => Exit::Usage,
+        | EnrolError::WhichTpmKey { .. }
+        | EnrolError::Unblock(UnblockError::NotBlocked { .. }) => Exit::Usage,
         EnrolError::Server(_)
         | EnrolError::VersionsMalformed
         | EnrolError::RulesMalformed(_)

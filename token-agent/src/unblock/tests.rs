@@ -83,12 +83,12 @@ impl Desk {
         let puk = String::from_utf8(self.driver.card().puk.clone()).expect("ASCII");
         self.server.puks.borrow().iter().any(|(_, kept)| *kept == puk)
     }
+}
 
-    fn error(&self, run: Result<Unblocked, Failure>) -> UnblockError {
-        match run.expect_err("a failure").error {
-            EnrolError::Unblock(error) => error,
-            other => panic!("{other:?}"),
-        }
+fn error(run: Result<Unblocked, Failure>) -> UnblockError {
+    match run.expect_err("a failure").error {
+        EnrolError::Unblock(error) => error,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -104,7 +104,7 @@ fn a_new_pin_and_a_new_puk_that_only_the_bank_knows() {
     assert!(desk.is_kept());
     assert_eq!(desk.server.puks.borrow().len(), 1, "the old one is given up");
     let again = desk.run();
-    assert_eq!(desk.error(again), UnblockError::NotBlocked { tries_left: 3 });
+    assert_eq!(error(again), UnblockError::NotBlocked { tries_left: 3 });
 }
 
 #[test]
@@ -145,12 +145,12 @@ fn nobody_approves_and_running_again_goes_on_with_the_same_request() {
     for _ in 0..2 {
         let waiting = desk.run_as("right", 5);
         assert!(waiting.as_ref().is_err_and(|failure| failure.resumable));
-        assert!(matches!(desk.error(waiting), UnblockError::Waiting { branch_only: false, .. }));
+        assert!(matches!(error(waiting), UnblockError::Waiting { branch_only: false, .. }));
     }
     assert_eq!(desk.server.unblockings.borrow().len(), 1);
     desk.server.decision.set(UnblockState::Declined);
     let declined = desk.run();
-    assert!(matches!(desk.error(declined), UnblockError::Declined { .. }));
+    assert!(matches!(error(declined), UnblockError::Declined { .. }));
     desk.server.decision.set(UnblockState::Approved);
     desk.run().expect("another request, which is approved");
     assert_eq!(desk.server.unblockings.borrow().len(), 2);
@@ -162,10 +162,10 @@ fn a_wrong_puk_never_blocks_it() {
     desk.driver.card().puk = b"anothers".to_vec();
     desk.server.puks.borrow_mut().push((Uuid::new_v4(), "another1".to_owned()));
     let unknown = desk.run();
-    assert_eq!(desk.error(unknown), UnblockError::PukUnknown);
+    assert_eq!(error(unknown), UnblockError::PukUnknown);
     assert_eq!(desk.driver.card().puk_tries, 1, "the last try is left");
     desk.driver.card().puk_tries = 0;
     let blocked = desk.run();
-    assert_eq!(desk.error(blocked), UnblockError::PukBlocked);
+    assert_eq!(error(blocked), UnblockError::PukBlocked);
     assert!(desk.run_as("wrong", 5).is_err());
 }

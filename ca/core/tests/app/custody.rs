@@ -135,7 +135,7 @@ impl Custody {
 
 #[tokio::test]
 async fn a_puk_is_released_to_an_approved_request_once_and_in_time() {
-    let custody = Custody::new().await;
+    let custody = Box::pin(Custody::new()).await;
     let asked = custody.ask("1").await;
     assert!(matches!(custody.released(&asked).await, Err(UnblockError::NotApproved { stage: "waiting" })));
     custody.decide(&asked, true).await.expect("approved");
@@ -160,7 +160,7 @@ async fn a_puk_is_released_to_an_approved_request_once_and_in_time() {
 
 #[tokio::test]
 async fn who_is_suspended_or_no_holder_gets_nothing() {
-    let custody = Custody::new().await;
+    let custody = Box::pin(Custody::new()).await;
     let wrong = custody.unblock.ask(Custody::asked("not the password", SERIAL, "1")).await;
     assert!(matches!(wrong, Err(UnblockError::Authentication)), "{wrong:?}");
     let foreign = custody.unblock.ask(Custody::asked(PASSWORD, 777, "1")).await;
@@ -190,7 +190,7 @@ async fn who_is_suspended_or_no_holder_gets_nothing() {
 
 #[tokio::test]
 async fn a_new_key_takes_over_and_the_old_one_can_go() {
-    let custody = Custody::new().await;
+    let custody = Box::pin(Custody::new()).await;
     let store = custody.world.store.clone();
     let reseal = Reseal {
         custody: store.clone(),
@@ -211,7 +211,7 @@ async fn a_new_key_takes_over_and_the_old_one_can_go() {
 
 #[tokio::test]
 async fn a_lost_token_is_revoked_first_and_serves_nobody() {
-    let custody = Custody::new().await;
+    let custody = Box::pin(Custody::new()).await;
     let world = &custody.world;
     let lose = async || {
         let confirmation = CONFIRMATION.to_owned().into();
@@ -233,7 +233,7 @@ async fn a_lost_token_is_revoked_first_and_serves_nobody() {
 
 #[tokio::test]
 async fn only_the_certificates_own_key_tells_of_its_end() {
-    let custody = Custody::new().await;
+    let custody = Box::pin(Custody::new()).await;
     let world = &custody.world;
     let record = world.store.certificates_of(&user(GENERAL)).await.expect("the store").remove(0);
     let tell = TellErasure {
