@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use softhsm_tests::{
     bank::{
         Answer, Bank, CONFIRMATION_PASSWORD, Desk, EnrolmentClient, LOGIN_PASSWORD, Options, SoftBrowser,
-        SoftToken, TOKEN_PIN, challenge, fetch, hidden,
+        SoftToken, challenge, fetch, hidden,
     },
     faults::Faults,
     openssl::openssl_with_input,
