@@ -65,7 +65,14 @@ impl Room {
             .to_owned()
     }
 
-    pub(crate) fn enroll(&self, house: &House, user: &str, serial: &str, pin: &Path, more: &[&str]) -> Output {
+    pub(crate) fn enroll(
+        &self,
+        house: &House,
+        user: &str,
+        serial: &str,
+        pin: &Path,
+        more: &[&str],
+    ) -> Output {
         let file = |path: &Path| path.to_string_lossy().into_owned();
         let (url, trust) = (house.bank.urls().public, file(&house.bank.path("tls/ca.pem")));
         let (login, pin) = (file(&house.bank.secret("login")), file(pin));

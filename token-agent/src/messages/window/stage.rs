@@ -26,7 +26,9 @@ impl Stage {
             Step::Requesting => Some(Self::Request),
             Step::Writing { .. } => Some(Self::Write),
             Step::Confirming => Some(Self::Confirm),
-            Step::NewerAgent { .. } | Step::ClockDiffers { .. } | Step::Resuming | Step::BeginningAnew => None,
+            Step::NewerAgent { .. } | Step::ClockDiffers { .. } | Step::Resuming | Step::BeginningAnew => {
+                None
+            }
             _ => Some(Self::Token),
         }
     }
