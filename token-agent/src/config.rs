@@ -61,6 +61,7 @@ pub(crate) enum ConfigError {
     },
     #[error("{} is not right: {reason}", path.display())]
     Invalid { path: PathBuf, reason: String },
+    #[cfg_attr(not(unix), expect(dead_code, reason = "Windows' access lists aren't read"))]
     #[error("{} could have been changed by others than the administrator", path.display())]
     Untrusted { path: PathBuf },
 }

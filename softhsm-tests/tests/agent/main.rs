@@ -115,7 +115,7 @@ fn hostile_servers_get_nothing_and_change_nothing() {
     let bench = Bench::one(NEW);
     let cases = [
         (Manner::Redirects, 6, "points to another address"),
-        (Manner::WebPages, 6, "not that of the bank's service"),
+        (Manner::WebPages, 6, "A web page came in place of the bank's answer"),
         (Manner::Fails, 6, "not that of the bank's service"),
         (Manner::Floods, 6, "larger than"),
         (Manner::WantsNewerAgents, 5, "https://bank.example/agent"),
@@ -142,23 +142,27 @@ fn servers_that_are_not_the_bank_s_are_not_spoken_to() {
     let bench = Bench::one(NEW);
     let stranger = SoftAuthority::new("Public web CA").expect("an authority");
     let impostors = [
-        ("a wrong name", bench.tls.server(&["evil.example"]).expect("an identity")),
-        ("an authority of the same name", stranger.server(&["localhost"]).expect("an identity")),
+        ("a wrong name", bench.tls.server(&["evil.example"]).expect("an identity"), "is for evil.example"),
+        (
+            "an authority of the same name",
+            stranger.server(&["localhost"]).expect("an identity"),
+            "could not prove that it is the bank's",
+        ),
     ];
-    for (what, identity) in impostors {
+    for (what, identity, words) in impostors {
         let impostor = Server::start(&identity);
         let run = Run::of(&mut bench.enroll_command(&impostor.url(), &[]));
         assert_eq!(run.status(), 6, "{what}: {run:?}");
-        assert!(run.stderr.contains("could not prove that it is the bank's"), "{what}: {run:?}");
+        assert!(run.stderr.contains(words), "{what}: {run:?}");
         bench.assert_untouched(what);
     }
-    // Without --ca-file the system's authorities decide, which don't know ours.
+    // Without --ca-file those of the public web decide, which don't know ours.
     let (password, pin) = (bench.path("password"), bench.path("pin"));
     let mut command = bench.agent(&["enroll", "--server", &bench.server.url(), "--user", "hokkai-01"]);
     command.args(["--password-file", &password, "--new-pin-file", &pin]);
     let run = Run::of(&mut command);
     assert_eq!(run.status(), 6, "{run:?}");
-    bench.assert_untouched("the system's authorities");
+    bench.assert_untouched("the public web's authorities");
 }
 
 #[test]

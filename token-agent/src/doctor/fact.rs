@@ -22,6 +22,7 @@ pub(crate) enum Area {
     Pin,
     Certificate,
     Tpm,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "browsers are looked at on Linux"))]
     Browser,
     Clock,
     Network,

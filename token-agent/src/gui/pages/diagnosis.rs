@@ -13,7 +13,10 @@ use crate::{
         field, keep, look,
         work::{Ended, Job, News, Work},
     },
-    messages::{Lang, diagnosis, finding, summary, window::Word},
+    messages::{
+        Lang, diagnosis, summary,
+        window::{Word, finding_in_window},
+    },
 };
 
 /// The page.
@@ -146,7 +149,7 @@ fn findings(ui: &mut Ui, report: &Report, lang: Lang) {
         look::card(ui, |ui| {
             ui.label(RichText::new(area.text(lang)).strong());
             for fact in present {
-                let words = finding(fact, lang);
+                let words = finding_in_window(fact, lang);
                 let grade = fact.grade();
                 let colour = match grade {
                     Grade::Good => look::GREEN,

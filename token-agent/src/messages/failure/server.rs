@@ -359,11 +359,14 @@ fn somebody_else(error: &ServerError, lang: Lang) -> (String, String) {
             "The server points to another address (status {status}); that is not followed.",
             "サーバが別のアドレスを指しています(ステータス {status})。転送には従いません。"
         ),
-        _ => say!(
-            lang,
-            "A web page came in place of the bank's answer ({error}).",
-            "銀行の応答の代わりにウェブページが返されました({error})。"
-        ),
+        other => {
+            let status = if let ServerError::WebPage(status) = other { *status } else { 0 };
+            say!(
+                lang,
+                "A web page came in place of the bank's answer (status {status}).",
+                "銀行の応答の代わりにウェブページが返されました(ステータス {status})。"
+            )
+        }
     };
     let next = say!(
         lang,

@@ -5,6 +5,6 @@ mod remedy;
 mod stage;
 mod word;
 
-pub(crate) use remedy::{explain_in_window, explain_route};
+pub(crate) use remedy::{explain_in_window, explain_route, finding_in_window};
 pub(crate) use stage::Stage;
 pub(crate) use word::Word;
