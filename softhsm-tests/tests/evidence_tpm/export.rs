@@ -10,7 +10,7 @@ use softhsm_tests::{openssl::openssl_with_input, process::run};
 
 use crate::house::{Computer, House, json};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn sha256_of(pem: &std::path::Path) -> String {
     let fingerprint = openssl_with_input(

@@ -88,7 +88,7 @@ fn says(octets: &[u8], entry: &ExportedEntry) -> Option<bool> {
     let certificate = member(member(&record, "body")?, "Certificate")?;
     let head = member(certificate, "audit_head")?;
     let bytes = |of: &Value, name: &str| member(of, name)?.as_bytes().cloned();
-    let number = |of: &Value, name: &str| i128::try_from(member(of, name)?.as_integer()?).ok();
+    let number = |of: &Value, name: &str| member(of, name)?.as_integer().map(i128::from);
     Some(
         bytes(certificate, "tbs")? == entry.tbs.0
             && bytes(certificate, "signature")? == entry.signature.0

@@ -169,7 +169,7 @@ impl ReadTrust {
         let newest = self.version(head).await?;
         let is_new = current.sha256 != Some(sha256(&newest.record.bundle));
         if is_new {
-            trusted.replace(newest.in_use()?);
+            trusted.replace(&newest.in_use()?);
         }
         Ok(is_new)
     }

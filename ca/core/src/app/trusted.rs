@@ -88,15 +88,15 @@ impl Trusted {
     }
 
     /// Another version of the anchors. The CRLs are held against them anew.
-    pub(super) fn replace(&self, in_use: InUse) {
+    pub(super) fn replace(&self, in_use: &InUse) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).settle(Some(in_use));
     }
 }
 
 impl Now {
-    fn settle(&mut self, next: Option<InUse>) -> Vec<(String, CrlRefusal)> {
+    fn settle(&mut self, next: Option<&InUse>) -> Vec<(String, CrlRefusal)> {
         let crls: Vec<MakerCrl> = self.crls.iter().map(|held| held.of.crl.clone()).collect();
-        let base = next.as_ref().unwrap_or(&self.in_use);
+        let base = next.unwrap_or(&self.in_use);
         let (anchors, refused) = base.anchors.with_crls(&crls);
         let (version, sha256) = (base.version, base.sha256);
         for (number, held) in self.crls.iter_mut().enumerate() {

@@ -133,15 +133,16 @@ impl Importer<'_> {
         };
         let candidate = Candidate { sha256: sha256(&found.der), found, certificate };
         let accepted = self.adding.accept.contains(&candidate.sha256);
-        if let Err(error) = candidate.certificate.check_ca() {
-            let more = match error {
-                ChainError::Signature | ChainError::Algorithm => {
-                    " (P-521 keys and signatures over SHA-1 are not verified by this version)"
-                }
-                _ => "",
-            };
-            self.about(&candidate, "fault", format!("{error}{more}"));
-            return None;
+        // A TPM maker's root is believed for its octets: that it signed itself over SHA-1 says nothing.
+        let by_octets = self.maker == Maker::Tpm && candidate.certificate.trust() == Trust::Root;
+        match candidate.certificate.check_ca() {
+            Ok(()) => {}
+            Err(ChainError::Algorithm) if by_octets => {}
+            Err(error) => {
+                let more = if error == ChainError::Algorithm { " (such as one over SHA-1)" } else { "" };
+                self.about(&candidate, "fault", format!("{error}{more}"));
+                return None;
+            }
         }
         if candidate.certificate.check_time(self.now).is_err() && !accepted {
             self.about(&candidate, "fault", "it isn't valid at this time; --accept takes it all the same");

@@ -38,7 +38,7 @@ pub struct MakerCrl {
     part: Option<Vec<u8>>,
     this_update: u64,
     next_update: Option<u64>,
-    serials: Arc<HashSet<Vec<u8>>>,
+    serials: Serials,
 }
 
 /// Why a CRL counts for nothing.
@@ -182,9 +182,12 @@ fn timestamp(seconds: u64) -> Option<Timestamp> {
     Timestamp::from_second(i64::try_from(seconds).ok()?).ok()
 }
 
+/// The serial numbers of a CRL.
+type Serials = Arc<HashSet<Vec<u8>>>;
+
 /// What CRLs revoke, by their issuer's name and key.
 #[derive(Debug, Default)]
-pub(super) struct Revocations(HashMap<Vec<u8>, Vec<Arc<HashSet<Vec<u8>>>>>);
+pub(super) struct Revocations(HashMap<Vec<u8>, Vec<Serials>>);
 
 impl Revocations {
     /// Adds what a CRL says that this certificate's key signed.
