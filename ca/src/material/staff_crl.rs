@@ -34,7 +34,9 @@ impl StaffCrl {
         Signed::parse(&der)
             .with_context(|| format!("{KEY}: {} is neither PEM nor DER of a CRL", path.display()))?
             .verify(issuer.tbs_certificate().subject_public_key_info())
-            .with_context(|| format!("{KEY}: the staff CA didn't sign {}; take its own CRL", path.display()))?;
+            .with_context(|| {
+                format!("{KEY}: the staff CA didn't sign {}; take its own CRL", path.display())
+            })?;
         Self::parse(&der).with_context(|| format!("{KEY}: {} can't be used", path.display()))
     }
 
@@ -81,8 +83,8 @@ impl StaffCrl {
 #[cfg(test)]
 mod tests {
     use rcgen::{
-        BasicConstraints, CertificateParams, CertificateRevocationListParams, Issuer, IsCa, KeyIdMethod, KeyPair,
-        RevokedCertParams, SerialNumber as Number, date_time_ymd,
+        BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod,
+        KeyPair, RevokedCertParams, SerialNumber as Number, date_time_ymd,
     };
 
     use super::*;

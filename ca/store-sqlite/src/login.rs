@@ -12,9 +12,7 @@ use ca_core::{
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use crate::{
-    SqliteStore, customer, failure::Failure, outcome::Written, rows::name, session, wrong_password,
-};
+use crate::{SqliteStore, customer, failure::Failure, outcome::Written, rows::name, session, wrong_password};
 
 #[async_trait]
 impl LoginStore for SqliteStore {

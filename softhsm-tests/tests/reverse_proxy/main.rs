@@ -1,4 +1,4 @@
-//! A bank behind a reverse proxy (RFC 9440): HAProxy holds the customers' connections and says whose they are. What it
+//! A bank behind a reverse proxy (RFC 9440): `HAProxy` holds the customers' connections and says whose they are. What it
 //! says counts because it shows its own key, and nobody else's word does.
 
 #[path = "../customers/mod.rs"]

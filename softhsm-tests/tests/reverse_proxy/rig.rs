@@ -1,4 +1,4 @@
-//! A bank with HAProxy in front of it, and everybody who comes to either.
+//! A bank with `HAProxy` in front of it, and everybody who comes to either.
 
 use std::{net::IpAddr, process::Command, time::Duration};
 
@@ -80,7 +80,7 @@ impl Front {
     }
 }
 
-/// Starts HAProxy on `port` and the one after it.
+/// Starts `HAProxy` on `port` and the one after it.
 fn start(bank: &Bank, proxy: &str, port: u16) -> Process {
     let read = |name: &str| std::fs::read_to_string(bank.path(name)).expect("a file");
     let write = |name: &str, text: &str| {

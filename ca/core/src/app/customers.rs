@@ -30,7 +30,7 @@ use crate::{
         inventory::InventoryStore,
         password::Passwords,
         rng::Rng,
-        store::{AuditStore, Conflict, CustomerStore, LoginStore, StoreError},
+        store::{AuditStore, Conflict, CustomerStore, LoginStore, PasswordBy, StoreError},
     },
 };
 
@@ -213,7 +213,7 @@ impl Customers {
         self.refuse(row, "user.refused", error).await
     }
 
-    /// Sets one of a user's passwords.
+    /// Sets one of a user's passwords. Whoever isn't the operator hands it over: the user changes it at the next login.
     ///
     /// # Errors
     /// `UnknownUser`, `NotAMaster`, `Password`.
@@ -224,6 +224,10 @@ impl Customers {
         kind: PasswordKind,
         password: SecretString,
     ) -> CustomerResult<()> {
+        let setter = match by {
+            Actor::Operator(_) => PasswordBy::Operator,
+            _ => PasswordBy::Issuer,
+        };
         let row = self.row(by, "user.password-set", id).with("kind", kind.as_str());
         if let Err(error) = self.check_password(id, kind, &password).await {
             return match error {
@@ -232,7 +236,7 @@ impl Customers {
             };
         }
         let hash = self.passwords.hash(password).await?;
-        missing_is_unknown(self.logins.set_password(id, kind, &hash, None, row).await)
+        missing_is_unknown(self.logins.set_password(id, kind, &hash, setter, row).await)
     }
 
     async fn check_password(

@@ -327,7 +327,9 @@ mod tests {
             let Written { kind, subject, detail, attachment } = proposal.write();
             assert_eq!(Proposal::read(kind, &subject, &detail, attachment), Some(proposal));
         }
-        for (kind, detail) in [("reobtain", "letter"), ("reobtain", "abacus\n1"), ("promote", "x\ny"), ("plan", "-1")] {
+        for (kind, detail) in
+            [("reobtain", "letter"), ("reobtain", "abacus\n1"), ("promote", "x\ny"), ("plan", "-1")]
+        {
             assert_eq!(Proposal::read(kind, "hokkai-01", detail, None), None, "{kind} {detail}");
         }
     }

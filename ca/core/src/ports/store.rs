@@ -300,7 +300,11 @@ pub trait CertificateStore: Send + Sync {
         audit: AuditEvent,
     ) -> StoreResult<()>;
     /// Renewals drafted before `before` that nobody confirmed, oldest first, at most `limit`.
-    async fn unconfirmed_renewals(&self, before: Timestamp, limit: u32) -> StoreResult<Vec<CertificateRecord>>;
+    async fn unconfirmed_renewals(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> StoreResult<Vec<CertificateRecord>>;
     /// Rule 1: revokes a renewal that is still unconfirmed. False, and nothing is written, when it isn't any more.
     async fn lapse_renewal(
         &self,

@@ -112,7 +112,8 @@ async fn whoever_has_no_good_certificate_is_refused_and_it_is_written_down() {
     let sessions = sessions(&world, "clerk").await;
     let mine = presented(&world, KEY);
     let ended = world.clock.now() - SignedDuration::from_secs(1);
-    let expired = Presented { validity: ValiditySpan { not_before: ended, not_after: ended }, ..mine.clone() };
+    let expired =
+        Presented { validity: ValiditySpan { not_before: ended, not_after: ended }, ..mine.clone() };
     let unknown = presented(&world, [9; 32]);
     for (shown, expected) in
         [(None, Unfit::Missing), (Some(&unknown), Unfit::Unknown), (Some(&expired), Unfit::Expired)]

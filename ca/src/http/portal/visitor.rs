@@ -23,8 +23,9 @@ use super::{
     catalogue::Language,
     cookies, message,
     pages::{Frame, Who},
+    see,
     settings::password_path,
-    see, unavailable,
+    unavailable,
 };
 use crate::http::{connection::Peer, support::SupportId};
 

@@ -148,10 +148,9 @@ fn particulars(t: &'static Catalogue, proposal: &Proposal) -> Vec<(&'static str,
             (t.contract_number, Cell::contract(contract)),
             (t.policy, Cell::code(policy.clone().unwrap_or_else(PolicyName::bank))),
         ],
-        Proposal::ChangePlan { contract, plan } => vec![
-            (t.contract_number, Cell::contract(contract)),
-            (t.plan, Cell::text(terms::plan(*plan))),
-        ],
+        Proposal::ChangePlan { contract, plan } => {
+            vec![(t.contract_number, Cell::contract(contract)), (t.plan, Cell::text(terms::plan(*plan)))]
+        }
         Proposal::Admit { id, name, roles, certificate } => {
             let names: Vec<&str> = roles.iter().map(|of| role(t, of)).collect();
             let mut facts = vec![

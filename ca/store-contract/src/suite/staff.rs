@@ -217,8 +217,7 @@ pub async fn a_plan_is_changed_when_the_users_fit(store: impl Ledger) {
         let asked = Approval { id: Uuid::from_u128(n), proposal, ..request(1, 1) };
         store.ask(&asked, event("approval.asked")).await.expect("asked");
         let (effect, by) = (Effect::Plan(number.clone(), Plan { general_users }), staff_id(2));
-        let done =
-            store.execute_approval(asked.id, &by, at(20), &effect, event("approval.executed")).await;
+        let done = store.execute_approval(asked.id, &by, at(20), &effect, event("approval.executed")).await;
         if done.is_err() {
             store
                 .end_approval(asked.id, Outcome::Refused, &by, at(20), event("approval.declined"))
