@@ -163,11 +163,14 @@ pub(super) fn whereabouts(attributes: &KeyAttributes) -> &'static str {
         (Some(true), Some(false), _) => {
             "it can't leave this token now; that it never could, or was made here, the token doesn't say"
         }
+        (Some(true), Some(true), _) if attributes.wrap_with_trusted == Some(true) => {
+            "it is never shown in plain, but can leave this token encrypted (C_WrapKey), for keys alone that the security officer trusts (CKA_WRAP_WITH_TRUSTED)"
+        }
         (Some(true), Some(true), _) if *local == Some(true) => {
-            "it was made on this token and is never shown in plain, but can leave it encrypted (C_WrapKey), by whoever has the user's PIN"
+            "it was made on this token and is never shown in plain, but can leave it encrypted (C_WrapKey), by whoever has the user's PIN, and for any key of theirs: CKA_WRAP_WITH_TRUSTED is not set"
         }
         (Some(true), Some(true), _) => {
-            "it came to this token encrypted, is never shown in plain, and can leave it encrypted again (C_WrapKey), by whoever has the user's PIN"
+            "it came to this token encrypted, is never shown in plain, and can leave it encrypted again (C_WrapKey), by whoever has the user's PIN, and for any key of theirs: CKA_WRAP_WITH_TRUSTED is not set"
         }
         _ => "the token doesn't say that it keeps the key secret",
     }

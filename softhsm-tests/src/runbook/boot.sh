@@ -35,6 +35,14 @@ for target in sysinit basic local-fs sockets timers network-online time-sync; do
 done
 ln -sf /dev/null "$machine/etc/systemd/system/systemd-remount-fs.service"
 
+# A TPM, in software. It is no device, so the service manager is told where it is.
+mkdir -p "$machine/tpm" "$machine/etc/systemd/system/machine.target.wants"
+printf '[Unit]\nDescription=TPM\n[Service]\nExecStart=%s --tpmstate dir=%s --server %s --ctrl %s\n' \
+    '/usr/bin/swtpm socket --tpm2 --flags not-need-init,startup-clear' "$machine/tpm" \
+    type=tcp,port=2321,bindaddr=127.0.0.1 type=tcp,port=2322,bindaddr=127.0.0.1 \
+    >"$machine/etc/systemd/system/machine-tpm.service"
+ln -s ../machine-tpm.service "$machine/etc/systemd/system/machine.target.wants/machine-tpm.service"
+
 mount --bind "$machine/etc" /etc
 mount --bind "$machine/var-lib" /var/lib
 for folder in /run /var/log /mnt /srv /usr/local/src; do
@@ -72,5 +80,5 @@ mount -t sysfs -o ro sysfs /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 # Credentials are mounted in a service's own namespace and must be seen outside it, as on every host.
 mount --make-rshared /
-exec env -i container=other PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+exec env -i container=other SYSTEMD_TPM2_DEVICE=swtpm:host=127.0.0.1,port=2321 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     /lib/systemd/systemd --system --unit=machine.target --log-target=null --show-status=no

@@ -21,6 +21,23 @@ const BOOT: Duration = Duration::from_mins(1);
 const RUN: Duration = Duration::from_mins(5);
 /// The machine's systems of names, all its own.
 const NAMESPACES: [&str; 6] = ["--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup"];
+/// Where programs find its TPM, of which boot.sh tells the service manager.
+const TPM: [(&str, &str); 2] = [
+    ("SYSTEMD_TPM2_DEVICE", "swtpm:host=127.0.0.1,port=2321"),
+    ("TPM2TOOLS_TCTI", "swtpm:host=127.0.0.1,port=2321"),
+];
+/// The other site is this machine too, so `ssh HOST COMMAND…` runs the command here. And what matters of a restart of the
+/// host here is that its TPM begins anew and that its services do.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("ssh", "#!/bin/sh\nshift\nexec sh -c \"$*\"\n"),
+    // No kernel stands before this TPM, which would flush what a program that ended has left in it.
+    (
+        "systemd-creds",
+        "#!/bin/sh\nfor left in loaded-session transient-object; do tpm2_flushcontext --$left; done 2>/dev/null\n\
+         exec /usr/bin/systemd-creds \"$@\"\n",
+    ),
+    ("reboot", "#!/bin/sh\nsystemctl restart machine-tpm\nexec systemctl restart 'inro-signer@*'\n"),
+];
 /// The shell that goes through the blocks in order and stops at the first that doesn't end as it must.
 const DRIVER: &str = r#"
 cd "$1"
@@ -71,8 +88,15 @@ impl Machine {
     pub fn boot(directory: &Path) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
-            "runbooks run on a machine of their own, with a systemd of its own, which only root can boot: run the tests \
-             as root"
+            "runbooks run on a machine of their own, with a systemd of its own, which only root can boot: `make test` \
+             runs this target by sudo; by hand, run it as root"
+        );
+        let possible = output_of(Command::new("unshare").args(["--fork", "--mount", "--pid", "true"]), b"")?;
+        ensure!(
+            possible.status.success(),
+            "this host doesn't let root have namespaces of its own, as in a container without CAP_SYS_ADMIN: run the tests \
+             on a host, or in a container with that ({})",
+            String::from_utf8_lossy(&possible.stderr).trim()
         );
         let programs = binaries::find("inro-ca")?;
         for name in ["inro-hsm", "inro-agent"] {
@@ -81,7 +105,7 @@ impl Machine {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?;
         let script = directory.join("boot.sh");
         fs::write(&script, include_str!("boot.sh")).context("writing boot.sh")?;
-        other_site(directory)?;
+        programs_of_its_own(directory)?;
         let mut command = Command::new("unshare");
         command.args(["--fork", "--kill-child"]).args(NAMESPACES.iter().filter(|name| **name != "--cgroup"));
         command.arg("--").arg("sh").arg(script).arg(directory).arg(repository);
@@ -100,6 +124,7 @@ impl Machine {
     pub fn command(&self, program: &str) -> Command {
         let mut command = inside(self.init);
         command.args(["env", "-i", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"]);
+        command.args(TPM.map(|(name, value)| format!("{name}={value}")));
         command.arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").arg(program);
         command
     }
@@ -183,12 +208,15 @@ fn inside(init: u32) -> Command {
     command
 }
 
-/// `ssh HOST COMMAND…` runs the command here: the other site is this machine too.
-fn other_site(directory: &Path) -> Result<()> {
+fn programs_of_its_own(directory: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let programs = directory.join("bin");
     fs::create_dir_all(&programs).context("making a folder for programs")?;
-    let ssh = programs.join("ssh");
-    fs::write(&ssh, "#!/bin/sh\nshift\nexec sh -c \"$*\"\n").context("writing ssh")?;
-    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).context("protecting ssh")
+    for (name, script) in PROGRAMS {
+        let program = programs.join(name);
+        fs::write(&program, script).with_context(|| format!("writing {name}"))?;
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&program, mode).with_context(|| format!("protecting {name}"))?;
+    }
+    Ok(())
 }

@@ -13,22 +13,36 @@ use toml::{Table, Value};
 use super::{Document, Machine};
 use crate::{
     bank::{CONFIRMATION_PASSWORD, Desk, LOGIN_PASSWORD, TOKEN_PIN},
-    process::{Environment, run},
+    process::run,
     soft_pki::SoftAuthority,
     virtual_yubikey::{AttestationRoots, Firmware, Profile},
 };
 
 /// The serial of the bank's own YubiKey.
 const TOKEN: u32 = 25_000_001;
+/// An administrator's, of a firmware whose management key Debian's yubico-piv-tool knows.
+const ADMINISTRATOR: (u32, Firmware) = (15_000_077, Firmware(5, 4, 3));
+/// The runbook that is gone through at the administrator's computer.
+const AT_THE_ADMINISTRATORS: &str = "staff.md";
+
+/// The runbook for which services' credentials are sealed with the machine's TPM.
+const WITH_TPM: &str = "sealed-pin.md";
+/// A TPM that is a device is reached whatever a service's own network is; this one is behind a socket.
+const REACH_TPM: &str = "set -e\n\
+    for unit in inro-signer@ inro-hsm-check@; do\n\
+        mkdir -p /etc/systemd/system/$unit.service.d\n\
+        printf '[Service]\\nIPAddressAllow=localhost\\n' >/etc/systemd/system/$unit.service.d/machine-tpm.conf\n\
+    done\n\
+    systemctl daemon-reload\n";
 
 /// A machine, and what is brought to it.
 #[derive(Debug)]
 pub struct Site {
     machine: Machine,
     work: PathBuf,
-    environment: Environment,
-    /// Ends after the machine.
-    _desk: Desk,
+    /// They end after the machine.
+    desk: Desk,
+    administrators: Desk,
 }
 
 impl Site {
@@ -42,14 +56,15 @@ impl Site {
         let roots = AttestationRoots::create().context("making attestation roots")?;
         let profiles = vec![Profile::new(TOKEN, Firmware(5, 7, 4))];
         let desk = Desk::new(&directory.join("desk"), &roots, profiles)?;
+        let (serial, firmware) = ADMINISTRATOR;
+        let profiles = vec![Profile::new(serial, firmware)];
+        let administrators = Desk::new(&directory.join("administrator"), &roots, profiles)?;
         write(&work, &roots)?;
         // Its name is that of its control group too.
         let folder = directory.join(directory.file_name().unwrap_or_default());
         fs::create_dir(&folder).context("making the machine's folder")?;
         let machine = Machine::boot(&folder)?;
-        let mut environment = desk.pcscd.environment().clone();
-        environment.push(("XDG_STATE_HOME".to_owned(), work.join("state").display().to_string()));
-        let site = Self { machine, work, environment, _desk: desk };
+        let site = Self { machine, work, desk, administrators };
         site.software_tokens()?;
         Ok(site)
     }
@@ -59,7 +74,14 @@ impl Site {
     /// # Errors
     /// At the first step that isn't as the runbook says.
     pub fn execute(&mut self, runbook: &Document) -> Result<()> {
-        self.machine.execute(runbook, &self.work, &self.environment)
+        if runbook.path.ends_with(WITH_TPM) {
+            run(self.command("sh").args(["-c", REACH_TPM])).context("letting services reach the TPM")?;
+        }
+        let elsewhere = runbook.path.ends_with(AT_THE_ADMINISTRATORS);
+        let desk = if elsewhere { &self.administrators } else { &self.desk };
+        let mut environment = desk.pcscd.environment().clone();
+        environment.push(("XDG_STATE_HOME".to_owned(), self.work.join("state").display().to_string()));
+        self.machine.execute(runbook, &self.work, &environment)
     }
 
     /// Changes a file that was brought: `from` becomes `to`.
@@ -117,10 +139,14 @@ fn write(work: &Path, roots: &AttestationRoots) -> Result<()> {
         ("login.txt", LOGIN_PASSWORD),
         ("confirmation.txt", CONFIRMATION_PASSWORD),
         ("token-pin.txt", TOKEN_PIN),
+        ("hanako-pin.txt", TOKEN_PIN),
     ] {
         put(name, &format!("{secret}\n"))?;
     }
-    secret(&["server.key", "login.txt", "confirmation.txt", "token-pin.txt"].map(|name| work.join(name)))
+    secret(
+        &["server.key", "login.txt", "confirmation.txt", "token-pin.txt", "hanako-pin.txt"]
+            .map(|name| work.join(name)),
+    )
 }
 
 fn secret(files: &[PathBuf]) -> Result<()> {

@@ -237,8 +237,11 @@ fn what_a_keys_attributes_mean_is_said_of_each_mode() {
     assert!(
         whereabouts(&leaves).contains("was made on this token") && whereabouts(&leaves).contains("C_WrapKey")
     );
-    let copied = KeyAttributes { local: Some(false), ..leaves };
+    let copied = KeyAttributes { local: Some(false), ..leaves.clone() };
     assert!(whereabouts(&copied).contains("came to this token encrypted"));
+    for text in [whereabouts(&leaves), whereabouts(&copied)] {
+        assert!(text.contains("CKA_WRAP_WITH_TRUSTED is not set"), "{text}");
+    }
     let untold = KeyAttributes { never_extractable: None, ..never };
     assert!(whereabouts(&untold).contains("doesn't say"));
 }
