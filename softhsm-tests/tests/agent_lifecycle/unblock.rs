@@ -92,7 +92,7 @@ fn the_puk_is_fetched_once_and_by_nobody_else() {
     office.desk.enroll(office.bank(), "hokkai-01", token).expect("a certificate");
     let pem = std::fs::read(office.bank().path("tls/ca.pem")).expect("a file");
     let trust = Certificate::from_pem(&pem).expect("PEM");
-    let client = Client::builder().tls_certs_only([trust]).timeout(Duration::from_secs(60)).build();
+    let client = Client::builder().tls_certs_only([trust]).timeout(Duration::from_mins(1)).build();
     let client = client.expect("a client");
     let base = office.bank().urls().public + "/api/v1/tokens";
     let ask = |user: &str, password: &str, serial: u32, key: &str| {
