@@ -1,9 +1,12 @@
 //! What users are told by mail, from its cause to the letter box, through a mail server that demands TLS and a login.
 
+mod branch;
 #[path = "../customers/mod.rs"]
 mod customers;
 mod nodes;
 mod rig;
+#[path = "../staff_house/mod.rs"]
+mod staff_house;
 
 use std::{fs, process::Output};
 

@@ -61,6 +61,7 @@ fn every_page_is_readable() {
         ("staff", admin, "/staff".to_owned()),
         ("member", admin, "/staff/clerk-1".to_owned()),
         ("member-new", admin, "/staff/new".to_owned()),
+        ("mail", clerk, "/mail".to_owned()),
         ("health", auditor, "/health".to_owned()),
         ("calendar", auditor, "/calendar".to_owned()),
         ("audit", auditor, "/audit".to_owned()),
