@@ -79,7 +79,7 @@ pub(crate) fn packages(enrolment: &config::Enrolment) -> anyhow::Result<Packages
             bail!("{KEY}: {} lists {} twice; make it anew", path.display(), package.name);
         }
     }
-    Ok(Packages { version: Some(list.version), packages, files, signed_by })
+    Ok(Packages { version: Some(list.version), offered: packages, files, signed_by })
 }
 
 fn package(folder: &Path, listed: Listed) -> anyhow::Result<Package> {

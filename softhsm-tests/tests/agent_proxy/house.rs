@@ -117,7 +117,7 @@ impl House {
     }
 
     /// The same command on a computer with those files.
-    pub(crate) fn administered(&self, command: Command) -> Command {
+    pub(crate) fn administered(&self, command: &Command) -> Command {
         let mut outer = Command::new("unshare");
         outer.arg("--mount");
         if !rustix::process::geteuid().is_root() {

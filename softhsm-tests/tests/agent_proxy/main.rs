@@ -139,7 +139,7 @@ fn an_inspecting_proxy_is_believed_by_the_administrator_s_word_alone() {
     assert_eq!(run.status(), 2, "{run:?}");
 
     house.administer("company_ca_file = \"/etc/inro/company.pem\"", &[("company.pem", &company)]);
-    let run = Run::of(&mut house.administered(house.enroll_command(&credentials)));
+    let run = Run::of(&mut house.administered(&house.enroll_command(&credentials)));
     assert_eq!(run.status(), 0, "{run:?}");
     let seen = squid.requests().expect("a log");
     assert!(seen.iter().any(|line| line.contains("/api/v1/enrolments")), "it looked inside: {seen:?}");
@@ -166,7 +166,7 @@ fn a_policy_comes_before_a_user_s_configuration_and_options() {
     let doctor = |more: &[&str]| {
         let mut command = house.bare_agent();
         command.args(["--config", &mine, "doctor", "--json"]).args(more);
-        Run::of(&mut house.administered(command))
+        Run::of(&mut house.administered(&command))
     };
     let report = doctor(&[]).json();
     let way = finding(&report, "proxy.way")["what"].as_str().expect("words").to_owned();
@@ -190,7 +190,7 @@ fn a_policy_comes_before_a_user_s_configuration_and_options() {
     }
     let mut enroll = house.bare_agent();
     enroll.args(["enroll", "--json", "--user", "hokkai-01", "--password-file", &house.login()]);
-    let run = Run::of(&mut house.administered(enroll));
+    let run = Run::of(&mut house.administered(&enroll));
     assert_eq!(run.status(), 2, "{run:?}");
     assert!(run.stderr.contains("doesn't permit this kind of token"), "{run:?}");
     house.assert_untouched();

@@ -38,7 +38,7 @@ pub(crate) struct Public {
 pub(crate) struct Packages {
     /// Of the packages; `None` when there are none.
     pub(crate) version: Option<String>,
-    pub(crate) packages: Vec<Package>,
+    pub(crate) offered: Vec<Package>,
     /// The list, and what proves it.
     pub(crate) files: Vec<(&'static str, Bytes)>,
     /// Whose signature was checked.
@@ -165,8 +165,8 @@ async fn file(
     Extension(language): Extension<Language>,
     Path(name): Path<String>,
 ) -> Response {
-    let Packages { packages, files, .. } = &public.packages;
-    let package = packages.iter().find(|package| package.name == name).map(|package| &package.octets);
+    let Packages { offered, files, .. } = &public.packages;
+    let package = offered.iter().find(|package| package.name == name).map(|package| &package.octets);
     let octets = package.or_else(|| files.iter().find(|(file, _)| *file == name).map(|(_, octets)| octets));
     let Some(octets) = octets else {
         return not_found(language);
