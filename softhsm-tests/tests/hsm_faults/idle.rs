@@ -48,7 +48,8 @@ fn an_idle_token_is_called_before_it_logs_us_out() {
         orders.certificate().and_then(|template| Ok(template.to_tbs_der()?)).expect("a certificate");
     let client = Client::new(bank.path("signer/socket")).with_deadline(DEADLINE);
     let runtime = Runtime::new().expect("a runtime");
-    let signing = client.sign_certificate(&Orders::issuing(), Uuid::new_v4(), AUDIT_HEAD, certificate);
+    let key = Orders::issuing();
+    let signing = client.sign_certificate(&key, Uuid::new_v4(), AUDIT_HEAD, certificate);
     runtime.block_on(signing).expect("it signs");
     assert_eq!(hsm.logins().expect("counted"), 1, "nothing was lost in between");
 }
