@@ -23,6 +23,9 @@ struct Known {
 
 impl Head {
     /// The number: as remembered, or as `read`.
+    ///
+    /// # Errors
+    /// What `read` failed with.
     pub async fn get(&self, read: impl Future<Output = Result<u64, Failure>>) -> Result<u64, Failure> {
         let asked = Instant::now();
         let forgotten = {

@@ -39,6 +39,9 @@ pub struct Committed<T> {
 }
 
 /// The answer to a fact with this outcome in a batch that ended like this.
+///
+/// # Errors
+/// The fact's own, the batch's, or that the store is closed.
 pub fn settle<T>(
     outcome: Option<StoreResult<T>>,
     committed: &Result<Commit, BatchFailed>,
