@@ -7,8 +7,8 @@ mod custody;
 mod issuers;
 mod jobs;
 mod ledger;
-mod mail;
 mod machine;
+mod mail;
 mod moving;
 mod observe;
 mod portal;
@@ -36,8 +36,8 @@ pub(crate) use mail::{mail_desk, mailer};
 pub(crate) use moving::{Route, move_ledger};
 pub(crate) use responders::{Renewals, renewals, responders_in_use};
 pub(crate) use staff::staff_desk;
-pub(crate) use validation::root_crls;
 pub(crate) use trust::{EvidenceDesk, evidence_desk, trust_desk};
+pub(crate) use validation::root_crls;
 
 use crate::{
     adapters::{passwords::Argon2Passwords, staff_crl::CurrentStaffCrl},

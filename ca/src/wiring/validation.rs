@@ -40,12 +40,7 @@ pub(super) fn validation(
     let answer = OcspFactory::new(adapters, issuers).build(responders);
     Ok(Validation {
         ocsp: ocsp::Responder::new(answer, adapters.clock.clone()),
-        crls: Crls::new(
-            adapters.store.clone(),
-            adapters.clock.clone(),
-            &adapters.accords,
-            root_crl,
-        )?,
+        crls: Crls::new(adapters.store.clone(), adapters.clock.clone(), &adapters.accords, root_crl)?,
         certificates: CaCertificates(certificates),
         metrics,
     })

@@ -158,11 +158,7 @@ fn read_foreign(der: &[u8], issuer: &Issuer) -> Result<PublishedCrl, String> {
     let next_update = list.next_update.ok_or("it has no nextUpdate")?;
     let this_update = time::from_x509(&list.this_update).map_err(|error| error.to_string())?;
     Ok(PublishedCrl {
-        number: list
-            .crl_extensions
-            .as_deref()
-            .and_then(ca_x509::crl::number)
-            .ok_or("it has no number")?,
+        number: list.crl_extensions.as_deref().and_then(ca_x509::crl::number).ok_or("it has no number")?,
         this_update,
         next_update: time::from_x509(&next_update).map_err(|error| error.to_string())?,
         listed_from: this_update,

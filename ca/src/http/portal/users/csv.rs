@@ -48,14 +48,7 @@ fn file(t: &Catalogue, users: &[Line]) -> String {
             Some(renewal) => format!("{} / {}", user.certificate.text, renewal.text),
             None => user.certificate.text.to_owned(),
         };
-        let line = [
-            &*user.user_id,
-            &*user.name,
-            user.account.text,
-            &*certificate,
-            &*user.valid_until,
-            token,
-        ];
+        let line = [&*user.user_id, &*user.name, user.account.text, &*certificate, &*user.valid_until, token];
         text += &line.map(field).join(",");
         text += "\r\n";
     }
