@@ -59,8 +59,8 @@ impl Refused {
         self
     }
 
-    fn renewal(refusal: RenewalRefusal) -> Self {
-        match refusal {
+    fn renewal(refusal: &RenewalRefusal) -> Self {
+        match *refusal {
             RenewalRefusal::NotYet { opens_at } => Self::new(Code::RenewalNotOpen).not_before(Some(opens_at)),
             RenewalRefusal::Expired { .. } => Self::new(Code::RenewalNotOpen),
             RenewalRefusal::NotValid => Self::new(Code::PredecessorInvalid),
@@ -223,7 +223,7 @@ impl From<Reason> for Refused {
             Reason::AlreadyCertified { .. } | Reason::ExpiredNotRevoked { .. } => {
                 Self::new(Code::AlreadyCertified).because(detail)
             }
-            Reason::Renewal(refusal) => Self::renewal(refusal).because(detail),
+            Reason::Renewal(refusal) => Self::renewal(&refusal).because(detail),
             Reason::TokenNotAssigned => Self::new(Code::WrongDevice).because(detail),
             Reason::UserSuspended
             | Reason::UserRemoved

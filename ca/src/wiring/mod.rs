@@ -22,7 +22,7 @@ use std::sync::Arc;
 use ca_core::{
     app::{
         accord::Accords, audit_verify::VerifyAudit, certificates::Certificates, customers::Customers,
-        inventory::Inventory, logout::LogOut, manage_policies::ManagePolicies, revoke::Revoke,
+        inventory::Inventory, manage_policies::ManagePolicies, revoke::Revoke,
     },
     ports::{ledger::Ledger, rng::Rng, staff::StaffStore},
 };
@@ -163,7 +163,6 @@ pub(crate) async fn server(
     // Its own: a flood of strangers' passwords there must not keep customers out of the portal.
     let enrolment_passwords = Arc::new(Argon2Passwords::new(&config.passwords)?);
     let revoked = Arc::new(Notify::new());
-    let certificates = Arc::new(adapters.certificates());
     let sessions = Arc::new(portal::check_session(&config, adapters)?);
     let policies = adapters.policies_with(&config, material.hours.clone());
     let (trusted, read_trust) = trust::trusted(&config, adapters).await?;
@@ -181,30 +180,13 @@ pub(crate) async fn server(
         (&issuers, &in_use),
         root_crl.clone(),
     )?);
-    let (customers, revoke) = (Arc::new(adapters.customers()), Arc::new(adapters.revoke(&config)));
     let public = Arc::new(portal::public(&config)?);
-    let portal = Arc::new(Portal {
-        account: Arc::new(portal::account(&config, adapters)),
-        emails: mail::change_email(&config, adapters).map(Arc::new),
-        manage: Arc::new(portal::manage_users(&config, adapters, customers.clone(), revoke.clone())?),
-        history_days: config.retention.logins.as_secs() / 86_400,
-        login: Arc::new(portal::log_in(&config, adapters)),
-        session: sessions.clone(),
-        logout: Arc::new(LogOut { logins: adapters.store.clone(), clock: adapters.clock.clone() }),
-        revoke,
-        customers,
-        certificates,
-        logins: adapters.store.clone(),
-        clock: adapters.clock.clone(),
-        rng: adapters.rng.clone(),
-        issuer: config.customer_issuer().id.clone(),
-        public_url: config.listen.public_url.clone(),
-        revoked: revoked.clone(),
-        machines: admit.clone(),
-        forms: Arc::new(portal::refuse_form(&config, adapters)),
-        metrics: metrics.clone(),
-        detached: detached.clone(),
-    });
+    let portal = Arc::new(portal::portal(
+        &config,
+        adapters,
+        (sessions.clone(), admit.clone()),
+        (detached.clone(), revoked.clone()),
+    )?);
     let readiness = observe::readiness(adapters);
     let pools = [("portal", adapters.passwords.clone()), ("enrolment", enrolment_passwords.clone())];
     let ops = Arc::new(observe::ops(adapters, readiness.clone(), detached.clone(), pools));

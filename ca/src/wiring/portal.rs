@@ -6,19 +6,58 @@ use ca_core::app::{
     account::Account,
     customers::Customers,
     login::LogIn,
+    logout::LogOut,
+    machines::AdmitMachine,
     manage_users::ManageUsers,
     refuse_form::RefuseForm,
     revoke::Revoke,
     session::{CheckSession, SessionTerms},
 };
 use jiff::SignedDuration;
+use tokio::sync::Notify;
 
-use super::{adapters::Adapters, custody};
+use super::{adapters::Adapters, custody, mail};
 use crate::{
     config::{Config, HoursMode},
-    http::portal::Public,
+    http::{
+        detached::Detached,
+        portal::{Portal, Public},
+    },
     material,
 };
+
+/// The customers' portal. `sessions` and who is admitted are shared with the other listeners, and so is what a revocation
+/// wakes.
+pub(super) fn portal(
+    config: &Config,
+    adapters: &Adapters,
+    (session, machines): (Arc<CheckSession>, Arc<AdmitMachine>),
+    (detached, revoked): (Detached, Arc<Notify>),
+) -> anyhow::Result<Portal> {
+    let (customers, revoke) = (Arc::new(adapters.customers()), Arc::new(adapters.revoke(config)));
+    Ok(Portal {
+        account: Arc::new(account(config, adapters)),
+        emails: mail::change_email(config, adapters).map(Arc::new),
+        manage: Arc::new(manage_users(config, adapters, customers.clone(), revoke.clone())?),
+        history_days: config.retention.logins.as_secs() / 86_400,
+        login: Arc::new(log_in(config, adapters)),
+        session,
+        logout: Arc::new(LogOut { logins: adapters.store.clone(), clock: adapters.clock.clone() }),
+        revoke,
+        customers,
+        certificates: Arc::new(adapters.certificates()),
+        logins: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        rng: adapters.rng.clone(),
+        issuer: config.customer_issuer().id.clone(),
+        public_url: config.listen.public_url.clone(),
+        revoked,
+        machines,
+        forms: Arc::new(refuse_form(config, adapters)),
+        metrics: adapters.metrics.clone(),
+        detached,
+    })
+}
 
 pub(super) fn check_session(config: &Config, adapters: &Adapters) -> anyhow::Result<CheckSession> {
     Ok(CheckSession {
@@ -35,7 +74,7 @@ pub(super) fn check_session(config: &Config, adapters: &Adapters) -> anyhow::Res
     })
 }
 
-pub(super) fn refuse_form(config: &Config, adapters: &Adapters) -> RefuseForm {
+fn refuse_form(config: &Config, adapters: &Adapters) -> RefuseForm {
     RefuseForm {
         certificates: adapters.store.clone(),
         audit: adapters.store.clone(),
@@ -45,7 +84,7 @@ pub(super) fn refuse_form(config: &Config, adapters: &Adapters) -> RefuseForm {
     }
 }
 
-pub(super) fn log_in(config: &Config, adapters: &Adapters) -> LogIn {
+fn log_in(config: &Config, adapters: &Adapters) -> LogIn {
     LogIn {
         customers: adapters.store.clone(),
         logins: adapters.store.clone(),
@@ -60,7 +99,7 @@ pub(super) fn log_in(config: &Config, adapters: &Adapters) -> LogIn {
     }
 }
 
-pub(super) fn account(config: &Config, adapters: &Adapters) -> Account {
+fn account(config: &Config, adapters: &Adapters) -> Account {
     Account {
         customers: adapters.store.clone(),
         logins: adapters.store.clone(),
@@ -71,7 +110,7 @@ pub(super) fn account(config: &Config, adapters: &Adapters) -> Account {
     }
 }
 
-pub(super) fn manage_users(
+fn manage_users(
     config: &Config,
     adapters: &Adapters,
     customers: Arc<Customers>,

@@ -104,7 +104,7 @@ fn a_cabinet_is_imported_as_it_comes() {
 }
 
 /// Yubico's published files, and a makers' pool of TPM certificates: known roots by their fingerprints, what stands below
-/// them by signatures, and nothing of the FIDO and OpenPGP hierarchies in the same files.
+/// them by signatures, and nothing of the FIDO and `OpenPGP` hierarchies in the same files.
 #[test]
 fn genuine_bundles_are_imported_in_one_command() {
     let Some(evidence) = genuine() else { return };
