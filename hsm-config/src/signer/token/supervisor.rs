@@ -25,7 +25,7 @@ use crate::{
 
 const BACK_OFF_FIRST: Duration = Duration::from_millis(200);
 /// Together with a start this is how long a token that works again waits to be used.
-const BACK_OFF_LAST: Duration = Duration::from_secs(2);
+const BACK_OFF_LAST: Duration = Duration::from_secs(1);
 /// The same where the keys are others than the configuration says, which a human has to mend.
 const BACK_OFF_WRONG: Duration = Duration::from_secs(30);
 /// A worker that lived so long is started again without back-off.
