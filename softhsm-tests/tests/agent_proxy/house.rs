@@ -78,12 +78,24 @@ impl House {
     }
 
     pub(crate) fn enroll_command(&self, more: &[&str]) -> Command {
+        let mut command = self.person_s_command("enroll");
+        command.args(["--user", USER]).args(more);
+        command
+    }
+
+    pub(crate) fn renew_command(&self, serial: &str) -> Command {
+        let mut command = self.person_s_command("renew");
+        command.args(["--serial", serial]);
+        command
+    }
+
+    /// With the bank's address and everything that a person would be asked for.
+    fn person_s_command(&self, name: &str) -> Command {
         let trust = self.bank.path("tls/ca.pem").display().to_string();
         let pin = self.bank.secret("token-pin").display().to_string();
         let mut command = self.agent();
-        command.args(["enroll", "--json", "--server", &self.bank.urls().public, "--ca-file", &trust]);
-        command.args(["--user", USER, "--password-file", &self.login()]);
-        command.args(["--pin-file", &pin, "--new-pin-file", &pin]).args(more);
+        command.args([name, "--json", "--server", &self.bank.urls().public, "--ca-file", &trust]);
+        command.args(["--password-file", &self.login(), "--pin-file", &pin, "--new-pin-file", &pin]);
         command
     }
 

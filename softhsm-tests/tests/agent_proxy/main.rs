@@ -205,6 +205,20 @@ fn a_policy_comes_before_a_user_s_configuration_and_options() {
 }
 
 #[test]
+fn a_token_that_the_policy_permits_no_more_is_not_renewed() {
+    let house = House::open("proxy-permitted", None);
+    let run = house.enroll(&[]);
+    assert_eq!(run.status(), 0, "{run:?}");
+    let serial = run.json()["certificate"]["serial"].as_str().expect("a serial number").to_owned();
+    let slots = house.desk.keys[0].state().slots.len();
+    house.administer("tokens = [\"tpm\"]\n", &[]);
+    let run = Run::of(&mut house.administered(&house.renew_command(&serial)));
+    assert_eq!(run.status(), 2, "{run:?}");
+    assert!(run.stderr.contains("doesn't permit this kind of token"), "{run:?}");
+    assert_eq!(house.desk.keys[0].state().slots.len(), slots, "no key was made");
+}
+
+#[test]
 fn an_agent_that_is_too_old_stops_before_anything_happens_on_the_token() {
     let house = House::open("proxy-version", Some(("99.0.0", "99.1.0")));
     let run = house.enroll(&[]);

@@ -23,14 +23,14 @@ use crate::{
     renew::{Candidate, Fate, GRACE, Once, Readiness, Retirement, Spot, Terms, candidates, finish, renew},
     secret::terminal,
     server::EnrolmentApi,
-    token::{ManagementKey, TokenError, all::Tokens},
+    token::{ManagementKey, TokenError, all::Tokens, permitted::PermittedTokens},
 };
 
 pub(super) fn run(args: &RenewArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
     if let Some(path) = args.out.as_ref().filter(|path| path.exists()) {
         return Err(CliError::Exists(path.clone()));
     }
-    let api = args.connection.route(args.server.as_ref(), config).connect()?;
+    let api = args.connection.connect(args.server.as_ref(), config, output.lang)?;
     let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
     let state = state.ok_or(CliError::NoStateDirectory)?;
     let records = Records::new(&state);
@@ -78,8 +78,13 @@ pub(super) fn run(args: &RenewArgs, config: &Config, output: &mut Output) -> Res
         start_over: args.start_over,
         renews: Some(Predecessor::read(&chosen.certificate)?),
     };
+    if matches!(chosen.spot, Spot::Tpm { .. }) {
+        tpm::check_permitted(config)?;
+    }
+    // Listing and clearing away go on where the policy permits no new key.
+    let permitted = PermittedTokens { driver: &driver, permitted: &config.permitted };
     let mut world =
-        World { driver: &driver, api: &api, person: &mut person, records: &records, now: Timestamp::now };
+        World { driver: &permitted, api: &api, person: &mut person, records: &records, now: Timestamp::now };
     let outcome = renew(&mut world, &order, &chosen.spot, machine.as_ref()).map_err(CliError::Flow)?;
     retirements.retain(|retirement| matches!(retirement.fate, Fate::Erased { .. }));
     retirements.extend(finish_now(&mut person, order.management_key.as_ref())?);

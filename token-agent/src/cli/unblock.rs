@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) fn run(args: &UnblockArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
-    let api = args.connection.route(args.server.as_ref(), config).connect()?;
+    let api = args.connection.connect(args.server.as_ref(), config, output.lang)?;
     let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
     let state = state.ok_or(CliError::NoStateDirectory)?;
     let requests = Requests::new(&state);
