@@ -202,6 +202,33 @@ mod tests {
     }
 
     #[test]
+    fn the_example_explains_every_key() {
+        const EXAMPLE: &str = include_str!("../packaging/policy.toml");
+        assert!(
+            toml::from_str::<toml::Table>(EXAMPLE).expect("TOML").is_empty(),
+            "nothing is fixed as it comes"
+        );
+        let keys =
+            EXAMPLE.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| line.contains(" = "));
+        let example: String = keys.map(|line| format!("{line}\n")).collect();
+        let Policy {
+            server: Some(_),
+            ca_file: Some(_),
+            company_ca_file: Some(_),
+            proxy: Some(_),
+            no_proxy: Some(_),
+            proxy_user: Some(_),
+            proxy_password_file: Some(_),
+            tokens: Some(_),
+            pkcs11_module: Some(_),
+            lang: Some(_),
+        } = policy(&example)
+        else {
+            panic!("a key is missing: {example}");
+        };
+    }
+
+    #[test]
     fn slips_are_named() {
         let error = toml::from_str::<Policy>("tokens = [\"yubikey\"]").expect_err("no such kind").to_string();
         assert!(error.contains("yubikey-piv"), "{error}");

@@ -84,6 +84,8 @@ fn the_debian_package_installs_runs_and_leaves_nothing_behind() {
         "./usr/share/zsh/vendor-completions/_inro-agent",
         "./usr/share/fish/vendor_completions.d/inro-agent.fish",
         "./usr/share/doc/inro-agent/copyright",
+        "./usr/share/doc/inro-agent/examples/agent.toml",
+        "./usr/share/doc/inro-agent/examples/policy.toml",
         "./usr/share/doc/inro-agent/guide.ja.md",
     ] {
         assert!(installed.iter().any(|file| file == path), "{path} is missing: {installed:#?}");

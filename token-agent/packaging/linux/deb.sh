@@ -28,7 +28,9 @@ if [ -f "$(dirname "$program")/libinro_tpm_pkcs11.so" ]; then
 fi
 install -D -m 644 "$here/linux/inro-agent.desktop" "$root/usr/share/applications/inro-agent.desktop"
 install -D -m 644 "$here/inro-agent.svg" "$root/usr/share/icons/hicolor/scalable/apps/inro-agent.svg"
-install -D -m 644 "$here/agent.toml" "$root/usr/share/doc/inro-agent/examples/agent.toml"
+for example in agent policy; do
+	install -D -m 644 "$here/$example.toml" "$root/usr/share/doc/inro-agent/examples/$example.toml"
+done
 install -D -m 644 "$here/../../LICENSE" "$root/usr/share/doc/inro-agent/copyright"
 for guide in "$here"/../docs/*.md; do
 	install -D -m 644 "$guide" "$root/usr/share/doc/inro-agent/$(basename "$guide")"
