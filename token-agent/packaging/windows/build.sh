@@ -28,7 +28,9 @@ trap 'rm -rf "$work"' EXIT
 cp "target/windows/$target/release/inro-agent.exe" "$work/inro-agent.exe"
 x86_64-w64-mingw32-objcopy --subsystem windows "$work/inro-agent.exe" "$work/inro-agent-window.exe"
 sed 's/$/\r/' LICENSE >"$work/LICENSE.txt"
-sed 's/$/\r/' "$here/../agent.toml" >"$work/agent.toml"
+for example in agent policy; do
+	sed 's/$/\r/' "$here/../$example.toml" >"$work/$example.toml"
+done
 cp "$work/inro-agent.exe" "$work/inro-agent-window.exe" target/windows/
 makensis -V2 -INPUTCHARSET UTF8 "-DVERSION=$version" "-DSOURCE=$work" \
 	"-DOUTPUT=$out/inro-agent-$version-x64-setup.exe" "$here/installer.nsi"

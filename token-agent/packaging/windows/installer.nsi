@@ -47,6 +47,7 @@ Section "Inro Agent"
 	File "${SOURCE}/inro-agent-window.exe"
 	File "${SOURCE}/LICENSE.txt"
 	File "${SOURCE}/agent.toml"
+	File "${SOURCE}/policy.toml"
 	; The administrator's policy and presets: nobody else writes there.
 	CreateDirectory "$APPDATA\Inro"
 	nsExec::Exec 'icacls "$APPDATA\Inro" /setowner *S-1-5-32-544 /T /C'
@@ -81,6 +82,7 @@ Section "Uninstall"
 	Delete "$INSTDIR\inro-agent-window.exe"
 	Delete "$INSTDIR\LICENSE.txt"
 	Delete "$INSTDIR\agent.toml"
+	Delete "$INSTDIR\policy.toml"
 	Delete "$INSTDIR\uninstall.exe"
 	RMDir "$INSTDIR"
 	; Only if nothing is in it.
