@@ -7,6 +7,7 @@ use softhsm_tests::{bank::Officer, browser::Browser};
 use crate::{
     in_a_browser,
     pages::look,
+    says,
     site::{ENGLISH, JAPANESE, Site, Words},
 };
 
@@ -93,12 +94,6 @@ impl Site {
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
-}
-
-fn says(browser: &Browser, text: &str) -> Result<()> {
-    let page = browser.text()?;
-    ensure!(page.contains(text), "{text:?} isn't on the page: {page}");
-    Ok(())
 }
 
 /// The letter's secret.

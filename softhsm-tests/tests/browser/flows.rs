@@ -1,25 +1,17 @@
 //! What customers do, click by click.
 
 use anyhow::{Result, ensure};
-use fantoccini::key::Key;
 use jiff::SignedDuration;
-use softhsm_tests::{
-    bank::{CONFIRMATION_PASSWORD, LOGIN_PASSWORD},
-    browser::Browser,
-};
+use softhsm_tests::bank::{CONFIRMATION_PASSWORD, LOGIN_PASSWORD};
 
 use crate::{
     in_a_browser,
+    pages::look,
+    says,
     site::{ENGLISH, JAPANESE, Site, Words},
 };
 
 const NEW_PASSWORD: &str = "tsubaki-no-hana-2027";
-
-fn says(browser: &Browser, text: &str) -> Result<()> {
-    let page = browser.text()?;
-    ensure!(page.contains(text), "{text:?} isn't on the page: {page}");
-    Ok(())
-}
 
 /// Install and obtain: the pages that lead to the agent, the agent, then the first login.
 #[test]
@@ -188,15 +180,12 @@ fn a_customer_is_asked_to_renew_at_each_login() -> Result<()> {
             let browser = site.browser(Some(48_200_001))?;
             site.log_in(&browser, words)?;
             ensure!(browser.url()?.ends_with("/renewal"), "not asked");
-            browser.screenshot(&format!("renewal-{}", words.language))?;
-            ensure!(browser.findings()?.is_empty(), "{:?}", browser.findings()?);
+            look(&browser, &format!("renewal-{}", words.language))?;
             browser.follow(words.later)?;
-            browser.screenshot(&format!("home-urgent-{}", words.language))?;
-            ensure!(browser.findings()?.is_empty(), "{:?}", browser.findings()?);
+            look(&browser, &format!("home-urgent-{}", words.language))?;
             browser.goto(&site.client("/renewal"))?;
             browser.follow(words.now)?;
-            browser.screenshot(&format!("renewal-steps-{}", words.language))?;
-            ensure!(browser.findings()?.is_empty(), "{:?}", browser.findings()?);
+            look(&browser, &format!("renewal-steps-{}", words.language))?;
             browser.close()?;
         }
         site.clock.clock(day * 367)?;
@@ -206,40 +195,5 @@ fn a_customer_is_asked_to_renew_at_each_login() -> Result<()> {
         browser.screenshot("expired-ja")?;
         browser.close()?;
         site.clock.clock(SignedDuration::ZERO)
-    })
-}
-
-/// No mouse: from the login form to a revocation by keys alone.
-#[test]
-fn everything_is_done_by_keyboard() -> Result<()> {
-    in_a_browser(|| {
-        let site = Site::open("browser-keyboard", &[48_300_001, 48_300_002])?;
-        site.customer("master-31", "master", "北海 五郎", 48_300_001)?;
-        site.customer("rokuro-31", "general", "北海 六郎", 48_300_002)?;
-        let browser = site.browser(Some(48_300_001))?;
-        site.top(&browser, "ja")?;
-        browser.tab_to("a.skip")?;
-        browser.tab_to("main a.button[href$='/login']")?;
-        browser.enter()?;
-        browser.tab_to("#password")?;
-        browser.type_here(LOGIN_PASSWORD)?;
-        browser.enter()?;
-        browser.tab_to("a[href='/manage']")?;
-        browser.enter()?;
-        browser.tab_to("main a[href='/manage/users/revoke']")?;
-        browser.enter()?;
-        browser.tab_to("#user-rokuro-31")?;
-        browser.press(Key::Space)?;
-        browser.tab_to("main button.danger")?;
-        browser.enter()?;
-        browser.tab_to("#confirmation")?;
-        browser.type_here(CONFIRMATION_PASSWORD)?;
-        browser.tab_to("main button.danger")?;
-        browser.enter()?;
-        says(&browser, "失効しました")?;
-        browser.tab_to("header form button")?;
-        browser.enter()?;
-        ensure!(browser.url()?.ends_with("/logged-out"), "still in");
-        browser.close()
     })
 }

@@ -3,10 +3,12 @@
 
 mod branch;
 mod flows;
+mod keyboard;
 mod pages;
 mod site;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use softhsm_tests::browser::Browser;
 
 /// How often a browser may die within one flow.
 const DEATHS: usize = 2;
@@ -23,4 +25,11 @@ fn in_a_browser(flow: impl Fn() -> Result<()>) -> Result<()> {
         }
     }
     flow()
+}
+
+/// A text is on the page, as a person sees it.
+fn says(browser: &Browser, text: &str) -> Result<()> {
+    let page = browser.text()?;
+    ensure!(page.contains(text), "{text:?} isn't on the page: {page}");
+    Ok(())
 }
