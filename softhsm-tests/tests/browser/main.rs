@@ -2,6 +2,7 @@
 //! on the virtual YubiKey through OpenSC and pcscd. Pictures of every page are kept below `target/screenshots/`.
 
 mod branch;
+mod email;
 mod flows;
 mod keyboard;
 mod pages;
