@@ -110,6 +110,8 @@ fn a_contracts_policy_takes_two() {
     let (house, members) = StaffHouse::open("staff-policy");
     let (first, second) = (named(&members, "clerk-1"), named(&members, "clerk-2"));
     let path = format!("/contracts/{}/policy", crate::customers::CONTRACT);
+    let contract = first.page(&format!("/contracts/{}", crate::customers::CONTRACT));
+    assert!(contract.contains("<option value=\"bank\" selected>bank（標準）</option>"), "{contract}");
     let request = request_of(&first.done(&path, &[("policy", "no-such-policy"), ("reason", "x")]));
     assert_eq!(second.post(&format!("{request}/approve"), &[]).status, 404, "there is no such policy");
     first.done(&format!("{request}/withdraw"), &[]);

@@ -125,7 +125,7 @@ fn orphan_facts(officer: &Officer, orphan: &Orphan) -> Section {
 
 fn form(t: &'static Catalogue, serial: &SerialNumber) -> Entry {
     let reasons = RevocationReason::ALL.into_iter().filter(|reason| *reason != RevocationReason::Superseded);
-    let reasons = reasons.map(|of| (of.as_str(), reason(t, of).to_owned())).collect();
+    let reasons = reasons.map(|of| (of.as_str(), reason(t, of).to_owned()));
     Entry::post("revoke", format!("/certificates/{serial}/revoke"), t.revoke_title, t.revoke)
         .text(t.revoke_text)
         .with(Field::choice("reason", t.reason, "", reasons))

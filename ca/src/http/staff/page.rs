@@ -224,7 +224,8 @@ pub(super) struct Field {
 
 pub(super) enum FieldKind {
     Tick,
-    Choice(Vec<(&'static str, String)>),
+    /// Values and what is shown of them.
+    Choice(Vec<(Cow<'static, str>, String)>),
     Long,
     /// With so many characters at the most.
     Line(usize),
@@ -264,8 +265,9 @@ impl Field {
         name: &'static str,
         label: &'static str,
         value: &str,
-        choices: Vec<(&'static str, String)>,
+        choices: impl IntoIterator<Item = (impl Into<Cow<'static, str>>, String)>,
     ) -> Self {
+        let choices = choices.into_iter().map(|(value, shown)| (value.into(), shown)).collect();
         Self::new(name, label, value, FieldKind::Choice(choices))
     }
 

@@ -1,6 +1,6 @@
 //! What a contract is granted, its plan and its policy. Each is changed by two members of staff.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Form,
@@ -57,14 +57,28 @@ pub(super) async fn forms(
         .with(Field::line("reason", t.reason, "", MAX_NOTE));
     let force =
         console.policies.policies_in_force().await.map_err(|error| Trouble::from(DeskError::from(error)))?;
-    let names = force.policies.iter().map(|policy| policy.id.name.to_string());
-    let known: Vec<String> = std::iter::once(PolicyName::bank().to_string()).chain(names).collect();
-    let current = current.map_or("bank", PolicyName::as_str);
+    let current = current.cloned().unwrap_or_else(PolicyName::bank);
+    let names = force.policies.into_iter().map(|policy| policy.id.name);
     let policy = Entry::post("policy", format!("/contracts/{number}/policy"), t.ask_policy, t.ask)
         .text(t.ask_policy_text)
-        .with(Field::line("policy", t.policy, current, 32).hint(known.join(" / ")))
+        .with(Field::choice("policy", t.policy, current.as_str(), policies(t, names, &current)))
         .with(Field::line("reason", t.reason, "", MAX_NOTE));
     Ok(vec![plan, policy])
+}
+
+/// The bank's own policy first, then the others; each with its name as what is shown.
+fn policies(
+    t: &'static Catalogue,
+    in_force: impl Iterator<Item = PolicyName>,
+    current: &PolicyName,
+) -> Vec<(String, String)> {
+    let bank = PolicyName::bank();
+    // The one that the contract has is there even if nothing says what it holds: leaving the form as it is changes nothing.
+    let others: BTreeSet<PolicyName> =
+        in_force.chain([current.clone()]).filter(|name| *name != bank).collect();
+    let shown_bank = t.bank_policy.replace("{}", bank.as_str());
+    let others = others.into_iter().map(|name| (name.to_string(), name.to_string()));
+    std::iter::once((bank.to_string(), shown_bank)).chain(others).collect()
 }
 
 /// Someone followed the language switch on the answer to a form.

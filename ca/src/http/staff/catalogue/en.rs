@@ -119,6 +119,7 @@ pub(super) const EN: Catalogue = Catalogue {
     ask_plan_text: "Changes how many general users the contract may have. Another clerk has to approve.",
     same_plan: "The contract has this plan already.",
     plan_too_small: "The contract has more general users than that. Remove users first.",
+    bank_policy: "{} (the standard)",
     ask_policy: "Change of policy",
     ask_policy_text: "Changes which tokens are accepted for this contract. Another clerk has to approve.",
     unknown_policy: "There is no such policy.",
