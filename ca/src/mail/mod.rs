@@ -68,6 +68,7 @@ impl Wording<'_> {
             MailKind::ExpiresToday => (t.expires_subject, t.expires_today),
             MailKind::Issued => (t.issued_subject, t.issued),
             MailKind::Renewed => (t.renewed_subject, t.renewed),
+            MailKind::ToBeRevoked => (t.to_be_revoked_subject, t.to_be_revoked),
             MailKind::Revoked => (t.revoked_subject, t.revoked),
             MailKind::Locked => (t.locked_subject, t.locked),
             MailKind::EmailChanged => (t.email_changed_subject, t.email_changed),
@@ -80,8 +81,10 @@ impl Wording<'_> {
         let mut text = t.greeting.replace("{name}", &plain_name(&self.mail.name));
         text.push_str("\n\n");
         text.push_str(&self.filled(self.about().1));
-        // Time alone brings a notice: there is nobody else who could have done it.
-        let not_you = self.mail.mail.kind.notice().is_none().then_some(t.not_you);
+        // Time alone brings a notice, and the bank a plan: there is nobody else who could have done it.
+        let kind = self.mail.mail.kind;
+        let by_somebody = kind.notice().is_none() && kind != MailKind::ToBeRevoked;
+        let not_you = by_somebody.then_some(t.not_you);
         for paragraph in not_you.into_iter().chain([t.rules, t.contact, t.automatic]) {
             text.push_str("\n\n");
             text.push_str(&self.filled(paragraph));
@@ -92,9 +95,11 @@ impl Wording<'_> {
     fn filled(&self, sentence: &str) -> String {
         let at = self.mail.mail.queued_at;
         let last = self.mail.not_after.map(japan_date).map(self.t.date).unwrap_or_default();
+        let revoke_at = self.mail.to_be_revoked_at.map(self.t.time).unwrap_or_default();
         sentence
             .replace("{at}", &(self.t.time)(at))
             .replace("{last}", &last)
+            .replace("{revoke_at}", &revoke_at)
             .replace("{code}", self.mail.code.as_deref().unwrap_or_default())
             .replace("{bank}", &self.head.bank)
             .replace("{contact}", &self.head.contact)

@@ -31,6 +31,7 @@ fn claimed(kind: MailKind, name: &str) -> ClaimedMail {
         code,
         not_after: Some(at("2026-12-31T23:59:59+09")),
         is_revoked: false,
+        to_be_revoked_at: (kind == MailKind::ToBeRevoked).then(|| at("2027-01-31T00:00:00+09")),
     }
 }
 
@@ -106,6 +107,18 @@ fn each_mail_says_what_it_is_about_in_both_languages() {
         issued.body.contains("2026年11月22日 10:05 に")
             && issued.body.contains("22 November 2026, 10:05 (Japan time)")
     );
+    let planned = letter(&head(), &claimed(MailKind::ToBeRevoked, "山田 太郎"));
+    assert!(planned.body.contains("2027年1月31日 00:00 に失効する予定です"), "{}", planned.body);
+    assert!(
+        planned.body.contains("will be revoked on 31 January 2027, 00:00 (Japan time)"),
+        "{}",
+        planned.body
+    );
+    assert!(
+        planned.body.contains("資金には影響ありません")
+            && planned.body.contains("nothing happens to your money")
+    );
+    assert!(!planned.body.contains("If this wasn't you"), "nobody but the bank could have done it");
     let code = letter(&head(), &claimed(MailKind::EmailCode, "山田 太郎"));
     assert_eq!(code.body.matches("01234567").count(), 2);
     let all: std::collections::BTreeSet<String> =
@@ -125,7 +138,8 @@ fn both_languages_say_everything() {
         assert!(japanese(ja.about().0) && japanese(ja.about().1), "{kind:?}");
         assert!(!japanese(&en.text()) && !japanese(en.about().0), "{kind:?}: {}", en.text());
         assert!(en.about().1.len() > 40, "{kind:?}");
-        let places = |text: &str| ["{at}", "{last}", "{code}"].map(|place| text.contains(place));
+        let places =
+            |text: &str| ["{at}", "{last}", "{code}", "{revoke_at}"].map(|place| text.contains(place));
         assert_eq!(
             places(ja.about().1),
             places(en.about().1),

@@ -16,6 +16,8 @@ pub(super) struct Texts {
     pub(super) issued: &'static str,
     pub(super) renewed_subject: &'static str,
     pub(super) renewed: &'static str,
+    pub(super) to_be_revoked_subject: &'static str,
+    pub(super) to_be_revoked: &'static str,
     pub(super) revoked_subject: &'static str,
     pub(super) revoked: &'static str,
     pub(super) locked_subject: &'static str,
@@ -46,6 +48,10 @@ pub(super) const JA: Texts = Texts {
     renewed_subject: "電子証明書の更新のお知らせ",
     renewed: "{at} に、お客さまの電子証明書を更新しました。新しい電子証明書の有効期限は {last} です。
 これまでの電子証明書はご利用いただけなくなりました。",
+    to_be_revoked_subject: "電子証明書の失効予定のお知らせ",
+    to_be_revoked: "お客さまの電子証明書は、{revoke_at} に失効する予定です。この電子証明書のトークンが、現在の安全基準を満たさなくなったためです。
+それまでは、今までどおりご利用いただけます。それ以降は、この電子証明書ではログインできません。失効するのは電子証明書だけで、お客さまの資金には影響ありません。
+失効までに、基準を満たすトークンで新しい電子証明書を取得してください。トークンとお手続きについては、お取引店にお尋ねください。",
     revoked_subject: "電子証明書の失効のお知らせ",
     revoked: "{at} に、お客さまの電子証明書が失効しました。この電子証明書ではログインできません。",
     locked_subject: "ログイン停止（IDロック）のお知らせ",
@@ -80,6 +86,11 @@ the way you always do, and renew it.",
     renewed_subject: "Your certificate was renewed",
     renewed: "Your certificate was renewed on {at}. The new one is valid until the end of {last}.
 The old one can't be used any more.",
+    to_be_revoked_subject: "Your certificate will be revoked",
+    to_be_revoked: "Your certificate will be revoked on {revoke_at}: the token that it is on no longer meets our security rules.
+Until then everything works as before. From then on you can't log in with this certificate. Only the certificate ends: nothing \
+happens to your money.
+Before that date, please obtain a new certificate on a token that we accept. Your branch tells you which one, and how.",
     revoked_subject: "Your certificate was revoked",
     revoked: "Your certificate was revoked on {at}. You can't log in with it any more.",
     locked_subject: "Your login was locked",

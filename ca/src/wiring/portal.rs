@@ -47,6 +47,7 @@ pub(super) fn portal(
         customers,
         certificates: Arc::new(adapters.certificates()),
         logins: adapters.store.clone(),
+        plans: adapters.store.clone(),
         clock: adapters.clock.clone(),
         rng: adapters.rng.clone(),
         issuer: config.customer_issuer().id.clone(),

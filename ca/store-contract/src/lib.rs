@@ -73,7 +73,8 @@ macro_rules! contract {
                 a_mail_is_claimed_by_one_and_settled_by_its_attempt,
                 a_bounced_mail_is_tried_again_at_the_present_address,
                 an_address_is_changed_by_the_code_that_it_got;
-            trust: a_trust_bundle_takes_two_steps, a_rejudgement_is_planned_and_ends_once;
+            trust: a_trust_bundle_takes_two_steps, a_rejudgement_is_planned_and_ends_once,
+                a_plan_is_told_once_per_certificate;
             parallel: one_idempotency_key_opens_one_enrolment, one_user_gets_one_intent,
                 losers_never_take_others_with_them, crl_numbers_are_given_once;
             census: what_is_unfinished_is_counted, open_renewals_of_responders_are_counted,

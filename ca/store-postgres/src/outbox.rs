@@ -252,7 +252,10 @@ async fn claim(
     let row = sqlx::query!(
         r#"SELECT o.id AS "id!", o.kind, o.user_id, o.issuer, o.serial, o.recipient, o.queued_at, o.state, o.attempts,
                   o.next_attempt_at, o.settled_at, o.answer, o.code, u.display_name,
-                  c.not_after AS "not_after?", c.revoked AS "revoked?"
+                  c.not_after AS "not_after?", c.revoked AS "revoked?",
+                  (SELECT min(j.revoke_at) FROM rejudged_certificates r JOIN rejudgements j ON j.id = r.rejudgement
+                   WHERE r.issuer = o.issuer AND r.serial = o.serial
+                     AND NOT EXISTS (SELECT 1 FROM rejudgement_ends e WHERE e.rejudgement = j.id)) AS "to_be_revoked_at?: i64"
            FROM outbox o JOIN users u ON u.id = o.user_id
            LEFT JOIN certificates c ON c.issuer = o.issuer AND c.serial = o.serial
            WHERE o.id = $1"#,
@@ -279,6 +282,7 @@ async fn claim(
         name: row.display_name,
         code: row.code,
         not_after: optional_time("certificates.not_after", row.not_after)?,
+        to_be_revoked_at: optional_time("rejudgements.revoke_at", row.to_be_revoked_at)?,
         is_revoked: row.revoked.is_some_and(|revoked| revoked),
     })))
 }

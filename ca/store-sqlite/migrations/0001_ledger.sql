@@ -421,9 +421,7 @@ CREATE TABLE rejudged_certificates (
     FOREIGN KEY (issuer, serial) REFERENCES certificates (issuer, serial)
 ) STRICT, WITHOUT ROWID;
 
--- A notice to somebody asks what is planned for their certificate.
-CREATE INDEX rejudged_certificates_of_user ON rejudged_certificates (user_id);
--- Or each certificate that is issued would be looked for among all of them, for the foreign key.
+-- Notices ask what is planned for a certificate.
 CREATE INDEX rejudged_certificates_by_serial ON rejudged_certificates (issuer, serial);
 
 CREATE TABLE rejudgement_ends (

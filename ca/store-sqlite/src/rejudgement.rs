@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use ca_core::{
     domain::{
         audit::AuditEvent,
-        ids::{IssuerId, UserId},
+        ids::{IssuerId, SerialNumber, UserId},
+        mail::MailKind,
     },
     ports::{
         rejudgements::{Fallen, NewRejudgement, PlanEnd, Rejudgement, RejudgementStore},
@@ -20,7 +21,7 @@ use crate::{
     failure::Failure,
     json::json,
     outcome::Written,
-    rows::{id, name, reason, serial, signed, time, unsigned},
+    rows::{id, name, optional_time, reason, serial, signed, time, unsigned},
 };
 
 #[async_trait]
@@ -86,6 +87,26 @@ impl RejudgementStore for SqliteStore {
         Ok(read.collect::<Result<_, Failure>>()?)
     }
 
+    async fn planned_revocation(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+    ) -> StoreResult<Option<Timestamp>> {
+        let (issuer, serial) = (issuer.as_str(), serial.as_bytes());
+        let at = sqlx::query_scalar!(
+            r#"SELECT min(j.revoke_at) AS "at?: i64"
+               FROM rejudged_certificates r JOIN rejudgements j ON j.id = r.rejudgement
+               WHERE r.issuer = $1 AND r.serial = $2
+                 AND NOT EXISTS (SELECT 1 FROM rejudgement_ends e WHERE e.rejudgement = j.id)"#,
+            issuer,
+            serial
+        )
+        .fetch_one(self.readers())
+        .await
+        .map_err(Failure::from)?;
+        Ok(optional_time("rejudgements.revoke_at", at)?)
+    }
+
     async fn end_rejudgement(
         &self,
         plan: u64,
@@ -131,9 +152,33 @@ async fn enter(tx: &mut SqliteConnection, plan: &NewRejudgement) -> Result<Writt
         id,
         json
     )
+    .execute(&mut *tx)
+    .await?;
+    tell(tx, id, at).await?;
+    Ok(Written::Changed(unsigned("rejudgements.id", id)?))
+}
+
+/// Queues the mails to the users of a plan's living certificates. One that was withdrawn told nobody: it is queued again.
+async fn tell(tx: &mut SqliteConnection, plan: i64, at: i64) -> Result<(), sqlx::Error> {
+    let kind = MailKind::ToBeRevoked.as_str();
+    sqlx::query!(
+        "INSERT INTO outbox (kind, user_id, issuer, serial, recipient, queued_at, next_attempt_at)
+         SELECT $1, u.id, c.issuer, c.serial, u.email, $3, $3
+         FROM rejudged_certificates r
+         JOIN certificates c ON c.issuer = r.issuer AND c.serial = r.serial
+         JOIN users u ON u.id = c.user_id
+         WHERE r.rejudgement = $2 AND c.der IS NOT NULL AND c.revoked = 0 AND u.email IS NOT NULL
+         ON CONFLICT (issuer, serial, kind) DO UPDATE
+         SET state = 'queued', recipient = excluded.recipient, attempts = 0, settled_at = NULL, answer = NULL,
+             next_attempt_at = excluded.next_attempt_at
+         WHERE outbox.state = 'withdrawn'",
+        kind,
+        plan,
+        at
+    )
     .execute(tx)
     .await?;
-    Ok(Written::Changed(unsigned("rejudgements.id", id)?))
+    Ok(())
 }
 
 #[derive(Serialize)]

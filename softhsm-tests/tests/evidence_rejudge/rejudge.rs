@@ -2,14 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde_json::Value;
 use softhsm_tests::{
-    bank::fetch,
+    bank::{SoftBrowser, fetch},
     openssl::{openssl, openssl_with_input},
+    smtp::{Encryption, MailServer},
 };
 
 use crate::rig::{House, Issued, NEW, NEWEST, OLD, sha256, until};
+
+/// The subject's Japanese half of a mail that a plan causes.
+const PLANNED: &str = "電子証明書の失効予定のお知らせ";
+/// What the home page says of it.
+const PLANNED_AT_HOME: &str = "に失効する予定です";
 
 fn fallen(report: &Value) -> BTreeSet<&str> {
     let fallen = report["fallen"].as_array().expect("a list");
@@ -37,11 +43,40 @@ fn ocsp(house: &House, issued: &Issued) -> String {
         .expect("an answer")
 }
 
+fn home(house: &House, issued: &Issued) -> String {
+    let browser = SoftBrowser::new(&house.bank, &issued.token, &issued.certificate).expect("a browser");
+    browser.login().expect("a login");
+    browser.get("/home").expect("home").text()
+}
+
+/// By mail and on the home page, with the date.
+fn is_told(house: &House, server: &MailServer, issued: &Issued, date: Timestamp) {
+    let japan = TimeZone::fixed(jiff::tz::offset(9));
+    let date = date.to_zoned(japan).strftime("%Y年%-m月%-d日 %H:%M").to_string();
+    let mails = || house.operator(&["mail", "list", "--user", &issued.user]);
+    until("the mail", || {
+        let mails = mails();
+        let mut all = mails.as_array().expect("a list").iter();
+        all.any(|mail| mail["kind"] == "to-be-revoked" && mail["state"] == "delivered")
+    });
+    let inbox = server.inbox().expect("the inbox");
+    let email = issued.email();
+    let mut own = inbox.iter().filter(|mail| mail.recipients == [email.as_str()]);
+    let mail = own.find(|mail| mail.header("Subject").starts_with(PLANNED)).expect("the mail");
+    assert!(
+        mail.body.contains(&date) && mail.body.contains("nothing happens to your money"),
+        "{}",
+        mail.body
+    );
+    let home = home(house, issued);
+    assert!(home.contains(PLANNED_AT_HOME) && home.contains(&date), "{home}");
+}
+
 /// A maker's root is retired and a floor is raised; exactly those who rest on them fall out, nobody before the date, and
 /// at the date they are revoked.
 #[test]
 fn who_falls_out_is_listed_planned_and_revoked_at_the_date() {
-    let house = House::with_trust("rejudge");
+    let mut house = House::with_trust("rejudge");
     let old = [house.enrol(62_000_001, OLD)];
     let new = [house.enrol(62_000_011, NEW), house.enrol(62_000_012, NEW)];
     let newest = [house.enrol(62_000_021, NEWEST), house.enrol(62_000_022, NEWEST)];
@@ -75,26 +110,35 @@ fn who_falls_out_is_listed_planned_and_revoked_at_the_date() {
     assert_eq!(fallen(&today), serials(&[&newest[0], &newest[1]]), "{today}");
 
     // A plan can be called off, and isn't made for the past or with a reason that says too much.
-    let plan = |at: Timestamp, reason: &str| {
+    let plan = |house: &House, at: Timestamp, reason: &str| {
         let at = at.to_string();
         let arguments = ["evidence", "rejudge", "--apply", "--revoke-at", &at, "--reason", reason];
         house.bank.try_operator(&arguments).expect("inro-ca runs")
     };
     let later = Timestamp::now() + SignedDuration::from_hours(24);
     assert_eq!(
-        plan(Timestamp::now() - SignedDuration::from_secs(60), "privilegeWithdrawn").status.code(),
+        plan(&house, Timestamp::now() - SignedDuration::from_secs(60), "privilegeWithdrawn").status.code(),
         Some(5)
     );
-    assert_eq!(plan(later, "affiliationChanged").status.code(), Some(5));
-    assert!(plan(later, "privilegeWithdrawn").status.success());
+    assert_eq!(plan(&house, later, "affiliationChanged").status.code(), Some(5));
+    assert!(plan(&house, later, "privilegeWithdrawn").status.success());
     house.operator(&["evidence", "plan", "cancel", "1"]);
     house.refused(4, &["evidence", "plan", "cancel", "1"]);
     assert!(house.bank.audit_rows("certificate.revoked").expect("rows").is_empty());
 
-    let soon = Timestamp::now() + SignedDuration::from_secs(15);
-    assert!(plan(soon, "privilegeWithdrawn").status.success());
+    // The mail server comes only now, so that nobody was told of what was called off.
+    let server = MailServer::start(&house.bank.path("mail"), Encryption::Implicit).expect("a mail server");
+    server.serve(&house.bank).expect("its configuration");
+    house.bank.authority = None;
+    house.bank.start_authority().expect("an authority");
+    let soon = Timestamp::now() + SignedDuration::from_secs(40);
+    assert!(plan(&house, soon, "privilegeWithdrawn").status.success());
     let shown = house.operator(&["evidence", "plan", "show", "2"]);
     assert_eq!(shown.as_array().expect("a list").len(), 2, "{shown}");
+    for issued in &newest {
+        is_told(&house, &server, issued, soon);
+    }
+    assert!(!home(&house, &new[0]).contains(PLANNED_AT_HOME), "only who falls out is told");
     assert!(ocsp(&house, &newest[0]).contains("good"), "nobody is revoked before the date");
     until("the plan's end", || house.operator(&["evidence", "plan", "list"])[1]["state"] == "done");
     for issued in &newest {
@@ -111,6 +155,15 @@ fn who_falls_out_is_listed_planned_and_revoked_at_the_date() {
     for issued in old.iter().chain(&new) {
         assert!(ocsp(&house, issued).contains("good"), "{} fell out of nothing", issued.user);
     }
+    let of_all: Vec<String> = newest.iter().map(Issued::email).collect();
+    let inbox = server.inbox().expect("the inbox");
+    let planned = inbox.iter().filter(|mail| mail.header("Subject").starts_with(PLANNED));
+    let told: BTreeSet<&str> = planned.clone().map(|mail| mail.recipients[0].as_str()).collect();
+    assert_eq!(
+        (planned.count(), told),
+        (2, of_all.iter().map(String::as_str).collect()),
+        "once, and nobody else"
+    );
     let states: Vec<Value> = house
         .operator(&["evidence", "plan", "list"])
         .as_array()

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use softhsm_tests::{
-    bank::{Bank, EnrolmentClient, NewUser, Options, SoftToken},
+    bank::{Bank, EnrolmentClient, Options, SoftToken},
     binaries,
     openssl::openssl,
     process::output_of,
@@ -32,6 +32,14 @@ pub(crate) struct Issued {
     pub(crate) serial: String,
     pub(crate) user: String,
     pub(crate) certificate: Vec<u8>,
+    pub(crate) token: SoftToken,
+}
+
+impl Issued {
+    /// Where the user's mail goes.
+    pub(crate) fn email(&self) -> String {
+        email_of(&self.user)
+    }
 }
 
 pub(crate) struct House {
@@ -148,14 +156,17 @@ impl House {
     /// A user with a certificate on a token of this firmware.
     pub(crate) fn enrol(&self, number: u32, firmware: Firmware) -> Issued {
         let user = format!("user-{number}");
-        let new =
-            NewUser { id: &user, contract: "7654321", role: "general", name: "証拠", token: Some(number) };
-        self.bank.register_user(&new).expect("a user");
+        let (email, serial) = (email_of(&user), number.to_string());
+        let password = self.bank.secret("login").display().to_string();
+        let general = ["--contract", "7654321", "--role", "general", "--name", "証拠", "--email", &email];
+        self.operator(&[&["user", "add", &user], &general[..]].concat());
+        self.operator(&["user", "set-password", &user, "--kind", "login", "--password-file", &password]);
+        self.operator(&["user", "assign-token", &user, "--serial", &serial]);
         let token = SoftToken::new(&self.bank, Profile::new(number, firmware)).expect("a token");
         let certified =
             self.client.enroll(&user, &token, &format!("rejudge-key-{number}")).expect("an answer");
         let certificate = certified.unwrap_or_else(|problem| panic!("{problem:?}")).certificate.0;
-        Issued { serial: Bank::serial_of(&certificate).expect("a serial number"), user, certificate }
+        Issued { serial: Bank::serial_of(&certificate).expect("a serial number"), user, certificate, token }
     }
 }
 
@@ -194,6 +205,10 @@ fn new_officer(bank: &Bank, name: &str) {
         &certificate,
     ])
     .expect("an officer");
+}
+
+fn email_of(user: &str) -> String {
+    format!("{user}@fleet.example")
 }
 
 pub(crate) fn sha256(octets: &[u8]) -> String {

@@ -152,10 +152,16 @@ impl SendMail {
             let old = now.duration_since(claimed.mail.queued_at) > self.terms.code_lifetime;
             return (old || claimed.code.is_none()).then_some("the code's time is over");
         }
-        let told = claimed.mail.kind.notice()?;
+        let told = claimed.mail.kind.notice();
+        if told.is_none() && claimed.mail.kind != MailKind::ToBeRevoked {
+            return None;
+        }
         if claimed.is_revoked {
             return Some("the certificate was renewed or revoked");
         }
+        let Some(told) = told else {
+            return claimed.to_be_revoked_at.is_none().then_some("the plan was called off");
+        };
         let due = claimed.not_after.and_then(|not_after| notice(now, not_after));
         (due != Some(told)).then_some("the day for this notice is over")
     }

@@ -37,6 +37,8 @@ pub struct ClaimedMail {
     pub not_after: Option<Timestamp>,
     /// Whether that certificate is revoked by now.
     pub is_revoked: bool,
+    /// When the first plan that stands has it revoked.
+    pub to_be_revoked_at: Option<Timestamp>,
 }
 
 /// How a mail is settled.

@@ -94,12 +94,20 @@ pub struct Rejudgement {
 /// Plans of revocation after a new judgement. They are only ever added, and end once.
 #[async_trait]
 pub trait RejudgementStore: Send + Sync {
-    /// Enters a plan; returns its number.
+    /// Enters a plan; returns its number. In the same commit the users of its living certificates are told
+    /// ([`ToBeRevoked`](crate::domain::mail::MailKind::ToBeRevoked)), once for each certificate; one that was withdrawn told
+    /// nobody, and is queued again.
     async fn plan_rejudgement(&self, plan: &NewRejudgement, audit: AuditEvent) -> StoreResult<u64>;
     /// All plans, oldest first.
     async fn rejudgements(&self) -> StoreResult<Vec<Rejudgement>>;
     /// The certificates of a plan, ordered by issuer and serial number.
     async fn fallen(&self, plan: u64) -> StoreResult<Vec<Fallen>>;
+    /// When the first plan that stands has a certificate revoked.
+    async fn planned_revocation(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+    ) -> StoreResult<Option<Timestamp>>;
     /// Ends a plan; `Missing` when there is none, or it has ended.
     async fn end_rejudgement(
         &self,

@@ -20,9 +20,11 @@ use ca_core::{
         user::{PasswordKind, Role},
     },
     ports::{
+        clock::Clock,
         email::EmailStore,
         mailer::{Mailer, MailerError},
         outbox::{ClaimedMail, MailList, OutboxStore},
+        rejudgements::Fallen,
         store::{CertificateStore, CustomerStore, Session},
     },
     testing::{CountingRng, Fault},
@@ -33,6 +35,7 @@ use secrecy::ExposeSecret;
 use crate::{
     device::device,
     pki::issuer_id,
+    rejudge::{plan, rejudge},
     world::{PASSWORD, World, at, clerk, contract, user},
 };
 
@@ -146,6 +149,13 @@ impl Post {
         active.expect("a session").session
     }
 
+    /// The user's certificate, as a new judgement lets it fall.
+    async fn fallen(&self) -> Fallen {
+        let record = self.world.store.certificates_of(&user(TOLD)).await.expect("the store").remove(0);
+        let (code, detail) = ("evidence-firmware-too-old".to_owned(), "too old".to_owned());
+        Fallen { issuer: record.issuer, serial: record.serial, user: record.user, code, detail }
+    }
+
     async fn mails(&self) -> Vec<(MailKind, MailState, u32)> {
         let mails = self.world.store.mails(&MailList::OfUser(user(TOLD)), 50).await.expect("a query");
         mails.iter().rev().map(|mail| (mail.kind, mail.state, mail.attempts)).collect()
@@ -193,6 +203,41 @@ async fn rule_6_a_notice_that_waited_until_it_was_no_longer_true_is_withdrawn() 
     let sent = Sent { delivered: 1, withdrawn: 1, ..Sent::default() };
     assert_eq!(post.send().await, sent);
     assert_eq!(post.server.kinds().last(), Some(&MailKind::Revoked), "never after revocation");
+}
+
+#[tokio::test]
+async fn a_plan_is_told_while_it_stands() {
+    let post = Post::open().await;
+    post.send().await;
+    let (rejudge, fallen) = (rejudge(&post.world), post.fallen().await);
+    let after = async |days: i32| {
+        let date = post.world.clock.now() + DAY * days;
+        rejudge.plan(clerk(), plan(std::slice::from_ref(&fallen), date)).await.expect("planned")
+    };
+    let withdrawn = Sent { withdrawn: 1, ..Sent::default() };
+
+    let first = after(30).await;
+    rejudge.cancel(clerk(), first).await.expect("called off");
+    assert_eq!(post.send().await, withdrawn, "nobody is told of what was called off");
+    after(20).await;
+    let date = post.world.clock.now() + DAY * 20;
+    assert_eq!(post.send().await, delivered(1));
+    assert_eq!(post.server.last().mail.kind, MailKind::ToBeRevoked);
+    assert_eq!(post.server.last().to_be_revoked_at, Some(date));
+    after(10).await;
+    assert_eq!(post.send().await, Sent::default(), "once for each certificate");
+}
+
+#[tokio::test]
+async fn a_plan_that_waits_is_not_told_after_the_revocation() {
+    let post = Post::open().await;
+    post.send().await;
+    let date = post.world.clock.now() + DAY;
+    let plan = plan(&[post.fallen().await], date);
+    rejudge(&post.world).plan(clerk(), plan).await.expect("planned");
+    post.world.revoke_user(TOLD, RevocationReason::KeyCompromise).await;
+    assert_eq!(post.send().await, Sent { delivered: 1, withdrawn: 1, ..Sent::default() });
+    assert_eq!(post.server.last().mail.kind, MailKind::Revoked);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::{
     world::{GENERAL, MASTER, World, clerk},
 };
 
-fn rejudge(world: &World) -> Rejudge {
+pub(super) fn rejudge(world: &World) -> Rejudge {
     Rejudge {
         plans: world.store.clone(),
         revocations: world.store.clone(),
@@ -39,7 +39,7 @@ async fn fallen(world: &World, user: &str, token: u32) -> Fallen {
     }
 }
 
-fn plan(fallen: &[Fallen], revoke_at: Timestamp) -> Plan {
+pub(super) fn plan(fallen: &[Fallen], revoke_at: Timestamp) -> Plan {
     Plan {
         basis: "trust version 2".to_owned(),
         judged: 2,

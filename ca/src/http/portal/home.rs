@@ -58,6 +58,8 @@ struct Login {
 struct Home {
     frame: Frame,
     notice: Option<Shown>,
+    /// When the certificate is to be revoked, as a sentence.
+    planned: Option<String>,
     contract: Contract,
     user: User,
     role: &'static str,
@@ -91,10 +93,12 @@ async fn gather(portal: &Portal, logged_in: &LoggedIn) -> Result<Home, HomeError
     let (contract, _) = portal.customers.contract(&user.contract).await?;
     let entries = portal.logins.last_logins(&user.id, LAST_LOGINS).await?;
     let certificates = portal.certificates.of_user(&user.id).await?;
+    let planned = portal.plans.planned_revocation(&record.issuer, &record.serial).await?;
     let frame = logged_in.frame("home");
     let (t, now) = (frame.t, portal.clock.now());
     Ok(Home {
         notice: shown(t, now, record.not_after),
+        planned: planned.map(|at| Catalogue::fill(t.own.notice_planned, &t.time(at))),
         role: role(t, user.role),
         welcome: Catalogue::fill(t.own.welcome, &user.display_name),
         previous: entries.get(1).map(|entry| t.time(entry.at)),

@@ -41,7 +41,7 @@ use ca_core::{
         session::CheckSession,
     },
     domain::ids::IssuerId,
-    ports::{clock::Clock, rng::Rng, store::LoginStore},
+    ports::{clock::Clock, rejudgements::RejudgementStore, rng::Rng, store::LoginStore},
 };
 use tokio::sync::Notify;
 use tower_http::csrf::CsrfLayer;
@@ -68,6 +68,8 @@ pub(crate) struct Portal {
     pub(crate) manage: Arc<ManageUsers>,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) logins: Arc<dyn LoginStore>,
+    /// Which certificates are to be revoked, and when.
+    pub(crate) plans: Arc<dyn RejudgementStore>,
     /// Days that logins are remembered.
     pub(crate) history_days: u64,
     pub(crate) clock: Arc<dyn Clock>,

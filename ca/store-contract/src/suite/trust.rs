@@ -1,8 +1,12 @@
 //! Trust bundles, and plans after a new judgement.
 
 use ca_core::{
-    domain::revocation::RevocationReason,
+    domain::{
+        mail::{MailKind, MailState, OutboxMail},
+        revocation::RevocationReason,
+    },
     ports::{
+        outbox::{MailList, Settlement},
         rejudgements::{Fallen, NewRejudgement, PlanEnd},
         store::Conflict,
         trust::{OfficerSignature, StagedTrust, TrustRecord},
@@ -111,4 +115,73 @@ pub async fn a_rejudgement_is_planned_and_ends_once(store: impl Ledger) {
     assert_eq!((&plans[0].by, plans[0].judged, plans[0].revoke_at), (&plan.by, 100, at(1000)));
     assert_eq!((&plans[0].basis, plans[0].reason, plans[0].at), (&plan.basis, plan.reason, at(5)));
     assert_eq!(verified_actions(&store).await.len(), before + 3);
+}
+
+/// The mails to user `n` of a plan for their certificate.
+async fn told(store: &impl Ledger, n: u32) -> Vec<OutboxMail> {
+    let mails = store.mails(&MailList::OfUser(user_id(n)), 50).await.expect("a query");
+    mails.into_iter().filter(|mail| mail.kind == MailKind::ToBeRevoked).collect()
+}
+
+pub async fn a_plan_is_told_once_per_certificate(store: impl Ledger) {
+    customers(&store, 4).await;
+    for n in 1..=3 {
+        issue(&store, n).await;
+    }
+    store.withdraw_all_mail(at(500), "not these").await.expect("withdrawn");
+    store
+        .revoke(&issuer(), &serial(3), RevocationReason::KeyCompromise, at(4), event("revoked"))
+        .await
+        .expect("revoked");
+    store.withdraw_all_mail(at(500), "nor this").await.expect("withdrawn");
+    let planned = async |revoke_at, of: &[u32]| {
+        let new =
+            NewRejudgement { revoke_at: at(revoke_at), ..plan(of.iter().copied().map(fallen).collect()) };
+        store.plan_rejudgement(&new, event("rejudgement.planned")).await.expect("planned")
+    };
+    let date = async |n| store.planned_revocation(&issuer(), &serial(n)).await.expect("a query");
+    let end = async |plan, end| {
+        store.end_rejudgement(plan, end, at(7), event("rejudgement.ended")).await.expect("ended");
+    };
+    let first = planned(1000, &[1, 3]).await;
+    assert_eq!((date(1).await, date(2).await), (Some(at(1000)), None));
+    let queued = told(&store, 1).await;
+    assert_eq!(queued.len(), 1);
+    assert_eq!(queued[0].certificate, Some((issuer(), serial(1))));
+    assert_eq!((queued[0].queued_at, queued[0].state), (at(5), MailState::Queued));
+    assert_eq!(told(&store, 2).await, [], "no plan names it");
+    assert_eq!(told(&store, 3).await, [], "it is revoked already");
+
+    // The text is made of what stands when the mail goes out: the first date of all plans.
+    let second = planned(900, &[1, 2]).await;
+    assert_eq!(
+        (date(1).await, told(&store, 1).await.len(), told(&store, 2).await.len()),
+        (Some(at(900)), 1, 1)
+    );
+    let mut claimed = Vec::new();
+    while let Some(mail) = store.claim_mail(at(600), at(700)).await.expect("a claim") {
+        claimed.push(mail);
+    }
+    let dates: Vec<_> =
+        claimed.iter().map(|mail| (mail.mail.user.clone(), mail.to_be_revoked_at, mail.is_revoked)).collect();
+    assert_eq!(dates, [(user_id(1), Some(at(900)), false), (user_id(2), Some(at(900)), false)]);
+    end(second, PlanEnd::Cancelled).await;
+    assert_eq!((date(1).await, date(2).await), (Some(at(1000)), None));
+    end(first, PlanEnd::Done).await;
+    assert_eq!(date(1).await, None);
+
+    // What was delivered isn't told again; what was withdrawn is, by the next plan.
+    for (mail, state) in claimed.iter().zip([MailState::Delivered, MailState::Withdrawn]) {
+        let settlement = Settlement { state, at: at(601), answer: "so".to_owned() };
+        assert!(store.settle_mail(&mail.mail, &settlement, None).await.expect("settled"));
+    }
+    planned(2000, &[1, 2]).await;
+    let states = async |n| {
+        let mails = told(&store, n).await;
+        mails.iter().map(|mail| (mail.state, mail.attempts)).collect::<Vec<_>>()
+    };
+    assert_eq!(states(1).await, [(MailState::Delivered, 1)]);
+    assert_eq!(states(2).await, [(MailState::Queued, 0)]);
+    let again = store.claim_mail(at(602), at(702)).await.expect("a claim").expect("a mail");
+    assert_eq!((again.mail.user, again.to_be_revoked_at), (user_id(2), Some(at(2000))));
 }

@@ -28,6 +28,8 @@ pub enum MailKind {
     Issued,
     /// A renewal took the place of the certificate before it.
     Renewed,
+    /// A plan names the date on which a certificate is to be revoked.
+    ToBeRevoked,
     /// A certificate was revoked, other than by its renewal.
     Revoked,
     /// The login was locked for wrong passwords (IDロック).
@@ -40,12 +42,13 @@ pub enum MailKind {
 
 impl MailKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ExpiresIn40Days,
         Self::ExpiresIn10Days,
         Self::ExpiresToday,
         Self::Issued,
         Self::Renewed,
+        Self::ToBeRevoked,
         Self::Revoked,
         Self::Locked,
         Self::EmailChanged,
@@ -60,6 +63,7 @@ impl MailKind {
             Self::ExpiresToday => "expires-today",
             Self::Issued => "issued",
             Self::Renewed => "renewed",
+            Self::ToBeRevoked => "to-be-revoked",
             Self::Revoked => "revoked",
             Self::Locked => "locked",
             Self::EmailChanged => "email-changed",

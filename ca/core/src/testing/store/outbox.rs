@@ -73,6 +73,8 @@ impl OutboxStore for MemoryStore {
             let about = row.mail.certificate.as_ref();
             let record = about.and_then(|(issuer, serial)| state.certificate(issuer, serial));
             let record = record.map(|row| &row.record);
+            let to_be_revoked_at =
+                about.and_then(|(issuer, serial)| state.planned_revocation(issuer, serial));
             Ok(Some(ClaimedMail {
                 name: state
                     .users
@@ -82,6 +84,7 @@ impl OutboxStore for MemoryStore {
                 code: row.code,
                 not_after: record.map(|record| record.not_after),
                 is_revoked: record.is_some_and(|r| matches!(r.state, CertificateState::Revoked { .. })),
+                to_be_revoked_at,
                 mail: row.mail,
             }))
         })

@@ -3,9 +3,14 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{MemoryStore, conflict};
+use super::{MemoryStore, State, conflict};
 use crate::{
-    domain::audit::AuditEvent,
+    domain::{
+        audit::AuditEvent,
+        certificate::CertificateState,
+        ids::{IssuerId, SerialNumber},
+        mail::{MailKind, MailState},
+    },
     ports::{
         rejudgements::{Fallen, NewRejudgement, PlanEnd, Rejudgement, RejudgementStore},
         store::{Conflict, StoreResult},
@@ -30,6 +35,9 @@ impl RejudgementStore for MemoryStore {
                 reason: plan.reason,
                 ended: None,
             };
+            for one in &fallen {
+                state.tell_of_plan(one, plan.at);
+            }
             state.rejudgements.push((standing, fallen));
             state.append(&audit);
             Ok(id)
@@ -45,6 +53,14 @@ impl RejudgementStore for MemoryStore {
             let found = state.rejudgements.iter().find(|(known, _)| known.id == plan);
             found.map_or_else(Vec::new, |(_, fallen)| fallen.clone())
         })
+    }
+
+    async fn planned_revocation(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+    ) -> StoreResult<Option<Timestamp>> {
+        self.query("planned_revocation", |state| state.planned_revocation(issuer, serial))
     }
 
     async fn end_rejudgement(
@@ -64,5 +80,41 @@ impl RejudgementStore for MemoryStore {
             state.append(&audit);
             Ok(())
         })
+    }
+}
+
+impl State {
+    /// When the first plan that stands has a certificate revoked.
+    pub(super) fn planned_revocation(&self, issuer: &IssuerId, serial: &SerialNumber) -> Option<Timestamp> {
+        let standing = self.rejudgements.iter().filter(|(plan, _)| plan.ended.is_none());
+        let naming =
+            standing.filter(|(_, all)| all.iter().any(|one| one.issuer == *issuer && one.serial == *serial));
+        naming.map(|(plan, _)| plan.revoke_at).min()
+    }
+
+    /// Queues the mail to the user of a living certificate; one that was withdrawn is queued again.
+    fn tell_of_plan(&mut self, fallen: &Fallen, at: Timestamp) {
+        let record = self.certificate(&fallen.issuer, &fallen.serial).map(|row| row.record.clone());
+        let lives = |state: &CertificateState| matches!(state, CertificateState::Issued { .. });
+        let Some(record) = record.filter(|record| lives(&record.state)) else { return };
+        let about = (record.issuer, record.serial);
+        let present = self.users.get(&record.user).and_then(|row| row.user.email.clone());
+        let told = self
+            .outbox
+            .iter_mut()
+            .map(|row| &mut row.mail)
+            .find(|mail| mail.kind == MailKind::ToBeRevoked && mail.certificate.as_ref() == Some(&about));
+        match told {
+            None => self.enqueue(MailKind::ToBeRevoked, &record.user, Some((&about.0, &about.1)), at),
+            Some(mail) if mail.state == MailState::Withdrawn && present.is_some() => {
+                mail.recipient = present;
+                mail.state = MailState::Queued;
+                mail.attempts = 0;
+                mail.next_attempt_at = at;
+                mail.settled_at = None;
+                mail.answer = None;
+            }
+            Some(_) => {}
+        }
     }
 }

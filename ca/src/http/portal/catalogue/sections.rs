@@ -76,6 +76,8 @@ texts! {
         notice_open,
         notice_urgent,
         notice_last,
+        notice_planned,
+        notice_planned_text,
         notice_month_end,
         notice_none,
         days_until,

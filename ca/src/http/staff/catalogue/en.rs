@@ -387,6 +387,7 @@ pub(super) const EN: Catalogue = Catalogue {
     mail_kind_today: "Expires (that day)",
     mail_kind_issued: "Issued",
     mail_kind_renewed: "Renewed",
+    mail_kind_to_be_revoked: "To be revoked",
     mail_kind_revoked: "Revoked",
     mail_kind_locked: "Locked",
     mail_kind_changed: "Address changed",

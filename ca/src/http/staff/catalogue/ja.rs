@@ -387,6 +387,7 @@ pub(super) const JA: Catalogue = Catalogue {
     mail_kind_today: "有効期限のお知らせ（当日）",
     mail_kind_issued: "発行",
     mail_kind_renewed: "更新",
+    mail_kind_to_be_revoked: "失効予定",
     mail_kind_revoked: "失効",
     mail_kind_locked: "IDロック",
     mail_kind_changed: "メールアドレス変更",

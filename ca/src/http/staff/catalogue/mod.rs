@@ -82,7 +82,8 @@ texts! {
     not_understood_title unavailable_title
     mail mail_number mail_queued mail_oldest mail_bounced mail_answer mail_state_queued mail_state_delivered
     mail_state_bounced mail_state_withdrawn mail_kind_40 mail_kind_10 mail_kind_today mail_kind_issued
-    mail_kind_renewed mail_kind_revoked mail_kind_locked mail_kind_changed mail_kind_code mail_retry_title mail_retry
+    mail_kind_renewed mail_kind_to_be_revoked mail_kind_revoked mail_kind_locked mail_kind_changed mail_kind_code
+    mail_retry_title mail_retry
     mail_retry_text mail_retry_hint mail_gone done_mail
     ;
     code_letter_text code_letter_closing password_letter_text password_letter_closing no_certificate_text

@@ -7,6 +7,9 @@ pub(super) const OWN: Own = Own {
     notice_open: "It is time to renew your certificate. It is valid until {}.",
     notice_urgent: "Your certificate expires soon. Renew it before {}.",
     notice_last: "Your certificate expires today. After {} you can neither log in nor renew it.",
+    notice_planned: "Your certificate will be revoked on {}.",
+    notice_planned_text: "Its token no longer meets our security rules. Before that date, obtain a new certificate on a token \
+        that we accept; ask your branch which one, and how. Nothing happens to your money.",
     notice_month_end: "Renew early rather than at the end of a month.",
     notice_none: "There are no new notices.",
     days_until: "{} days to go",
