@@ -1,7 +1,10 @@
-//! Every route of the portal × every identity. Who isn't in a row's list is turned away, and a route that no row names
-//! fails the test: the table is compared with the router's source.
+//! Every route of the portal × every identity; beside it, those of the public listener and of the staff console. Who
+//! isn't in a row's list is turned away, and a route that no row names fails the test: the table is compared with the
+//! router's source.
 
 mod customers;
+#[path = "access_matrix/public.rs"]
+mod public;
 #[path = "access_matrix/staff.rs"]
 mod staff;
 mod staff_house;
@@ -165,40 +168,56 @@ fn ask(browser: &SoftBrowser, who: Who, row: &Row, csrf: Option<&str>) -> Respon
     browser.post(row.path, &fields).expect("an answer")
 }
 
+/// Everybody, at a bank.
+struct Visitors {
+    house: House,
+    browsers: [(Who, SoftBrowser); EVERYBODY.len()],
+    /// Of the sessions' forms.
+    tokens: Vec<(Who, String)>,
+}
+
+impl Visitors {
+    /// A bank to which all of them come.
+    fn open(name: &str) -> Self {
+        let machines = vec![NewMachine::trusted("terminals")];
+        let options = Options { machines, adjust: Some(with_mail), ..Options::default() };
+        let (mut house, clock) = House::with_clock(name, &options);
+        house.bank.register_contract("7654321", "他社").expect("a contract");
+        let expired = house.customer("expired-01", "general", 46_000_007);
+        house.later(&clock, SignedDuration::from_hours(24 * 367));
+        let general = house.customer("general-01", "general", 46_000_001);
+        let master = house.customer("master-01", "master", 46_000_002);
+        let other = house.customer_of("7654321", "other-master", "master", 46_000_003);
+        let revoked = house.customer("revoked-01", "general", 46_000_004);
+        let suspended = house.customer("suspended-01", "general", 46_000_005);
+        house.customer("target-01", "general", 46_000_006);
+        let browsers = [
+            (Nobody, SoftBrowser::with_pem(&house.bank, None).expect("a browser")),
+            (NotLoggedIn, house.window(&general)),
+            (General, general.browser),
+            (Master, master.browser),
+            (OtherMaster, other.browser),
+            (Revoked, revoked.browser),
+            (Expired, expired.browser),
+            (Suspended, suspended.browser),
+        ];
+        let mut tokens = Vec::new();
+        for (who, browser) in &browsers {
+            if matches!(who, General | Master | OtherMaster | Revoked | Suspended) {
+                browser.login().expect("a login");
+                tokens.push((*who, token_of(browser, "/home")));
+            }
+        }
+        let arguments = ["certificate", "revoke", &revoked.serial, "--reason", "superseded"];
+        house.bank.operator(&arguments).expect("revoked");
+        house.bank.operator(&["user", "suspend", "suspended-01"]).expect("suspended");
+        Self { house, browsers, tokens }
+    }
+}
+
 #[test]
 fn every_route_serves_whom_it_should_and_nobody_else() {
-    let machines = vec![NewMachine::trusted("terminals")];
-    let options = Options { machines, adjust: Some(with_mail), ..Options::default() };
-    let (mut house, clock) = House::with_clock("access-matrix", &options);
-    house.bank.register_contract("7654321", "他社").expect("a contract");
-    let expired = house.customer("expired-01", "general", 46_000_007);
-    house.later(&clock, SignedDuration::from_hours(24 * 367));
-    let general = house.customer("general-01", "general", 46_000_001);
-    let master = house.customer("master-01", "master", 46_000_002);
-    let other = house.customer_of("7654321", "other-master", "master", 46_000_003);
-    let revoked = house.customer("revoked-01", "general", 46_000_004);
-    let suspended = house.customer("suspended-01", "general", 46_000_005);
-    house.customer("target-01", "general", 46_000_006);
-    let browsers = [
-        (Nobody, SoftBrowser::with_pem(&house.bank, None).expect("a browser")),
-        (NotLoggedIn, house.window(&general)),
-        (General, general.browser),
-        (Master, master.browser),
-        (OtherMaster, other.browser),
-        (Revoked, revoked.browser),
-        (Expired, expired.browser),
-        (Suspended, suspended.browser),
-    ];
-    let mut tokens = Vec::new();
-    for (who, browser) in &browsers {
-        if matches!(who, General | Master | OtherMaster | Revoked | Suspended) {
-            browser.login().expect("a login");
-            tokens.push((*who, token_of(browser, "/home")));
-        }
-    }
-    let arguments = ["certificate", "revoke", &revoked.serial, "--reason", "superseded"];
-    house.bank.operator(&arguments).expect("revoked");
-    house.bank.operator(&["user", "suspend", "suspended-01"]).expect("suspended");
+    let Visitors { house, browsers, tokens } = Visitors::open("access-matrix");
     let machine = MachineClient::new(&house.bank, "terminals").expect("a machine");
 
     let mut wrong = Vec::new();
