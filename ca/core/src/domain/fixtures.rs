@@ -5,8 +5,8 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeySize,
     signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
-        RSA_PKCS1_SHA256, RsaKeyPair,
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+        EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
     },
 };
 use ca_x509::{
@@ -62,6 +62,11 @@ impl TestKey {
 
     pub(super) fn p384() -> Self {
         Self::Ec(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).expect("a key"))
+    }
+
+    /// As some makers' roots have it, and nobody else.
+    pub(super) fn p521() -> Self {
+        Self::Ec(EcdsaKeyPair::generate(&ECDSA_P521_SHA512_ASN1_SIGNING).expect("a key"))
     }
 
     pub(super) fn rsa_2048() -> Self {

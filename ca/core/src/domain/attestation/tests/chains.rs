@@ -203,16 +203,8 @@ fn a_way_to_the_root_is_remembered_for_the_same_certificates_only() {
 /// Some makers' roots have keys on P-521: they vouch for others, by SHA-512 alone, and are never a device's own.
 #[test]
 fn roots_on_p521_vouch_for_tpms() {
-    use aws_lc_rs::{
-        encoding::AsDer,
-        rand::SystemRandom,
-        signature::{ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair, KeyPair},
-    };
-    use der::Decode;
-    let key = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_ASN1_SIGNING).expect("a key");
-    let spki = key.public_key().as_der().expect("DER").as_ref().to_vec();
+    let key = TestKey::p521();
     let below = TestKey::p256();
-    let spki = x509_cert::spki::SubjectPublicKeyInfoOwned::from_der(&spki).expect("an SPKI");
     let certified = |subject: &str, public_key, algorithm| {
         let template = CertificateTemplate {
             serial: vec![0x41; 16],
@@ -225,11 +217,10 @@ fn roots_on_p521_vouch_for_tpms() {
             algorithm,
         };
         let tbs = template.to_tbs_der().expect("a TBSCertificate");
-        let signature = key.sign(&SystemRandom::new(), &tbs).expect("a signature");
-        signed::assemble(&tbs, algorithm, signature.as_ref()).expect("a certificate")
+        signed::assemble(&tbs, algorithm, &key.sign(&tbs)).expect("a certificate")
     };
     let anchor = |der, trust| Anchor { der, trust, purpose: Purpose::TpmMaker };
-    let root = certified(ROOT, spki, SignatureAlgorithm::EcdsaSha512);
+    let root = certified(ROOT, key.public_key(), SignatureAlgorithm::EcdsaSha512);
     Anchors::new(&[anchor(root.clone(), Trust::Root)]).expect("a root on P-521");
     let above = MakerCertificate::read(&root).expect("a certificate");
     above.check_ca().expect("signed by itself");
