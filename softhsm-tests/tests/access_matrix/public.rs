@@ -12,6 +12,7 @@ use ca_wire::{
 };
 use jiff::Timestamp;
 use rcgen::{KeyPair, SigningKey as _};
+use reqwest::blocking::RequestBuilder;
 use sha2::{Digest as _, Sha256};
 use softhsm_tests::{
     bank::{Bank, EnrolmentClient, LOGIN_PASSWORD, SoftBrowser, SoftToken},
@@ -163,7 +164,7 @@ impl Agent {
         let request = self.client.request(method, format!("{}{path}", self.base)).json(body);
         let key = self.key.clone().unwrap_or_else(|| format!("matrix-{}", Uuid::new_v4().simple()));
         let request = request.header("idempotency-key", key);
-        let request = bearer.into_iter().fold(request, |request, bearer| request.bearer_auth(bearer));
+        let request = bearer.into_iter().fold(request, RequestBuilder::bearer_auth);
         let answer = request.send().expect("an answer");
         let (status, body) = (answer.status().as_u16(), answer.bytes().expect("a body").to_vec());
         let code = (status >= 400).then(|| serde_json::from_slice::<Problem>(&body).expect("a problem").code);
