@@ -208,9 +208,8 @@ mod tests {
             toml::from_str::<toml::Table>(EXAMPLE).expect("TOML").is_empty(),
             "nothing is fixed as it comes"
         );
-        let keys =
-            EXAMPLE.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| line.contains(" = "));
-        let example: String = keys.map(|line| format!("{line}\n")).collect();
+        let lines = EXAMPLE.lines().filter_map(|line| line.strip_prefix("# "));
+        let example = lines.filter(|line| line.contains(" = ")).collect::<Vec<_>>().join("\n");
         let Policy {
             server: Some(_),
             ca_file: Some(_),
