@@ -80,6 +80,8 @@ impl Desktop {
         let runtime = directory.join("run");
         fs::create_dir_all(&runtime)?;
         let mut command = Command::new("Xvfb");
+        // Whoever leaves last, such as a program that only looks for the window, must not restart the screen.
+        command.arg("-noreset");
         command.args([
             "-displayfd",
             "1",

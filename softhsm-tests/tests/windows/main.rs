@@ -144,7 +144,7 @@ fn enrol(computer: &Computer) {
 fn picture(computer: &Computer) {
     let directory = computer.scratch.directory("desktop").expect("a folder");
     let mut command = Command::new("Xvfb");
-    command.args(["-displayfd", "1", "-screen", "0", "900x800x24", "-listen", "tcp"]);
+    command.args(["-noreset", "-displayfd", "1", "-screen", "0", "900x800x24", "-listen", "tcp"]);
     let mut screen = Process::spawn("xvfb", &mut command, &directory).expect("a screen");
     let number = |process: &Process| process.log().lines().find_map(|line| line.trim().parse::<u32>().ok());
     screen.wait_until("a display", DEADLINE, |process| Ok(number(process).is_some())).expect("a display");
