@@ -10,7 +10,9 @@ use ca_x509::verify::verify;
 use der::Decode;
 use hsm_config::token::{KeyAlgorithm, KeyId, ModuleAccess, Pin, TokenSelection};
 use hsm_config::worker::handle::{CallError, Launch, StartError, Worker};
-use hsm_config::worker::protocol::{Answer, Command, ErrorClass, Leaving, Login, Setup, SetupFailureClass};
+use hsm_config::worker::protocol::{
+    Answer, Command, ErrorClass, Leaving, Login, Setup, SetupFailureClass, WrappingKey,
+};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -118,6 +120,78 @@ async fn every_kind_of_key_signs_what_its_public_key_verifies_and_stays_on_the_t
         worker.sign(&id("a1"), KeyAlgorithm::P256.mechanism(), vec![1], LIMIT).await.expect_err("gone");
     assert!(matches!(error, CallError::Command(e) if e.code == "KEY_NOT_FOUND"));
     worker.stop().await;
+}
+
+/// `CKA_WRAP_WITH_TRUSTED`: the user's own key doesn't wrap it, the security officer's does, once.
+#[tokio::test]
+async fn a_confined_key_leaves_under_a_key_alone_that_the_security_officer_trusts() {
+    let store = Store::new().await;
+    let worker = store.log_in(1, 8).await;
+    let generate = Command::GenerateKeyPair {
+        key: id("d1"),
+        label: "confined".into(),
+        algorithm: KeyAlgorithm::P256,
+        leaving: Leaving::WrappedTrusted,
+    };
+    let Answer::PublicKey(public_key) = worker.call(generate, LIMIT).await.expect("made") else { panic!() };
+    let attributes = worker.attributes(&id("d1"), LIMIT).await.expect("attributes");
+    assert_eq!((attributes.extractable, attributes.wrap_with_trusted), (Some(true), Some(true)));
+
+    let elsewhere = Store::new().await;
+    let receiver = elsewhere.log_in(1, 8).await;
+    let Answer::PublicKey(transport) =
+        receiver.call(Command::MakeTransportKey, LIMIT).await.expect("a transport key")
+    else {
+        panic!()
+    };
+    let wrap = |under| Command::Wrap { key: id("d1"), under };
+    let refused =
+        worker.call(wrap(WrappingKey::Fresh(transport.clone())), LIMIT).await.expect_err("untrusted");
+    assert!(matches!(&refused, CallError::Command(e) if e.code == "CKR_KEY_NOT_WRAPPABLE"), "{refused}");
+
+    let trust = async |so_pin: &str| {
+        let officers = store.start(None).await.expect("a worker without login");
+        let command = Command::MakeTrustedKey {
+            token: TokenSelection::Label("unit".into()),
+            so_pin: Pin::new(so_pin.to_owned().into()),
+            transport: transport.clone(),
+        };
+        let made = officers.call(command, LIMIT).await;
+        officers.stop().await;
+        made
+    };
+    let refused = trust("so-pin-2").await.expect_err("another PIN");
+    assert!(
+        matches!(&refused, CallError::Command(e) if e.class == ErrorClass::Lockout && e.detail.contains("security officer")),
+        "{refused}"
+    );
+    let Answer::Trusted(left_over) = trust("so-pin-1").await.expect("trusted") else { panic!() };
+    let Answer::Trusted(trusted) = trust("so-pin-1").await.expect("trusted once more") else { panic!() };
+    let gone =
+        worker.call(wrap(WrappingKey::Trusted(left_over)), LIMIT).await.expect_err("of another journey");
+    assert!(matches!(&gone, CallError::Command(e) if e.code == "KEY_NOT_FOUND"), "{gone}");
+    // One error costs a lane its session, not its login.
+    let wrapped = worker.call(wrap(WrappingKey::Trusted(trusted.clone())), LIMIT).await.expect("wrapped");
+    let Answer::Wrapped(wrapped) = wrapped else { panic!() };
+    worker.call(wrap(WrappingKey::Trusted(trusted)), LIMIT).await.expect_err("it was for one journey");
+
+    let unwrap = Command::Unwrap {
+        key: id("d1"),
+        label: "confined".into(),
+        public_key: public_key.clone(),
+        wrapped,
+        leaving: Leaving::WrappedTrusted,
+    };
+    receiver.call(unwrap, LIMIT).await.expect("unwrapped");
+    let copy = receiver.attributes(&id("d1"), LIMIT).await.expect("attributes");
+    assert_eq!((copy.sensitive, copy.wrap_with_trusted), (Some(true), Some(true)));
+    let message = b"signed on the other token".to_vec();
+    let signature = receiver.sign(&id("d1"), KeyAlgorithm::P256.mechanism(), message.clone(), LIMIT).await;
+    let public_key = SubjectPublicKeyInfoOwned::from_der(&public_key).expect("SPKI");
+    verify(&public_key, SignatureAlgorithm::EcdsaSha256, &message, &signature.expect("signed"))
+        .expect("verifies");
+    worker.stop().await;
+    receiver.stop().await;
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ pub(super) enum Provenance {
     /// Made there, in this ceremony.
     Made(Leaving),
     /// Unwrapped there, in this ceremony.
-    Copied,
+    Copied(Leaving),
     /// It was there before.
     Found,
 }
@@ -126,9 +126,14 @@ pub(super) fn protection(attributes: &KeyAttributes, provenance: Provenance) -> 
         needed.extend([
             ("CKA_ALWAYS_SENSITIVE", attributes.always_sensitive, true),
             ("CKA_LOCAL", attributes.local, true),
-            ("CKA_EXTRACTABLE", attributes.extractable, leaving == Leaving::Wrapped),
+            ("CKA_EXTRACTABLE", attributes.extractable, leaving != Leaving::Never),
             ("CKA_NEVER_EXTRACTABLE", attributes.never_extractable, leaving == Leaving::Never),
         ]);
+    }
+    if let Provenance::Made(Leaving::WrappedTrusted) | Provenance::Copied(Leaving::WrappedTrusted) =
+        provenance
+    {
+        needed.push(("CKA_WRAP_WITH_TRUSTED", attributes.wrap_with_trusted, true));
     }
     let mut faults: Vec<String> = needed
         .into_iter()
@@ -163,8 +168,11 @@ pub(super) fn whereabouts(attributes: &KeyAttributes) -> &'static str {
         (Some(true), Some(false), _) => {
             "it can't leave this token now; that it never could, or was made here, the token doesn't say"
         }
+        (Some(true), Some(true), _) if attributes.wrap_with_trusted == Some(true) && *local == Some(true) => {
+            "it was made on this token and is never shown in plain, but can leave it encrypted (C_WrapKey), for keys alone that the security officer trusts (CKA_WRAP_WITH_TRUSTED): the user's PIN alone doesn't bring it off"
+        }
         (Some(true), Some(true), _) if attributes.wrap_with_trusted == Some(true) => {
-            "it is never shown in plain, but can leave this token encrypted (C_WrapKey), for keys alone that the security officer trusts (CKA_WRAP_WITH_TRUSTED)"
+            "it came to this token encrypted, is never shown in plain, and can leave it encrypted again (C_WrapKey), for keys alone that the security officer trusts (CKA_WRAP_WITH_TRUSTED): the user's PIN alone doesn't bring it off"
         }
         (Some(true), Some(true), _) if *local == Some(true) => {
             "it was made on this token and is never shown in plain, but can leave it encrypted (C_WrapKey), by whoever has the user's PIN, and for any key of theirs: CKA_WRAP_WITH_TRUSTED is not set"

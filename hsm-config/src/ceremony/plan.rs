@@ -83,7 +83,10 @@ fn describe(spec: &Spec, task: &Task) -> String {
         Task::FindKey(name) | Task::MakeKey(name) | Task::DestroyKey(name) => spec.key(name).map(|key| {
             let leaving = match key.origin {
                 Origin::New(Leaving::Never) => ", never to leave its token",
-                Origin::New(Leaving::Wrapped) => ", may leave its token encrypted",
+                Origin::New(Leaving::Wrapped) => ", may leave its token encrypted, for any key of the user's",
+                Origin::New(Leaving::WrappedTrusted) => {
+                    ", may leave its token encrypted, for keys alone that the security officer trusts"
+                }
                 Origin::Existing => "",
             };
             format!("{}, CKA_ID {} on token {:?}{leaving}", key.algorithm, key.id, key.token)

@@ -125,7 +125,9 @@ fn show(out: &mut impl Write, profile: &Profile) -> io::Result<()> {
     let kinds: Vec<String> = profile.keys.algorithms.iter().map(ToString::to_string).collect();
     writeln!(out, "  keys          {}; CKA_ID of at most {} bytes", list(&kinds), profile.keys.longest_id)?;
     writeln!(out, "  mechanisms    {}", list(&profile.mechanisms.shown))?;
-    writeln!(out, "  wrapped by    {}", list(&profile.backup.wrap))?;
+    let confined =
+        if profile.backup.trusted { ", under keys alone that the security officer trusts" } else { "" };
+    writeln!(out, "  wrapped by    {}{confined}", list(&profile.backup.wrap))?;
     writeln!(out, "  cloned by     {}", profile.backup.clone.as_deref().unwrap_or("no known way"))?;
     for (mechanism, remedy) in &profile.remedies {
         writeln!(out, "  no {mechanism}: {remedy}")?;

@@ -110,7 +110,7 @@ fn protection(vendor: &Profile, label: &str, attributes: &KeyAttributes, report:
     let mut bad = Vec::new();
     for (name, value, wanted) in claims(attributes) {
         let finding = match value {
-            // It only matters for a key that can be wrapped, where either is right.
+            // It only matters for a key that can be wrapped.
             _ if name == "CKA_WRAP_WITH_TRUSTED" => continue,
             Some(value) if value == wanted => continue,
             Some(value) => format!("{name} is {value}"),
@@ -126,6 +126,7 @@ fn protection(vendor: &Profile, label: &str, attributes: &KeyAttributes, report:
         };
         bad.push((name, finding));
     }
+    confinement(vendor, label, attributes, report);
     if bad.is_empty() {
         return report.fine(
             "protection",
@@ -156,6 +157,33 @@ fn protection(vendor: &Profile, label: &str, attributes: &KeyAttributes, report:
             ),
         }
     }
+}
+
+/// For whom a key can be wrapped that can be wrapped at all.
+fn confinement(vendor: &Profile, label: &str, attributes: &KeyAttributes, report: &mut Report) {
+    if attributes.extractable != Some(true) {
+        return;
+    }
+    if attributes.wrap_with_trusted == Some(true) {
+        return report.note(
+            "wrapping",
+            label,
+            "CKA_WRAP_WITH_TRUSTED: it can be wrapped under keys alone that the security officer trusts; the user's PIN alone \
+             doesn't bring it off this token",
+        );
+    }
+    let remedy = if vendor.backup.trusted {
+        "keep its PIN with custodians; make its successor in a ceremony, which confines it to keys that the security officer \
+         trusts"
+    } else {
+        "keep its PIN with custodians: this product's keys can't be confined to trusted ones through PKCS #11"
+    };
+    report.warn(
+        "wrapping",
+        label,
+        "CKA_WRAP_WITH_TRUSTED is not set: whoever has the user's PIN can wrap it for a key of their own",
+        remedy,
+    );
 }
 
 async fn point(subject: &Subject, key: &SubjectKey, worker: &Worker, report: &mut Report) {

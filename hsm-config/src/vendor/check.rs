@@ -109,6 +109,12 @@ fn keys(profile: &Profile, found: &mut Vec<String>) {
 fn mechanisms(profile: &Profile, found: &mut Vec<String>) {
     named("mechanisms.shown", "CKM_", &profile.mechanisms.shown, found);
     named("backup.wrap", "CKM_", &profile.backup.wrap, found);
+    if profile.backup.trusted && profile.backup.wrap.is_empty() {
+        found.push(
+            "backup.trusted = true without backup.wrap: list what wraps a private key, or leave it out"
+                .to_owned(),
+        );
+    }
     let remedied: Vec<String> = profile.remedies.keys().cloned().collect();
     named("remedies", "CKM_", &remedied, found);
     for mechanism in remedied.iter().filter(|name| profile.remedies[*name].trim().is_empty()) {
@@ -186,6 +192,15 @@ mod tests {
         ] {
             assert!(told.contains(&format!("- {key}")), "{key} isn't told: {told}");
         }
+    }
+
+    #[test]
+    fn nothing_is_wrapped_under_trusted_keys_where_nothing_is_wrapped() {
+        let text = "name = \"ours\"\nproduct = \"Ours\"\nevidence = \"tested\"\n[module]\npaths = [\"/lib/ours.so\"]\n\
+                    [backup]\ntrusted = true\n";
+        let told = Profile::parse(text, "ours").expect_err("a mistake").to_string();
+        assert!(told.contains("- backup.trusted"), "{told}");
+        assert!(Profile::parse(&format!("{text}wrap = [\"CKM_AES_KEY_WRAP_PAD\"]\n"), "ours").is_ok());
     }
 
     #[test]

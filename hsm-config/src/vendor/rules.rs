@@ -356,6 +356,9 @@ pub enum HashPlace {
 pub struct BackupRules {
     /// Mechanisms that wrap a private key which was made extractable for it.
     pub wrap: Vec<String>,
+    /// Whether a security officer who logs in by PKCS#11 can make a wrapping key `CKA_TRUSTED`, nobody else can, and a key
+    /// with `CKA_WRAP_WITH_TRUSTED` is wrapped under such a key alone. Then ceremonies set that.
+    pub trusted: bool,
     /// The vendor's own way for keys that aren't extractable, in a few words.
     pub clone: Option<String>,
 }

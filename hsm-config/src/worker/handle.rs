@@ -21,7 +21,7 @@ use super::protocol::{
     Answer, Command, CommandError, ErrorClass, FromWorker, KeyAttributes, Login, Setup, SetupFailure,
     SetupFailureClass, ToWorker,
 };
-use crate::token::{KeyId, ModuleAccess, SignatureMechanism, TokenDescription};
+use crate::token::{KeyId, ModuleAccess, Pin, SignatureMechanism, TokenDescription};
 use pipe::{read_frame, reap, send_setup, spawn, supervise, write_frames};
 
 /// Variables that a worker inherits; all others come from the configuration.
@@ -282,6 +282,24 @@ impl Worker {
         }
     }
 
+    /// Signs once with a key that may want the PIN before each signature.
+    ///
+    /// # Errors
+    /// [`CallError`] as [`call`](Self::call).
+    pub async fn sign_asked(
+        &self,
+        key: &KeyId,
+        mechanism: SignatureMechanism,
+        message: Vec<u8>,
+        pin: Pin,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, CallError> {
+        match self.call(Command::SignAsked { key: key.clone(), mechanism, message, pin }, deadline).await? {
+            Answer::Signature(octets) => Ok(octets),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// DER `SubjectPublicKeyInfo` of a key.
     ///
     /// # Errors
@@ -354,6 +372,7 @@ fn unexpected(answer: &Answer) -> CallError {
         Answer::Mechanisms(_) => "mechanisms",
         Answer::Seen(_) => "something seen",
         Answer::Wrapped(_) => "a wrapped key",
+        Answer::Trusted(_) => "a trusted key",
     };
     CallError::Gone(format!("it answered {kind} to another question"))
 }

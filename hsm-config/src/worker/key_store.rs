@@ -63,16 +63,21 @@ pub(super) fn kept(key: &KeyId, label: &str) -> [Attribute; 3] {
 }
 
 /// What a private key may do, and whether it may leave.
-pub(super) fn signs_only(leaving: Leaving) -> [Attribute; 7] {
-    [
+pub(super) fn signs_only(leaving: Leaving) -> Vec<Attribute> {
+    let mut attributes = vec![
         Attribute::Private(true),
         Attribute::Sensitive(true),
-        Attribute::Extractable(leaving == Leaving::Wrapped),
+        Attribute::Extractable(leaving != Leaving::Never),
         Attribute::Sign(true),
         Attribute::Decrypt(false),
         Attribute::Unwrap(false),
         Attribute::Derive(false),
-    ]
+    ];
+    // Tokens that don't know it are never asked for it.
+    if leaving == Leaving::WrappedTrusted {
+        attributes.push(Attribute::WrapWithTrusted(true));
+    }
+    attributes
 }
 
 /// What a public key may do.

@@ -11,8 +11,8 @@ use const_oid::db::rfc5912::ID_SHA_256;
 use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::{Mechanism, MechanismType};
-use cryptoki::object::{ObjectClass, ObjectHandle};
-use cryptoki::session::Session;
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
+use cryptoki::session::{Session, UserType};
 use der::asn1::OctetStringRef;
 use der::{Any, Encode, Sequence};
 use x509_cert::spki::AlgorithmIdentifierOwned;
@@ -23,7 +23,7 @@ use super::module::{Module, OpenToken};
 use super::pin::Change;
 use super::protocol::{Answer, Command, CommandError, ErrorClass};
 use super::transfer::{self, Transport};
-use crate::token::{KeyId, SignatureMechanism};
+use crate::token::{KeyId, Pin, SignatureMechanism};
 use crate::vendor::HashPlace;
 
 /// One thread's view of module and token.
@@ -73,6 +73,9 @@ impl Lane {
             Command::Sign { key, mechanism, message } => {
                 self.sign(&key, mechanism, &message).map(Answer::Signature)
             }
+            Command::SignAsked { key, mechanism, message, pin } => {
+                self.sign_asked(&key, mechanism, &message, &pin).map(Answer::Signature)
+            }
             Command::PublicKey { key } => key_store::public(self.session()?, &key).map(Answer::PublicKey),
             Command::Attributes { key } => {
                 key_store::attributes(self.session()?, &key).map(Answer::Attributes)
@@ -86,17 +89,20 @@ impl Lane {
                 self.transport = Some(transport);
                 Ok(Answer::PublicKey(public))
             }
-            Command::Wrap { key, transport } => {
+            Command::MakeTrustedKey { token, so_pin, transport } => {
+                self.module.make_trusted_key(&token, &so_pin, &transport).map(Answer::Trusted)
+            }
+            Command::Wrap { key, under } => {
                 let token = self.token()?;
                 let session = token.writing_session()?;
-                transfer::wrap(&session, &key, &transport, &token.mechanisms).map(Answer::Wrapped)
+                transfer::wrap(&session, &key, &under, &token.mechanisms).map(Answer::Wrapped)
             }
-            Command::Unwrap { key, label, public_key, wrapped } => {
+            Command::Unwrap { key, label, public_key, wrapped, leaving } => {
                 let transport = self.transport.take().ok_or_else(|| {
                     let detail = "this worker has made no transport key, or has used it";
                     CommandError::own(ErrorClass::Fail, "NO_TRANSPORT_KEY", detail)
                 })?;
-                transport.unwrap(&key, &label, &public_key, &wrapped).map(|()| Answer::Done)
+                transport.unwrap(&key, &label, &public_key, &wrapped, leaving).map(|()| Answer::Done)
             }
             Command::DestroyKey { key } => {
                 let session = self.token()?.writing_session()?;
@@ -178,6 +184,29 @@ impl Lane {
         }
         .map_err(|(Failed::BeforeSigning(error) | Failed::Other(error))| error)?;
         encode(mechanism, raw)
+    }
+
+    /// Signs with a key that wants the PIN before each signature, if it does (PKCS#11 3.0, 5.6.8): between `C_SignInit` and
+    /// the signature, for this one.
+    fn sign_asked(
+        &mut self,
+        key: &KeyId,
+        mechanism: SignatureMechanism,
+        message: &[u8],
+        pin: &Pin,
+    ) -> Result<Vec<u8>, CommandError> {
+        let handle = self.private_key(key)?;
+        let wants = self.session()?.get_attributes(handle, &[AttributeType::AlwaysAuthenticate]);
+        // A token that doesn't know the attribute has no such key.
+        if !matches!(wants.as_deref(), Ok([Attribute::AlwaysAuthenticate(true)])) {
+            return self.sign(key, mechanism, message);
+        }
+        let (pkcs11, input) = input(self.token()?, mechanism, message)?;
+        let session = self.session()?;
+        session.sign_init(&pkcs11, handle)?;
+        session.login(UserType::ContextSpecific, (!pin.is_at_the_token()).then(|| pin.as_secret()))?;
+        session.sign_update(&input)?;
+        encode(mechanism, session.sign_final()?)
     }
 
     fn sign_once(&mut self, key: &KeyId, mechanism: &Mechanism, input: &[u8]) -> Result<Vec<u8>, Failed> {

@@ -114,6 +114,20 @@ pub enum Command {
         #[serde(with = "serde_bytes")]
         message: Vec<u8>,
     },
+    /// Sign once with a key that may want the PIN before each signature (`CKA_ALWAYS_AUTHENTICATE`), such as slot 9c of a
+    /// PIV token. Answer: [`Answer::Signature`].
+    SignAsked {
+        /// The key.
+        key: KeyId,
+        /// How.
+        mechanism: SignatureMechanism,
+        /// The message, not a digest.
+        #[serde(with = "serde_bytes")]
+        message: Vec<u8>,
+        /// The user's PIN; the token sees it only if the key wants it.
+        #[serde(with = "pin")]
+        pin: Pin,
+    },
     /// The public key. Answer: [`Answer::PublicKey`].
     PublicKey {
         /// The key.
@@ -139,13 +153,24 @@ pub enum Command {
     /// Make an RSA key pair that unwraps and lives as long as this worker's lane. Only for workers with one lane.
     /// Answer: [`Answer::PublicKey`].
     MakeTransportKey,
-    /// Wrap a private key for another token. Answer: [`Answer::Wrapped`].
-    Wrap {
-        /// The key, made as [`Leaving::Wrapped`].
-        key: KeyId,
+    /// Have the security officer make a key that wraps for another token and is trusted. Only for workers without a
+    /// login: a token knows one user at a time. Answer: [`Answer::Trusted`].
+    MakeTrustedKey {
+        /// The token.
+        token: TokenSelection,
+        /// The security officer's PIN.
+        #[serde(with = "pin")]
+        so_pin: Pin,
         /// The other token's transport key, DER `SubjectPublicKeyInfo`.
         #[serde(with = "serde_bytes")]
         transport: Vec<u8>,
+    },
+    /// Wrap a private key for another token. Answer: [`Answer::Wrapped`].
+    Wrap {
+        /// The key, not made as [`Leaving::Never`].
+        key: KeyId,
+        /// What it is wrapped under.
+        under: WrappingKey,
     },
     /// Unwrap a private key with the transport key that this worker made. Refused when the ID or label is in use.
     /// Answer: [`Answer::Done`].
@@ -159,6 +184,8 @@ pub enum Command {
         public_key: Vec<u8>,
         /// The key.
         wrapped: WrappedKey,
+        /// Whether it can leave the token again.
+        leaving: Leaving,
     },
     /// Destroy a key pair. Answer: [`Answer::Done`].
     DestroyKey {
@@ -231,6 +258,31 @@ pub enum Leaving {
     /// Encrypted under another key of a token (`C_WrapKey`), by whoever has the user's PIN: `CKA_EXTRACTABLE` true.
     /// It is still sensitive: no call shows it in plain.
     Wrapped,
+    /// The same, and only under keys that the security officer marked as trusted (`CKA_WRAP_WITH_TRUSTED`): the user's PIN
+    /// alone doesn't bring it off.
+    WrappedTrusted,
+}
+
+/// What a private key is wrapped under: an AES-256 key that is used for nothing else, and that the other token gets under
+/// its transport key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WrappingKey {
+    /// One that the user makes for this transport key, DER `SubjectPublicKeyInfo`.
+    Fresh(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// One that the security officer made. It is destroyed afterwards, however that ended.
+    Trusted(TrustedKey),
+}
+
+/// A wrapping key that the security officer made and marked `CKA_TRUSTED`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustedKey {
+    /// Its `CKA_ID`.
+    pub id: KeyId,
+    /// The key itself under the transport key, as [`WrappedKey::secret`].
+    #[serde(with = "serde_bytes")]
+    pub secret: Vec<u8>,
+    /// OAEP's hash, also of its mask generation.
+    pub hash: OaepHash,
 }
 
 /// A private key on its way from token to token.
@@ -289,6 +341,8 @@ pub enum Answer {
     Seen(Seen),
     /// A wrapped key.
     Wrapped(WrappedKey),
+    /// A trusted key.
+    Trusted(TrustedKey),
 }
 
 /// The attributes of a private key; `None` where the token has no answer.

@@ -9,19 +9,26 @@ use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
-use cryptoki::session::Session;
+use cryptoki::session::{Session, UserType};
 use der::{Decode, Encode};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::key_store::{self, kept, signs_only, unused, verifies_only};
-use super::protocol::{CommandError, ErrorClass, KeyCipher, Leaving, OaepHash, WrappedKey};
+use super::module::Module;
+use super::pin::given;
+use super::protocol::{
+    CommandError, ErrorClass, KeyCipher, Leaving, OaepHash, TrustedKey, WrappedKey, WrappingKey,
+};
 use super::public_key;
-use crate::token::KeyId;
+use crate::token::{KeyId, Pin, TokenSelection};
 
 const TRANSPORT_BITS: u64 = 3072;
 const AES_OCTETS: u64 = 32;
 const GCM_IV_OCTETS: usize = 12;
 const GCM_TAG_BITS: u64 = 128;
+/// What a trusted key is called while it is on its token.
+const TRUSTED_LABEL: &str = "inro-journey";
+const TRUSTED_ID_OCTETS: u32 = 16;
 
 /// The receiving token's transport key, with the session that it lives in.
 pub(super) struct Transport {
@@ -63,6 +70,7 @@ impl Transport {
         label: &str,
         public_key: &[u8],
         wrapped: &WrappedKey,
+        leaving: Leaving,
     ) -> Result<(), CommandError> {
         let session = &self.session;
         unused(session, key, label)?;
@@ -81,7 +89,7 @@ impl Transport {
             ],
         )?;
         let mut template = vec![Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(public.kind)];
-        template.extend(signs_only(Leaving::Wrapped));
+        template.extend(signs_only(leaving));
         template.extend(kept(key, label));
         with(wrapped.cipher, |cipher| session.unwrap_key(cipher, secret, &wrapped.key, &template))?;
         let mut template = vec![Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::KeyType(public.kind)];
@@ -93,14 +101,98 @@ impl Transport {
     }
 }
 
-/// Wraps a private key of the token for another token's transport key.
+/// Wraps a private key of the token for another token.
 pub(super) fn wrap(
     session: &Session,
     key: &KeyId,
-    transport: &[u8],
+    under: &WrappingKey,
     mechanisms: &[MechanismType],
 ) -> Result<WrappedKey, CommandError> {
     let private = key_store::find(session, ObjectClass::PRIVATE_KEY, key)?;
+    let pads = mechanisms.contains(&MechanismType::AES_KEY_WRAP_PAD);
+    let cipher = if pads { KeyCipher::KeyWrapPad } else { KeyCipher::Gcm };
+    let wrapped = |secret| with(cipher, |mechanism| session.wrap_key(mechanism, secret, private));
+    match under {
+        WrappingKey::Fresh(transport) => {
+            let transport = transport_object(session, transport, false)?;
+            let secret = session.generate_key(&Mechanism::AesKeyGen, &wraps_only(false))?;
+            let key = wrapped(secret)?;
+            let (secret, hash) = wrap_secret(session, transport, secret)?;
+            Ok(WrappedKey { key, cipher, secret, hash })
+        }
+        WrappingKey::Trusted(trusted) => {
+            let secret = key_store::find(session, ObjectClass::SECRET_KEY, &trusted.id)?;
+            let key = wrapped(secret);
+            session.destroy_object(secret)?;
+            Ok(WrappedKey { key: key?, cipher, secret: trusted.secret.clone(), hash: trusted.hash })
+        }
+    }
+}
+
+impl Module {
+    /// Has the security officer make a trusted key for another token's transport key.
+    pub(super) fn make_trusted_key(
+        &self,
+        selection: &TokenSelection,
+        so_pin: &Pin,
+        transport: &[u8],
+    ) -> Result<TrustedKey, CommandError> {
+        let refused = |class, code: &str, detail: &str| {
+            CommandError::own(class, code, format!("{selection}: the security officer's PIN: {detail}"))
+        };
+        let (slot, info) = self
+            .find(selection)
+            .map_err(|e| CommandError::own(ErrorClass::Fail, "TOKEN_ABSENT", e.to_string()))?;
+        if info.so_pin_locked() || info.so_pin_final_try() {
+            let detail = "one more wrong one would lock it, or it is locked, so no program tries";
+            return Err(refused(ErrorClass::Lockout, "CKR_PIN_LOCKED", detail));
+        }
+        let pin = given(&info, selection, so_pin)
+            .map_err(|e| CommandError::own(ErrorClass::Fail, "NOT_LOGGED_IN", e.to_string()))?;
+        let session = self.pkcs11.open_rw_session(slot)?;
+        session.login(UserType::So, pin).map_err(|error| {
+            let CommandError { class, code, detail } = error.into();
+            refused(class, &code, &detail)
+        })?;
+        let made = trusted_key(&session, transport);
+        session.logout()?;
+        made
+    }
+}
+
+/// In the security officer's session.
+fn trusted_key(session: &Session, transport: &[u8]) -> Result<TrustedKey, CommandError> {
+    let named = [Attribute::Token(true), Attribute::Label(TRUSTED_LABEL.as_bytes().to_vec())];
+    // A journey that broke off has left one, which is of no use to anybody.
+    for left in session.find_objects(&[&named[..], &[Attribute::Class(ObjectClass::SECRET_KEY)]].concat())? {
+        session.destroy_object(left)?;
+    }
+    let id = session.generate_random_vec(TRUSTED_ID_OCTETS)?;
+    let named = [&named[..], &[Attribute::Id(id.clone()), Attribute::Private(false)]].concat();
+    let transport = transport_object(session, transport, true)?;
+    let secret = session.generate_key(&Mechanism::AesKeyGen, &[wraps_only(true), named].concat())?;
+    let crossing = wrap_secret(session, transport, secret).and_then(|crossing| {
+        // It has crossed; from here on it is in this token and the other alone.
+        session.update_attributes(secret, &[Attribute::Extractable(false)])?;
+        Ok(crossing)
+    });
+    let id = KeyId::try_from(hex::encode(&id))
+        .map_err(|e| CommandError::own(ErrorClass::Fail, "KEY_UNSUPPORTED", e.to_string()));
+    match (crossing, id) {
+        (Ok((secret, hash)), Ok(id)) => Ok(TrustedKey { id, secret, hash }),
+        (Err(error), _) | (_, Err(error)) => {
+            session.destroy_object(secret)?;
+            Err(error)
+        }
+    }
+}
+
+/// The other token's transport key as an object of this session.
+fn transport_object(
+    session: &Session,
+    transport: &[u8],
+    trusted: bool,
+) -> Result<ObjectHandle, CommandError> {
     let transport = PublicHalf::parse(transport)?;
     let mut template = vec![
         Attribute::Class(ObjectClass::PUBLIC_KEY),
@@ -110,23 +202,34 @@ pub(super) fn wrap(
         Attribute::Wrap(true),
         Attribute::Encrypt(true),
     ];
+    if trusted {
+        template.push(Attribute::Trusted(true));
+    }
     template.extend(transport.attributes);
-    let transport = session.create_object(&template)?;
-    let secret = session.generate_key(
-        &Mechanism::AesKeyGen,
-        &[
-            Attribute::Token(false),
-            Attribute::Sensitive(true),
-            Attribute::Extractable(true),
-            Attribute::Wrap(true),
-            Attribute::ValueLen(AES_OCTETS.into()),
-        ],
-    )?;
-    let pads = mechanisms.contains(&MechanismType::AES_KEY_WRAP_PAD);
-    let cipher = if pads { KeyCipher::KeyWrapPad } else { KeyCipher::Gcm };
-    let wrapped = with(cipher, |mechanism| session.wrap_key(mechanism, secret, private))?;
-    let (secret, hash) = wrap_secret(session, transport, secret)?;
-    Ok(WrappedKey { key: wrapped, cipher, secret, hash })
+    Ok(session.create_object(&template)?)
+}
+
+/// An AES key that wraps one private key, and crosses itself. With a trusted one nobody can decrypt what it wrapped, and
+/// nobody can wrap it for an untrusted key.
+fn wraps_only(trusted: bool) -> Vec<Attribute> {
+    let mut attributes = vec![
+        Attribute::Sensitive(true),
+        Attribute::Extractable(true),
+        Attribute::Wrap(true),
+        Attribute::ValueLen(AES_OCTETS.into()),
+    ];
+    if trusted {
+        attributes.extend([
+            Attribute::Trusted(true),
+            Attribute::WrapWithTrusted(true),
+            Attribute::Unwrap(false),
+            Attribute::Encrypt(false),
+            Attribute::Decrypt(false),
+        ]);
+    } else {
+        attributes.push(Attribute::Token(false));
+    }
+    attributes
 }
 
 /// Does something with the mechanism of this cipher.

@@ -226,7 +226,27 @@ fn a_key_is_refused_for_each_attribute_that_is_wrong_or_untold() {
     assert_eq!(protection(&leaves, wrapped), Ok(()));
     assert!(protection(&leaves, made).is_err(), "it leaves");
     (leaves.local, leaves.always_sensitive) = (Some(false), Some(false));
-    assert_eq!(protection(&leaves, Provenance::Copied), Ok(()));
+    assert_eq!(protection(&leaves, Provenance::Copied(Leaving::Wrapped)), Ok(()));
+}
+
+#[test]
+fn a_key_that_leaves_under_trusted_keys_alone_must_say_so() {
+    let mut leaves = protected();
+    (leaves.extractable, leaves.never_extractable) = (Some(true), Some(false));
+    let (made, copied) =
+        (Provenance::Made(Leaving::WrappedTrusted), Provenance::Copied(Leaving::WrappedTrusted));
+    for unconfined in [None, Some(false)] {
+        leaves.wrap_with_trusted = unconfined;
+        for provenance in [made, copied] {
+            let fault = protection(&leaves, provenance).expect_err("any key of the user's wraps it");
+            assert!(fault.contains("CKA_WRAP_WITH_TRUSTED"), "{fault}");
+        }
+    }
+    leaves.wrap_with_trusted = Some(true);
+    for provenance in [made, copied] {
+        assert_eq!(protection(&leaves, provenance), Ok(()));
+    }
+    assert!(whereabouts(&leaves).contains("for keys alone that the security officer trusts"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub fn machine(spec: &Spec) -> Vec<Mistake> {
     for token in &spec.tokens {
         modules(token, &mut mistakes);
         let this = token.selections();
-        let so_pin = token.initialise.as_ref().map(|initialise| ("so_", PinKind::So, &initialise.so_pin));
+        let so_pin = token.officer().map(|so_pin| ("so_", PinKind::So, so_pin));
         for (prefix, kind, source) in [("", PinKind::User, &token.pin)].into_iter().chain(so_pin) {
             if let Some(mistake) = source.mistake_for(&this, kind) {
                 let place = format!("token.{}.{prefix}{}", token.name, mistake.key);

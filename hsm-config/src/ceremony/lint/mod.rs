@@ -12,9 +12,10 @@ pub(super) use machine::modules;
 
 use super::facts::Facts;
 use super::spec::mistake::Mistakes;
-use super::spec::{CertificateSpec, Initialise, KeySpec, Kind, Origin, Profile, Spec, TokenSpec};
+use super::spec::{CertificateSpec, CopySpec, KeySpec, Kind, Origin, Profile, Spec, TokenSpec};
 use super::work::tokens::fits;
 use crate::token::{PinSource, TokenSelection};
+use crate::worker::protocol::Leaving;
 
 /// Checks a specification in itself. Values that the parser left empty were reported by it.
 pub(super) fn check(spec: &Spec, mistakes: &mut Mistakes) {
@@ -42,6 +43,7 @@ pub(super) fn check(spec: &Spec, mistakes: &mut Mistakes) {
     tokens(spec, mistakes);
     keys(spec, mistakes);
     copies(spec, mistakes);
+    officers(spec, mistakes);
     destructions(spec, mistakes);
     certificate::check(spec, mistakes);
     crl::check(spec, mistakes);
@@ -92,9 +94,8 @@ fn tokens(spec: &Spec, mistakes: &mut Mistakes) {
             let problem = format!("is that of token {:?} as well", other.name);
             mistakes.add(path(key), problem, format!("give each token its own {key}"));
         }
-        let same =
-            |initialise: &Initialise| initialise.so_pin == token.pin && token.pin != PinSource::ProtectedPath;
-        if token.initialise.as_ref().is_some_and(same) {
+        if token.officer().is_some_and(|so_pin| *so_pin == token.pin && token.pin != PinSource::ProtectedPath)
+        {
             mistakes.add(
                 path("so_pin_file"),
                 "is the same as the user's",
@@ -202,7 +203,7 @@ fn copies(spec: &Spec, mistakes: &mut Mistakes) {
             Some(key) if key.token == copy.to => {
                 mistakes.add(place("to"), "is the token that it is on", "name the second token");
             }
-            Some(KeySpec { origin: Origin::New(crate::worker::protocol::Leaving::Never), .. }) => {
+            Some(KeySpec { origin: Origin::New(Leaving::Never), .. }) => {
                 let remedy = "say backup = \"wrap\" for the key, or copy it by its vendor's tools";
                 mistakes.add(place("key"), "names a key that can never leave its token", remedy);
             }
@@ -211,6 +212,40 @@ fn copies(spec: &Spec, mistakes: &mut Mistakes) {
         if !copy.to.is_empty() && spec.token(&copy.to).is_none() {
             let problem = format!("{:?} is no token", copy.to);
             mistakes.add(place("to"), problem, "name a token of this specification");
+        }
+    }
+}
+
+/// Whoever trusts the key under which another leaves its token is its security officer, who is needed for nothing else on a
+/// token that is ready.
+fn officers(spec: &Spec, mistakes: &mut Mistakes) {
+    for token in &spec.tokens {
+        let leaving = |copy: &&CopySpec| spec.key(&copy.key).is_some_and(|key| key.token == token.name);
+        let mut leaving = spec.copies.iter().filter(leaving).map(|copy| copy.key.as_str()).peekable();
+        match &token.so_pin {
+            Some(source) if leaving.peek().is_none() => {
+                let key = match source {
+                    PinSource::File(_) => "so_pin_file",
+                    PinSource::Credential(_) => "so_pin_credential",
+                    PinSource::Custody(_) => "so_pin_custody",
+                    PinSource::ProtectedPath => "so_pin",
+                };
+                mistakes.add(
+                    format!("token.{}.{key}", token.name),
+                    "has no use on a token that isn't initialised and that no key is copied from",
+                    "remove it, or remove initialise = false",
+                );
+            }
+            _ => {}
+        }
+        let confined = |name: &&str| {
+            let origin = spec.key(name).map(|key| key.origin);
+            origin == Some(Origin::New(Leaving::WrappedTrusted))
+        };
+        if let (None, Some(key)) = (token.officer(), leaving.find(confined)) {
+            let problem = format!("is missing: key {key:?} leaves under keys alone that the officer trusts");
+            let remedy = "give the file that holds the security officer's PIN, or another source of it";
+            mistakes.add(format!("token.{}.so_pin_file", token.name), problem, remedy);
         }
     }
 }

@@ -86,6 +86,8 @@ fn tokens(spec: &mut Spec, stand_in: Option<&Path>, store: &Path) -> Result<(), 
         }
         lint::modules(token, &mut mistakes);
     }
+    // The stand-ins may be another vendor's.
+    spec.confine();
     if mistakes.0.is_empty() { Ok(()) } else { Err(CeremonyError::Mistakes(mistakes.0)) }
 }
 

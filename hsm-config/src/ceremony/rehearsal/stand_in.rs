@@ -70,7 +70,13 @@ impl Understudies {
         for key in spec.keys.iter().filter(|key| !key.is_new()) {
             leader.tell(&format!("making a stand-in for key {:?}", key.name));
             let copied = spec.copies.iter().any(|copy| copy.key == key.name);
-            self.make(key, if copied { Leaving::Wrapped } else { Leaving::Never }).await?;
+            // Confined as the real one is, as far as the specification tells: it names the officer for that alone.
+            let leaving = match spec.token(&key.token) {
+                Some(token) if copied && token.so_pin.is_some() => token.wrapped(),
+                _ if copied => Leaving::Wrapped,
+                _ => Leaving::Never,
+            };
+            self.make(key, leaving).await?;
         }
         for destruction in &mut spec.destructions {
             if let Some((_, public_key)) = self.keys.get(&destruction.key) {

@@ -91,6 +91,9 @@ pub struct TokenSpec {
     pub initialise: Option<Initialise>,
     /// Where the user's PIN comes from.
     pub pin: PinSource,
+    /// Where the security officer's PIN comes from, of a token that is ready for use: to trust the key under which
+    /// another leaves it.
+    pub so_pin: Option<PinSource>,
 }
 
 /// How a token is initialised.
@@ -123,6 +126,16 @@ impl TokenSpec {
             known.push(TokenSelection::Serial(serial.clone()));
         }
         known
+    }
+
+    /// Where the security officer's PIN comes from, if the ceremony has it.
+    pub fn officer(&self) -> Option<&PinSource> {
+        self.initialise.as_ref().map(|initialise| &initialise.so_pin).or(self.so_pin.as_ref())
+    }
+
+    /// How a key that is made or comes here to be wrapped again is confined.
+    pub(in super::super) fn wrapped(&self) -> Leaving {
+        if self.access.vendor.backup.trusted { Leaving::WrappedTrusted } else { Leaving::Wrapped }
     }
 }
 
@@ -435,6 +448,18 @@ impl Spec {
     /// The token of this name. The parser has made sure that it exists.
     pub(super) fn token(&self, name: &str) -> Option<&TokenSpec> {
         self.tokens.iter().find(|token| token.name == name)
+    }
+
+    /// Says of each key that may leave its token encrypted how that token confines it.
+    pub(in super::super) fn confine(&mut self) {
+        for key in &mut self.keys {
+            let token = self.tokens.iter().find(|token| token.name == key.token);
+            if let (Origin::New(leaving), Some(token)) = (&mut key.origin, token)
+                && *leaving != Leaving::Never
+            {
+                *leaving = token.wrapped();
+            }
+        }
     }
 
     /// The key of this name.

@@ -40,7 +40,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<Spec, Vec<Mistake>> {
         ["present", "token", "key", "certificate", "request", "crl", "copy", "destroy"]
             .map(|section| top.tables(section));
     top.finish();
-    let spec = Spec {
+    let mut spec = Spec {
         name,
         kind,
         present: each("present", present, &mut mistakes, |section| person(section, folder)),
@@ -58,6 +58,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<Spec, Vec<Mistake>> {
         copies: each("copy", copies, &mut mistakes, copy),
         destructions: each("destroy", destructions, &mut mistakes, destruction),
     };
+    spec.confine();
     lint::check(&spec, &mut mistakes);
     if mistakes.0.is_empty() { Ok(spec) } else { Err(mistakes.0) }
 }

@@ -40,6 +40,11 @@ impl<'a> Section<'a> {
         self.mistakes.add(self.key(key), problem, format!("give {meaning}"));
     }
 
+    /// Whether a key is there, and not read yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// A string that must be there and not be empty.
     pub(super) fn text(&mut self, key: &'static str, meaning: &str) -> String {
         match self.take(key) {

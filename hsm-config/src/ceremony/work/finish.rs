@@ -189,7 +189,7 @@ async fn sign_as_witness(
     who: &str,
 ) -> Result<Vec<u8>, Fault> {
     let launch = Launch::this_program(token.access.clone());
-    let login = Login { token: token.selection.clone(), pin, lanes: 1, queue: 4 };
+    let login = Login { token: token.selection.clone(), pin: pin.copy(), lanes: 1, queue: 4 };
     let setup = Setup { module: token.access.module.clone(), login: Some(login) };
     let worker = Worker::start(&launch, setup, LIMIT).await;
     let worker = worker.map_err(|cause| Fault::Start { token: who.to_owned(), cause })?;
@@ -199,7 +199,8 @@ async fn sign_as_witness(
         KeyKind::P256 => SignatureMechanism::EcdsaP256Sha256,
         KeyKind::Rsa { .. } => SignatureMechanism::RsaPkcs1Sha256,
     };
-    let signature = worker.sign(&token.id, mechanism, message, LIMIT).await;
+    // Slot 9c of a PIV token, and any other key whose PIN policy says so, wants the PIN for this very signature.
+    let signature = worker.sign_asked(&token.id, mechanism, message, pin, LIMIT).await;
     worker.stop().await;
     signature.map_err(|cause| Fault::Token {
         token: who.to_owned(),

@@ -16,7 +16,7 @@ use super::super::spec::{KeySpec, Origin, Source};
 use super::tokens::{LIMIT, fits};
 use super::{Work, unknown};
 use crate::worker::handle::CallError;
-use crate::worker::protocol::{Answer, Command, KeyAttributes, Leaving};
+use crate::worker::protocol::{Answer, Command, KeyAttributes, Leaving, WrappingKey};
 use ca_x509::{KeyKind, SignatureAlgorithm, verify};
 
 /// A slow token may look for RSA primes for minutes.
@@ -95,7 +95,19 @@ impl Work<'_, '_> {
         let asked =
             self.tokens.ask(to, key, "make a transport key", Command::MakeTransportKey, KEY_LIMIT).await?;
         let Answer::PublicKey(transport) = asked else { return Err(unknown(name)) };
-        let command = Command::Wrap { key: key.id.clone(), transport };
+        let under = if own.wrap_with_trusted == Some(true) {
+            self.leader
+                .tell(&format!("the security officer of token {:?} trusts a key for the journey", key.token));
+            let token = self.token(&key.token)?;
+            WrappingKey::Trusted(self.tokens.trusted_key(token, self.pins, transport).await?)
+        } else {
+            WrappingKey::Fresh(transport)
+        };
+        let leaving = match (&under, self.token(to)?.wrapped()) {
+            (WrappingKey::Trusted(_), confined) => confined,
+            (WrappingKey::Fresh(_), _) => Leaving::Wrapped,
+        };
+        let command = Command::Wrap { key: key.id.clone(), under };
         let Answer::Wrapped(wrapped) = self.tokens.ask(&key.token, key, "wrap a key", command, LIMIT).await?
         else {
             return Err(unknown(name));
@@ -107,10 +119,11 @@ impl Work<'_, '_> {
             label: name.to_owned(),
             public_key: public_key.clone(),
             wrapped,
+            leaving,
         };
         self.tokens.ask(to, key, "unwrap a key", command, LIMIT).await?;
         let attributes = self.attributes(to, key).await?;
-        check::protection(&attributes, Provenance::Copied)
+        check::protection(&attributes, Provenance::Copied(leaving))
             .map_err(|fault| Fault::Unprotected { key: name.to_owned(), fault })?;
         let proof = self.proof(to, key, &public_key).await?;
         let whereabouts = check::whereabouts(&attributes).to_owned();

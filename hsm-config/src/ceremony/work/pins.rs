@@ -34,13 +34,11 @@ impl Pins {
         let mut mistakes = Mistakes::default();
         for token in &spec.tokens {
             let place = |prefix: &str| format!("token.{}.{prefix}pin_file", token.name);
-            let officer = match &token.initialise {
-                Some(initialise) => {
-                    pins.read(&initialise.so_pin, true, place("so_"), people, &mut mistakes)?
-                }
+            let initialised = token.initialise.is_some();
+            let officer = match token.officer() {
+                Some(so_pin) => pins.read(so_pin, initialised, place("so_"), people, &mut mistakes)?,
                 None => None,
             };
-            let initialised = token.initialise.is_some();
             if let Some(user) = pins.read(&token.pin, initialised, place(""), people, &mut mistakes)? {
                 pins.tokens.insert(token.name.clone(), TokenPins { user, officer });
             }

@@ -17,7 +17,7 @@ use crate::token::{Pin, TokenDescription, TokenSelection};
 use crate::worker::handle::{CallError, Launch, StartError, Worker};
 use crate::worker::look::{Look as Question, Seen};
 use crate::worker::protocol::{
-    Answer, Command, CommandError, ErrorClass, KeyAttributes, Login, Setup, SetupFailureClass,
+    Answer, Command, CommandError, ErrorClass, KeyAttributes, Login, Setup, SetupFailureClass, TrustedKey,
 };
 
 pub(in super::super) use fit::fits;
@@ -274,6 +274,27 @@ impl Tokens {
             module_sha256: std::fs::read(&token.access.module).ok().map(|module| sha256(&module)),
             token: description.cloned().ok_or_else(|| confused(token))?,
         })
+    }
+
+    /// Has the security officer of a token that is open trust a key for another's transport key. In a worker of its own:
+    /// officer and user are never logged in at once.
+    pub(super) async fn trusted_key(
+        &self,
+        token: &TokenSpec,
+        pins: &Pins,
+        transport: Vec<u8>,
+    ) -> Result<TrustedKey, Fault> {
+        let open = self.worker(&token.name)?.token().filter(|found| !found.serial.is_empty());
+        let selection = open
+            .map_or_else(|| token.selection.clone(), |found| TokenSelection::Serial(found.serial.clone()));
+        let command = Command::MakeTrustedKey { token: selection, so_pin: pins.officer(token), transport };
+        let worker = start(token, None).await?;
+        let answer = worker.call(command, LIMIT).await;
+        worker.stop().await;
+        match answer.map_err(fault(token, "trust a key"))? {
+            Answer::Trusted(key) => Ok(key),
+            _ => Err(confused(token)),
+        }
     }
 
     /// Signs with a key. What comes back is checked by the caller.

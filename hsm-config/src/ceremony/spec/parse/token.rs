@@ -9,6 +9,8 @@ use super::{identifier, parsed};
 use crate::token::{KeyId, ModuleAccess, PinKeys, PinSource, TokenSelection};
 use crate::vendor::Profile as Vendor;
 
+const SO_PIN: [&str; 4] = ["so_pin_file", "so_pin_credential", "so_pin_custody", "so_pin"];
+
 pub(super) fn witness_token(mut section: Section<'_>, folder: &Path) -> WitnessToken {
     let access = access(&mut section);
     let selection = selection(&mut section);
@@ -32,11 +34,7 @@ fn access(section: &mut Section<'_>) -> ModuleAccess {
 
 /// Where a PIN comes from, by keys with this prefix.
 fn pin(section: &mut Section<'_>, folder: &Path, so: bool) -> PinSource {
-    let names = if so {
-        ["so_pin_file", "so_pin_credential", "so_pin_custody", "so_pin"]
-    } else {
-        ["pin_file", "pin_credential", "pin_custody", "pin"]
-    };
+    let names = if so { SO_PIN } else { ["pin_file", "pin_credential", "pin_custody", "pin"] };
     let whose = if so { "the security officer's PIN" } else { "the user's PIN" };
     let meanings = [
         format!("the file that holds {whose}"),
@@ -75,18 +73,15 @@ pub(super) fn token(section: &mut Section<'_>, folder: &Path) -> TokenSpec {
         let free = free(section);
         let initialise = Initialise { label: label.clone(), free, so_pin: pin(section, folder, true) };
         let selection = TokenSelection::Label(label);
-        TokenSpec { name, access, selection, initialise: Some(initialise), pin: user }
+        TokenSpec { name, access, selection, initialise: Some(initialise), pin: user, so_pin: None }
     } else {
         let selection = selection(section);
-        let so = ["so_pin_file", "so_pin_credential", "so_pin_custody", "so_pin"];
-        let mut given: Vec<&str> =
-            so.into_iter().filter(|key| section.optional_text(key, "nothing").is_some()).collect();
-        given.extend(section.number("slot", "nothing").map(|_| "slot"));
-        for key in given {
+        let so_pin = SO_PIN.iter().any(|key| section.has(key)).then(|| pin(section, folder, true));
+        if section.number("slot", "nothing").is_some() {
             let problem = "has no use on a token that isn't initialised";
-            section.mistakes.add(section.key(key), problem, "remove it, or remove initialise = false");
+            section.mistakes.add(section.key("slot"), problem, "remove it, or remove initialise = false");
         }
-        TokenSpec { name, access, selection, initialise: None, pin: user }
+        TokenSpec { name, access, selection, initialise: None, pin: user, so_pin }
     }
 }
 

@@ -106,6 +106,30 @@ impl Look<'_> {
             }
         }
         obstacles.extend(self.other_names(tokens).await?);
+        obstacles.extend(self.confined(tokens).await?);
+        Ok(obstacles)
+    }
+
+    /// Keys to be copied that leave under trusted keys alone, where nobody is there to trust one.
+    async fn confined(&self, tokens: &Tokens) -> Result<Vec<Obstacle>, Fault> {
+        let mut obstacles = Vec::new();
+        if self.token.officer().is_some() {
+            return Ok(obstacles);
+        }
+        for copy in &self.spec.copies {
+            let task = Task::CopyKey(copy.key.clone());
+            let key = self.spec.key(&copy.key).filter(|key| key.token == self.token.name && !key.is_new());
+            let Some(key) = key.filter(|_| !self.is_done(&task)) else { continue };
+            let attributes = tokens.attributes(&self.token.name, key).await?;
+            if attributes.and_then(|attributes| attributes.wrap_with_trusted) == Some(true) {
+                let text = format!(
+                    "token {:?}: key {:?} leaves it under keys alone that the security officer trusts \
+                     (CKA_WRAP_WITH_TRUSTED): give the token's so_pin_file, or another source of that PIN",
+                    self.token.name, key.name
+                );
+                obstacles.push(Obstacle { task, text });
+            }
+        }
         Ok(obstacles)
     }
 
