@@ -7,6 +7,7 @@
 
 mod claims;
 mod key;
+mod pauses;
 mod supervisor;
 
 use std::sync::{

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use super::{Shared, State, key::Unproven};
+use super::{Shared, State, key::Unproven, pauses::Pauses};
 use crate::{
     signer::{
         clock,
@@ -23,13 +23,8 @@ use crate::{
     },
 };
 
-const BACK_OFF_FIRST: Duration = Duration::from_millis(200);
-/// Together with a start this is how long a token that works again waits to be used.
-const BACK_OFF_LAST: Duration = Duration::from_secs(1);
-/// The same where the keys are others than the configuration says, which a human has to mend.
-const BACK_OFF_WRONG: Duration = Duration::from_secs(30);
-/// A worker that lived so long is started again without back-off.
-const STEADY: Duration = Duration::from_secs(2);
+/// The pause where the keys are others than the configuration says, which a human has to mend.
+const WRONG: Duration = Duration::from_secs(30);
 const LATCH_POLL: Duration = Duration::from_millis(500);
 
 enum StartFailure {
@@ -67,7 +62,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
 
 async fn watch_worker(shared: &Shared) {
     let token = shared.config.name.as_str();
-    let mut back_off = BACK_OFF_FIRST;
+    let mut pauses = Pauses::default();
     loop {
         wait_for_latch(shared).await;
         wait_for_custodians(shared).await;
@@ -79,16 +74,8 @@ async fn watch_worker(shared: &Shared) {
                 shared.set_state(State::Ready(worker.clone()));
                 let reason = worker.gone().await;
                 tracing::error!(token, %reason, "the worker is gone");
-                if since.elapsed() >= STEADY {
-                    back_off = BACK_OFF_FIRST;
-                }
-                // The first loss costs no wait.
-                if back_off == BACK_OFF_FIRST {
-                    back_off *= 2;
-                    continue;
-                }
                 // It did sign: whoever asks meanwhile does well to wait.
-                (State::Starting, back_off)
+                (State::Starting, pauses.after_loss(since.elapsed()))
             }
             // The latch is set, or custodians are needed anew: both are waited for at the top.
             Err(StartFailure::Pin | StartFailure::Waiting) => continue,
@@ -96,15 +83,14 @@ async fn watch_worker(shared: &Shared) {
                 wait_for_another_pin(shared, &stamp).await;
                 continue;
             }
-            Err(StartFailure::Wrong(reason)) => (State::Down(reason), BACK_OFF_WRONG),
-            Err(StartFailure::Other(reason)) => (State::Down(reason), back_off),
+            Err(StartFailure::Wrong(reason)) => (State::Down(reason), WRONG),
+            Err(StartFailure::Other(reason)) => (State::Down(reason), pauses.after_failure()),
         };
         if let State::Down(reason) = &state {
             tracing::error!(token, %reason, ?pause, "the token can't be used; trying again");
         }
         shared.set_state(state);
         sleep(pause).await;
-        back_off = (back_off * 2).min(BACK_OFF_LAST);
     }
 }
 
