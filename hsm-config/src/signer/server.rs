@@ -238,6 +238,14 @@ impl Connection {
         let request = codec::decode_request(&hello)?;
         let reply = self.greet(&request);
         let refused = matches!(reply, ReplyBody::Refused(_));
+        if let ReplyBody::Refused(Refusal { detail, .. }) = &reply {
+            tracing::warn!(
+                uid = self.peer.uid(),
+                pid = self.peer.pid(),
+                detail,
+                "a peer greeted wrongly: refused"
+            );
+        }
         send(replies, request.number, reply, Held::default()).await;
         if refused {
             return Ok(());

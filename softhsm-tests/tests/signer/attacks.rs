@@ -94,11 +94,13 @@ async fn structures_beyond_the_keys_bounds_are_refused_and_leave_no_trace() {
             }),
         ),
     ];
+    let mut told = Vec::new();
     for (what, code, spoil) in &cases {
-        let mut template = rig.certificate();
+        let (mut template, intent) = (rig.certificate(), Uuid::new_v4());
         spoil(&mut template);
-        let refused = client.sign_certificate(&issuing(), Uuid::new_v4(), HEAD, tbs(&template)).await;
+        let refused = client.sign_certificate(&issuing(), intent, HEAD, tbs(&template)).await;
         assert_eq!(refusal(refused), *code, "{what}");
+        told.push((*what, intent, format!("{code:?}")));
     }
     drop(cases);
 
@@ -107,8 +109,15 @@ async fn structures_beyond_the_keys_bounds_are_refused_and_leave_no_trace() {
         let client = client.clone();
         async move { refusal(client.sign_certificate(&key, Uuid::new_v4(), HEAD, octets).await) }
     };
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &structure);
-    assert_eq!(sign(issuing(), digest.as_ref().to_vec()).await, RefusalCode::Malformed, "a digest");
+    for algorithm in [&aws_lc_rs::digest::SHA256, &aws_lc_rs::digest::SHA384, &aws_lc_rs::digest::SHA512] {
+        let digest = aws_lc_rs::digest::digest(algorithm, &structure).as_ref().to_vec();
+        assert_eq!(sign(issuing(), digest.clone()).await, RefusalCode::Malformed, "a digest");
+        // RFC 8017, 9.2: what an RSA key would pad and sign.
+        let info = [&[0x30, 0x31, 0x30, 0x0d][..], &digest].concat();
+        assert_eq!(sign(issuing(), info).await, RefusalCode::Malformed, "a digest in its clothes");
+        assert_eq!(refusal(client.sign_ocsp(&ocsp(), digest.clone()).await), RefusalCode::Malformed);
+        assert_eq!(refusal(client.sign_crl(&issuing(), HEAD, digest).await), RefusalCode::Malformed);
+    }
     assert_eq!(sign(issuing(), vec![0x30; 20_000]).await, RefusalCode::TooLarge);
     assert_eq!(sign(issuing(), vec![0x30; 100_000]).await, RefusalCode::TooLarge, "larger than a frame");
     assert_eq!(sign(KeyLabel("root".to_owned()), structure.clone()).await, RefusalCode::WrongKey);
@@ -122,8 +131,19 @@ async fn structures_beyond_the_keys_bounds_are_refused_and_leave_no_trace() {
     let signed =
         client.sign_certificate(&issuing(), Uuid::new_v4(), HEAD, structure.clone()).await.expect("signed");
     assert!(rig.is_issuers(&structure, &signed.signature));
+    // Nobody else hears of a refusal: the log says of each who asked for what, and why not.
     let log = rig.bank.signer.as_ref().expect("runs").log();
-    assert!(log.contains("refused") && log.contains("OutsideProfile"), "each refusal is logged");
+    let uid = rustix::process::getuid().as_raw();
+    for (what, intent, code) in told {
+        let line = log.lines().find(|line| line.contains(&intent.to_string()));
+        let line = line.unwrap_or_else(|| panic!("{what} isn't logged: {log}"));
+        for needed in ["refused", "SignCertificate", &code, &uid.to_string()] {
+            assert!(line.contains(needed), "{what}: no {needed} in {line}");
+        }
+    }
+    for code in ["Malformed", "TooLarge", "WrongKey"] {
+        assert!(log.contains(code), "{code}: {log}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,8 +154,17 @@ async fn another_local_user_is_not_served() {
     rig.bank.start_signer().expect("the signer");
     let refused = rig.client().status().await.expect_err("not allowed");
     assert!(matches!(refused, ClientError::Unavailable { .. }), "{refused:?}");
+    // Nor by speaking first, as if it had been greeted.
+    let mut stream = connect(&rig.bank);
+    let frame = codec::encode_request(&Request { number: 0, deadline_ms: 1_000, body: RequestBody::Journal });
+    let _ = stream.write_all(&frame.expect("encodes"));
+    assert!(is_closed(&mut stream), "it was answered");
     let signer = rig.bank.signer.as_mut().expect("runs");
     signer.wait_for_log("this user may not use the signer", DEADLINE).expect("logged");
+    let log = signer.log();
+    let line = log.lines().find(|line| line.contains("this user may not use the signer")).expect("a line");
+    assert!(line.contains(&uid.to_string()), "who it was: {line}");
+    assert_eq!(rig.verify_journal()["entries"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,6 +213,12 @@ async fn broken_conversations_end_alone() {
     assert!(matches!(reply.body, ReplyBody::Refused(refusal) if refusal.code == RefusalCode::Protocol));
 
     assert!(client.status().await.expect("still served").healthy);
+    assert_eq!(rig.verify_journal()["entries"], 0, "nothing was signed or changed");
+    let log = rig.bank.signer.as_ref().expect("runs").log();
+    let of = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(of("a peer broke the protocol"), 4, "three claims and one babble: {log}");
+    assert_eq!(of("greeted wrongly"), 2, "one silent about itself, one of another time: {log}");
+    assert!(of("refused") >= 3, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
