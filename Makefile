@@ -19,7 +19,7 @@ PACKAGES := \
 	squid-openssl gsettings-desktop-schemas libglib2.0-bin \
 	xvfb xdotool scrot dbus at-spi2-core man-db \
 	libgl1 libegl1 libgl1-mesa-dri libx11-xcb1 libxcursor1 libxi6 libxrandr2 libxkbcommon-x11-0 \
-	systemd sudo \
+	systemd sudo iproute2 openssh-server \
 	clang libssl-dev \
 	haproxy python3-aiosmtpd \
 	chromium chromium-driver libnss3-tools fonts-noto-cjk

@@ -5,14 +5,15 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair};
 use toml::{Table, Value};
 
 use super::{Bank, Desk, Portal, TOKEN_PIN, hidden};
-use crate::{binaries, process::run, yubikey::PluggedYubiKey};
+use crate::{
+    binaries, card_client::opensc_environment, openssl::openssl, process::run, yubikey::PluggedYubiKey,
+};
 
-/// userId (RFC 4519, 2.39).
-const UID: [u64; 7] = [0, 9, 2342, 19_200_300, 100, 1, 1];
+/// Where the first ceremony's certificates are.
+const CERTIFICATES: &str = "staff";
 /// The PIN of a new YubiKey.
 const FIRST_PIN: &str = "123456";
 
@@ -35,6 +36,14 @@ impl Bank {
     /// # Errors
     /// When a tool or the ceremony refuses.
     pub fn certify_staff(&self, desk: &Desk, officers: &[Officer]) -> Result<()> {
+        self.certify_staff_into(desk, officers, CERTIFICATES)
+    }
+
+    /// The same into another folder of the bank's: a later ceremony of the same kind.
+    ///
+    /// # Errors
+    /// When a tool or the ceremony refuses.
+    pub fn certify_staff_into(&self, desk: &Desk, officers: &[Officer], out: &str) -> Result<()> {
         let folder = self.path("staff-requests");
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let mut confirmations = Vec::new();
@@ -51,13 +60,13 @@ impl Bank {
         fs::write(&specification, self.staff_ceremony(officers)?)
             .with_context(|| format!("writing {}", specification.display()))?;
         let mut ceremony = Command::new(binaries::find("inro-hsm")?);
-        ceremony.args(["ceremony", "run"]).arg(&specification).arg("--out").arg(self.path("staff"));
+        ceremony.args(["ceremony", "run"]).arg(&specification).arg("--out").arg(self.path(out));
         for confirmation in &confirmations {
             ceremony.args(["--confirm", confirmation]);
         }
         run(&mut ceremony).context("holding the ceremony for staff")?;
         for officer in officers {
-            let certificate = self.staff_certificate(officer).display().to_string();
+            let certificate = self.path(format!("{out}/{}.pem", officer.id)).display().to_string();
             let verified = ["-a", "verify-pin", "-P", TOKEN_PIN];
             tool(
                 desk,
@@ -108,11 +117,12 @@ impl Bank {
     }
 
     fn staff_certificate(&self, officer: &Officer) -> PathBuf {
-        self.path(format!("staff/{}.pem", officer.id))
+        self.path(format!("{CERTIFICATES}/{}.pem", officer.id))
     }
 
-    /// At the token: the key, the request, and the maker's word about both. Debian's yubico-piv-tool can't sign requests
-    /// (it is older than its OpenSSL), so the request is composed here and signed by the virtual token's key.
+    /// At the token: the key, the request that the token signs, and the maker's word about both. Debian's yubico-piv-tool
+    /// can't sign requests (it is older than its OpenSSL), so OpenSC lets it sign, which looks for keys by certificates: for
+    /// the moment the slot gets one of nobody's making.
     fn request(&self, desk: &Desk, officer: &Officer) -> Result<()> {
         let file = |ending: &str| self.request_file(officer, ending).display().to_string();
         let (public, slot, device) = (file("pub"), file("slot.pem"), file("device.pem"));
@@ -121,22 +131,21 @@ impl Bank {
         tool(desk, officer, &[&key[..], &["--touch-policy", "never", "-o", &public]].concat())?;
         tool(desk, officer, &["-a", "attest", "-s", "9a", "-o", &slot])?;
         tool(desk, officer, &["-a", "read-certificate", "-s", "f9", "-o", &device])?;
-        let state = token(desk, officer)?.state();
-        let pair = state.slots.get(&0x9a).context("no key in slot 9a")?.key.to_pkcs8()?;
-        let pair = KeyPair::try_from(pair).context("reading the token's key")?;
-        let mut request = CertificateParams::new(Vec::new()).context("composing a request")?;
-        request.distinguished_name = DistinguishedName::new();
-        for (kind, value) in [
-            (DnType::CountryName, DnValue::PrintableString("JP".try_into()?)),
-            (DnType::OrganizationName, "Example Bank".into()),
-            (DnType::CustomDnType(UID.to_vec()), officer.id.into()),
-            (DnType::CommonName, officer.name.into()),
-        ] {
-            request.distinguished_name.push(kind, value);
-        }
-        let csr = request.serialize_request(&pair).context("signing a request")?.pem()?;
-        let path = self.request_file(officer, "csr");
-        fs::write(&path, csr).with_context(|| format!("writing {}", path.display()))
+        let (throwaway, made, pin) = (file("throwaway.key"), file("made.pem"), file("pin"));
+        openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &throwaway])?;
+        let new = ["x509", "-new", "-force_pubkey", &public, "-subj", "/CN=nobody", "-days", "1"];
+        openssl(&[&new[..], &["-key", &throwaway, "-out", &made]].concat())?;
+        tool(desk, officer, &["-a", "import-certificate", "-s", "9a", "-i", &made, "-a", "set-chuid"])?;
+        fs::write(&pin, TOKEN_PIN).with_context(|| format!("writing {pin}"))?;
+        let folder = self.path(format!("staff-requests/{}", officer.id));
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let environment = opensc_environment(&desk.pcscd, token(desk, officer)?.reader(), &folder)?;
+        let key = format!("pkcs11:id=%01;type=private;pin-source=file:{pin}");
+        let subject = format!("/C=JP/O=Example Bank/UID={}/CN={}", officer.id, officer.name);
+        let mut request = Command::new("openssl");
+        request.args(["req", "-new", "-utf8", "-engine", "pkcs11", "-keyform", "engine", "-key", &key]);
+        request.args(["-subj", &subject, "-out", &file("csr")]).envs(environment);
+        run(&mut request).map(drop).context("having the token sign a request")
     }
 
     /// The specification: the online token of the first ceremony signs, and nothing on it is made anew.

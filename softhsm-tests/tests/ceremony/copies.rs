@@ -1,6 +1,9 @@
 //! Keys on a second token: copied, proven there, and brought back after the first was lost.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use softhsm_tests::hsm::Kind;
 
 use super::rig::{Setting, verified};
 
@@ -10,6 +13,11 @@ fn wrappable(algorithm: &str) -> Setting {
     setting.edit(from, &format!("id = \"11\"\nalgorithm = \"{algorithm}\"\nbackup = \"wrap\""));
     setting.hold_into_pki();
     setting
+}
+
+/// Whether this module's officers can trust keys, as its profile says.
+fn confines(setting: &Setting) -> bool {
+    setting.kind == Kind::SoftHsm
 }
 
 fn copied_and_back(algorithm: &str) {
@@ -25,6 +33,13 @@ fn copied_and_back(algorithm: &str) {
     assert!(
         said.contains("came to this token encrypted") && said.contains("C_WrapKey"),
         "what it means is said: {said}"
+    );
+    let unconfined = "CKA_WRAP_WITH_TRUSTED is not set";
+    assert_eq!(said.contains(unconfined), !confines(&setting), "{said}");
+    assert_eq!(
+        said.contains("for keys alone that the security officer trusts"),
+        confines(&setting),
+        "{said}"
     );
 
     // The first token is lost.
@@ -47,6 +62,45 @@ fn an_elliptic_key_is_copied_and_comes_back() {
 #[test]
 fn an_rsa_key_is_copied_and_comes_back() {
     copied_and_back("rsa3072");
+}
+
+#[test]
+fn without_the_security_officer_a_confined_key_stays() {
+    let setting = wrappable("p256");
+    let spec = setting.example("ceremony-backup");
+    let officer = format!("so_pin_file = \"{}\"\n", setting.scratch.join("online/so-pin").display());
+    spec.edit(&officer, "");
+    let planned = spec.does("plan", &[]);
+    if !confines(&setting) {
+        planned.expect(0);
+        spec.holds(&[]);
+        return;
+    }
+    let told = planned.expect(4);
+    assert!(told.stdout.contains("give the token's so_pin_file"), "{}\n{}", told.stdout, told.stderr);
+    spec.hold(&[]).expect(4);
+    assert!(!spec.out().exists(), "nothing was begun");
+    // Another PIN than the officer's: one try, nothing left behind, and it goes on with the right one.
+    let wrong = setting.scratch.write("wrong-so-pin", "not-the-officers\n").expect("written");
+    fs::set_permissions(&wrong, Permissions::from_mode(0o600)).expect("mode");
+    let line = "initialise = false\n";
+    spec.edit(line, &format!("{line}so_pin_file = \"{}\"\n", wrong.display()));
+    let stopped = spec.hold(&[]).expect(1);
+    assert!(stopped.stderr.contains("security officer's PIN: CKR_PIN_INCORRECT"), "{}", stopped.stderr);
+    fs::write(&wrong, "officer-of-the-online\n").expect("written");
+    let out = spec.out().display().to_string();
+    spec.does("run", &["--resume", "--out", &out]).expect(0);
+    verified(&spec.out());
+}
+
+#[test]
+fn an_officers_pin_that_nothing_needs_is_a_mistake() {
+    let setting = Setting::established();
+    let spec = setting.example("ceremony-root-crl");
+    let line = "initialise = false\n";
+    spec.edit(line, &format!("{line}so_pin_file = \"root/so-pin\"\n"));
+    let told = spec.does("lint", &[]).expect(3).stderr;
+    assert!(told.contains("so_pin_file: has no use on a token that isn't initialised"), "{told}");
 }
 
 #[test]

@@ -4,13 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use rcgen::{CertificateParams, DnType, DnValue, KeyPair};
+use softhsm_tests::bank::{Bank, Desk, Officer, Options, Portal, hidden};
+use softhsm_tests::hsm::Kind;
 use softhsm_tests::openssl::{certificate_text, verify};
+use softhsm_tests::scratch::Scratch;
 use softhsm_tests::virtual_yubikey::attestation::{AttestationKey, AttestationRoots, Statement};
 use softhsm_tests::virtual_yubikey::{
     Algorithm, Firmware, Misbehaviour, PinPolicy, PrivateKey, Profile, TouchPolicy,
 };
 
-use super::rig::Setting;
+use super::rig::{Setting, verified};
 
 const SERIAL: u32 = 25_000_077;
 
@@ -124,4 +127,60 @@ fn evidence_that_does_not_hold_is_a_mistake() {
     fs::write(setting.pki().join("makers.pem"), "no certificates\n").expect("written");
     let told = spec.does("lint", &[]).expect(3).stderr;
     assert!(told.contains("makers"), "{told}");
+}
+
+/// Both administrators' tokens are lost. Two successors make keys on tokens of their own, the ceremony is held again, and
+/// they log in to the console, where they withdraw those who are gone.
+#[test]
+fn two_administrators_take_over_with_tokens_of_their_own() {
+    const fn administrator(id: &'static str, name: &'static str, token: u32) -> Officer {
+        Officer { id, name, role: "administrator", token }
+    }
+    let first =
+        [administrator("hanako", "Sato Hanako", 15_000_081), administrator("jiro", "Ito Jiro", 15_000_082)];
+    let next =
+        [administrator("yuki", "Tanaka Yuki", 15_000_083), administrator("ken", "Mori Ken", 15_000_084)];
+    let scratch = Scratch::new("break-glass").expect("scratch");
+    let token = Kind::of_target(env!("CARGO_CRATE_NAME"));
+    let mut bank =
+        Bank::prepare(&scratch.join("bank"), &Options { token, ..Options::default() }).expect("a bank");
+    bank.hold_ceremony().expect("the ceremony");
+    bank.migrate().expect("a ledger");
+    bank.start_signer().expect("the signer");
+    bank.start_authority().expect("the authority");
+    let profiles = first.iter().chain(&next).map(|officer| Profile::new(officer.token, Firmware(5, 4, 3)));
+    let desk = Desk::new(&scratch.join("desk"), bank.attestation(), profiles.collect()).expect("four tokens");
+    bank.certify_staff(&desk, &first).expect("certified");
+    bank.admit_staff(&desk, &first).expect("they log in");
+    desk.keys[..2].iter().for_each(|key| key.eject().expect("lost"));
+
+    bank.certify_staff_into(&desk, &next, "break-glass").expect("certified again");
+    let import = |officer: &Officer, more: &[&str]| {
+        let certificate = bank.path(format!("break-glass/{}.pem", officer.id)).display().to_string();
+        let import = ["staff", "import", officer.id, "--name", officer.name, "--certificate", &certificate];
+        bank.operator(&[&import[..], more].concat()).map_err(|error| format!("{error:#}"))
+    };
+    for officer in &next {
+        let refused = import(officer, &[]).expect_err("two administrators are active");
+        assert!(refused.contains("--break-glass"), "{refused}");
+        import(officer, &["--break-glass", "both tokens were lost in the fire"]).expect("let in");
+    }
+    let [yuki, ken] =
+        next.map(|officer| Portal::console(&bank, &desk, officer.token).expect("at the console"));
+    for (console, gone) in [(&yuki, "hanako"), (&ken, "jiro")] {
+        let home = console.get("/home").expect("a page");
+        let csrf = hidden(&home, "csrf").expect("a session");
+        let fields = [("csrf", csrf.as_str()), ("reason", "the token was lost")];
+        let answer = console.post(&format!("/staff/{gone}/withdraw"), &fields).expect("an answer");
+        assert_eq!(answer.status, 303, "{}", answer.text());
+    }
+    // Whoever finds a token in the ashes, and knows its PIN, is nobody.
+    desk.keys[0].insert().expect("found");
+    let refused = Portal::console(&bank, &desk, first[0].token).expect_err("withdrawn");
+    assert!(format!("{refused:#}").contains("登録が取り消されています"), "{refused:#}");
+    let rows = bank.audit_rows("staff.imported").expect("rows");
+    let reasons: Vec<_> = rows.iter().map(|row| row["details"]["break_glass"].as_str()).collect();
+    let why = Some("both tokens were lost in the fire");
+    assert_eq!(reasons, [None, None, why, why]);
+    verified(&bank.path("break-glass"));
 }

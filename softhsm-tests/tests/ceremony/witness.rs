@@ -9,7 +9,7 @@ use softhsm_tests::card_client::OPENSC_MODULE;
 use softhsm_tests::openssl::openssl;
 use softhsm_tests::pcscd::Pcscd;
 use softhsm_tests::process::output_of;
-use softhsm_tests::virtual_yubikey::{AttestationRoots, Firmware, Profile};
+use softhsm_tests::virtual_yubikey::{AttestationRoots, Firmware, PinPolicy, Profile};
 use softhsm_tests::yubikey::PluggedYubiKey;
 
 use super::rig::{Setting, inro_hsm};
@@ -26,8 +26,12 @@ struct Witness {
 }
 
 impl Witness {
-    /// Tanaka, with a key in slot 9a.
+    /// Tanaka, with a key in slot 9a that wants the PIN once.
     fn new() -> Self {
+        Self::with_key("9a", "once")
+    }
+
+    fn with_key(slot: &str, pin_policy: &str) -> Self {
         let setting = Setting::new();
         let pcscd = Pcscd::start(&setting.scratch.directory("pcscd").expect("a folder"), 1).expect("pcscd");
         let roots = AttestationRoots::create().expect("roots");
@@ -37,14 +41,14 @@ impl Witness {
         let path = |name: &str| witness.setting.scratch.join(name).display().to_string();
         witness.tool(&["-a", "change-pin", "-P", "123456", "-N", PIN]);
         let public = path("tanaka.public");
-        let generate = ["-a", "generate", "-s", "9a", "-A", "ECCP256", "--pin-policy", "once"];
+        let generate = ["-a", "generate", "-s", slot, "-A", "ECCP256", "--pin-policy", pin_policy];
         witness.tool(&[&generate[..], &["--touch-policy", "never", "-o", &public]].concat());
         let (throwaway, made) = (path("throwaway.key"), path("tanaka.pem"));
         openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &throwaway])
             .expect("a key");
         let new = ["x509", "-new", "-force_pubkey", &public, "-subj", "/CN=Tanaka Yuki", "-days", "365"];
         openssl(&[&new[..], &["-key", &throwaway, "-out", &made]].concat()).expect("a certificate");
-        witness.tool(&["-a", "import-certificate", "-s", "9a", "-i", &made, "-a", "set-chuid"]);
+        witness.tool(&["-a", "import-certificate", "-s", slot, "-i", &made, "-a", "set-chuid"]);
         witness.write_pin(PIN);
         witness
     }
@@ -64,11 +68,15 @@ impl Witness {
 
     /// The last of those present signs with the token that this module shows so.
     fn signs_with(&self, module: &str, which: &str) {
+        self.signs_with_key(module, which, "01");
+    }
+
+    fn signs_with_key(&self, module: &str, which: &str, id: &str) {
         let environment: Vec<String> =
             self.pcscd.environment().iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
         let signs = format!(
             "role = \"witness, internal audit\"\ncertificate = \"tanaka.pem\"\nsigns_with = {{ module = {module:?}, \
-             {which}, id = \"01\", pin_file = \"tanaka-pin\", environment = {{ {} }} }}",
+             {which}, id = {id:?}, pin_file = \"tanaka-pin\", environment = {{ {} }} }}",
             environment.join(", ")
         );
         self.setting.edit("role = \"witness, internal audit\"", &signs);
@@ -106,6 +114,34 @@ fn a_witness_signs_through_the_makers_module() {
     witness.signs_with(YKCS11_MODULE, &format!("label = \"YubiKey PIV #{SERIAL}\""));
     witness.setting.run().expect(0);
     witness.verified();
+}
+
+/// Slot 9c wants the PIN for each signature, which is given to the module once more between `C_SignInit` and the signature
+/// (`CKU_CONTEXT_SPECIFIC`).
+fn signs_with_a_key_that_asks_each_time(module: &str, which: &str) {
+    let witness = Witness::with_key("9c", "always");
+    let policy = witness.key.state().slots.get(&0x9c).expect("a key").pin_policy;
+    assert_eq!(policy, PinPolicy::Always);
+    witness.signs_with_key(module, which, "02");
+    witness.write_pin("000000");
+    witness.setting.run().expect(1);
+    assert_eq!(witness.key.state().pin.left, 2, "a wrong PIN costs one try, not two");
+    witness.write_pin(PIN);
+    let out = witness.setting.out().display().to_string();
+    witness.setting.ceremony(&["run", "--resume", "--out", &out]).expect(0);
+    let said = witness.verified();
+    assert!(said.contains("signed by Tanaka Yuki (witness, internal audit)"), "{said}");
+    assert_eq!(witness.key.state().pin.left, 3);
+}
+
+#[test]
+fn a_witness_signs_through_opensc_with_a_key_that_asks_each_time() {
+    signs_with_a_key_that_asks_each_time(OPENSC_MODULE, "label = \"Tanaka Yuki\"");
+}
+
+#[test]
+fn a_witness_signs_through_the_makers_module_with_a_key_that_asks_each_time() {
+    signs_with_a_key_that_asks_each_time(YKCS11_MODULE, &format!("label = \"YubiKey PIV #{SERIAL}\""));
 }
 
 /// The ceremony waits for the witness, whatever is wrong with the token: nothing has to be done again.

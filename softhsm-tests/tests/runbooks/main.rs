@@ -58,6 +58,7 @@ runbooks! {
     roll_root: "install.md", "first-ceremony.md", "roll-root.md";
     external_intermediate: "install.md", "first-ceremony.md", "external-intermediate.md";
     retire_key: "install.md", "first-ceremony.md", "retire-key.md";
+    network: "install.md", "first-ceremony.md", "network.md";
     second_hsm: "install.md", "first-ceremony.md", "second-hsm.md";
     offline_root: "install.md", "offline-root.md";
 }
