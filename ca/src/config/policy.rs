@@ -11,10 +11,8 @@ use ca_core::{
         device::{Assurance, DeviceKind},
         enrolment::Binding,
         ids::PolicyName,
-        policy::{
-            BindingRules, DevicePolicy, InventoryRule, PolicyRules, PolicyVersion, WrittenPolicy, key_name,
-            parse_key_name,
-        },
+        key_kind::{key_name, parse_key_name},
+        policy::{BindingRules, DevicePolicy, InventoryRule, PolicyRules, PolicyVersion, WrittenPolicy},
     },
     ports::policies::{PolicyForm, UnreadablePolicy},
 };

@@ -11,7 +11,7 @@ use ca_core::{
         custody::PukRule,
         device::{Device, DeviceKind},
         ids::{SerialNumber, TokenSerial},
-        policy::key_name,
+        key_kind::key_name,
     },
 };
 use ca_wire::{

@@ -28,6 +28,9 @@ use x509_cert::ext::{
 /// id-on-hardwareModuleName (RFC 4108, 5).
 pub const HARDWARE_MODULE_NAME: ObjectIdentifier = const_oid::db::rfc5911::ID_ON_HARDWARE_MODULE_NAME;
 
+/// Yubico's arc for PIV: above the extensions of its attestations, and a YubiKey's type in a hardwareModuleName.
+pub const YUBICO_PIV: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3");
+
 /// `HardwareModuleName` (RFC 4108, 5).
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct HardwareModuleName {

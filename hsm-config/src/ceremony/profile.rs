@@ -1,6 +1,5 @@
 //! The extensions of a ceremony's certificates (RFC 5280, 4.2; RFC 6960, 4.2.2.2).
 
-use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_OCSP_SIGNING};
 use der::asn1::OctetString;
 use x509_cert::ext::Extension;
@@ -10,12 +9,9 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::attestation::Attested;
 use super::spec::{Issued, Profile, Subject};
-use ca_x509::extension;
+use ca_x509::extension::{self, YUBICO_PIV};
 use ca_x509::key;
 use ca_x509::name::NameBuilder;
-
-/// Yubico's arc for PIV devices, the hardware's type in a hardwareModuleName (RFC 4108, 5).
-const YUBICO_PIV: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3");
 
 /// The extensions of a certificate, given its issuer's subject key identifier (its own for the root).
 pub(super) fn extensions(

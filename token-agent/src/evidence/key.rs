@@ -9,7 +9,7 @@ use ca_core::domain::{
     csr::{self, Csr},
     device::{Assurance, DeviceKind},
     ids::UserId,
-    policy::KEY_KINDS,
+    key_kind::KEY_KINDS,
     trust::sha256,
 };
 use ca_wire::evidence::EvidenceExport;

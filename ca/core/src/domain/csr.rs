@@ -4,7 +4,9 @@
 //! either without effect, and permitted by name here, or a refusal.
 
 use ca_x509::{
-    KeyKind, SignatureAlgorithm, key,
+    KeyKind, SignatureAlgorithm,
+    extension::YUBICO_PIV,
+    key,
     signed::{Signed, SignedError},
 };
 use const_oid::{
@@ -30,7 +32,6 @@ use x509_cert::{
 };
 
 use super::{
-    attestation::yubikey::YUBICO_PIV,
     der_bounds,
     ids::UserId,
     key_quality::{self, WeakKey},

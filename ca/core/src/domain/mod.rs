@@ -19,6 +19,7 @@ mod fixtures;
 pub mod idempotency;
 pub mod ids;
 pub mod issuance;
+pub mod key_kind;
 pub mod key_quality;
 pub mod lint;
 pub mod login;

@@ -1,7 +1,8 @@
 //! Issuers, and the profile of the certificates that they issue to users.
 
 use ca_x509::{
-    SignatureAlgorithm, extension,
+    SignatureAlgorithm,
+    extension::{self, YUBICO_PIV},
     key::{self, KeyError, KeyKind},
     publication::is_publishable,
     time,
@@ -20,7 +21,6 @@ use x509_cert::{
 };
 
 use super::{
-    attestation::yubikey::YUBICO_PIV,
     device::{Assurance, Device, DeviceKind},
     ids::IssuerId,
 };

@@ -10,7 +10,8 @@ use ca_core::{
     domain::{
         custody::PukRule,
         ids::{ContractNumber, PolicyName},
-        policy::{Assignment, PolicyRecord, PolicyRules, WrittenPolicy, key_name},
+        key_kind::key_name,
+        policy::{Assignment, PolicyRecord, PolicyRules, WrittenPolicy},
     },
 };
 use clap::Subcommand;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ca_core::{
     app::trust::TrustDesk,
     domain::{
-        attestation::{Anchor, MakerCertificate, Purpose, Trust, chain::ChainError},
+        attestation::{Anchor, ChainError, MakerCertificate, Purpose, Trust},
         trust::{Bundle, TrustedAnchor, sha256},
     },
 };

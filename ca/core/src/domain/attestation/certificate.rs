@@ -21,7 +21,7 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoOwned,
 };
 
-use super::{chain::ChainError, set_order};
+use super::{chain_error::ChainError, set_order};
 
 /// A device certificate has at most so many octets; genuine ones have under 1,200.
 pub(super) const MAX_CERTIFICATE_BYTES: usize = 4096;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Trust, certificate::DeviceCertificate, chain::ChainError};
+use super::{ChainError, Trust, certificate::DeviceCertificate};
 
 /// A certificate that might become an anchor. DER that only some strict parsers refuse is read, as in chains.
 #[derive(Clone, Debug)]

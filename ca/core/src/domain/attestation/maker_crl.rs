@@ -21,7 +21,7 @@ use x509_cert::{
     time::Time,
 };
 
-use super::{certificate::DeviceCertificate, chain::ChainError, set_order};
+use super::{certificate::DeviceCertificate, chain_error::ChainError, set_order};
 
 /// A CRL has at most so many octets; makers' have a few KiB, some a few hundred.
 pub const MAX_CRL_BYTES: usize = 16 * 1024 * 1024;

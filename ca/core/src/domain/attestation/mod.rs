@@ -6,7 +6,8 @@
 
 mod asserted;
 mod certificate;
-pub mod chain;
+mod chain;
+mod chain_error;
 mod fields;
 mod maker;
 mod maker_crl;
@@ -23,6 +24,7 @@ use ca_x509::KeyKind;
 use jiff::Timestamp;
 
 pub use chain::{Anchor, AnchorError, Anchors, Purpose, Trust};
+pub use chain_error::ChainError;
 pub use maker::MakerCertificate;
 pub use maker_crl::{CrlRefusal, MAX_CRL_BYTES, MakerCrl};
 pub use proof::{CHALLENGE_PREFIX, challenge_message};
@@ -30,9 +32,8 @@ pub use proof::{CHALLENGE_PREFIX, challenge_message};
 use super::{
     csr::Csr,
     device::{Assurance, Device, DeviceKind},
-    policy::key_name,
+    key_kind::key_name,
 };
-use chain::ChainError;
 use tpm::{Tpm, TpmEvidence, TpmRefusal, TpmRules};
 use yubikey::{Firmware, FormFactor, PinPolicy, Slot, TouchPolicy, YubiKey, YubiKeyEvidence, YubiKeyRules};
 

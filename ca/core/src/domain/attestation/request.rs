@@ -5,12 +5,9 @@ use const_oid::{ObjectIdentifier, db::rfc5912::ID_EXTENSION_REQ};
 use der::{Decode, Encode};
 use x509_cert::{ext::Extension, request::CertReqInfo};
 
-use ca_x509::signed::Signed;
+use ca_x509::{extension::YUBICO_PIV, signed::Signed};
 
-use super::{
-    ExtensionProblem, Refusal,
-    yubikey::{YUBICO_PIV, YubiKeyEvidence},
-};
+use super::{ExtensionProblem, Refusal, yubikey::YubiKeyEvidence};
 use crate::domain::{
     csr::{MAX_BYTES, MAX_DEPTH},
     der_bounds,

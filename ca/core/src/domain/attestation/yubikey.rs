@@ -13,9 +13,9 @@ use ca_x509::KeyKind;
 
 pub use super::fields::{Firmware, FormFactor, PinPolicy, Slot, TouchPolicy};
 use super::{
-    Attested, ExtensionProblem, Particulars, Refusal,
+    Anchors, Attested, ChainError, ExtensionProblem, Particulars, Refusal,
     certificate::{CA_CRITICALS, DeviceCertificate, MAX_CERTIFICATE_BYTES},
-    chain::{Anchors, ChainError, Errand},
+    chain::Errand,
 };
 use crate::domain::{
     device::{Assurance, Device, DeviceKind},
@@ -25,8 +25,6 @@ use crate::domain::{
 /// Intermediates that may come with the evidence.
 pub const MAX_INTERMEDIATES: usize = 3;
 
-/// Yubico's arc for PIV attestation.
-pub const YUBICO_PIV: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3");
 const FIRMWARE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.3");
 const SERIAL: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.7");
 const POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.8");

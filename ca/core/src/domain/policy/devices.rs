@@ -10,16 +10,8 @@ use crate::domain::{
         yubikey::{Firmware, YubiKeyRules},
     },
     device::{Assurance, DeviceKind},
+    key_kind::KEY_KINDS,
 };
-
-/// The kinds of key that users' certificates may have, best first.
-pub const KEY_KINDS: [KeyKind; 5] = [
-    KeyKind::P256,
-    KeyKind::P384,
-    KeyKind::Rsa { bits: 2048 },
-    KeyKind::Rsa { bits: 3072 },
-    KeyKind::Rsa { bits: 4096 },
-];
 
 /// Which devices and keys are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,18 +60,4 @@ impl DevicePolicy {
         };
         self.algorithms.iter().copied().filter(is_possible).collect()
     }
-}
-
-/// The stable name of a kind of key.
-pub fn key_name(key: KeyKind) -> String {
-    match key {
-        KeyKind::P256 => "p256".to_owned(),
-        KeyKind::P384 => "p384".to_owned(),
-        KeyKind::Rsa { bits } => format!("rsa{bits}"),
-    }
-}
-
-/// Reads the stable name of a kind of key that users' certificates may have.
-pub fn parse_key_name(name: &str) -> Option<KeyKind> {
-    KEY_KINDS.into_iter().find(|key| key_name(*key) == name)
 }

@@ -11,7 +11,7 @@ mod inventory;
 mod issuance;
 
 pub use binding::{BindingRefusal, BindingRules, CodeCheck, bind, check_code, is_first, is_still_bound};
-pub use devices::{DevicePolicy, KEY_KINDS, key_name, parse_key_name};
+pub use devices::DevicePolicy;
 pub use document::{Assignment, PolicyRecord, PolicyRules, PolicyVersion, WrittenPolicy};
 pub use inventory::{InventoryRule, ListedToken, TokenRecord, TokenState, UnfitToken, admit, vouches_for};
 pub use issuance::{Applicant, Decision, IssuancePolicy, Purpose, Reason, decide, may_open, plan_admits};

@@ -7,8 +7,7 @@ use x509_cert::ext::{Extension, pkix::KeyUsages};
 use super::rig::{DEVICE, ISSUER, LINK, Maker, ROOT, arc, ca, firmware, honest_slot, slot_saying};
 use crate::domain::{
     attestation::{
-        Anchor, AnchorError, Anchors, MakerCertificate, Purpose, Refusal, Trust,
-        chain::ChainError,
+        Anchor, AnchorError, Anchors, ChainError, MakerCertificate, Purpose, Refusal, Trust,
         yubikey::{YubiKeyEvidence, examine},
     },
     fixtures::{TestKey, at, common_name, now, raw_extension},

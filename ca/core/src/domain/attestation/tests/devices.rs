@@ -13,7 +13,8 @@ use crate::domain::{
     },
     device::{Assurance, DeviceKind},
     fixtures::{device, now, raw_extension, verified_csr},
-    policy::{DevicePolicy, KEY_KINDS},
+    key_kind::KEY_KINDS,
+    policy::DevicePolicy,
 };
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use ca_x509::{
     crl::{CrlEntry, CrlTemplate},
-    extension,
+    extension::{self, YUBICO_PIV},
 };
 use const_oid::ObjectIdentifier;
 use der::asn1::OctetString;
@@ -15,12 +15,12 @@ use crate::domain::{
         Anchor, Anchors, Attested, Claim, Evidence, Purpose, Rules, Trust, challenge_message,
         tpm::TpmRules,
         verify,
-        yubikey::{YUBICO_PIV, YubiKeyEvidence, YubiKeyRules, examine},
+        yubikey::{YubiKeyEvidence, YubiKeyRules, examine},
     },
     csr::Csr,
     device::{Device, DeviceKind},
     fixtures::{Certificate, Request, TestKey, at, common_name, device, now, raw_extension, verified_csr},
-    policy::KEY_KINDS,
+    key_kind::KEY_KINDS,
 };
 
 pub(super) const ROOT: &str = "Maker Root";

@@ -21,9 +21,9 @@ use x509_cert::{
 
 use super::{Manufacturer, refusal::TpmRefusal};
 use crate::domain::attestation::{
-    Refusal,
+    Anchors, ChainError, Refusal,
     certificate::{DeviceCertificate, MAX_CERTIFICATE_BYTES},
-    chain::{Anchors, ChainError, Errand},
+    chain::Errand,
     set_order,
 };
 

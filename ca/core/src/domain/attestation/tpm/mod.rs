@@ -10,6 +10,7 @@ mod credential;
 mod ek;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixtures;
+mod identity;
 mod public;
 mod reader;
 mod refusal;
@@ -28,10 +29,11 @@ pub use attributes::Attributes;
 pub use certificate::{Make, Vouched, key_of, of_attestation_key, of_endorsement_key};
 pub use credential::{Credential, NotMade, make_credential};
 pub use ek::{EndorsementKey, serial};
+pub use identity::Identity;
 pub use public::Public;
 pub use refusal::TpmRefusal;
 pub use signature::Signature;
-pub use statement::{CertifiedKey, Identity, Statement, examine, qualifying_data};
+pub use statement::{CertifiedKey, Statement, examine, qualifying_data};
 pub use vouching::{Vouchers, Word};
 
 /// The evidence. Public areas are `TPMT_PUBLIC` octets (TPM 2.0 Part 2, 12.2.4), certificates are DER.

@@ -12,11 +12,10 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::{
     Tpm, TpmEvidence, TpmRefusal, TpmRules,
-    ak::AttestationKey,
     algorithm::Hash,
     attest::certified_key,
     attributes::Attributes,
-    ek::EndorsementKey,
+    identity::Identity,
     public::Public,
     signature::Signature,
     vouching::{Vouchers, Word},
@@ -91,25 +90,6 @@ impl CertifiedKey {
             return Err(TpmRefusal::KeyAttributes { attribute, is_set: true });
         }
         if self.has_policy { Err(TpmRefusal::KeyPolicy) } else { Ok(()) }
-    }
-}
-
-/// The keys by which a TPM is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// What it is.
-    pub ek: EndorsementKey,
-    /// What speaks for it.
-    pub ak: AttestationKey,
-}
-
-impl Identity {
-    /// Reads both public areas.
-    ///
-    /// # Errors
-    /// The first [`TpmRefusal`].
-    pub fn parse(ek_public: &[u8], ak_public: &[u8]) -> Result<Self, TpmRefusal> {
-        Ok(Self { ek: EndorsementKey::parse(ek_public)?, ak: AttestationKey::parse(ak_public)? })
     }
 }
 

@@ -33,7 +33,7 @@ use crate::domain::{
     csr::Csr,
     device::{Assurance, Device, DeviceKind},
     fixtures::{Certificate, TestKey, common_name, now, raw_extension, verified_csr},
-    policy::KEY_KINDS,
+    key_kind::KEY_KINDS,
 };
 
 const CHALLENGE: [u8; 32] = [9; 32];

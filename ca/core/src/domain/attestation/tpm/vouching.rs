@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     Manufacturer, TpmRefusal, TpmRules, Voucher,
     certificate::{self, Vouched},
-    statement::Identity,
+    identity::Identity,
 };
 use crate::domain::attestation::{Anchors, Refusal};
 
