@@ -113,11 +113,25 @@ fn a_key_that_can_leave_its_token_is_told() {
     let key = "[[key]]\nrole = \"issuing\"\nlabel = \"customer-issuing\"\nid = \"31\"\ncertificate = \"loose.pem\"\n";
     fs::write(rig.config(), format!("{before}{key}")).expect("signer.toml");
     let findings = rig.doctor(1);
-    findings.has("protection", "warning", "CKA_EXTRACTABLE is true").has(
-        "key",
-        "fine",
-        "is its certificate's key",
-    );
+    findings
+        .has("protection", "warning", "CKA_EXTRACTABLE is true")
+        .has("wrapping", "warning", "whoever has the user's PIN can wrap it for a key of their own")
+        .has("key", "fine", "is its certificate's key");
+}
+
+#[test]
+fn for_whom_a_key_can_be_wrapped_is_told() {
+    let ways = [
+        (Kind::SoftHsm, "note", "under keys alone that the security officer trusts"),
+        (Kind::Kryoptic, "warning", "whoever has the user's PIN can wrap it for a key of their own"),
+    ];
+    for (kind, severity, told) in ways {
+        let rig = Rig::after(kind, "id = \"11\"\n", "id = \"11\"\nbackup = \"wrap\"\n");
+        let findings = rig.doctor(1);
+        findings.has("wrapping", severity, told).nothing_but(&["error"], &[]);
+        let about = findings.of_check("wrapping", severity).into_iter().map(|finding| &finding["about"]);
+        assert!(about.into_iter().all(|key| key == "customer-issuing"), "the others never leave");
+    }
 }
 
 /// By an authority that lives as long as this test.

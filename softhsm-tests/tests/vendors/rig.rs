@@ -53,9 +53,20 @@ pub(crate) fn inro_hsm(arguments: &[&str], environment: &[(&str, &str)]) -> Fini
 impl Rig {
     /// After the ceremony; the signer isn't started.
     pub(crate) fn prepare(kind: Kind) -> Self {
+        Self::after(kind, "", "")
+    }
+
+    /// The same after a ceremony whose specification says something else than the usual one.
+    pub(crate) fn after(kind: Kind, from: &str, to: &str) -> Self {
         let scratch = Scratch::new("vendors").expect("scratch");
         let options = Options { token: kind, ..Options::default() };
         let bank = Bank::prepare(scratch.path(), &options).expect("a bank");
+        let path = bank.path("ceremony.toml");
+        let text = fs::read_to_string(&path).expect("ceremony.toml");
+        assert!(text.contains(from), "{from} is not in ceremony.toml: {text}");
+        if !from.is_empty() {
+            fs::write(path, text.replace(from, to)).expect("ceremony.toml");
+        }
         bank.hold_ceremony().expect("the ceremony");
         Self { bank, scratch, kind }
     }
