@@ -6,6 +6,7 @@ pub mod ceremony;
 pub mod cli;
 pub mod custody;
 pub mod doctor;
+mod error_text;
 pub mod journal;
 pub mod keys;
 pub mod signer;

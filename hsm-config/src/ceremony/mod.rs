@@ -354,15 +354,3 @@ fn to_pem(label: &'static str, der: &[u8]) -> String {
     // Fails on lengths that nothing here ever has.
     pem::encode_string(label, LineEnding::LF, der).unwrap_or_default()
 }
-
-/// An error and all its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

@@ -25,7 +25,7 @@ use super::{
     sharing,
 };
 use crate::{
-    ceremony::chain,
+    error_text::chain,
     token::{ModuleAccess, PinKind, TokenSelection},
     vendor::Profile,
 };

@@ -57,6 +57,5 @@ pub use plan::{
 };
 pub use set::{Set, Which, key_fingerprint, open_share};
 pub use share::Share;
-pub(crate) use switch::UNCHANGED;
 pub use switch::{Present, lengths, switch};
 pub use vault::{Standing, Vault};

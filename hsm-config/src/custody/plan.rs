@@ -16,6 +16,7 @@ use super::{
     sharing::{FEWEST, MOST},
 };
 use crate::{
+    error_text::bullets,
     token::{ModuleAccess, PinKind, TokenSelection},
     vendor::Profile,
 };
@@ -146,12 +147,8 @@ pub enum PlanError {
         detail: String,
     },
     /// Its content is wrong; each mistake with its key and remedy.
-    #[error("the plan has {} mistake(s):{}", .0.len(), list(.0))]
+    #[error("the plan has {} mistake(s):{}", .0.len(), bullets(.0))]
     Mistakes(Vec<String>),
-}
-
-fn list(mistakes: &[String]) -> String {
-    mistakes.iter().fold(String::new(), |list, mistake| list + "\n  - " + mistake)
 }
 
 #[derive(Debug, Deserialize)]

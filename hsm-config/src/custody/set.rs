@@ -32,6 +32,7 @@ use super::{
     share::{SealedPin, Share, random_pin, to_json},
     sharing,
 };
+use crate::error_text::chain;
 use crate::token::{Pin, PinKind, TokenSelection};
 
 pub use sealing::key_fingerprint;
@@ -300,7 +301,7 @@ impl Set {
                     people.tell(&format!("{name}: {} of {needed}", shares.len()));
                 }
                 Err(error) => {
-                    let fault = crate::ceremony::chain(&error);
+                    let fault = chain(&error);
                     people.tell(&fault);
                     faults.push(fault);
                 }

@@ -15,11 +15,11 @@ use super::{
     set::{Set, Which},
 };
 use crate::{
-    ceremony::chain,
+    error_text::chain,
     token::{ModuleAccess, Pin, PinKind, TokenSelection},
     worker::{
         handle::{CallError, Launch, Worker},
-        protocol::{Answer, Command, Setup},
+        protocol::{Answer, Command, PIN_UNCHANGED, Setup},
     },
 };
 
@@ -92,7 +92,7 @@ pub async fn switch(
             Ok(shares)
         }
         // The worker says so when the token has surely kept the old one.
-        Err(CallError::Command(error)) if error.code == UNCHANGED && !resuming => {
+        Err(CallError::Command(error)) if error.code == PIN_UNCHANGED && !resuming => {
             set.set_switching(false)?;
             Err(CustodyError::Unchanged(error.detail))
         }
@@ -119,9 +119,6 @@ fn must_be_vouched_for(set: &Set, present: &Present, plan: Option<&Plan>) -> Res
     let (generation, theirs, ours) = (next.number, next.library.to_string(), ours.to_string());
     Err(CustodyError::OtherModule { generation, theirs, whose, ours })
 }
-
-/// The code of an error after which the token surely has the PIN it had.
-pub(crate) const UNCHANGED: &str = "PIN_UNCHANGED";
 
 /// What a token takes as a PIN.
 ///

@@ -20,7 +20,7 @@ use super::{
     set,
     share::Share,
 };
-use crate::{ceremony::chain, token::Pin};
+use crate::{error_text::chain, token::Pin};
 
 /// Shares that nobody completes are forgotten: those who gave them have gone home.
 const PATIENCE: Duration = Duration::from_hours(1);

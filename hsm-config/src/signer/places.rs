@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{config::Lanes, token::TokenError};
+use super::config::Lanes;
 
 /// Enough to keep every lane busy across the pipe, and no more.
 pub(super) const CALLS_PER_LANE: usize = 4;
@@ -23,6 +23,17 @@ pub(super) enum Use {
     Issuing,
     /// OCSP responses.
     Ocsp,
+}
+
+/// Why a request got no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoPlace {
+    /// The queue has its length.
+    #[error("too many signatures wait for a lane")]
+    TooMany,
+    /// It waited as long as it could.
+    #[error("no lane became free in time")]
+    TooLate,
 }
 
 /// The places of all tokens together. When a token is away, the others get its share of calls: their lanes then have
@@ -61,7 +72,7 @@ impl Places {
     ///
     /// # Errors
     /// When too many wait already, or none becomes free before `end`.
-    pub(super) async fn take(&self, wanted: Use, end: Instant) -> Result<SemaphorePermit<'_>, TokenError> {
+    pub(super) async fn take(&self, wanted: Use, end: Instant) -> Result<SemaphorePermit<'_>, NoPlace> {
         let queue = match wanted {
             Use::Issuing => &self.issuing,
             Use::Ocsp => &self.ocsp,
@@ -71,7 +82,7 @@ impl Places {
         }
         let waiting = Waiting::new(&queue.waiting);
         if waiting.position > queue.longest {
-            return Err(TokenError::Unavailable("too many signatures wait for a lane".to_owned()));
+            return Err(NoPlace::TooMany);
         }
         let place = async {
             tokio::select! {
@@ -81,7 +92,7 @@ impl Places {
         };
         match timeout_at(end, place).await {
             Ok(Ok(place)) => Ok(place),
-            _ => Err(TokenError::Unavailable("no lane became free in time".to_owned())),
+            _ => Err(NoPlace::TooLate),
         }
     }
 
@@ -156,7 +167,7 @@ mod tests {
         let mut second = std::pin::pin!(places.take(Use::Ocsp, soon()));
         assert!(futures::poll!(first.as_mut()).is_pending() && futures::poll!(second.as_mut()).is_pending());
         let refused = places.take(Use::Ocsp, soon()).await.expect_err("the queue is full");
-        assert!(refused.to_string().contains("too many"), "{refused}");
+        assert_eq!(refused, NoPlace::TooMany);
         assert_eq!(places.waiting(), 2);
         assert!(places.take(Use::Issuing, soon()).await.is_ok(), "another queue");
         flood.pop();

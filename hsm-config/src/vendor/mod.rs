@@ -15,6 +15,8 @@ use std::{
     sync::Arc,
 };
 
+use crate::error_text::bullets;
+
 pub use check::list;
 pub use rules::{
     BackupRules, Behaviour, EnvironmentRules, Evidence, HashPlace, KeyRules, MechanismRules, ModuleRules,
@@ -74,10 +76,6 @@ pub enum ProfileError {
         /// Each with its key and remedy.
         mistakes: Vec<String>,
     },
-}
-
-fn bullets(mistakes: &[String]) -> String {
-    mistakes.iter().fold(String::new(), |list, mistake| list + "\n  - " + mistake)
 }
 
 impl Profile {

@@ -17,8 +17,8 @@ use der::asn1::OctetStringRef;
 use der::{Any, Encode, Sequence};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
+use super::eyes;
 use super::key_store;
-use super::look;
 use super::module::{Module, OpenToken};
 use super::pin::Change;
 use super::protocol::{Answer, Command, CommandError, ErrorClass};
@@ -111,7 +111,7 @@ impl Lane {
             }
             Command::Look(look) => {
                 let (module, session) = (self.module.clone(), self.token.is_some().then(|| self.session()));
-                look::look(&module, session.transpose()?, look).map(Answer::Seen)
+                eyes::look(&module, session.transpose()?, look).map(Answer::Seen)
             }
             Command::Tokens => Ok(Answer::Tokens(self.module.tokens()?)),
             Command::Mechanisms { slot } => Ok(Answer::Mechanisms(self.module.mechanisms(slot)?)),

@@ -5,6 +5,7 @@
 //! policy. It may hang or crash at any time: the parent kills it and starts another.
 
 mod error;
+mod eyes;
 pub mod frame;
 pub mod handle;
 mod key_store;

@@ -8,9 +8,9 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::MechanismType;
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
+use secrecy::SecretString;
 
 use super::error::ckr_name;
-use super::pin::given;
 use super::protocol::{CommandError, ErrorClass, SetupFailure, SetupFailureClass};
 use crate::token::{Pin, TokenDescription, TokenSelection, VOID_LABEL};
 use crate::vendor::{Behaviour, Threads};
@@ -270,4 +270,23 @@ fn login_failure(selection: &TokenSelection, error: &Error) -> SetupFailure {
         _ => SetupFailureClass::LoginUnclear,
     };
     failure(class, format!("{selection}: {}", describe(error)))
+}
+
+/// What `C_Login` is given: the PIN, or nothing where the token asks for it itself (`CKF_PROTECTED_AUTHENTICATION_PATH`).
+pub(super) fn given<'a>(
+    info: &TokenInfo,
+    selection: &TokenSelection,
+    pin: &'a Pin,
+) -> Result<Option<&'a SecretString>, SetupFailure> {
+    if !pin.is_at_the_token() {
+        return Ok(Some(pin.as_secret()));
+    }
+    if info.protected_authentication_path() {
+        return Ok(None);
+    }
+    let detail = format!(
+        "{selection}: it has no way of its own to ask for the PIN; give pin_file, pin_credential or pin_custody instead of \
+         pin = \"protected-path\""
+    );
+    Err(SetupFailure { class: SetupFailureClass::Other, detail })
 }

@@ -1,33 +1,11 @@
-//! PINs at the token: changing one, and leaving the asking to the token.
+//! Changing a token's PIN.
 
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::UserType;
-use cryptoki::slot::TokenInfo;
-use secrecy::SecretString;
 
 use super::module::Module;
-use super::protocol::{CommandError, ErrorClass, SetupFailure, SetupFailureClass};
-use crate::custody::UNCHANGED;
+use super::protocol::{CommandError, ErrorClass, PIN_UNCHANGED};
 use crate::token::{Pin, PinKind, TokenSelection};
-
-/// What `C_Login` is given: the PIN, or nothing where the token asks for it itself (`CKF_PROTECTED_AUTHENTICATION_PATH`).
-pub(super) fn given<'a>(
-    info: &TokenInfo,
-    selection: &TokenSelection,
-    pin: &'a Pin,
-) -> Result<Option<&'a SecretString>, SetupFailure> {
-    if !pin.is_at_the_token() {
-        return Ok(Some(pin.as_secret()));
-    }
-    if info.protected_authentication_path() {
-        return Ok(None);
-    }
-    let detail = format!(
-        "{selection}: it has no way of its own to ask for the PIN; give pin_file, pin_credential or pin_custody instead of \
-         pin = \"protected-path\""
-    );
-    Err(SetupFailure { class: SetupFailureClass::Other, detail })
-}
 
 /// Who changes which PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +36,7 @@ fn user(kind: PinKind) -> UserType {
 
 impl Module {
     /// Changes a PIN and logs in with the new one. `given` is the PIN that the token has, or the officer's. When it
-    /// fails with [`UNCHANGED`], the token has the PIN that it had.
+    /// fails with [`PIN_UNCHANGED`], the token has the PIN that it had.
     pub(super) fn change_pin(
         &self,
         selection: &TokenSelection,
@@ -110,7 +88,7 @@ impl Module {
 }
 
 fn unchanged(selection: &TokenSelection, class: ErrorClass, detail: &str) -> CommandError {
-    CommandError::own(class, UNCHANGED, format!("{selection}: {detail}"))
+    CommandError::own(class, PIN_UNCHANGED, format!("{selection}: {detail}"))
 }
 
 fn refused(selection: &TokenSelection, error: CommandError, remedy: &str) -> CommandError {

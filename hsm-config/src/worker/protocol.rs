@@ -379,6 +379,9 @@ pub struct KeyAttributes {
     pub wrap_with_trusted: Option<bool>,
 }
 
+/// The code of a [`CommandError`] after which the token surely has the PIN it had.
+pub(crate) const PIN_UNCHANGED: &str = "PIN_UNCHANGED";
+
 /// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {detail}")]
@@ -386,7 +389,7 @@ pub struct CommandError {
     /// What to do about it.
     pub class: ErrorClass,
     /// The PKCS#11 name, such as `CKR_DEVICE_ERROR`, or a name of the worker's own: `QUEUE_FULL`, `KEY_NOT_FOUND`,
-    /// `KEY_EXISTS`, `KEY_AMBIGUOUS`, `TOKEN_EXISTS`, `TOKEN_ABSENT`, `KEY_UNSUPPORTED`, `NOT_LOGGED_IN`, `PIN_UNCHANGED`.
+    /// `KEY_EXISTS`, `KEY_AMBIGUOUS`, `TOKEN_EXISTS`, `TOKEN_ABSENT`, `KEY_UNSUPPORTED`, `NOT_LOGGED_IN`, [`PIN_UNCHANGED`].
     pub code: String,
     /// The particulars.
     pub detail: String,

@@ -14,8 +14,7 @@ use der::{Decode, Encode};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::key_store::{self, kept, signs_only, unused, verifies_only};
-use super::module::Module;
-use super::pin::given;
+use super::module::{Module, given};
 use super::protocol::{
     CommandError, ErrorClass, KeyCipher, Leaving, OaepHash, TrustedKey, WrappedKey, WrappingKey,
 };

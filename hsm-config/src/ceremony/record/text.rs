@@ -8,12 +8,14 @@ use super::transcript::{Kind, Transcript};
 use crate::ceremony::fingerprint;
 use crate::worker::protocol::KeyAttributes;
 
-/// The whole text.
-pub(super) fn render(transcript: &Transcript, json_sha256: &str) -> String {
-    let mut text = String::new();
-    // Writing into a string can't fail.
-    let _ = write(transcript, &mut text, json_sha256);
-    text
+impl Transcript {
+    /// The record as text, with the JSON's hash and lines to sign on.
+    pub fn to_text(&self, json_sha256: &str) -> String {
+        let mut text = String::new();
+        // Writing into a string can't fail.
+        let _ = write(self, &mut text, json_sha256);
+        text
+    }
 }
 
 fn write(transcript: &Transcript, out: &mut String, json_sha256: &str) -> Result {

@@ -10,7 +10,6 @@ use super::event::{
     Outcome, PersonRecord, RequestRecord, SignerRecord, Task, TokenRecord,
 };
 use super::log::{Chain, Entry};
-use super::text;
 
 /// Everything that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -259,10 +258,5 @@ impl Transcript {
         let mut json = serde_json::to_vec_pretty(self)?;
         json.push(b'\n');
         Ok(json)
-    }
-
-    /// The record as text, with the JSON's hash and lines to sign on.
-    pub fn to_text(&self, json_sha256: &str) -> String {
-        text::render(self, json_sha256)
     }
 }

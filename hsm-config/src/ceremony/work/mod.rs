@@ -17,6 +17,7 @@ use super::record::log::Log;
 use super::record::transcript::Progress;
 use super::spec::{KeySpec, Spec, TokenSpec};
 
+use crate::error_text::chain;
 pub(super) use finish::Finished;
 use pins::Pins;
 use tokens::Tokens;
@@ -68,10 +69,10 @@ impl<'a, 'l> Work<'a, 'l> {
         };
         if let Err(fault) = &result {
             self.tokens.close().await;
-            let failure = super::chain(fault);
+            let failure = chain(fault);
             let noted = self.note(format!("stopped: {failure}"), Event::Stopped { failure });
             if let Err(error) = noted {
-                tracing::error!("that the ceremony stopped can't be noted: {}", super::chain(&error));
+                tracing::error!("that the ceremony stopped can't be noted: {}", chain(&error));
             }
         }
         result

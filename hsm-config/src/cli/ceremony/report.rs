@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::ceremony::plan::{Plan, State};
 use crate::ceremony::record::verify::Report;
-use crate::ceremony::{self, CeremonyError, Mistake, Outcome, fingerprint};
+use crate::ceremony::{CeremonyError, Mistake, Outcome, fingerprint};
+use crate::error_text::chain;
 
 pub(super) const FAILED: u8 = 1;
 pub(super) const MISTAKES: u8 = 3;
@@ -105,7 +106,7 @@ pub(super) fn report(as_json: bool, error: &CeremonyError) -> ExitCode {
         | CeremonyError::Log { .. }
         | CeremonyError::Custody { .. } => (FAILED, "failed", &[]),
     };
-    let message = ceremony::chain(error);
+    let message = chain(error);
     if as_json {
         print(true, &json!({ "result": result, "message": message, "mistakes": mistakes }), "");
     }

@@ -15,7 +15,7 @@ use std::{
 pub use keys::{Key, Role};
 pub use tokens::{Lanes, Token};
 
-use crate::custody::socket::Settings;
+use crate::{custody::socket::Settings, error_text::bullets};
 
 /// A configuration that can be served.
 #[derive(Clone, Debug)]
@@ -70,17 +70,13 @@ pub enum ConfigError {
         detail: String,
     },
     /// Its content is wrong.
-    #[error("{path:?} has {} mistake(s):{}", mistakes.len(), list(mistakes))]
+    #[error("{path:?} has {} mistake(s):{}", mistakes.len(), bullets(mistakes))]
     Mistakes {
         /// The file.
         path: PathBuf,
         /// Each with its key and remedy.
         mistakes: Vec<String>,
     },
-}
-
-fn list(mistakes: &[String]) -> String {
-    mistakes.iter().fold(String::new(), |list, mistake| list + "\n  - " + mistake)
 }
 
 /// Where a configuration keeps its PIN latches, by the token's name; for the command that clears them, which must work

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{config::Token as TokenConfig, latch::Latch};
+use super::{config::Token as TokenConfig, latch::Latch, places::NoPlace};
 use crate::worker::{handle::Worker, protocol::ErrorClass};
 
 pub(super) use claims::Claims;
@@ -36,6 +36,12 @@ pub(super) enum TokenError {
     Unavailable(String),
     #[error("{0}")]
     LockedOut(String),
+}
+
+impl From<NoPlace> for TokenError {
+    fn from(none: NoPlace) -> Self {
+        Self::Unavailable(none.to_string())
+    }
 }
 
 /// How a token is.

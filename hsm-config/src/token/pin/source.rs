@@ -175,7 +175,7 @@ impl PinSource {
                 Ok(_) => None,
                 Err(error) => Some(PinMistake {
                     key: "pin_custody",
-                    problem: crate::ceremony::chain(&error),
+                    problem: crate::error_text::chain(&error),
                     remedy: "mend that; or correct the path, or make the set with `inro-hsm custody create`",
                 }),
             },
