@@ -1,5 +1,5 @@
-//! What becomes of a renewal (rule 1): confirmed, which supersedes the certificate before it in the same commit; lapsed; or
-//! fallen with the certificate before it.
+//! What becomes of a renewal (rule 1): confirmed, which supersedes the certificate before it in the same commit, or lapsed.
+//! How it falls with the certificate before it stands with the revocations.
 
 use ca_core::{
     domain::{
@@ -95,29 +95,4 @@ pub(crate) async fn lapse(
     let unused = RevocationReason::CessationOfOperation;
     revocation::enter(tx, issuer, serial, unused, whole_second(at)).await?;
     Ok(Written::Changed(true))
-}
-
-/// The key that spoke for an unconfirmed renewal isn't believed any more: the renewal is revoked with its certificate.
-pub(crate) async fn fall_with(
-    tx: &mut SqliteConnection,
-    issuer: &IssuerId,
-    serial: &SerialNumber,
-    reason: RevocationReason,
-    at: Timestamp,
-) -> Result<(), Failure> {
-    let (name, octets) = (issuer.as_str(), serial.as_bytes());
-    let renewals = sqlx::query!(
-        "SELECT n.issuer, n.serial FROM certificates p JOIN certificates n ON n.renews = p.intent
-         WHERE p.issuer = $1 AND p.serial = $2 AND n.confirmed_at IS NULL AND n.revoked = 0 AND n.abandoned_at IS NULL",
-        name,
-        octets
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    for renewal in renewals {
-        let issuer = id("certificates.issuer", &renewal.issuer, IssuerId::parse)?;
-        let serial = number("certificates.serial", &renewal.serial)?;
-        revocation::enter(&mut *tx, &issuer, &serial, reason, at).await?;
-    }
-    Ok(())
 }

@@ -16,8 +16,7 @@ use crate::{
     SqliteStore, audit, crl,
     failure::Failure,
     outcome::Written,
-    renewal,
-    rows::{RevocationRow, unsigned},
+    rows::{RevocationRow, id, serial as serial_of, unsigned},
     signer,
 };
 
@@ -147,9 +146,34 @@ async fn revoke(
 ) -> Result<Written<RevokeOutcome>, Failure> {
     let outcome = enter(&mut *tx, issuer, serial, reason, at).await?;
     if matches!(outcome, Written::Changed(RevokeOutcome::Revoked(_))) {
-        renewal::fall_with(tx, issuer, serial, reason, at).await?;
+        renewals_fall_with(tx, issuer, serial, reason, at).await?;
     }
     Ok(outcome)
+}
+
+/// The key that spoke for an unconfirmed renewal isn't believed any more: the renewal is revoked with its certificate.
+async fn renewals_fall_with(
+    tx: &mut SqliteConnection,
+    issuer: &IssuerId,
+    serial: &SerialNumber,
+    reason: RevocationReason,
+    at: Timestamp,
+) -> Result<(), Failure> {
+    let (name, octets) = (issuer.as_str(), serial.as_bytes());
+    let renewals = sqlx::query!(
+        "SELECT n.issuer, n.serial FROM certificates p JOIN certificates n ON n.renews = p.intent
+         WHERE p.issuer = $1 AND p.serial = $2 AND n.confirmed_at IS NULL AND n.revoked = 0 AND n.abandoned_at IS NULL",
+        name,
+        octets
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    for renewal in renewals {
+        let issuer = id("certificates.issuer", &renewal.issuer, IssuerId::parse)?;
+        let serial = serial_of("certificates.serial", &renewal.serial)?;
+        enter(&mut *tx, &issuer, &serial, reason, at).await?;
+    }
+    Ok(())
 }
 
 /// Enters the revocation of whatever has this number: a certificate, an intent that may have been signed, an orphan, a responder's.
