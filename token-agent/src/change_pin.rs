@@ -37,7 +37,7 @@ mod tests {
     use super::*;
     use crate::{
         enrol::Question,
-        secret::{Secret, SecretError, WeakPin},
+        secret::{PinLength, Secret, SecretError, WeakPin},
         token::{Firmware, fake::FakeDriver},
     };
 
@@ -60,7 +60,7 @@ mod tests {
         }
 
         fn new_pin(&mut self) -> Result<Pin, EnrolError> {
-            Pin::chosen(self.new).map_err(EnrolError::WeakPin)
+            Pin::chosen(self.new, PinLength::default()).map_err(EnrolError::WeakPin)
         }
 
         fn agrees(&mut self, _: &Question) -> bool {

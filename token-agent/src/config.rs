@@ -7,9 +7,10 @@ use std::{
 };
 
 use agent_tpm::Address;
+use jiff::SignedDuration;
 use serde::Deserialize;
 
-use crate::{messages::Lang, policy::Permitted, route::Fixed};
+use crate::{messages::Lang, policy::Permitted, renew::GRACE, route::Fixed, secret::PinLength};
 
 /// The file's content; every key may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -34,6 +35,15 @@ pub(crate) struct Config {
     /// The TPM's device or TCTI; without it, what `TPM2TOOLS_TCTI` says, or `/dev/tpmrm0`.
     #[serde(default, deserialize_with = "tpm")]
     pub(crate) tpm: Option<Address>,
+    /// The fewest characters of a PIN that is to be set, 6 to 8; 6 without it.
+    #[serde(default, deserialize_with = "pin_length")]
+    pub(crate) pin_min_length: Option<PinLength>,
+    /// How many hours a superseded certificate stays on the token; without it 72.
+    #[serde(default, deserialize_with = "grace_hours")]
+    pub(crate) grace_hours: Option<u16>,
+    /// How many seconds an answer of the bank's may take; without it 60.
+    #[serde(default, deserialize_with = "timeout_seconds")]
+    pub(crate) timeout_seconds: Option<u16>,
     /// After how many idle minutes the window reminds of a token that is still plugged in: 10 without it, 0 for never.
     pub(crate) remind_minutes: Option<u16>,
     /// `ja` or `en`.
@@ -70,7 +80,20 @@ pub(crate) enum ConfigError {
 #[cfg(feature = "window")]
 const REMIND_MINUTES: u16 = 10;
 
+/// A certificate is renewed once a year.
+pub(crate) const LONGEST_GRACE: u16 = 365 * 24;
+
 impl Config {
+    /// How long a PIN is that is to be set.
+    pub(crate) fn pin_length(&self) -> PinLength {
+        self.pin_min_length.unwrap_or_default()
+    }
+
+    /// How long a superseded certificate stays on the token.
+    pub(crate) fn grace(&self) -> SignedDuration {
+        self.grace_hours.map_or(GRACE, |hours| SignedDuration::from_hours(hours.into()))
+    }
+
     /// When the window reminds of a token that is still plugged in.
     #[cfg(feature = "window")]
     pub(crate) fn remind_after(&self) -> Option<std::time::Duration> {
@@ -96,6 +119,29 @@ impl Config {
 
 fn tpm<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
     String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+pub(crate) fn pin_length<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<PinLength>, D::Error> {
+    let length = PinLength::at_least(u8::deserialize(deserializer)?);
+    let wrong =
+        || serde::de::Error::custom("pin_min_length must be 6, 7 or 8: a PIV card takes no longer PIN");
+    length.map(Some).ok_or_else(wrong)
+}
+
+pub(crate) fn grace_hours<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u16>, D::Error> {
+    let hours = u16::deserialize(deserializer)?;
+    let wrong = || serde::de::Error::custom("grace_hours must be 0 to 8760, which is a year");
+    (hours <= LONGEST_GRACE).then_some(Some(hours)).ok_or_else(wrong)
+}
+
+fn timeout_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    let seconds = u16::deserialize(deserializer)?;
+    let wrong = || serde::de::Error::custom("timeout_seconds must be 1 to 600");
+    (1..=600).contains(&seconds).then_some(Some(seconds)).ok_or_else(wrong)
 }
 
 pub(crate) fn lang<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Lang>, D::Error> {
@@ -125,6 +171,55 @@ mod tests {
         let error = load("sever = \"https://bank.example\"").expect_err("a slip").to_string();
         assert!(error.contains("sever"), "{error}");
         assert!(load("lang = \"fr\"").is_err());
+    }
+
+    #[test]
+    fn what_has_limits_names_them() {
+        let config =
+            load("pin_min_length = 8\ngrace_hours = 0\ntimeout_seconds = 300").expect("a configuration");
+        assert_eq!((config.pin_length().shortest(), config.grace()), (8, SignedDuration::ZERO));
+        let usual = load("").expect("a configuration");
+        assert_eq!((usual.pin_length().shortest(), usual.grace()), (6, SignedDuration::from_hours(72)));
+        for (slip, said) in [
+            ("pin_min_length = 5", "6, 7 or 8"),
+            ("pin_min_length = 9", "6, 7 or 8"),
+            ("grace_hours = 8761", "0 to 8760"),
+            ("timeout_seconds = 0", "1 to 600"),
+        ] {
+            let error = load(slip).expect_err(slip).to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_example_explains_every_key() {
+        const EXAMPLE: &str = include_str!("../packaging/agent.toml");
+        let table: toml::Table = toml::from_str(EXAMPLE).expect("TOML");
+        assert!(table.is_empty(), "nothing is preset as it comes");
+        let lines = EXAMPLE.lines().filter_map(|line| line.strip_prefix("# "));
+        let example = lines.filter(|line| line.contains(" = ")).collect::<Vec<_>>().join("\n");
+        let Config {
+            server: Some(_),
+            ca_file: Some(_),
+            proxy: Some(_),
+            no_proxy: Some(_),
+            proxy_user: Some(_),
+            proxy_password_file: Some(_),
+            state_dir: Some(_),
+            pkcs11_module: Some(_),
+            tpm: Some(_),
+            pin_min_length: Some(_),
+            grace_hours: Some(_),
+            timeout_seconds: Some(_),
+            remind_minutes: Some(_),
+            lang: Some(_),
+            company_ca_file: None,
+            permitted: _,
+            fixed: _,
+        } = load(&example).expect("a configuration")
+        else {
+            panic!("a key is missing: {example}");
+        };
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Retiring a token (譲渡・廃棄する場合): key and certificate of a slot are made unusable for ever, or the whole token is
-//! put back to what it was in the factory.
+//! put back to what it was in the factory. Each key signs for the bank, just before, that it goes.
 
 use jiff::Timestamp;
 
@@ -9,7 +9,30 @@ use crate::{
     farewell::Farewells,
     secret::Pin,
     token::{KeyPresence, ManagementKey, Slot, Token, TokenDriver, TokenError, TokenIdentity},
+    tpm::ErasedKey,
 };
+
+/// What is gone, on whatever device.
+#[derive(Debug)]
+pub(crate) enum Gone {
+    Slot(Erased),
+    Token(Emptied),
+    TpmKey(ErasedKey),
+    /// Nothing; what went before was to be told.
+    Nothing,
+}
+
+impl Gone {
+    /// Certificates whose keys could not sign that they go: somebody has to revoke them by hand.
+    pub(crate) fn to_revoke(&self) -> Vec<&CertificateDetails> {
+        match self {
+            Self::Slot(erased) => erased.what.iter().filter_map(Erasure::to_revoke).collect(),
+            Self::Token(emptied) => emptied.gone.iter().filter_map(Erasure::to_revoke).collect(),
+            Self::TpmKey(erased) => erased.what.to_revoke().into_iter().collect(),
+            Self::Nothing => Vec::new(),
+        }
+    }
+}
 
 /// What was done.
 #[derive(Debug)]
@@ -20,7 +43,7 @@ pub(crate) struct Erased {
     pub(crate) what: Option<Erasure>,
 }
 
-/// What a slot held.
+/// What was erased.
 #[derive(Debug)]
 pub(crate) struct Erasure {
     pub(crate) certificate: Option<CertificateDetails>,
@@ -28,12 +51,18 @@ pub(crate) struct Erasure {
     pub(crate) signed: bool,
 }
 
+impl Erasure {
+    fn to_revoke(&self) -> Option<&CertificateDetails> {
+        self.certificate.as_ref().filter(|_| !self.signed)
+    }
+}
+
 /// A token that is as it was in the factory.
 #[derive(Debug)]
 pub(crate) struct Emptied {
     pub(crate) token: TokenIdentity,
-    /// What was on it. The bank doesn't know: without the PIN no key signs.
-    pub(crate) certificates: Vec<CertificateDetails>,
+    /// What was on it.
+    pub(crate) gone: Vec<Erasure>,
 }
 
 /// Erases a slot; an empty one is left as it is. The key goes first: an interruption leaves at most a certificate
@@ -99,29 +128,72 @@ fn unlock(
 }
 
 /// Puts a token back to what it was in the factory, whatever state it is in: a blocked PIN, or one that nobody knows, is
-/// no obstacle. Every key on it is lost.
+/// no obstacle. Every key on it is lost; where the PIN is known, each signs that.
 ///
 /// # Errors
 /// [`EnrolError::KeptToken`] when the person doesn't agree, otherwise what the token says.
 pub(crate) fn empty(
     driver: &dyn TokenDriver,
     person: &mut dyn Person,
+    farewells: &Farewells,
     serial: &str,
+    now: Timestamp,
 ) -> Result<Emptied, EnrolError> {
     let mut token = driver.open(serial)?;
     let identity = token.identity().clone();
-    let mut certificates = Vec::new();
+    let mut held = Vec::new();
     for slot in Slot::all() {
-        let certificate = token.certificate(slot)?;
-        certificates.extend(certificate.and_then(|der| CertificateDetails::read(&der).ok()));
+        if let Some(der) = token.certificate(slot)? {
+            held.push((slot, der));
+        }
     }
-    let question = Question::EraseAll { token: identity.clone(), certificates: certificates.clone() };
-    if !person.agrees(&question) {
+    let details = |der: &Vec<u8>| CertificateDetails::read(der).ok();
+    let certificates = held.iter().filter_map(|(_, der)| details(der)).collect();
+    if !person.agrees(&Question::EraseAll { token: identity.clone(), certificates }) {
         return Err(EnrolError::KeptToken);
+    }
+    let pin = if held.is_empty() { None } else { pin_if_known(token.as_mut(), person)? };
+    let (mut gone, mut said) = (Vec::new(), Vec::new());
+    for (slot, der) in &held {
+        let farewell = match &pin {
+            Some(pin) => {
+                person.tell(Step::SigningErasure);
+                token.verify_pin(pin)?;
+                farewells.sign(token.as_mut(), *slot, der, now)?
+            }
+            None => farewells.of(der),
+        };
+        gone.push(Erasure { certificate: details(der), signed: farewell.is_some() });
+        said.extend(farewell);
     }
     person.tell(Step::Resetting);
     token.reset()?;
-    Ok(Emptied { token: identity, certificates })
+    for farewell in said {
+        farewell.done()?;
+    }
+    farewells.done_with(&identity.serial)?;
+    Ok(Emptied { token: identity, gone })
+}
+
+/// The PIN of a token that is to be reset; `None` when nobody knows it, or it is blocked.
+fn pin_if_known(token: &mut dyn Token, person: &mut dyn Person) -> Result<Option<Pin>, EnrolError> {
+    let status = token.pin_status()?;
+    if status.factory == Some(true) {
+        return Ok(Some(Pin::factory()));
+    }
+    if status.tries_left == 0 {
+        return Ok(None);
+    }
+    let mut wrong = None;
+    while let Some(pin) = person.pin_if_known(wrong)? {
+        match token.verify_pin(&pin) {
+            Ok(()) => return Ok(Some(pin)),
+            Err(TokenError::PinWrong { tries_left }) if tries_left > 0 => wrong = Some(tries_left),
+            Err(error) if error.is_about_the_pin() => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -132,15 +204,20 @@ mod tests {
 
     use super::*;
     use crate::{
+        route::RouteError,
         secret::{Pin, Secret, SecretError},
+        server::fake::FakeServer,
         token::{
             Firmware,
             fake::{FakeDriver, Pull},
         },
     };
 
+    #[derive(Default)]
     struct Clerk {
         agrees: bool,
+        /// Of the token that is reset, where it isn't forgotten.
+        knows: Option<&'static str>,
     }
 
     impl Person for Clerk {
@@ -154,6 +231,10 @@ mod tests {
 
         fn pin(&mut self, wrong: Option<u8>) -> Result<Option<Pin>, SecretError> {
             Ok(if wrong.is_some() { None } else { Pin::new("862915") })
+        }
+
+        fn pin_if_known(&mut self, wrong: Option<u8>) -> Result<Option<Pin>, EnrolError> {
+            Ok(self.knows.filter(|_| wrong.is_none()).and_then(Pin::new))
         }
 
         fn new_pin(&mut self) -> Result<Pin, EnrolError> {
@@ -181,7 +262,14 @@ mod tests {
     fn run(driver: &FakeDriver, slot: Slot, agrees: bool) -> Result<Erased, EnrolError> {
         let folder = tempfile::tempdir().expect("a folder");
         let farewells = Farewells::new(folder.path());
-        erase(driver, &mut Clerk { agrees }, &farewells, ("7", slot), None, Timestamp::UNIX_EPOCH)
+        erase(
+            driver,
+            &mut Clerk { agrees, knows: None },
+            &farewells,
+            ("7", slot),
+            None,
+            Timestamp::UNIX_EPOCH,
+        )
     }
 
     #[test]
@@ -218,5 +306,72 @@ mod tests {
             let card = driver.card();
             assert!(card.keys.is_empty() && card.certificates.is_empty(), "{number}");
         }
+    }
+
+    /// A token with a user's certificate.
+    fn in_use() -> (FakeDriver, Slot) {
+        let (driver, slot) = retired();
+        let mut card = driver.card();
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, "北海 太郎");
+        let certificate = parameters.self_signed(&*card.keys[&slot]).expect("a certificate");
+        card.certificates.insert(slot, certificate.der().to_vec());
+        drop(card);
+        (driver, slot)
+    }
+
+    fn reset(
+        driver: &FakeDriver,
+        farewells: &Farewells,
+        knows: Option<&'static str>,
+    ) -> Result<Emptied, EnrolError> {
+        empty(driver, &mut Clerk { agrees: true, knows }, farewells, "7", Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_whole_token_tells_the_bank_where_its_pin_is_known() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let farewells = Farewells::new(folder.path());
+        for (pin, notes) in [(None, 0), (Some("000000"), 0), (Some("862915"), 1)] {
+            let (driver, _) = in_use();
+            let gone = Gone::Token(reset(&driver, &farewells, pin).expect("reset"));
+            assert_eq!(gone.to_revoke().len(), 1 - notes, "{pin:?}");
+            assert_eq!(farewells.count().expect("a folder"), notes, "{pin:?}");
+            let card = driver.card();
+            assert!(card.keys.is_empty() && card.certificates.is_empty() && card.pin == b"123456");
+        }
+    }
+
+    #[test]
+    fn a_note_counts_once_the_key_is_gone_wherever_the_reset_is_interrupted() {
+        for number in 0..40 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let farewells = Farewells::new(folder.path());
+            let (driver, slot) = in_use();
+            driver.card().pull = Some(Pull::Before(number));
+            let first = reset(&driver, &farewells, Some("862915"));
+            let there = driver.card().keys.contains_key(&slot);
+            assert!(!there || farewells.count().expect("a folder") == 0, "{number}: told too early");
+            if first.is_err() {
+                reset(&driver, &farewells, Some("862915")).expect("reset");
+            }
+            assert_eq!(farewells.count().expect("a folder"), 1, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_can_t_be_told_is_kept_with_the_reason() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let farewells = Farewells::new(folder.path());
+        let (driver, _) = in_use();
+        reset(&driver, &farewells, Some("862915")).expect("reset");
+        let away = || Err::<FakeServer, _>(RouteError::NoServer);
+        let told = farewells.tell_over(away).expect("kept");
+        assert_eq!((told.told, told.left), (0, 1));
+        assert!(matches!(told.why, Some(RouteError::NoServer)));
+        let told = farewells.tell_over(|| Ok(FakeServer::new())).expect("told");
+        assert_eq!((told.told, told.left, farewells.count().expect("a folder")), (1, 0, 0));
+        let told = farewells.tell_over(away).expect("nothing to tell");
+        assert!(told.why.is_none());
     }
 }

@@ -17,6 +17,8 @@ mod evidence;
 mod farewell;
 #[cfg(feature = "window")]
 mod gui;
+#[cfg(test)]
+mod hostile;
 mod inventory;
 mod messages;
 mod paths;

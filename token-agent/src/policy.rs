@@ -14,6 +14,7 @@ use crate::{
     config::{self, Config, ConfigError},
     messages::Lang,
     route::Fixed,
+    secret::PinLength,
     token::Kind,
 };
 
@@ -37,6 +38,12 @@ pub(crate) struct Policy {
     tokens: Option<Vec<PermittedKind>>,
     /// A vendor's PKCS#11 module.
     pkcs11_module: Option<PathBuf>,
+    /// The fewest characters of a PIN that is to be set.
+    #[serde(default, deserialize_with = "config::pin_length")]
+    pin_min_length: Option<PinLength>,
+    /// How many hours a superseded certificate stays on the token.
+    #[serde(default, deserialize_with = "config::grace_hours")]
+    grace_hours: Option<u16>,
     #[serde(default, deserialize_with = "config::lang")]
     lang: Option<Lang>,
 }
@@ -106,6 +113,7 @@ impl Policy {
             ca_file: self.ca_file.is_some(),
             proxy: self.proxy.is_some(),
             pkcs11_module: self.pkcs11_module.is_some(),
+            grace_hours: self.grace_hours.is_some(),
             lang: self.lang.is_some(),
         };
         if self.proxy.is_some() {
@@ -122,7 +130,10 @@ impl Policy {
         overrule(&mut config.proxy_user, self.proxy_user);
         overrule(&mut config.proxy_password_file, self.proxy_password_file);
         overrule(&mut config.pkcs11_module, self.pkcs11_module);
+        overrule(&mut config.grace_hours, self.grace_hours);
         overrule(&mut config.lang, self.lang);
+        // A user may be stricter with their own token.
+        config.pin_min_length = config.pin_min_length.max(self.pin_min_length);
         config.company_ca_file = self.company_ca_file;
         config.permitted = Permitted(self.tokens);
     }
@@ -220,11 +231,28 @@ mod tests {
             proxy_password_file: Some(_),
             tokens: Some(_),
             pkcs11_module: Some(_),
+            pin_min_length: Some(_),
+            grace_hours: Some(_),
             lang: Some(_),
         } = policy(&example)
         else {
             panic!("a key is missing: {example}");
         };
+    }
+
+    #[test]
+    fn the_longer_pin_counts_and_the_grace_is_the_administrator_s() {
+        let fixed = |own: &str, text: &str| {
+            let mut config: Config = toml::from_str(own).expect("a configuration");
+            policy(text).fix(&mut config);
+            (config.pin_length().shortest(), config.grace_hours, config.fixed.grace_hours)
+        };
+        assert_eq!(fixed("", ""), (6, None, false));
+        assert_eq!(fixed("grace_hours = 1", "pin_min_length = 8"), (8, Some(1), false));
+        assert_eq!(
+            fixed("pin_min_length = 8\ngrace_hours = 1", "pin_min_length = 7\ngrace_hours = 0"),
+            (8, Some(0), true)
+        );
     }
 
     #[test]

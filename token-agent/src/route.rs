@@ -1,6 +1,6 @@
 //! The way to the bank's server: its address, who may certify it, and the company's proxy.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::PathBuf, sync::OnceLock, time::Duration};
 
 use zeroize::Zeroizing;
 
@@ -10,7 +10,7 @@ use crate::{
     secret::{Secret, SecretError, SecretSource},
     server::{
         ServerError,
-        https::{Connection, HttpsApi, server_address},
+        https::{Connection, HttpsApi, PATIENCE, server_address},
         trust::{PemFile, Trust},
     },
 };
@@ -30,6 +30,10 @@ pub(crate) struct Route {
     pub(crate) no_proxy: Option<String>,
     pub(crate) proxy_user: Option<String>,
     pub(crate) proxy_password: Option<ProxyPassword>,
+    /// The same, once somebody was asked for it.
+    pub(crate) asked_password: OnceLock<Secret>,
+    /// How long an answer may take; `None` for the usual time.
+    pub(crate) patience: Option<Duration>,
     /// What the administrator's policy has fixed.
     pub(crate) fixed: Fixed,
     /// An option that contradicts the policy.
@@ -44,6 +48,7 @@ pub(crate) struct Fixed {
     pub(crate) ca_file: bool,
     pub(crate) proxy: bool,
     pub(crate) pkcs11_module: bool,
+    pub(crate) grace_hours: bool,
     pub(crate) lang: bool,
 }
 
@@ -82,9 +87,24 @@ impl Route {
             no_proxy: config.no_proxy.clone(),
             proxy_user: config.proxy_user.clone(),
             proxy_password: config.proxy_password_file.clone().map(ProxyPassword::File),
+            asked_password: OnceLock::new(),
+            patience: config.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into())),
             fixed: config.fixed,
             against_policy: None,
         }
+    }
+
+    /// Asks for the proxy's password where its user is named and nothing holds it; once.
+    pub(crate) fn ask_for_password(
+        &self,
+        ask: impl FnOnce(&str) -> Result<Secret, SecretError>,
+    ) -> Result<(), RouteError> {
+        let held = self.proxy_password.is_some() || self.asked_password.get().is_some();
+        if let Some(user) = self.proxy_user.as_deref().filter(|_| !held && self.against_policy.is_none()) {
+            // Whoever was asked first has answered.
+            let _ = self.asked_password.set(ask(user)?);
+        }
+        Ok(())
     }
 
     /// A client for this way. Nothing is sent yet.
@@ -99,18 +119,19 @@ impl Route {
         let mut way = proxy::way_to(&server, wanted)
             .map_err(|proxy::BadAddress(address)| ServerError::Proxy(address))?;
         self.authenticate(&mut way)?;
-        Ok(HttpsApi::new(Connection { server, trust, way })?)
+        let patience = self.patience.unwrap_or(PATIENCE);
+        Ok(HttpsApi::new(Connection { server, trust, way, patience })?)
     }
 
     /// Those that are given come before those of the environment.
     fn authenticate(&self, way: &mut Way) -> Result<(), RouteError> {
         if let (Some(proxy), Some(user)) = (&mut way.proxy, &self.proxy_user) {
-            let password = match &self.proxy_password {
-                Some(ProxyPassword::File(path)) => SecretSource::File(path.clone()).read()?,
-                Some(ProxyPassword::Typed(password)) => {
+            let password = match (&self.proxy_password, self.asked_password.get()) {
+                (Some(ProxyPassword::File(path)), _) => SecretSource::File(path.clone()).read()?,
+                (Some(ProxyPassword::Typed(password)), _) | (None, Some(password)) => {
                     Secret::new(Zeroizing::new(password.expose().to_owned()))
                 }
-                None => return Ok(()),
+                (None, None) => return Ok(()),
             };
             proxy.credentials = Some((user.clone(), password));
         }

@@ -218,6 +218,27 @@ mod tests {
     }
 
     #[test]
+    fn hostile_certificates_are_read_without_a_panic() {
+        use crate::{
+            certificate::{CertificateDetails, as_text, table},
+            messages::Lang,
+        };
+
+        let (chain, now) = (Chain::new(), Timestamp::now());
+        let genuine = leaf("hokkai-01").signed_by(&chain.key, &chain.issuer).expect("a certificate");
+        let samples = [genuine.der().to_vec(), chain.issuing.clone(), chain.root.clone()];
+        crate::hostile::bombard(&samples, |der| {
+            let _ = chain.check_with(der, &[chain.issuing.clone(), chain.root.clone()]);
+            let _ = chain.check_with(genuine.der(), &[der.to_vec(), chain.root.clone()]);
+            let _ = chain.check_with(genuine.der(), &[chain.issuing.clone(), der.to_vec()]);
+            if let Ok(details) = CertificateDetails::read(der) {
+                let _ = (details.days_left(now), details.state(now));
+                let _ = (table(&details, Lang::Ja), as_text(der, Lang::En));
+            }
+        });
+    }
+
+    #[test]
     fn broken_chains_are_rejected() {
         let chain = Chain::new();
         let leaf = leaf("hokkai-01").signed_by(&chain.key, &chain.issuer).expect("a certificate");

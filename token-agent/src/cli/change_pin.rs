@@ -19,6 +19,7 @@ pub(super) fn run(args: &ChangePinArgs, config: &Config, output: &mut Output) ->
         ask_acquisition_code: false,
         pin: args.pin.pin(),
         new_pin: args.new_pin.new_pin(),
+        pin_length: config.pin_length(),
         agreed: false,
     };
     if args.token == TPM {

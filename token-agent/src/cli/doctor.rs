@@ -16,7 +16,7 @@ pub(super) fn run(args: &DoctorArgs, config: &Config, output: &mut Output) -> Re
         return Err(CliError::Exists(path.clone()));
     }
     let lang = output.lang;
-    let route = args.connection.route_with_password(args.server.as_ref(), config, lang)?;
+    let route = args.service.route_with_password(config, lang)?;
     let patient = Patient {
         route: &route,
         pkcs11_module: config.pkcs11_module.clone(),

@@ -19,17 +19,13 @@ use crate::{
     enrol::{Order, Outcome, Place, Records, World, enrol, enrol_in_tpm},
     farewell::Farewells,
     messages::{Lang, say},
-    paths,
     token::{ManagementKey, all::Tokens, permitted::PermittedTokens},
 };
 
 pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
-    if let Some(path) = args.out.as_ref().filter(|path| path.exists()) {
-        return Err(CliError::Exists(path.clone()));
-    }
-    let api = args.connection.connect(args.server.as_ref(), config, output.lang)?;
-    let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
-    let state = state.ok_or(CliError::NoStateDirectory)?;
+    args.key.check_out()?;
+    let api = args.service.connect(config, output.lang)?;
+    let state = args.state.folder(config)?;
     let records = Records::new(&state);
     // What was erased without the network is told first: it may be what stands in the way.
     Farewells::new(&state).tell_by_the_way(&api);
@@ -40,15 +36,16 @@ pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Res
         ask_acquisition_code: args.login.ask_acquisition_code,
         pin: args.pin.pin(),
         new_pin: args.new_pin.new_pin(),
-        agreed: args.overwrite,
+        pin_length: config.pin_length(),
+        agreed: args.key.overwrite,
     };
     let order = Order {
         user_id: args.user,
         token: args.token,
-        slot: args.slot,
-        algorithm: args.algorithm,
+        slot: args.key.slot,
+        algorithm: args.key.algorithm,
         management_key: management_key(&args.pin)?,
-        start_over: args.start_over,
+        start_over: args.key.start_over,
         renews: None,
     };
     let tokens = Tokens::connected(config.pkcs11_module.as_deref());
@@ -67,7 +64,7 @@ pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Res
     };
     let outcome = outcome.map_err(CliError::Flow)?;
     report(&outcome, output)?;
-    save(args.out.as_deref(), &outcome, output)
+    save(args.key.out.as_deref(), &outcome, output)
 }
 
 /// The management key of `--management-key-file`.

@@ -1,7 +1,7 @@
 //! `inro-agent erase`.
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     args::EraseArgs,
@@ -14,57 +14,74 @@ use super::{
 use crate::{
     config::Config,
     enrol::EnrolError,
-    erase::{empty, erase},
-    farewell::{Farewells, Told},
-    messages, paths,
+    erase::{Gone, empty, erase},
+    farewell::{Farewells, Telling},
+    messages::{self, Lang},
     token::all::Tokens,
+    tpm::erase as erase_key,
 };
 
 pub(super) fn run(args: &EraseArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
+    let farewells = Farewells::new(&args.state.folder(config)?);
+    let gone = act(args, config, &farewells, output.lang)?;
+    // Erasing is done, whatever the network says, and whether or not anybody knows the proxy's password.
+    let connect = || args.service.route_with_password(config, output.lang)?.connect();
+    let told = farewells.tell_over(connect).map_err(EnrolError::from)?;
+    output.result(&to_json(&gone, &told), |lang| messages::erased(&gone, &told, lang))
+}
+
+fn act(args: &EraseArgs, config: &Config, farewells: &Farewells, lang: Lang) -> Result<Gone, CliError> {
+    let Some(token) = args.token.as_deref() else { return Ok(Gone::Nothing) };
     let mut person = TerminalPerson {
-        lang: output.lang,
+        lang,
         password: None,
         acquisition_code: None,
         ask_acquisition_code: false,
         pin: args.pin.pin(),
         new_pin: None,
+        pin_length: config.pin_length(),
         agreed: args.yes,
     };
-    if args.token == TPM {
-        return tpm::run_erase(args, config, &mut person, output);
+    let now = Timestamp::now();
+    if token == TPM {
+        return Ok(Gone::TpmKey(erase_key(&tpm::machine(config)?, &mut person, farewells, args.key, now)?));
     }
     let driver = Tokens::connected(config.pkcs11_module.as_deref());
     if args.whole_token {
-        let emptied = empty(&driver, &mut person, &args.token)?;
-        let json =
-            json!({"token": emptied.token.serial, "reset": true, "certificates": emptied.certificates});
-        return output.result(&json, |lang| messages::emptied(&emptied, lang));
+        return Ok(Gone::Token(empty(&driver, &mut person, farewells, token, now)?));
     }
-    let slot = args.slot.ok_or(CliError::NoSlot)?;
+    let place = (token, args.slot.ok_or(CliError::NoSlot)?);
     let key = management_key(&args.pin)?;
-    let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
-    let farewells = Farewells::new(&state.ok_or(CliError::NoStateDirectory)?);
-    let place = (args.token.as_str(), slot);
-    let erased = erase(&driver, &mut person, &farewells, place, key.as_ref(), Timestamp::now())?;
-    let told = tell(&farewells, args, config)?;
-    let certificate = erased.what.as_ref().and_then(|what| what.certificate.as_ref());
-    let json = json!({
-        "token": erased.token.serial,
-        "slot": erased.slot.to_string(),
-        "erased": erased.what.is_some(),
-        "certificate": certificate,
-        "told": told.told > 0 && told.left == 0,
-    });
-    output.result(&json, |lang| format!("{}{}", messages::erased(&erased, lang), messages::told(told, lang)))
+    Ok(Gone::Slot(erase(&driver, &mut person, farewells, place, key.as_ref(), now)?))
 }
 
-/// Erasing is done, whatever the network says: what can't be told now is told later.
-fn tell(farewells: &Farewells, args: &EraseArgs, config: &Config) -> Result<Told, CliError> {
-    if farewells.is_empty() {
-        return Ok(Told::default());
-    }
-    match args.connection.route(args.server.as_ref(), config).connect() {
-        Ok(api) => Ok(farewells.tell(&api).map_err(EnrolError::from)?),
-        Err(_) => Ok(Told { told: 0, left: 1 }),
-    }
+fn to_json(gone: &Gone, told: &Telling) -> Value {
+    let mut json = match gone {
+        Gone::Slot(erased) => json!({
+            "token": erased.token.serial,
+            "slot": erased.slot.to_string(),
+            "erased": erased.what.is_some(),
+            "certificate": erased.what.as_ref().and_then(|what| what.certificate.as_ref()),
+        }),
+        Gone::Token(emptied) => {
+            let certificates = emptied.gone.iter().filter_map(|gone| gone.certificate.as_ref());
+            json!({
+                "token": emptied.token.serial,
+                "reset": true,
+                "certificates": certificates.collect::<Vec<_>>(),
+            })
+        }
+        Gone::TpmKey(erased) => json!({
+            "token": TPM,
+            "key": erased.place,
+            "erased": erased.place.is_some(),
+            "certificate": erased.what.certificate,
+        }),
+        Gone::Nothing => json!({}),
+    };
+    let to_revoke: Vec<&str> = gone.to_revoke().iter().map(|details| details.serial.as_str()).collect();
+    json["told"] = json!(told.told > 0 && told.left == 0);
+    json["untold"] = json!(told.left);
+    json["to_revoke"] = json!(to_revoke);
+    json
 }

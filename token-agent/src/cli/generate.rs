@@ -6,7 +6,7 @@ use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    args::{Args, GenerateArgs},
+    args::{Args, EXIT_CODES, GenerateArgs},
     exit::CliError,
 };
 
@@ -19,7 +19,9 @@ fn write(folder: &Path) -> std::io::Result<()> {
     let (man, completions) = (folder.join("man"), folder.join("completions"));
     fs::create_dir_all(&man)?;
     fs::create_dir_all(&completions)?;
-    clap_mangen::generate_to(Args::command(), &man)?;
+    // A page of the manual is read by itself.
+    let pages = Args::command().mut_subcommands(|command| command.after_help(EXIT_CODES));
+    clap_mangen::generate_to(pages, &man)?;
     for shell in Shell::value_variants() {
         clap_complete::generate_to(*shell, &mut Args::command(), "inro-agent", &completions)?;
     }

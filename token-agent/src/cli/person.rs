@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use crate::{
     enrol::{EnrolError, Person, Question, Step},
-    messages::{Lang, explain, question, say, step},
-    secret::{Pin, Secret, SecretError, SecretSource, WeakPin, terminal},
+    messages::{Lang, explain, pin_length, question, say, step},
+    secret::{Pin, PinLength, Secret, SecretError, SecretSource, WeakPin, terminal},
+    token::TokenError,
 };
 
 /// More slips than that are no slips.
@@ -19,6 +20,7 @@ pub(super) struct TerminalPerson {
     pub(super) ask_acquisition_code: bool,
     pub(super) pin: Option<SecretSource>,
     pub(super) new_pin: Option<SecretSource>,
+    pub(super) pin_length: PinLength,
     /// Agrees to whatever is asked.
     pub(super) agreed: bool,
 }
@@ -29,9 +31,20 @@ impl TerminalPerson {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
+    fn say_wrong(&self, wrong: Option<u8>) {
+        if let Some(tries_left) = wrong {
+            Self::line(&say!(
+                self.lang,
+                "The PIN is wrong. Tries left: {tries_left}.",
+                "PINが正しくありません(残り{tries_left}回)。"
+            ));
+        }
+    }
+
     fn ask_new_pin(&self) -> Result<Result<Pin, WeakPin>, SecretError> {
-        let first = terminal::ask_secret(&say!(self.lang, "New PIN: ", "新しいPIN: "))?;
-        let pin = match Pin::chosen(first.expose()) {
+        let length = pin_length(self.pin_length, self.lang);
+        let first = terminal::ask_secret(&say!(self.lang, "New PIN ({length}): ", "新しいPIN({length}): "))?;
+        let pin = match Pin::chosen(first.expose(), self.pin_length) {
             Err(weak) => return Ok(Err(weak)),
             Ok(pin) => pin,
         };
@@ -67,13 +80,7 @@ impl Person for TerminalPerson {
                 source.read().map(|text| Pin::new(text.expose()))
             };
         }
-        if let Some(tries_left) = wrong {
-            Self::line(&say!(
-                self.lang,
-                "The PIN is wrong. Tries left: {tries_left}.",
-                "PINが正しくありません(残り{tries_left}回)。"
-            ));
-        }
+        self.say_wrong(wrong);
         for _ in 0..ATTEMPTS {
             let typed = terminal::ask_secret(&say!(self.lang, "Token PIN: ", "トークンのPIN: "))?;
             if let Some(pin) = Pin::new(typed.expose()) {
@@ -83,11 +90,28 @@ impl Person for TerminalPerson {
         Ok(None)
     }
 
+    fn pin_if_known(&mut self, wrong: Option<u8>) -> Result<Option<Pin>, EnrolError> {
+        if self.pin.is_some() {
+            let spent = wrong.map(|tries_left| TokenError::PinWrong { tries_left }.into());
+            return spent.map_or_else(|| Ok(self.pin(None)?), Err);
+        }
+        if !terminal::is_there() {
+            return Ok(None);
+        }
+        self.say_wrong(wrong);
+        let typed = terminal::ask_secret(&say!(
+            self.lang,
+            "PIN, so that the bank can be told (leave it empty if nobody knows it): ",
+            "PIN(銀行への通知に使います。不明な場合は空欄のままEnter): "
+        ))?;
+        Ok(Pin::new(typed.expose()))
+    }
+
     fn new_pin(&mut self) -> Result<Pin, EnrolError> {
         if let Some(source) = &self.new_pin {
-            return Pin::chosen(source.read()?.expose()).map_err(EnrolError::WeakPin);
+            return Pin::chosen(source.read()?.expose(), self.pin_length).map_err(EnrolError::WeakPin);
         }
-        let mut weak = WeakPin::Length;
+        let mut weak = WeakPin::Length(self.pin_length);
         for _ in 0..ATTEMPTS {
             match self.ask_new_pin()? {
                 Ok(pin) => return Ok(pin),

@@ -19,20 +19,17 @@ use crate::{
     enrol::{Failure, Order, Outcome, Predecessor, Records, RenewalUnderWay, World},
     farewell::Farewells,
     messages::{Lang, candidate_state, candidate_title, fate, renewed, say},
-    paths,
-    renew::{Candidate, Fate, GRACE, Once, Readiness, Retirement, Spot, Terms, candidates, finish, renew},
+    renew::{Candidate, Fate, Once, Readiness, Retirement, Spot, Terms, candidates, finish, renew},
     secret::terminal,
     server::EnrolmentApi,
     token::{ManagementKey, TokenError, all::Tokens, permitted::PermittedTokens},
 };
 
 pub(super) fn run(args: &RenewArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
-    if let Some(path) = args.out.as_ref().filter(|path| path.exists()) {
-        return Err(CliError::Exists(path.clone()));
-    }
-    let api = args.connection.connect(args.server.as_ref(), config, output.lang)?;
-    let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
-    let state = state.ok_or(CliError::NoStateDirectory)?;
+    args.key.check_out()?;
+    let grace = grace(args.grace_hours, config)?;
+    let api = args.service.connect(config, output.lang)?;
+    let state = args.state.folder(config)?;
     let records = Records::new(&state);
     // What was erased without the network is told first: it may be what stands in the way.
     Farewells::new(&state).tell_by_the_way(&api);
@@ -45,12 +42,12 @@ pub(super) fn run(args: &RenewArgs, config: &Config, output: &mut Output) -> Res
         ask_acquisition_code: false,
         pin: args.pin.pin(),
         new_pin: args.new_pin.new_pin(),
-        agreed: args.overwrite,
+        pin_length: config.pin_length(),
+        agreed: args.key.overwrite,
     };
     let mut person = Once::new(&mut terminal);
     let management_key = management_key(&args.pin)?;
     let only = args.token.as_deref().filter(|token| *token != TPM);
-    let grace = args.grace_hours.map_or(GRACE, |hours| SignedDuration::from_hours(hours.into()));
     let finish_now = |person: &mut Once<'_>, management_key: Option<&ManagementKey>| {
         let terms = Terms { grace, come_home: !args.stay, only, management_key };
         let finished = finish(&driver, machine.as_ref(), person, &records, &terms, Timestamp::now());
@@ -72,10 +69,10 @@ pub(super) fn run(args: &RenewArgs, config: &Config, output: &mut Output) -> Res
     let order = Order {
         user_id: chosen.user_id.clone(),
         token: Some(chosen.spot.token_serial().to_owned()),
-        slot: args.slot,
-        algorithm: args.algorithm,
+        slot: args.key.slot,
+        algorithm: args.key.algorithm,
         management_key,
-        start_over: args.start_over,
+        start_over: args.key.start_over,
         renews: Some(Predecessor::read(&chosen.certificate)?),
     };
     if matches!(chosen.spot, Spot::Tpm { .. }) {
@@ -89,7 +86,18 @@ pub(super) fn run(args: &RenewArgs, config: &Config, output: &mut Output) -> Res
     retirements.retain(|retirement| matches!(retirement.fate, Fate::Erased { .. }));
     retirements.extend(finish_now(&mut person, order.management_key.as_ref())?);
     report(Some((chosen, &outcome)), &all, &retirements, output)?;
-    save(args.out.as_deref(), &outcome, output)
+    save(args.key.out.as_deref(), &outcome, output)
+}
+
+/// How long a superseded certificate stays on the token: what the policy fixes, the option, or the configuration.
+fn grace(option: Option<u16>, config: &Config) -> Result<SignedDuration, CliError> {
+    match option {
+        Some(_) if config.fixed.grace_hours && option != config.grace_hours => {
+            Err(CliError::Fixed("--grace-hours"))
+        }
+        Some(hours) => Ok(SignedDuration::from_hours(hours.into())),
+        None => Ok(config.grace()),
+    }
 }
 
 /// The certificate that is meant; `None` when none is due.

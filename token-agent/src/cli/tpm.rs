@@ -2,22 +2,17 @@
 
 use std::fmt::Write;
 
-use agent_tpm::{Health, Identity, Lockout, Place, Shelf};
+use agent_tpm::{Health, Identity, Lockout, Shelf};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{
-    args::{ChangePinArgs, EraseArgs},
-    exit::CliError,
-    output::Output,
-    person::TerminalPerson,
-};
+use super::{args::ChangePinArgs, exit::CliError, output::Output, person::TerminalPerson};
 use crate::{
     certificate::{CertificateDetails, printable, table, to_pem},
     config::Config,
-    messages::{Explanation, Label, Lang, explain_lost, explain_tpm, say, still_to_revoke},
+    messages::{Explanation, Label, Lang, explain_lost, explain_tpm, say},
     token::TokenError,
-    tpm::{ErasedKey, Held, Machine, change_pin, erase, survey},
+    tpm::{Held, Machine, change_pin, holds_something, survey},
 };
 
 /// Stands for the TPM where other tokens have a serial.
@@ -25,17 +20,19 @@ pub(super) const TPM: &str = "tpm";
 
 /// This computer's TPM and the user's shelf.
 pub(super) fn machine(config: &Config) -> Result<Machine, CliError> {
-    let shelf = Shelf::usual().ok_or(CliError::NoStateDirectory)?;
-    Machine::new(config.tpm.clone(), shelf).map_err(CliError::TpmAddress)
+    possible(config)?.ok_or(CliError::NoStateDirectory)
+}
+
+/// The same, where the user has a folder for certificates.
+pub(super) fn possible(config: &Config) -> Result<Option<Machine>, CliError> {
+    let machine = Shelf::usual().map(|shelf| Machine::new(config.tpm.clone(), shelf));
+    machine.transpose().map_err(CliError::TpmAddress)
 }
 
 /// The same, where it matters: it was asked for, or the user has something in it.
 pub(super) fn machine_in_use(config: &Config, asked: bool) -> Result<Option<Machine>, CliError> {
-    if asked {
-        return machine(config).map(Some);
-    }
-    let used = |shelf: &Shelf| shelf.entries().is_ok_and(|entries| !entries.is_empty());
-    if Shelf::usual().as_ref().is_some_and(used) { machine(config).map(Some) } else { Ok(None) }
+    let used = Shelf::usual().as_ref().is_some_and(holds_something);
+    if asked || used { machine(config).map(Some) } else { Ok(None) }
 }
 
 /// Whether the administrator's policy permits keys in it.
@@ -76,8 +73,7 @@ pub(super) fn show(config: &Config, output: &mut Output) -> Result<(), CliError>
 /// What `inro-agent list` tells of the TPM: everything when it was asked for, else what the user has in it.
 pub(super) fn listed(config: &Config, asked: bool) -> Result<Vec<Held>, CliError> {
     let machine = machine(config)?;
-    let has_entries = machine.shelf.entries().is_ok_and(|entries| !entries.is_empty());
-    if asked || has_entries { Ok(survey(&machine)?) } else { Ok(Vec::new()) }
+    if asked || machine.is_in_use() { Ok(survey(&machine)?) } else { Ok(Vec::new()) }
 }
 
 pub(super) fn run_change_pin(
@@ -96,25 +92,8 @@ pub(super) fn run_change_pin(
     })
 }
 
-pub(super) fn run_erase(
-    args: &EraseArgs,
-    config: &Config,
-    person: &mut TerminalPerson,
-    output: &mut Output,
-) -> Result<(), CliError> {
-    let erased = erase(&machine(config)?, person, args.key)?;
-    let json = json!({
-        "token": TPM,
-        "key": erased.place,
-        "erased": erased.place.is_some(),
-        "certificate": erased.certificate,
-    });
-    output.result(&json, |lang| erased_text(&erased, lang))
-}
-
 pub(super) fn held_json(held: &Held, now: Timestamp) -> Value {
-    let place = held.entry.as_ref().map(|entry| entry.place).or(held.key.as_ref().map(|key| key.place));
-    let mut json = json!({"token": TPM, "key": place, "health": health_json(held)});
+    let mut json = json!({"token": TPM, "key": held.place(), "health": health_json(held)});
     if let Some(entry) = &held.entry {
         json["serial"] = json!(entry.tpm);
         json["user"] = json!(entry.user_id);
@@ -144,8 +123,7 @@ fn health_json(held: &Held) -> Value {
 }
 
 pub(super) fn held_text(held: &Held, now: Timestamp, lang: Lang) -> String {
-    let place = held.entry.as_ref().map(|entry| entry.place).or(held.key.as_ref().map(|key| key.place));
-    let place = place.map_or_else(String::new, |place: Place| place.to_string());
+    let place = held.place().map_or_else(String::new, |place| place.to_string());
     let mut text = say!(lang, "TPM of this computer, key {place}\n", "このパソコンのTPM、鍵{place}\n");
     let trouble = match &held.health {
         Ok(Health::Good) => None,
@@ -192,24 +170,5 @@ fn identity_text(identity: &Identity, lockout: Lockout, lang: Lang) -> String {
         _ => say!(lang, "{tries} tries left", "残り{tries}回"),
     };
     let _ = writeln!(text, "  {}: {pins}", Label::Pin.text(lang));
-    text
-}
-
-fn erased_text(erased: &ErasedKey, lang: Lang) -> String {
-    let mut text = match erased.place {
-        Some(place) => say!(
-            lang,
-            "Key {place} of this computer's TPM and its certificate are erased.\n",
-            "TPMの鍵{place}と証明書を消去しました。\n"
-        ),
-        None => say!(
-            lang,
-            "The certificate of a key that the TPM no longer has is erased.\n",
-            "TPMにない鍵の証明書を消去しました。\n"
-        ),
-    };
-    if let Some(certificate) = &erased.certificate {
-        text.push_str(&still_to_revoke(certificate, lang));
-    }
     text
 }

@@ -9,15 +9,13 @@ use crate::{
     config::Config,
     farewell::Farewells,
     messages::unblocked,
-    paths,
     token::all::Tokens,
     unblock::{Order, Requests, World, unblock},
 };
 
 pub(super) fn run(args: &UnblockArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
-    let api = args.connection.connect(args.server.as_ref(), config, output.lang)?;
-    let state = args.state_dir.clone().or_else(|| config.state_dir.clone()).or_else(paths::state_directory);
-    let state = state.ok_or(CliError::NoStateDirectory)?;
+    let api = args.service.connect(config, output.lang)?;
+    let state = args.state.folder(config)?;
     let requests = Requests::new(&state);
     Farewells::new(&state).tell_by_the_way(&api);
     let mut person = TerminalPerson {
@@ -27,6 +25,7 @@ pub(super) fn run(args: &UnblockArgs, config: &Config, output: &mut Output) -> R
         ask_acquisition_code: false,
         pin: None,
         new_pin: args.new_pin.new_pin(),
+        pin_length: config.pin_length(),
         agreed: false,
     };
     let order = Order {

@@ -16,11 +16,19 @@ use crate::{certificate::CertificateDetails, server::https::HttpsApi};
 /// More issuers than any hierarchy of the bank's has.
 const LONGEST: usize = 4;
 
-pub(super) fn examine(api: &HttpsApi, der: &[u8], now: Timestamp) -> Chain {
-    climb(der, now, |url| api.fetch(url))
+/// The chain, and the certificate of the issuer, where it is the one.
+pub(super) fn examine(api: &HttpsApi, der: &[u8], now: Timestamp) -> (Chain, Option<Vec<u8>>) {
+    let mut issuer = None;
+    let chain = climb(der, now, &mut issuer, |url| api.fetch(url, None));
+    (chain, issuer)
 }
 
-fn climb(der: &[u8], now: Timestamp, fetch: impl Fn(&str) -> Option<Vec<u8>>) -> Chain {
+fn climb(
+    der: &[u8],
+    now: Timestamp,
+    first: &mut Option<Vec<u8>>,
+    fetch: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Chain {
     let mut present = der.to_vec();
     let mut issuers = Vec::new();
     loop {
@@ -51,6 +59,7 @@ fn climb(der: &[u8], now: Timestamp, fetch: impl Fn(&str) -> Option<Vec<u8>>) ->
             return Chain::Broken { subject: ca_x509::name::shown(tbs.subject()) };
         };
         issuers.push(details.subject);
+        first.get_or_insert_with(|| issuer.clone());
         present = issuer;
     }
 }
@@ -92,16 +101,16 @@ mod tests {
         let root_der = root.self_signed(&key).expect("a certificate").der().to_vec();
         let now = Timestamp::now();
         let nothing = |_: &str| None;
-        assert!(matches!(climb(&root_der, now, nothing), Chain::Good { .. }));
+        assert!(matches!(climb(&root_der, now, &mut None, nothing), Chain::Good { .. }));
 
         // The subject is the issuer's name, the signature isn't the issuer's.
         let issuer = Issuer::new(named("Root"), key);
         let other = KeyPair::generate().expect("a key");
         let forged = named("Root").signed_by(&other, &issuer).expect("a certificate").der().to_vec();
-        assert!(matches!(climb(&forged, now, nothing), Chain::Broken { .. }));
+        assert!(matches!(climb(&forged, now, &mut None, nothing), Chain::Broken { .. }));
 
         let leaf = named("User").signed_by(&other, &issuer).expect("a certificate").der().to_vec();
-        assert!(matches!(climb(&leaf, now, nothing), Chain::Unknown { url: None }));
-        assert!(matches!(climb(b"rubbish", now, nothing), Chain::Unknown { url: None }));
+        assert!(matches!(climb(&leaf, now, &mut None, nothing), Chain::Unknown { url: None }));
+        assert!(matches!(climb(b"rubbish", now, &mut None, nothing), Chain::Unknown { url: None }));
     }
 }

@@ -67,6 +67,40 @@ pub(crate) enum Chain {
     Broken { subject: String },
 }
 
+/// Where the bank publishes what it says about a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A responder (RFC 6960).
+    Ocsp,
+    /// A revocation list (RFC 5280, 5).
+    Crl,
+}
+
+/// What came from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Good,
+    Revoked {
+        at: Timestamp,
+        /// Because it was renewed.
+        superseded: bool,
+    },
+    /// The bank's, and too old.
+    Outdated,
+    /// Something that the certificate's issuer didn't sign.
+    NotTheBanks,
+    /// No answer.
+    Nothing,
+}
+
+/// What is published about a certificate, as it arrives at this computer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Published {
+    pub(crate) place: Place,
+    pub(crate) url: String,
+    pub(crate) word: Word,
+}
+
 /// A finding.
 #[derive(Debug)]
 pub(crate) enum Fact {
@@ -132,6 +166,7 @@ pub(crate) enum Fact {
         slot: String,
     },
     Chain(Chain),
+    Published(Published),
     TpmKey {
         user_id: String,
     },
@@ -205,7 +240,8 @@ impl Fact {
             | Self::CertificateUnreadable { .. }
             | Self::CertificateMissing { .. }
             | Self::KeyWithoutCertificate { .. }
-            | Self::Chain(_) => Area::Certificate,
+            | Self::Chain(_)
+            | Self::Published(_) => Area::Certificate,
             Self::TpmKey { .. } | Self::TpmLost { .. } | Self::TpmFails(_) => Area::Tpm,
             #[cfg(target_os = "linux")]
             Self::Browser(_) | Self::BrowserTrouble(_) | Self::BrowserError(_) => Area::Browser,
@@ -220,6 +256,7 @@ impl Fact {
 
     pub(crate) fn grade(&self) -> Grade {
         match self {
+            Self::Published(published) => grade_of(published.word),
             Self::NoService(_)
             | Self::NoReader { .. }
             | Self::ReaderBusy { .. }
@@ -297,6 +334,7 @@ impl Fact {
             Self::Chain(Chain::Good { .. }) => "chain.good",
             Self::Chain(Chain::Unknown { .. }) => "chain.unknown",
             Self::Chain(Chain::Broken { .. }) => "chain.broken",
+            Self::Published(published) => published.code(),
             Self::TpmKey { .. } => "tpm.key",
             Self::TpmLost { .. } => "tpm.key-lost",
             Self::TpmFails(_) => "tpm.fails",
@@ -317,6 +355,32 @@ impl Fact {
             Self::VersionCurrent => "version.current",
             Self::VersionNewer { .. } => "version.newer",
             Self::VersionTooOld { .. } => "version.too-old",
+        }
+    }
+}
+
+/// The bank asks its own records at a login, so what doesn't arrive here is in nobody's way but other programs'.
+fn grade_of(word: Word) -> Grade {
+    match word {
+        Word::Good => Grade::Good,
+        Word::Revoked { superseded: false, .. } => Grade::Wrong,
+        Word::Revoked { .. } | Word::Outdated | Word::NotTheBanks | Word::Nothing => Grade::Note,
+    }
+}
+
+impl Published {
+    fn code(&self) -> &'static str {
+        match (self.place, self.word) {
+            (_, Word::Revoked { superseded: false, .. }) => "certificate.revoked",
+            (_, Word::Revoked { superseded: true, .. }) => "certificate.superseded",
+            (Place::Ocsp, Word::Good) => "ocsp.good",
+            (Place::Ocsp, Word::Outdated) => "ocsp.outdated",
+            (Place::Ocsp, Word::NotTheBanks) => "ocsp.not-the-banks",
+            (Place::Ocsp, Word::Nothing) => "ocsp.unreachable",
+            (Place::Crl, Word::Good) => "crl.good",
+            (Place::Crl, Word::Outdated) => "crl.outdated",
+            (Place::Crl, Word::NotTheBanks) => "crl.not-the-banks",
+            (Place::Crl, Word::Nothing) => "crl.unreachable",
         }
     }
 }

@@ -4,6 +4,7 @@
 mod chain;
 mod fact;
 mod network;
+mod published;
 mod tokens;
 #[cfg(target_os = "linux")]
 mod usb;
@@ -12,7 +13,7 @@ use std::{env, path::PathBuf};
 
 use jiff::Timestamp;
 
-pub(crate) use fact::{Area, Chain, Fact, Grade, Route as Passage};
+pub(crate) use fact::{Area, Chain, Fact, Grade, Place, Published, Route as Passage, Word};
 
 use crate::{policy::Permitted, route::Route, server::Version, token::all::Tokens, tpm::Machine};
 
@@ -68,7 +69,11 @@ pub(crate) fn examine(patient: &Patient<'_>, at: Timestamp, mut said: impl FnMut
     if let Some(api) = reached {
         said(Area::Certificate);
         for certificate in certificates {
-            facts.push(Fact::Chain(chain::examine(&api, &certificate, at)));
+            let (chain, issuer) = chain::examine(&api, &certificate, at);
+            facts.push(Fact::Chain(chain));
+            let Some(issuer) = issuer else { continue };
+            let found = published::examine(&certificate, &issuer, at, &|url, posted| api.fetch(url, posted));
+            facts.extend(found.into_iter().map(Fact::Published));
         }
     }
     // Stable: within an area the order of looking stays.

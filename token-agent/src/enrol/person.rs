@@ -21,6 +21,11 @@ pub(crate) trait Person {
     /// The token's PIN; after a wrong one with the tries that are left, and `None` when it can't be asked again.
     fn pin(&mut self, wrong: Option<u8>) -> Result<Option<Pin>, SecretError>;
 
+    /// The PIN of what is to be erased, so that the bank can be told; `None` when nobody knows it.
+    fn pin_if_known(&mut self, _wrong: Option<u8>) -> Result<Option<Pin>, EnrolError> {
+        Ok(None)
+    }
+
     /// A new PIN, typed twice until it is acceptable, or [`EnrolError::WeakPin`] when it can't be asked again.
     fn new_pin(&mut self) -> Result<Pin, EnrolError>;
 
@@ -41,7 +46,22 @@ pub(crate) enum Question {
     /// A whole token would be put back to what it was in the factory.
     EraseAll { token: TokenIdentity, certificates: Vec<CertificateDetails> },
     /// A key in the TPM and its certificate would be erased.
-    EraseTpmKey { place: TpmPlace, certificate: Option<Box<CertificateDetails>> },
+    EraseTpmKey { serial: String, place: TpmPlace, certificate: Option<Box<CertificateDetails>> },
+}
+
+#[cfg(feature = "window")]
+impl Question {
+    /// The end of the serial number of the device whose content nothing brings back. Whoever agrees at the window types
+    /// it, so that nobody clears another device than the one that they mean.
+    pub(crate) fn to_be_typed(&self) -> Option<&str> {
+        let serial = match self {
+            Self::EraseAll { token, .. } => &token.serial,
+            Self::EraseTpmKey { serial, .. } => serial,
+            Self::Overwrite { .. } | Self::Erase { .. } => return None,
+        };
+        let start = serial.char_indices().rev().nth(3).map_or(0, |(start, _)| start);
+        Some(&serial[start..])
+    }
 }
 
 /// What is going on.

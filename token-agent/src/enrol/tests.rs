@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{EnrolError, Failure, Order, Outcome, Person, Place, Question, Records, Step, World, enrol};
 use crate::{
-    secret::{Pin, Secret, SecretError, WeakPin},
+    secret::{Pin, PinLength, Secret, SecretError, WeakPin},
     server::{
         ServerError,
         fake::{FakeServer, Loss},
@@ -62,7 +62,7 @@ impl Person for Scripted {
     }
 
     fn new_pin(&mut self) -> Result<Pin, EnrolError> {
-        Pin::chosen(self.new_pin).map_err(EnrolError::WeakPin)
+        Pin::chosen(self.new_pin, PinLength::default()).map_err(EnrolError::WeakPin)
     }
 
     fn agrees(&mut self, question: &Question) -> bool {

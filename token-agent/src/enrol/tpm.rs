@@ -1,7 +1,7 @@
 //! This computer's TPM as the home of a key: a place instead of a slot, a PIN that belongs to the key, a challenge that
 //! only the right TPM can open.
 
-use agent_tpm::{Algorithm, Identity, Key, Place as TpmPlace, Scheme, Tpm, TpmError};
+use agent_tpm::{Algorithm, Identity, Key, Place as TpmPlace, Tpm, TpmError};
 use ca_wire::{
     Base64Url,
     enrolment::{
@@ -25,7 +25,7 @@ use crate::{
     custodian::Custodian,
     secret::Pin,
     token::KeyAlgorithm,
-    tpm::{Machine, verified_pin},
+    tpm::{Machine, sign, verified_pin},
 };
 
 /// The kind of device that the CA's API names.
@@ -183,9 +183,7 @@ impl Home for TpmHome<'_> {
 impl TpmKey<'_> {
     /// A signature that is right.
     fn sign(&mut self, message: &[u8]) -> Result<Vec<u8>, EnrolError> {
-        let digest = Sha256::digest(message);
-        let scheme = scheme(self.key.algorithm);
-        let signature = self.home.tpm.sign(&self.key, self.pin.expose(), scheme, &digest)?;
+        let signature = sign(self.home.tpm.as_mut(), &self.key, &self.pin, message)?;
         ca_x509::verify::verify(&self.public_key, self.algorithm.signature(), message, &signature)
             .map_err(|_| EnrolError::SignatureWrong)?;
         Ok(signature)
@@ -201,12 +199,11 @@ impl TpmKey<'_> {
         let key = self.old.as_ref().ok_or(EnrolError::PredecessorGone)?;
         person.tell(Step::SigningRenewal);
         let message = Predecessor::message(challenge, &self.key.spki);
-        let (digest, scheme) = (Sha256::digest(&message), scheme(key.algorithm));
         let tpm = self.home.tpm.as_mut();
-        let signature = match tpm.sign(key, self.pin.expose(), scheme, &digest) {
+        let signature = match sign(tpm, key, &self.pin, &message) {
             Err(TpmError::PinWrong { .. }) => {
                 let pin = verified_pin(tpm, key, person)?;
-                tpm.sign(key, pin.expose(), scheme, &digest)?
+                sign(tpm, key, &pin, &message)?
             }
             other => other?,
         };
@@ -307,13 +304,6 @@ fn choose_algorithm(rules: &KeyRequirements, order: &Order) -> Result<Algorithm,
         (Some(algorithm), _) => Ok(algorithm),
         (None, Some(algorithm)) => Err(EnrolError::AlgorithmNotPermitted { algorithm, model }),
         (None, None) => Err(EnrolError::NoAlgorithm { model, permitted: rules.algorithms.join(", ") }),
-    }
-}
-
-fn scheme(algorithm: Algorithm) -> Scheme {
-    match algorithm {
-        Algorithm::P256 => Scheme::Ecdsa,
-        Algorithm::Rsa2048 => Scheme::Pkcs1,
     }
 }
 

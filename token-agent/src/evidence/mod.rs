@@ -11,6 +11,8 @@ mod certificate;
 mod entry;
 mod key;
 mod records;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 pub(crate) use anchors::Trusted;

@@ -51,7 +51,8 @@ pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> 
                     "監査記録 {number} が記録 {last} の後にあります"
                 )
             });
-            if last.sequence + 1 == row.sequence {
+            // The last number there is has none after it.
+            if last.sequence.checked_add(1) == Some(row.sequence) {
                 all_fit &= findings.fits(last.hash == row.previous_hash, || {
                     let (number, last) = (row.sequence, last.sequence);
                     told!(

@@ -1,6 +1,6 @@
 //! The window itself: one page at a time, and the flow that is under way.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use eframe::egui::{self, Context, Ui, ViewportCommand};
 
@@ -11,6 +11,7 @@ use super::{
     work::{Ended, Job, Machine, News, Work},
 };
 use crate::{
+    farewell::Farewells,
     messages::{Lang, window::Word},
     route::Route,
     token::watch::Watch,
@@ -25,6 +26,8 @@ pub(super) struct Desk {
     pub(super) user_id: String,
     /// Whether the page is shown for the first time.
     pub(super) fresh: bool,
+    /// How much the bank doesn't know yet of what was erased.
+    pub(super) untold: usize,
     /// Cards that come and go.
     pub(super) watch: Watch,
     machine: Machine,
@@ -34,6 +37,11 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn word(&self, word: Word) -> &'static str {
         word.text(self.lang)
+    }
+
+    /// Whether a new key may be made in this computer's TPM.
+    pub(super) fn permits_tpm(&self) -> bool {
+        self.machine.permitted.covers_tpm()
     }
 
     /// Starts a flow.
@@ -65,6 +73,7 @@ impl Window {
             connection,
             user_id: setup.user_id,
             fresh: true,
+            untold: untold(&setup.state_dir),
             watch: Watch::start({
                 let context = context.clone();
                 move || context.request_repaint()
@@ -74,6 +83,8 @@ impl Window {
                 pkcs11_module: setup.pkcs11_module,
                 permitted: setup.permitted,
                 tpm: setup.tpm,
+                pin_length: setup.pin_length,
+                grace: setup.grace,
             },
             context: context.clone(),
         };
@@ -83,6 +94,7 @@ impl Window {
     fn turn_to(&mut self, page: Page) {
         self.page = page;
         self.desk.fresh = true;
+        self.desk.untold = untold(&self.desk.machine.state_dir);
         self.held = false;
         self.desk.context.request_repaint();
     }
@@ -113,12 +125,14 @@ impl Window {
                         }
                         Ended::Renewed(outcome) => Page::renewed(*outcome, &working.progress, self.desk.lang),
                         Ended::ClearedAway(done) => Page::ClearedAway(done),
-                        Ended::PinChanged(token) => Page::PinChanged(token),
-                        Ended::Erased(erased, told) => Page::Erased(erased, told),
+                        Ended::PinChanged(changed) => Page::PinChanged(changed),
+                        Ended::Erased(gone, told) => Page::erased(*gone, told),
                         Ended::Unblocked(unblocked) => Page::Unblocked(unblocked),
                         Ended::Looked(_) | Ended::Surveyed(_) | Ended::Diagnosed(_) | Ended::Standing(_) => {
                             Page::Start
                         }
+                        #[cfg(target_os = "linux")]
+                        Ended::BrowsersSetUp(_) => Page::Start,
                     };
                     return self.turn_to(next);
                 }
@@ -132,6 +146,10 @@ impl Window {
             }
         }
     }
+}
+
+fn untold(state: &Path) -> usize {
+    Farewells::new(state).count().unwrap_or_default()
 }
 
 impl eframe::App for Window {

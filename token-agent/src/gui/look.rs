@@ -188,8 +188,8 @@ pub(super) fn primary(ui: &mut Ui, text: &str, enabled: bool) -> Response {
 }
 
 /// A button that destroys something.
-pub(super) fn destructive(ui: &mut Ui, text: &str) -> Response {
-    filled(ui, text, RED, true)
+pub(super) fn destructive(ui: &mut Ui, text: &str, enabled: bool) -> Response {
+    filled(ui, text, RED, enabled)
 }
 
 fn filled(ui: &mut Ui, text: &str, colour: Color32, enabled: bool) -> Response {

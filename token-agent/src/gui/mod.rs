@@ -8,6 +8,7 @@ mod app;
 mod field;
 mod fonts;
 mod keep;
+mod login;
 mod look;
 mod pages;
 mod person;
@@ -19,7 +20,10 @@ mod work;
 use std::{path::PathBuf, time::Duration};
 
 use eframe::egui::{self, ViewportBuilder};
+use jiff::SignedDuration;
 
+#[cfg(target_os = "linux")]
+use crate::messages::explain_browser;
 use crate::{
     certificate::printable,
     messages::{
@@ -28,6 +32,7 @@ use crate::{
     },
     policy::Permitted,
     route::{Route, RouteError},
+    secret::PinLength,
     tpm::Machine,
 };
 
@@ -39,12 +44,16 @@ pub(crate) struct Setup {
     pub(crate) state_dir: PathBuf,
     pub(crate) pkcs11_module: Option<PathBuf>,
     pub(crate) permitted: Permitted,
-    /// Where it is in use.
+    /// This computer's; `None` where the user has no folder for its certificates.
     pub(crate) tpm: Option<Machine>,
     /// What stands in the form at first.
     pub(crate) user_id: String,
     /// When a person is reminded of a token that stays in an idle computer; `None` for never.
     pub(crate) remind_after: Option<Duration>,
+    /// How long a PIN is that is to be set.
+    pub(crate) pin_length: PinLength,
+    /// How long a superseded certificate stays on the token.
+    pub(crate) grace: SignedDuration,
 }
 
 /// Why there is no window.
@@ -85,11 +94,28 @@ pub(crate) fn run(setup: Setup) -> Result<(), WindowError> {
 fn failure_words(error: &work::WorkError, lang: Lang) -> Explanation {
     match error {
         work::WorkError::Flow(failure) => explain_in_window(&failure.error, lang),
-        work::WorkError::Route(RouteError::NoServer) => Explanation {
+        work::WorkError::Route(error) => route_words(error, lang),
+        #[cfg(target_os = "linux")]
+        work::WorkError::Browser(error) => explain_browser(error, lang),
+        work::WorkError::Crashed => Explanation {
+            what: say!(lang, "The agent made a mistake.", "アプリの内部でエラーが発生しました。"),
+            next: say!(
+                lang,
+                "Connect the token again and try again. If it happens again, tell the bank.",
+                "トークンを接続し直して、もう一度実行してください。繰り返し発生する場合は銀行にご連絡ください。"
+            ),
+        },
+    }
+}
+
+/// The same of the way to the bank.
+fn route_words(error: &RouteError, lang: Lang) -> Explanation {
+    match error {
+        RouteError::NoServer => Explanation {
             what: say!(lang, "No server is named.", "接続先のサーバが指定されていません。"),
             next: Word::ServerMissing.text(lang).to_owned(),
         },
-        work::WorkError::Route(RouteError::Fixed(_)) => Explanation {
+        RouteError::Fixed(_) => Explanation {
             what: say!(
                 lang,
                 "These settings contradict those of your administrator.",
@@ -101,7 +127,7 @@ fn failure_words(error: &work::WorkError, lang: Lang) -> Explanation {
                 "スタートメニューからアプリを起動し直すか、社内の管理者に確認してください。"
             ),
         },
-        work::WorkError::Route(RouteError::Unreadable { path, .. }) => {
+        RouteError::Unreadable { path, .. } => {
             let path = printable(&path.display().to_string());
             Explanation {
                 what: say!(lang, "{path} can't be read.", "{path} を読み取れません。"),
@@ -112,7 +138,7 @@ fn failure_words(error: &work::WorkError, lang: Lang) -> Explanation {
                 ),
             }
         }
-        work::WorkError::Route(RouteError::Secret(error)) => {
+        RouteError::Secret(error) => {
             let error = printable(&error.to_string());
             Explanation {
                 what: say!(
@@ -123,15 +149,7 @@ fn failure_words(error: &work::WorkError, lang: Lang) -> Explanation {
                 next: say!(lang, "Fill it in under “Connection”.", "「接続設定」で入力してください。"),
             }
         }
-        work::WorkError::Route(RouteError::Server(error)) => explain_route(error, lang),
-        work::WorkError::Crashed => Explanation {
-            what: say!(lang, "The agent made a mistake.", "アプリの内部でエラーが発生しました。"),
-            next: say!(
-                lang,
-                "Connect the token again and try again. If it happens again, tell the bank.",
-                "トークンを接続し直して、もう一度実行してください。繰り返し発生する場合は銀行にご連絡ください。"
-            ),
-        },
+        RouteError::Server(error) => explain_route(error, lang),
     }
 }
 

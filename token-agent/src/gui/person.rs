@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use super::work::{Answer, Ask, News, Reporter};
 use crate::{
     enrol::{EnrolError, Person, Question, Step},
-    secret::{Pin, Secret, SecretError},
+    secret::{Pin, PinLength, Secret, SecretError},
 };
 
 /// Asks at the window.
@@ -16,9 +16,18 @@ pub(super) struct WindowPerson {
     /// What the form held.
     pub(super) password: Option<Secret>,
     pub(super) acquisition_code: Option<Secret>,
+    pub(super) pin_length: PinLength,
 }
 
 impl WindowPerson {
+    /// The password of this user at the company's proxy.
+    pub(super) fn proxy_password(&mut self, user: &str) -> Result<Secret, SecretError> {
+        match self.ask(Ask::ProxyPassword { user: user.to_owned() }) {
+            Answer::Password(password) => Ok(password),
+            _ => Err(SecretError::Declined),
+        }
+    }
+
     fn ask(&mut self, ask: Ask) -> Answer {
         self.reporter.report(News::Asks(ask));
         self.answers.recv().unwrap_or(Answer::Declined)
@@ -41,8 +50,16 @@ impl Person for WindowPerson {
         }
     }
 
+    fn pin_if_known(&mut self, wrong: Option<u8>) -> Result<Option<Pin>, EnrolError> {
+        match self.ask(Ask::PinIfKnown { wrong }) {
+            Answer::Pin(pin) => Ok(Some(pin)),
+            Answer::NoPin => Ok(None),
+            _ => Err(SecretError::Declined.into()),
+        }
+    }
+
     fn new_pin(&mut self) -> Result<Pin, EnrolError> {
-        match self.ask(Ask::NewPin) {
+        match self.ask(Ask::NewPin(self.pin_length)) {
             Answer::Pin(pin) => Ok(pin),
             _ => Err(SecretError::Declined.into()),
         }

@@ -27,6 +27,8 @@ impl Support {
         let mut next: Option<&(dyn Error + 'static)> = match error {
             WorkError::Route(error) => Some(error),
             WorkError::Flow(failure) => Some(&failure.error),
+            #[cfg(target_os = "linux")]
+            WorkError::Browser(error) => Some(error),
             WorkError::Crashed => None,
         };
         while let Some(cause) = next {
@@ -52,6 +54,8 @@ fn code(error: &WorkError) -> String {
         },
         WorkError::Route(RouteError::Server(error)) => kind(&format!("Server({error:?}")),
         WorkError::Route(error) => kind(&format!("Route({error:?}")),
+        #[cfg(target_os = "linux")]
+        WorkError::Browser(error) => kind(&format!("Browser({error:?})")),
         WorkError::Crashed => "Crashed".to_owned(),
     }
 }

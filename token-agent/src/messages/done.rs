@@ -1,49 +1,64 @@
 //! What was done, in a sentence or two.
 
-use super::{Lang, say};
+use super::{Lang, explain_server, say};
 use crate::{
     certificate::{CertificateDetails, printable},
-    erase::{Emptied, Erased},
-    farewell::Told,
+    erase::Gone,
+    farewell::Telling,
+    route::RouteError,
 };
 
-/// What erasing came to.
-pub(crate) fn erased(erased: &Erased, lang: Lang) -> String {
-    let (serial, slot) = (&erased.token.serial, erased.slot);
-    let Some(what) = &erased.what else {
-        return say!(
-            lang,
-            "Slot {slot} of token {serial} was empty; nothing was changed.\n",
-            "トークン{serial}のスロット{slot}は空です。変更していません。\n"
-        );
+/// What erasing came to, what is left to be done by hand, and whether the bank knows.
+pub(crate) fn erased(gone: &Gone, told: &Telling, lang: Lang) -> String {
+    let mut text = match gone {
+        Gone::Nothing if told.told + told.left == 0 => {
+            say!(lang, "The bank knows of everything.\n", "銀行に通知する内容はありません。\n")
+        }
+        Gone::Nothing => String::new(),
+        Gone::Slot(erased) if erased.what.is_none() => {
+            let (serial, slot) = (&erased.token.serial, erased.slot);
+            say!(
+                lang,
+                "Slot {slot} of token {serial} was empty; nothing was changed.\n",
+                "トークン{serial}のスロット{slot}は空です。変更していません。\n"
+            )
+        }
+        Gone::Slot(erased) => {
+            let (serial, slot) = (&erased.token.serial, erased.slot);
+            say!(
+                lang,
+                "Key and certificate of slot {slot} of token {serial} are erased.\n",
+                "トークン{serial}のスロット{slot}の鍵と証明書を消去しました。\n"
+            )
+        }
+        Gone::Token(emptied) => {
+            let serial = &emptied.token.serial;
+            say!(
+                lang,
+                "Token {serial} is as it was in the factory.\n",
+                "トークン{serial}を出荷時の状態に戻しました。\n"
+            )
+        }
+        Gone::TpmKey(erased) => match erased.place {
+            Some(place) => say!(
+                lang,
+                "Key {place} of this computer's TPM and its certificate are erased.\n",
+                "このパソコンのTPMの鍵{place}と証明書を消去しました。\n"
+            ),
+            None => say!(
+                lang,
+                "The certificate of a key that the TPM no longer has is erased.\n",
+                "TPMにない鍵の証明書を消去しました。\n"
+            ),
+        },
     };
-    let mut text = say!(
-        lang,
-        "Key and certificate of slot {slot} of token {serial} are erased.\n",
-        "トークン{serial}のスロット{slot}の鍵と証明書を消去しました。\n"
-    );
-    if let Some(certificate) = what.certificate.as_ref().filter(|_| !what.signed) {
-        text.push_str(&still_to_revoke(certificate, lang));
-    }
-    text
-}
-
-/// What resetting a whole token came to.
-pub(crate) fn emptied(emptied: &Emptied, lang: Lang) -> String {
-    let serial = &emptied.token.serial;
-    let mut text = say!(
-        lang,
-        "Token {serial} is as it was in the factory.\n",
-        "トークン{serial}を出荷時の状態に戻しました。\n"
-    );
-    for certificate in &emptied.certificates {
-        text.push_str(&still_to_revoke(certificate, lang));
-    }
+    text.extend(gone.to_revoke().into_iter().map(|certificate| still_to_revoke(certificate, lang)));
+    text.push_str(&self::told(told, lang));
     text
 }
 
 /// Whether the bank knows of what was erased, now or before.
-pub(crate) fn told(told: Told, lang: Lang) -> String {
+fn told(told: &Telling, lang: Lang) -> String {
     let mut text = String::new();
     if told.told > 0 {
         text.push_str(&say!(
@@ -55,15 +70,21 @@ pub(crate) fn told(told: Told, lang: Lang) -> String {
     if told.left > 0 {
         text.push_str(&say!(
             lang,
-            "The bank can't be reached now. It is told, and revokes the certificate, the next time that the agent reaches it.\n",
-            "現在、銀行に接続できません。次回の接続時に通知し、証明書を失効します。\n"
+            "The bank can't be told now. The note is kept; the agent tells it, and the bank revokes the certificate, the next time that it can be reached.\n",
+            "現在、銀行に通知できません。通知の内容はこのパソコンに保存しました。次回の接続時に通知し、証明書を失効します。\n"
         ));
+        let why = match &told.why {
+            Some(RouteError::Server(error)) => explain_server(error, lang).what,
+            Some(error) => printable(&error.to_string()),
+            None => return text,
+        };
+        text.push_str(&say!(lang, "The reason: {why}\n", "理由: {why}\n"));
     }
     text
 }
 
 /// What erasing leaves to be done.
-pub(crate) fn still_to_revoke(certificate: &CertificateDetails, lang: Lang) -> String {
+fn still_to_revoke(certificate: &CertificateDetails, lang: Lang) -> String {
     let number = printable(&certificate.serial);
     say!(
         lang,

@@ -10,6 +10,7 @@ mod unblock;
 use super::{Lang, problem};
 use crate::{enrol::EnrolError, server::ServerError};
 
+pub(crate) use local::pin_length;
 pub(crate) use server::explain_server;
 pub(crate) use token::explain_token;
 pub(crate) use tpm::{explain_lost, explain_tpm};

@@ -17,10 +17,10 @@ pub(crate) mod window;
 #[cfg(target_os = "linux")]
 pub(crate) use browser::{change, explain_browser, good, trouble};
 pub(crate) use doctor::{diagnosis, finding, summary};
-pub(crate) use done::{emptied, erased, still_to_revoke, told};
+pub(crate) use done::erased;
 pub(crate) use failure::explain_server;
 pub(crate) use failure::{
-    Explanation, approver, explain, explain_lost, explain_token, explain_tpm, reset_or_replace,
+    Explanation, approver, explain, explain_lost, explain_token, explain_tpm, pin_length, reset_or_replace,
 };
 pub(crate) use label::Label;
 pub(crate) use renewal::{candidate_state, candidate_title, fate, renewed};

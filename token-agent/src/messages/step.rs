@@ -45,8 +45,8 @@ pub(crate) fn step(step: &Step, lang: Lang) -> String {
         Step::Authenticating => say!(lang, "Authenticating …", "認証しています…"),
         Step::FactoryPin => say!(
             lang,
-            "This token still has the factory's PIN. Choose your own: 6 to 8 characters, not easy to guess.",
-            "このトークンのPINは出荷時のままです。新しいPIN(6〜8文字、推測されにくいもの)を決めてください。"
+            "This token still has the factory's PIN. Choose your own, one that isn't easy to guess.",
+            "このトークンのPINは出荷時のままです。推測されにくい新しいPINを決めてください。"
         ),
         Step::PinReplaced => say!(lang, "The token has its new PIN.", "PINを変更しました。"),
         Step::ReplacingManagementKey => say!(
@@ -142,8 +142,8 @@ pub(crate) fn step(step: &Step, lang: Lang) -> String {
         ),
         Step::ChoosePin => say!(
             lang,
-            "Choose a PIN for the new key in the TPM: 6 to 8 characters, not easy to guess.",
-            "TPMに作る鍵のPIN(6〜8文字、推測されにくいもの)を決めてください。"
+            "Choose a PIN for the new key in the TPM, one that isn't easy to guess.",
+            "TPMに作る鍵のPINを、推測されにくいものに決めてください。"
         ),
         Step::GeneratingTpmKey { algorithm } => say!(
             lang,
@@ -178,7 +178,7 @@ pub(crate) fn question(question: &Question, lang: Lang) -> String {
                 "スロット{slot}には{what}があります。上書きすると元に戻せません。上書きしますか?"
             )
         }
-        Question::EraseTpmKey { place, certificate } => {
+        Question::EraseTpmKey { place, certificate, .. } => {
             let what = content(certificate.as_deref(), lang);
             say!(
                 lang,

@@ -24,11 +24,40 @@ impl Secret {
 /// A PIN or PUK: 1 to 64 octets, of which a PIV card takes 8 at the most.
 pub(crate) struct Pin(Zeroizing<Vec<u8>>);
 
+/// How long a PIN is that is to be set: from what a bank or a company wants, 6 characters at least, to the 8 that a PIV
+/// card takes (NIST SP 800-73-4, part 2, 2.4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PinLength(u8);
+
+impl PinLength {
+    const LEAST: u8 = 6;
+    pub(crate) const LONGEST: u8 = 8;
+
+    /// `None` below 6 and above 8.
+    pub(crate) fn at_least(characters: u8) -> Option<Self> {
+        (Self::LEAST..=Self::LONGEST).contains(&characters).then_some(Self(characters))
+    }
+
+    pub(crate) fn shortest(self) -> u8 {
+        self.0
+    }
+
+    fn admits(self, length: usize) -> bool {
+        (usize::from(self.0)..=usize::from(Self::LONGEST)).contains(&length)
+    }
+}
+
+impl Default for PinLength {
+    fn default() -> Self {
+        Self(Self::LEAST)
+    }
+}
+
 /// Why a PIN isn't taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WeakPin {
-    #[error("a PIN has 6 to 8 characters")]
-    Length,
+    #[error("a PIN has {} to {} characters", .0.shortest(), PinLength::LONGEST)]
+    Length(PinLength),
     #[error("a PIN has digits, letters and ASCII punctuation only")]
     Characters,
     #[error("this is the factory's PIN or PUK")]
@@ -52,14 +81,14 @@ impl Pin {
     /// Takes a PIN that is to be set.
     ///
     /// # Errors
-    /// [`WeakPin`] when it isn't 6 to 8 characters, is the factory's, one character repeated, or a row up or down.
-    pub(crate) fn chosen(text: &str) -> Result<Self, WeakPin> {
+    /// [`WeakPin`] when it is too short or too long, the factory's, one character repeated, or a row up or down.
+    pub(crate) fn chosen(text: &str, length: PinLength) -> Result<Self, WeakPin> {
         let octets = text.as_bytes();
         if !octets.iter().all(u8::is_ascii_graphic) {
             return Err(WeakPin::Characters);
         }
-        if !(6..=8).contains(&octets.len()) {
-            return Err(WeakPin::Length);
+        if !length.admits(octets.len()) {
+            return Err(WeakPin::Length(length));
         }
         if octets == Self::FACTORY_PIN || octets == Self::FACTORY_PUK {
             return Err(WeakPin::Factory);
@@ -116,12 +145,13 @@ mod tests {
 
     #[test]
     fn chosen_pins_are_neither_short_nor_easy() {
+        let any = PinLength::default();
         for good in ["862915", "27182818", "pa55-wrd", "135792"] {
-            assert!(Pin::chosen(good).is_ok(), "{good} was refused");
+            assert!(Pin::chosen(good, any).is_ok(), "{good} was refused");
         }
         for (bad, why) in [
-            ("12345", WeakPin::Length),
-            ("123456789", WeakPin::Length),
+            ("12345", WeakPin::Length(any)),
+            ("123456789", WeakPin::Length(any)),
             ("12 4567", WeakPin::Characters),
             ("１２３４５６", WeakPin::Characters),
             ("123456", WeakPin::Factory),
@@ -132,7 +162,19 @@ mod tests {
             ("121212", WeakPin::Trivial),
             ("789789", WeakPin::Trivial),
         ] {
-            assert_eq!(Pin::chosen(bad).err(), Some(why), "{bad}");
+            assert_eq!(Pin::chosen(bad, any).err(), Some(why), "{bad}");
         }
+    }
+
+    #[test]
+    fn who_wants_longer_pins_gets_them() {
+        let eight = PinLength::at_least(8).expect("a length");
+        assert!(Pin::chosen("27182818", eight).is_ok());
+        for bad in ["862915", "8629154", "271828182"] {
+            assert_eq!(Pin::chosen(bad, eight).err(), Some(WeakPin::Length(eight)), "{bad}");
+        }
+        assert_eq!(Pin::chosen("12345678", eight).err(), Some(WeakPin::Factory));
+        assert_eq!(Pin::chosen("87654321", eight).err(), Some(WeakPin::Trivial));
+        assert!(PinLength::at_least(5).is_none() && PinLength::at_least(9).is_none());
     }
 }

@@ -13,6 +13,8 @@ pub(super) struct Circumstances {
     pub(super) server: String,
     /// `host:port` of the proxy, if there is one, and whether it was given a user name and password.
     pub(super) proxy: Option<(String, bool)>,
+    /// A script (PAC) that would choose a proxy; it isn't run.
+    pub(super) script: Option<String>,
     /// What was presented last.
     pub(super) presented: Option<Presented>,
 }
@@ -21,13 +23,13 @@ impl Circumstances {
     /// What is connected to.
     fn hop(&self) -> Hop {
         match &self.proxy {
-            Some((name, _)) => Hop { name: name.clone(), is_proxy: true },
-            None => Hop { name: self.server.clone(), is_proxy: false },
+            Some((name, _)) => Hop { name: name.clone(), is_proxy: true, script: None },
+            None => self.server(),
         }
     }
 
-    fn server(&self) -> Hop {
-        Hop { name: self.server.clone(), is_proxy: false }
+    pub(super) fn server(&self) -> Hop {
+        Hop { name: self.server.clone(), is_proxy: false, script: self.script.clone() }
     }
 }
 
@@ -55,7 +57,11 @@ pub(super) fn classify(error: reqwest::Error, known: &Circumstances) -> ServerEr
         }
     }
     if !source.is_connect() {
-        return if source.is_timeout() { ServerError::Timeout(source) } else { ServerError::Broken(source) };
+        return if source.is_timeout() {
+            ServerError::Timeout(Some(source))
+        } else {
+            ServerError::Broken(source)
+        };
     }
     let hop = known.hop();
     if says("dns error") {

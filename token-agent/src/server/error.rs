@@ -44,6 +44,8 @@ pub(crate) struct Hop {
     pub(crate) name: String,
     /// The company's proxy.
     pub(crate) is_proxy: bool,
+    /// A script (PAC) by which the system would have chosen a proxy, where it is connected to without one.
+    pub(crate) script: Option<String>,
 }
 
 /// What is wrong with the certificate that was presented for the server.
@@ -106,7 +108,7 @@ pub(crate) enum ServerError {
         source: reqwest::Error,
     },
     #[error("the server didn't answer in time")]
-    Timeout(#[source] reqwest::Error),
+    Timeout(#[source] Option<reqwest::Error>),
     #[error("what answers for {} doesn't speak TLS", .hop.name)]
     NotTls {
         hop: Hop,
@@ -144,7 +146,7 @@ pub(crate) enum ServerError {
     #[error("a web page came instead of an answer, with status {0}")]
     WebPage(u16),
     #[error("the answer is larger than {0} octets")]
-    TooLarge(u64),
+    TooLarge(usize),
     #[error("the answer with status {0} is not one of this API")]
     NotUnderstood(u16),
     #[error("the server refuses: {}", .0.name)]

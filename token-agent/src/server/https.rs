@@ -3,7 +3,7 @@
 
 mod custody;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ca_wire::{
     enrolment::{Certified, Certify, Confirm, Open, Opened},
@@ -29,8 +29,8 @@ use super::{
 use crate::proxy::Way;
 
 const CONNECT: Duration = Duration::from_secs(15);
-/// The whole of a request; issuing takes a second at most, but a proxy may be slow.
-const REQUEST: Duration = Duration::from_mins(1);
+/// The whole of a request, unless another time is configured; issuing takes a second at most, but a proxy may be slow.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// A clock that differs by less isn't why a certificate is out of its time.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     pub(crate) server: Url,
     pub(crate) trust: Trust,
     pub(crate) way: Way,
+    /// How long a request may take, from the first octet to the last.
+    pub(crate) patience: Duration,
 }
 
 /// The server behind HTTPS.
@@ -84,16 +86,18 @@ impl HttpsApi {
 
     fn send(&self, request: RequestBuilder) -> Result<Answer, ServerError> {
         let failed = |error| self.explained(classify(error, &self.circumstances()));
+        let until = Instant::now() + self.connection.patience;
         let response = request.send().map_err(failed)?;
-        answer::read(response, failed)
+        answer::read(response, until, failed)
     }
 
     fn circumstances(&self) -> Circumstances {
-        let Connection { server, trust, way } = &self.connection;
+        let Connection { server, trust, way, .. } = &self.connection;
         let proxy = way.proxy.as_ref();
         Circumstances {
             server: host_and_port(server),
             proxy: proxy.map(|proxy| (proxy.to_string(), proxy.credentials.is_some())),
+            script: way.script.clone(),
             presented: trust.presented(),
         }
     }
@@ -109,6 +113,12 @@ impl HttpsApi {
                 let status = self.ask_proxy().map(|answer| answer.status);
                 ServerError::ProxyRefused { proxy, status, source }
             }
+            // A proxy that connects isn't the one that is silent.
+            ServerError::Silent { hop, source } if hop.is_proxy => {
+                let connects = self.ask_proxy().is_some_and(|answer| answer.status == 200);
+                let hop = if connects { self.circumstances().server() } else { hop };
+                ServerError::Silent { hop, source }
+            }
             ServerError::Certificate(
                 why @ (BadCertificate::Expired { .. } | BadCertificate::NotYetValid { .. }),
                 source,
@@ -119,17 +129,24 @@ impl HttpsApi {
 
     /// What the proxy answers to a request for the way to the server.
     pub(crate) fn ask_proxy(&self) -> Option<tunnel::Answer> {
-        let Connection { server, way, .. } = &self.connection;
+        let Connection { server, way, patience, .. } = &self.connection;
         let port = server.port_or_known_default()?;
-        tunnel::ask(way.proxy.as_ref()?, server.host_str()?, port)
+        tunnel::ask(way.proxy.as_ref()?, server.host_str()?, port, *patience)
     }
 
-    /// A public file of the authority's, such as an issuer's certificate, over plain HTTP and the same proxy.
-    pub(crate) fn fetch(&self, url: &str) -> Option<Vec<u8>> {
+    /// What the authority publishes, such as an issuer's certificate, over plain HTTP and the same proxy; a responder
+    /// (RFC 6960) is asked with what is posted.
+    pub(crate) fn fetch(&self, url: &str, posted: Option<Vec<u8>>) -> Option<Vec<u8>> {
         let client = through(Client::builder(), &self.connection).ok()?;
-        let client = client.redirect(Policy::none()).timeout(CONNECT).build().ok()?;
-        let response = client.get(url).send().ok().filter(|response| response.status().is_success())?;
-        answer::octets(response)
+        let patience = CONNECT.min(self.connection.patience);
+        let client = client.redirect(Policy::none()).timeout(patience).build().ok()?;
+        let until = Instant::now() + patience;
+        let request = match posted {
+            Some(body) => client.post(url).header(CONTENT_TYPE, "application/ocsp-request").body(body),
+            None => client.get(url),
+        };
+        let response = request.send().ok().filter(|response| response.status().is_success())?;
+        answer::octets(response, until)
     }
 
     /// Whether it is this computer's clock by which the server's certificate is out of its time. The server is asked for
@@ -152,8 +169,9 @@ fn client(connection: &Connection, judged: JudgedAt) -> Result<Client, ServerErr
         .https_only(true)
         .redirect(Policy::none())
         .referer(false)
-        .connect_timeout(CONNECT)
-        .timeout(REQUEST)
+        // Less than the whole, so that who doesn't even greet is told from who doesn't answer.
+        .connect_timeout(CONNECT.min(connection.patience / 2))
+        .timeout(connection.patience)
         .tls_backend_preconfigured(connection.trust.client(judged)?);
     through(builder, connection)?.build().map_err(ServerError::Setup)
 }

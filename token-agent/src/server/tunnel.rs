@@ -23,13 +23,13 @@ pub(crate) struct Answer {
     pub(crate) schemes: Vec<String>,
 }
 
-/// Asks once; `None` when there is no answer, or when the proxy is spoken to over TLS.
-pub(crate) fn ask(proxy: &Proxy, host: &str, port: u16) -> Option<Answer> {
+/// Asks once, and waits no longer than `patience`; `None` when there is no answer, or when the proxy is spoken to over TLS.
+pub(crate) fn ask(proxy: &Proxy, host: &str, port: u16, patience: Duration) -> Option<Answer> {
     if proxy.address.scheme() != "http" {
         return None;
     }
     let runtime = Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { timeout(WAIT, exchange(proxy, host, port)).await.ok()? })
+    runtime.block_on(async { timeout(WAIT.min(patience), exchange(proxy, host, port)).await.ok()? })
 }
 
 async fn exchange(proxy: &Proxy, host: &str, port: u16) -> Option<Answer> {

@@ -239,6 +239,15 @@ impl Token for FakeToken {
         })
     }
 
+    fn reset(&mut self) -> Result<(), TokenError> {
+        self.act(|card| {
+            card.keys.clear();
+            card.certificates.clear();
+            (card.pin, card.pin_tries) = (b"123456".to_vec(), 3);
+            Ok(())
+        })
+    }
+
     fn slot(&mut self, slot: Slot) -> Result<SlotState, TokenError> {
         self.act(|card| {
             let present = KeyPresence::Present { algorithm: Some(KeyAlgorithm::P256), generated: true };

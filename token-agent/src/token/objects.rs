@@ -244,6 +244,28 @@ mod tests {
     }
 
     #[test]
+    fn hostile_objects_are_read_without_a_panic() {
+        let certificate = vec![0x30; 900];
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut packed, &certificate).expect("packed");
+        let packed = packed.finish().expect("packed");
+        let object = [item(CERTIFICATE, &packed).expect("an item"), vec![CERTIFICATE_INFO, 1, 1]].concat();
+        let samples = [
+            object,
+            wrap_certificate(slot(), &certificate).expect("an object"),
+            with_protected_key(&[], &[7; 24]).expect("an object").to_vec(),
+            // A public key's template, as GENERATE answers.
+            [&[0x7f, 0x49, 0x43, 0x86, 0x41, 4], [9; 64].as_slice()].concat(),
+        ];
+        crate::hostile::bombard(&samples, |octets| {
+            let unwrapped = unwrap_certificate(octets).unwrap_or_default();
+            assert!(unwrapped.len() as u64 <= LARGEST_UNPACKED.max(octets.len() as u64));
+            let _ = (protected_key(octets), with_protected_key(octets, &[7; 24]));
+            let _ = (items(octets), inside(octets, PROTECTED), inside_public_key(octets));
+        });
+    }
+
+    #[test]
     fn every_slot_has_its_object() {
         let objects: std::collections::HashSet<_> = Slot::all().map(certificate_object).collect();
         assert_eq!(objects.len(), 24);

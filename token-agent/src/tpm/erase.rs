@@ -1,12 +1,15 @@
-//! Retiring a key in the TPM. The key goes first: an interruption leaves at most a certificate without its key, which
-//! running again removes.
+//! Retiring a key in the TPM. The key signs for the bank that it goes, where its PIN is known; then it goes, before its
+//! certificate: an interruption leaves at most a certificate without its key, which running again removes.
 
-use agent_tpm::{Health, Place, TpmError};
+use agent_tpm::{Entry, Health, Key, Place, Tpm, TpmError};
+use jiff::Timestamp;
 
-use super::{Machine, the_key};
+use super::{Machine, pin::pin_if_known, the_key};
 use crate::{
     certificate::CertificateDetails,
     enrol::{EnrolError, Person, Question, Step},
+    erase::Erasure,
+    farewell::{Farewell, Farewells},
 };
 
 /// What was done.
@@ -14,49 +17,92 @@ use crate::{
 pub(crate) struct ErasedKey {
     /// `None` when only certificates of a key that was lost were there.
     pub(crate) place: Option<Place>,
-    pub(crate) certificate: Option<CertificateDetails>,
+    pub(crate) what: Erasure,
 }
 
 /// Erases the key at this place, or the only key, with its certificate. Of a key that the TPM no longer has, the
 /// certificate.
+///
+/// # Errors
+/// [`EnrolError::KeptTpmKey`] when the person doesn't agree, otherwise what the TPM says.
 pub(crate) fn erase(
     machine: &Machine,
     person: &mut dyn Person,
+    farewells: &Farewells,
     place: Option<Place>,
+    now: Timestamp,
 ) -> Result<ErasedKey, EnrolError> {
     let mut tpm = machine.open()?;
     let key = match the_key(tpm.as_mut(), machine, place) {
         Err(EnrolError::TpmKeyLost(Health::Cleared | Health::Removed)) => {
-            return forget(machine, person, place);
+            return forget(machine, person, farewells, place);
         }
         other => other?,
     };
     let entry = machine.shelf.of_key(&key)?;
-    let certificate = entry.as_ref().and_then(|entry| CertificateDetails::read(&entry.certificate).ok());
-    let question = Question::EraseTpmKey { place: key.place, certificate: certificate.clone().map(Box::new) };
-    if !person.agrees(&question) {
-        return Err(EnrolError::KeptTpmKey);
-    }
+    let serial = match &entry {
+        Some(entry) => entry.tpm.clone(),
+        None => tpm.identity()?.serial,
+    };
+    let certificate = agreed(person, serial, key.place, entry.as_ref())?;
+    let farewell = match &entry {
+        Some(entry) => farewell(tpm.as_mut(), &key, person, farewells, &entry.certificate, now)?,
+        None => None,
+    };
     person.tell(Step::ErasingTpmKey { place: key.place });
     match tpm.erase(&key) {
         Ok(()) | Err(TpmError::KeyGone(_)) => {}
         Err(error) => return Err(error.into()),
     }
+    let signed = farewell.is_some();
+    if let Some(farewell) = farewell {
+        farewell.done()?;
+    }
     machine.shelf.remove(&hex::encode(&key.name))?;
-    Ok(ErasedKey { place: Some(key.place), certificate })
+    Ok(ErasedKey { place: Some(key.place), what: Erasure { certificate, signed } })
+}
+
+fn farewell(
+    tpm: &mut dyn Tpm,
+    key: &Key,
+    person: &mut dyn Person,
+    farewells: &Farewells,
+    certificate: &[u8],
+    now: Timestamp,
+) -> Result<Option<Farewell>, EnrolError> {
+    let Some(pin) = pin_if_known(tpm, key, person)? else { return Ok(None) };
+    person.tell(Step::SigningErasure);
+    farewells.sign_in_tpm((tpm, key, &pin), certificate, now)
 }
 
 /// Takes away the certificate of a key that is gone.
-fn forget(machine: &Machine, person: &mut dyn Person, place: Option<Place>) -> Result<ErasedKey, EnrolError> {
+fn forget(
+    machine: &Machine,
+    person: &mut dyn Person,
+    farewells: &Farewells,
+    place: Option<Place>,
+) -> Result<ErasedKey, EnrolError> {
     let entries = machine.shelf.entries()?;
     let entry = entries.into_iter().find(|entry| place.is_none_or(|place| entry.place == place));
     let Some(entry) = entry else { return Err(EnrolError::NoTpmKey) };
-    let certificate = CertificateDetails::read(&entry.certificate).ok();
-    let question =
-        Question::EraseTpmKey { place: entry.place, certificate: certificate.clone().map(Box::new) };
-    if !person.agrees(&question) {
-        return Err(EnrolError::KeptTpmKey);
+    let certificate = agreed(person, entry.tpm.clone(), entry.place, Some(&entry))?;
+    let farewell = farewells.of(&entry.certificate);
+    let signed = farewell.is_some();
+    if let Some(farewell) = farewell {
+        farewell.done()?;
     }
     machine.shelf.remove(&entry.key_name)?;
-    Ok(ErasedKey { place: None, certificate })
+    Ok(ErasedKey { place: None, what: Erasure { certificate, signed } })
+}
+
+/// What the certificate says, once the person agrees to its end.
+fn agreed(
+    person: &mut dyn Person,
+    serial: String,
+    place: Place,
+    entry: Option<&Entry>,
+) -> Result<Option<CertificateDetails>, EnrolError> {
+    let certificate = entry.and_then(|entry| CertificateDetails::read(&entry.certificate).ok());
+    let question = Question::EraseTpmKey { serial, place, certificate: certificate.clone().map(Box::new) };
+    if person.agrees(&question) { Ok(certificate) } else { Err(EnrolError::KeptTpmKey) }
 }

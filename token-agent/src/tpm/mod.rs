@@ -4,13 +4,14 @@ mod erase;
 mod pin;
 mod survey;
 
-use agent_tpm::{Address, BadAddress, Key, Place, Shelf, Tpm, TpmError, connect};
+use agent_tpm::{Address, Algorithm, BadAddress, Key, Place, Scheme, Shelf, Tpm, TpmError, connect};
+use sha2::{Digest, Sha256};
 
 pub(crate) use erase::{ErasedKey, erase};
 pub(crate) use pin::{change_pin, verified_pin};
 pub(crate) use survey::{Held, survey};
 
-use crate::enrol::EnrolError;
+use crate::{enrol::EnrolError, secret::Pin};
 
 /// Where the TPM is, and where certificates of its keys lie.
 #[derive(Clone, Debug)]
@@ -29,9 +30,28 @@ impl Machine {
         Ok(Self { address: address.unwrap_or_default(), shelf })
     }
 
+    /// Whether the user has a certificate whose key was made in it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        holds_something(&self.shelf)
+    }
+
     pub(crate) fn open(&self) -> Result<Box<dyn Tpm>, TpmError> {
         connect(&self.address)
     }
+}
+
+/// Whether a certificate is there.
+pub(crate) fn holds_something(shelf: &Shelf) -> bool {
+    shelf.entries().is_ok_and(|entries| !entries.is_empty())
+}
+
+/// A key's signature over a message, hashed with SHA-256.
+pub(crate) fn sign(tpm: &mut dyn Tpm, key: &Key, pin: &Pin, message: &[u8]) -> Result<Vec<u8>, TpmError> {
+    let scheme = match key.algorithm {
+        Algorithm::P256 => Scheme::Ecdsa,
+        Algorithm::Rsa2048 => Scheme::Pkcs1,
+    };
+    tpm.sign(key, pin.expose(), scheme, &Sha256::digest(message))
 }
 
 /// The key that is meant: the one at this place, or the only one.

@@ -29,6 +29,26 @@ pub(crate) fn verified_pin(tpm: &mut dyn Tpm, key: &Key, person: &mut dyn Person
     }
 }
 
+/// The PIN of a key that is to be erased; `None` when nobody knows it, or the TPM hears none for now.
+pub(super) fn pin_if_known(
+    tpm: &mut dyn Tpm,
+    key: &Key,
+    person: &mut dyn Person,
+) -> Result<Option<Pin>, EnrolError> {
+    let mut wrong = None;
+    while let Some(pin) = person.pin_if_known(wrong)? {
+        match tpm.verify_pin(key, pin.expose()) {
+            Ok(()) => return Ok(Some(pin)),
+            Err(TpmError::PinWrong { tries_left }) if tries_left > 1 => {
+                wrong = Some(u8::try_from(tries_left).unwrap_or(u8::MAX));
+            }
+            Err(TpmError::PinWrong { .. } | TpmError::Locked { .. }) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
 /// Changes the PIN of the key at this place, or of the only key; returns where it is.
 pub(crate) fn change_pin(
     machine: &Machine,

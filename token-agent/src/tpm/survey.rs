@@ -1,6 +1,6 @@
 //! What the TPM holds for this user, and what became of it. Needs no PIN.
 
-use agent_tpm::{Entry, Health, Key, TpmError};
+use agent_tpm::{Entry, Health, Key, Place, TpmError};
 
 use super::Machine;
 use crate::enrol::EnrolError;
@@ -14,6 +14,13 @@ pub(crate) struct Held {
     pub(crate) entry: Option<Entry>,
     /// What became of the entry's key, or why that can't be told.
     pub(crate) health: Result<Health, TpmError>,
+}
+
+impl Held {
+    /// Where the key is, or was.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.entry.as_ref().map(|entry| entry.place).or(self.key.as_ref().map(|key| key.place))
+    }
 }
 
 /// Everything of this user. When the TPM can't be asked, the certificates are told all the same.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     enrol::Question,
-    secret::{Secret, SecretError},
+    secret::{PinLength, Secret, SecretError},
     server::fake::{FakeServer, Loss},
     token::fake::{FakeDriver, Pull},
 };
@@ -29,7 +29,7 @@ impl Person for Clerk {
     }
 
     fn new_pin(&mut self) -> Result<Pin, EnrolError> {
-        Ok(Pin::chosen("862915").expect("a PIN"))
+        Ok(Pin::chosen("862915", PinLength::default()).expect("a PIN"))
     }
 
     fn agrees(&mut self, _: &Question) -> bool {

@@ -62,6 +62,7 @@ impl ConnectionForm {
             company_ca_file: present.company_ca_file.clone(),
             no_proxy: present.no_proxy.clone(),
             fixed: present.fixed,
+            patience: present.patience,
             against_policy: present.against_policy,
             ..Route::default()
         };

@@ -24,9 +24,12 @@ pub(in crate::gui) struct Failed {
 impl Failed {
     /// `None` when the person themselves ended it.
     pub(in crate::gui) fn of(error: WorkError, purpose: Purpose) -> Option<Self> {
-        if let WorkError::Flow(failure) = &error
-            && matches!(failure.error, EnrolError::Secret(SecretError::Declined))
-        {
+        let declined = match &error {
+            WorkError::Flow(failure) => matches!(failure.error, EnrolError::Secret(SecretError::Declined)),
+            WorkError::Route(error) => matches!(error, RouteError::Secret(SecretError::Declined)),
+            _ => false,
+        };
+        if declined {
             return None;
         }
         let support = Support::of(&error, Timestamp::now());
@@ -40,7 +43,7 @@ impl Failed {
             WorkError::Flow(failure) => {
                 matches!(&failure.error, EnrolError::Server(error) if !matches!(error, ServerError::Refused(_)))
             }
-            WorkError::Crashed => false,
+            _ => false,
         }
     }
 

@@ -1,9 +1,12 @@
 //! The pages. Each draws itself and says which page comes next.
 
+#[cfg(target_os = "linux")]
+mod browsers;
 pub(super) mod certificates;
 pub(super) mod connection;
 mod diagnosis;
 mod dialog;
+mod erased;
 pub(super) mod failed;
 mod obtain;
 mod obtained;
@@ -18,13 +21,12 @@ pub(super) mod working;
 use eframe::egui::Ui;
 
 use self::{
-    certificates::Holdings, connection::ConnectionForm, diagnosis::Diagnosis, failed::Failed, obtain::Obtain,
-    obtained::Obtained, renew::Renew, tokens::ChangePin, unblock::Unblock, working::Working,
+    certificates::Holdings, connection::ConnectionForm, diagnosis::Diagnosis, erased::Erased, failed::Failed,
+    obtain::Obtain, obtained::Obtained, renew::Renew, tokens::ChangePin, unblock::Unblock, working::Working,
 };
-use super::{app::Desk, progress::Progress};
+use super::{app::Desk, progress::Progress, work::Changed};
 use crate::{
-    enrol::Outcome, erase::Erased, farewell::Told, messages::Lang, renew::Retirement, token::TokenIdentity,
-    unblock::Unblocked,
+    enrol::Outcome, erase::Gone, farewell::Telling, messages::Lang, renew::Retirement, unblock::Unblocked,
 };
 
 /// A page.
@@ -39,8 +41,8 @@ pub(super) enum Page {
     Unblock(Box<Unblock>),
     Working(Box<Working>),
     Obtained(Box<Obtained>),
-    PinChanged(TokenIdentity),
-    Erased(Box<Erased>, Told),
+    PinChanged(Changed),
+    Erased(Box<Erased>),
     Unblocked(Box<Unblocked>),
     ClearedAway(Vec<Retirement>),
     Failed(Box<Failed>),
@@ -53,6 +55,10 @@ impl Page {
 
     pub(super) fn renewed(outcome: Outcome, progress: &Progress, lang: Lang) -> Self {
         Self::Obtained(Box::new(Obtained::renewed(outcome, progress, lang)))
+    }
+
+    pub(super) fn erased(gone: Gone, told: Telling) -> Self {
+        Self::Erased(Box::new(Erased::new(gone, told)))
     }
 
     /// Distinguishes where each page is scrolled to.
@@ -70,7 +76,7 @@ impl Page {
             Self::Working(_) => "working",
             Self::Obtained(_) => "obtained",
             Self::PinChanged(_) => "pin-changed",
-            Self::Erased(..) => "erased",
+            Self::Erased(_) => "erased",
             Self::ClearedAway(_) => "cleared-away",
             Self::Failed(_) => "failed",
         }
@@ -90,8 +96,8 @@ impl Page {
             Self::Unblocked(unblocked) => said::unblocked(ui, desk, unblocked),
             Self::Working(page) => page.show(ui, desk),
             Self::Obtained(page) => page.show(ui, desk),
-            Self::PinChanged(token) => said::pin_changed(ui, desk, token),
-            Self::Erased(erased, told) => said::erased(ui, desk, erased, *told),
+            Self::PinChanged(changed) => said::pin_changed(ui, desk, changed),
+            Self::Erased(page) => page.show(ui, desk),
             Self::ClearedAway(done) => said::cleared_away(ui, desk, done),
             Self::Failed(page) => page.show(ui, desk),
         }

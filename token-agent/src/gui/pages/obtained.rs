@@ -4,9 +4,11 @@
 use eframe::egui::{RichText, Ui};
 
 use super::Page;
+#[cfg(target_os = "linux")]
+use super::browsers::Browsers;
 use crate::{
     certificate::{CertificateDetails, rows},
-    enrol::Outcome,
+    enrol::{Outcome, Place},
     gui::{app::Desk, look, pages::saving::Saving, progress::Progress},
     messages::{Lang, window::Word},
 };
@@ -18,18 +20,23 @@ pub(in crate::gui) struct Obtained {
     saving: Saving,
     title: Word,
     next: Word,
+    #[cfg(target_os = "linux")]
+    browsers: Option<Browsers>,
 }
 
 impl Obtained {
     pub(super) fn new(outcome: Outcome, progress: &Progress, lang: Lang) -> Self {
         let details = CertificateDetails::read(&outcome.certificate).ok();
+        let in_tpm = matches!(outcome.place, Place::Tpm { .. });
         let user_id = details.as_ref().and_then(|details| details.user_id.clone()).unwrap_or_default();
         Self {
             details,
             notes: progress.notes(lang).collect(),
             saving: Saving::new(outcome.certificate, user_id),
-            title: Word::DoneTitle,
+            title: if in_tpm { Word::DoneTitleTpm } else { Word::DoneTitle },
             next: Word::DoneBrowsers,
+            #[cfg(target_os = "linux")]
+            browsers: in_tpm.then(Browsers::default),
         }
     }
 
@@ -57,6 +64,10 @@ impl Obtained {
                     look::paragraph(ui, note);
                 }
             });
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(browsers) = &mut self.browsers {
+            browsers.show(ui, desk);
         }
         self.saving.show(ui, desk);
         let close = look::buttons(ui, |ui| {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use eframe::egui::{Key, RichText, Ui};
+use eframe::egui::{RichText, Ui};
 
 use super::{
     Page,
@@ -13,12 +13,12 @@ use crate::{
     gui::{
         app::Desk,
         failure_words,
-        field::{self, SecretField},
+        login::{self, Buttons, LoginForm, Pressed},
         look,
         work::{Ended, Job, News, Standing, Work, WorkError},
     },
     messages::{candidate_state, candidate_title, window::Word},
-    renew::{Candidate, Readiness},
+    renew::{Candidate, Readiness, Spot},
 };
 
 /// The page.
@@ -27,23 +27,21 @@ pub(in crate::gui) struct Renew {
     found: Option<Result<Standing, WorkError>>,
     /// Among those that can be renewed.
     chosen: Option<usize>,
-    password: SecretField,
-}
-
-/// What the person wants.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Submit,
-    Clear,
-    Connection,
-    Again,
-    Back,
+    login: LoginForm,
+    /// The list has just arrived.
+    arrived: bool,
 }
 
 impl Renew {
     pub(in crate::gui) fn new(desk: &Desk) -> Self {
         let looking = desk.start(Job::Standing { route: Arc::clone(&desk.route) });
-        Self { looking: Some(looking), found: None, chosen: None, password: SecretField::default() }
+        Self {
+            looking: Some(looking),
+            found: None,
+            chosen: None,
+            login: LoginForm::default(),
+            arrived: false,
+        }
     }
 
     fn hear(&mut self, desk: &mut Desk) {
@@ -62,6 +60,7 @@ impl Renew {
             desk.user_id.clone_from(&only.user_id);
             self.chosen = Some(0);
         }
+        self.arrived = true;
     }
 
     fn due(&self) -> Vec<&Candidate> {
@@ -71,32 +70,29 @@ impl Renew {
 
     pub(super) fn show(&mut self, ui: &mut Ui, desk: &mut Desk) -> Option<Page> {
         self.hear(desk);
-        look::title(ui, desk.word(Word::Renew));
-        look::paragraph(ui, desk.word(Word::RenewIntroduction));
-        if desk.route.server.is_none() {
-            look::callout(ui, look::AMBER, |ui| look::paragraph(ui, desk.word(Word::ServerMissing)));
-        }
-        ui.add_space(6.0);
+        login::introduction(ui, desk, Word::Renew, Word::RenewIntroduction);
         self.list(ui, desk);
-        let clear = self.leftovers(ui, desk).then_some(Wish::Clear);
+        let clear = self.leftovers(ui, desk);
         let some_due = !self.due().is_empty();
-        let entered = some_due && self.fields(ui, desk);
-        let filled = !desk.user_id.trim().is_empty() && !self.password.is_empty();
-        let complete = filled && self.chosen.is_some() && desk.route.server.is_some();
-        let pressed = self.buttons(ui, desk, some_due, complete);
-        let submit = (complete && entered).then_some(Wish::Submit);
-        match submit.or(pressed).or(clear)? {
-            Wish::Submit => self.begin(desk),
-            Wish::Clear => {
-                let work = desk.start(Job::ClearAway);
-                Some(Page::Working(Box::new(Working::new(work, Purpose::Renew))))
-            }
-            Wish::Connection => Some(Page::Connection),
-            Wish::Again => {
+        // Whoever renews the only one types the password next.
+        let begin = std::mem::take(&mut self.arrived) && self.chosen.is_some();
+        let entered = some_due && self.login.fields(ui, desk, begin);
+        let complete = self.chosen.is_some() && self.login.is_complete(desk);
+        let submit = some_due.then_some(Word::Authenticate);
+        let buttons = Buttons { submit, complete, again: self.found.is_some() };
+        if clear {
+            let work = desk.start(Job::ClearAway);
+            return Some(Page::Working(Box::new(Working::new(work, Purpose::Renew, false))));
+        }
+        let submit = (entered && complete).then_some(Pressed::Submit);
+        match submit.or(buttons.show(ui, desk))? {
+            Pressed::Submit => self.begin(desk),
+            Pressed::Connection => Some(Page::Connection),
+            Pressed::Again => {
                 *self = Self::new(desk);
                 None
             }
-            Wish::Back => Some(Page::Start),
+            Pressed::Back => Some(Page::Start),
         }
     }
 
@@ -155,43 +151,16 @@ impl Renew {
         })
     }
 
-    /// Draws the fields; whether Enter was pressed in one of them.
-    fn fields(&mut self, ui: &mut Ui, desk: &mut Desk) -> bool {
-        let login = look::focusable(field::text(ui, desk.word(Word::LoginId), &mut desk.user_id));
-        let password = look::focusable(field::secret(ui, desk.word(Word::LoginPassword), &mut self.password));
-        let enter = ui.input(|input| input.key_pressed(Key::Enter));
-        enter && (login.lost_focus() || password.lost_focus())
-    }
-
-    fn buttons(&self, ui: &mut Ui, desk: &Desk, some_due: bool, complete: bool) -> Option<Wish> {
-        look::buttons(ui, |ui| {
-            let mut wish = None;
-            if some_due && look::primary(ui, desk.word(Word::Authenticate), complete).clicked() {
-                wish = Some(Wish::Submit);
-            }
-            if desk.route.server.is_none() && look::secondary(ui, desk.word(Word::Connection)).clicked() {
-                wish = Some(Wish::Connection);
-            }
-            if self.found.is_some() && look::secondary(ui, desk.word(Word::Refresh)).clicked() {
-                wish = Some(Wish::Again);
-            }
-            let back = look::secondary(ui, desk.word(Word::Back));
-            if desk.fresh {
-                back.request_focus();
-            }
-            if back.clicked() { Some(Wish::Back) } else { wish }
-        })
-    }
-
     fn begin(&mut self, desk: &mut Desk) -> Option<Page> {
         let candidate = self.chosen.and_then(|chosen| self.due().get(chosen).copied().cloned())?;
-        desk.user_id = desk.user_id.trim().to_owned();
+        let login = self.login.take(desk);
+        let in_tpm = matches!(candidate.spot, Spot::Tpm { .. });
         let job = Job::Renew {
-            user_id: desk.user_id.clone(),
-            password: self.password.take_secret(),
+            user_id: login.user_id,
+            password: login.password,
             candidate: Box::new(candidate),
             route: Arc::clone(&desk.route),
         };
-        Some(Page::Working(Box::new(Working::new(desk.start(job), Purpose::Renew))))
+        Some(Page::Working(Box::new(Working::new(desk.start(job), Purpose::Renew, in_tpm))))
     }
 }

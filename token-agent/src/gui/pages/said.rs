@@ -5,25 +5,21 @@ use eframe::egui::{RichText, Ui};
 use super::Page;
 use crate::{
     certificate::printable,
-    erase::Erased,
-    farewell::Told,
-    gui::{app::Desk, look},
-    messages::{
-        erased as erased_words, fate, told as told_words, unblocked as unblocked_words, window::Word,
-    },
+    gui::{app::Desk, look, work::Changed},
+    messages::{fate, say, unblocked as unblocked_words, window::Word},
     renew::Retirement,
-    token::TokenIdentity,
     unblock::Unblocked,
 };
 
-pub(super) fn pin_changed(ui: &mut Ui, desk: &Desk, token: &TokenIdentity) -> Option<Page> {
-    let text = super::tokens::name(token, desk.lang);
+pub(super) fn pin_changed(ui: &mut Ui, desk: &Desk, changed: &Changed) -> Option<Page> {
+    let text = match changed {
+        Changed::Card(token) => super::tokens::name(token, desk.lang),
+        Changed::TpmKey(place) => {
+            let tpm = desk.word(Word::Tpm);
+            say!(desk.lang, "{tpm}, key {place}", "{tpm} 鍵{place}")
+        }
+    };
     said(ui, desk, Word::PinChanged, &text)
-}
-
-pub(super) fn erased(ui: &mut Ui, desk: &Desk, erased: &Erased, told: Told) -> Option<Page> {
-    let text = erased_words(erased, desk.lang) + &told_words(told, desk.lang);
-    said(ui, desk, Word::Erase, &printable_lines(&text))
 }
 
 pub(super) fn unblocked(ui: &mut Ui, desk: &Desk, unblocked: &Unblocked) -> Option<Page> {
@@ -36,7 +32,7 @@ pub(super) fn cleared_away(ui: &mut Ui, desk: &Desk, done: &[Retirement]) -> Opt
 }
 
 /// Our own sentences, whose line ends are meant.
-fn printable_lines(text: &str) -> String {
+pub(super) fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,11 +1,12 @@
 //! The start menu.
 
-use eframe::egui::Ui;
+use eframe::egui::{RichText, Ui};
 
 use super::{
     Page,
     certificates::{Holdings, Purpose},
     diagnosis::Diagnosis,
+    erased::tell_now,
     obtain::Obtain,
     renew::Renew,
     tokens::ChangePin,
@@ -13,14 +14,28 @@ use super::{
 };
 use crate::{
     gui::{app::Desk, look},
-    messages::window::Word,
+    messages::{say, window::Word},
 };
 
 pub(super) fn show(ui: &mut Ui, desk: &Desk) -> Option<Page> {
     look::title(ui, desk.word(Word::StartTitle));
     look::paragraph(ui, desk.word(Word::StartIntroduction));
-    ui.add_space(10.0);
     let mut next = None;
+    if desk.untold > 0 {
+        look::callout(ui, look::AMBER, |ui| {
+            let count = desk.untold;
+            let text = say!(
+                desk.lang,
+                "The bank doesn't know yet that {count} certificates were erased.",
+                "消去した証明書({count}件)について、銀行への通知が済んでいません。"
+            );
+            look::status(ui, RichText::new(text));
+            if look::secondary(ui, desk.word(Word::TellNow)).clicked() {
+                next = Some(tell_now(desk));
+            }
+        });
+    }
+    ui.add_space(10.0);
     let entries = [
         (Word::Obtain, Word::ObtainHint),
         (Word::Renew, Word::RenewHint),

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use eframe::egui::{Key, Response, Ui};
+use eframe::egui::Ui;
 
 use super::{
     Page,
-    tokens::Tokens,
+    tokens::{Offer, Tokens},
     working::{Purpose, Working},
 };
 use crate::{
     gui::{
         app::Desk,
-        field::{self, SecretField},
-        look,
-        work::Job,
+        login::{self, Buttons, LoginForm, Pressed},
+        work::{Device, Job},
     },
     messages::window::Word,
 };
@@ -22,72 +21,38 @@ use crate::{
 /// The form.
 pub(in crate::gui) struct Unblock {
     tokens: Tokens,
-    password: SecretField,
+    login: LoginForm,
 }
 
 impl Unblock {
     pub(in crate::gui) fn new(desk: &Desk) -> Self {
-        Self { tokens: Tokens::new(desk), password: SecretField::default() }
+        Self { tokens: Tokens::new(desk, Offer::Cards), login: LoginForm::default() }
     }
 
     pub(super) fn show(&mut self, ui: &mut Ui, desk: &mut Desk) -> Option<Page> {
-        look::title(ui, desk.word(Word::Unblock));
-        look::paragraph(ui, desk.word(Word::UnblockIntroduction));
-        if desk.route.server.is_none() {
-            look::callout(ui, look::AMBER, |ui| look::paragraph(ui, desk.word(Word::ServerMissing)));
-        }
-        ui.add_space(6.0);
+        login::introduction(ui, desk, Word::Unblock, Word::UnblockIntroduction);
         self.tokens.show(ui, desk);
-        let entered = self.fields(ui, desk);
-        let complete = !desk.user_id.trim().is_empty()
-            && !self.password.is_empty()
-            && self.tokens.chosen.is_some()
-            && desk.route.server.is_some();
-        let (submit, connection, back) = look::buttons(ui, |ui| {
-            (
-                look::primary(ui, desk.word(Word::UnblockAsk), complete).clicked(),
-                desk.route.server.is_none() && look::secondary(ui, desk.word(Word::Connection)).clicked(),
-                look::secondary(ui, desk.word(Word::Back)).clicked(),
-            )
-        });
-        if (submit || (entered && complete))
-            && let Some(token) = self.tokens.chosen.clone()
-        {
-            return Some(self.begin(desk, token));
+        let entered = self.login.fields(ui, desk, desk.fresh);
+        let complete = self.tokens.chosen.is_some() && self.login.is_complete(desk);
+        let buttons = Buttons { submit: Some(Word::UnblockAsk), complete, again: false };
+        let submit = (entered && complete).then_some(Pressed::Submit);
+        match submit.or(buttons.show(ui, desk))? {
+            Pressed::Submit => self.begin(desk),
+            Pressed::Connection => Some(Page::Connection),
+            Pressed::Again => None,
+            Pressed::Back => Some(Page::Start),
         }
-        if connection {
-            return Some(Page::Connection);
-        }
-        back.then_some(Page::Start)
     }
 
-    /// Draws the fields; whether Enter was pressed in one of them.
-    fn fields(&mut self, ui: &mut Ui, desk: &mut Desk) -> bool {
-        let mut entered = false;
-        let mut shown = |ui: &Ui, response: Response| {
-            let response = look::focusable(response);
-            entered |= response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
-            response
-        };
-        let login = field::text(ui, desk.word(Word::LoginId), &mut desk.user_id);
-        let login = shown(ui, login);
-        let password = field::secret(ui, desk.word(Word::LoginPassword), &mut self.password);
-        let password = shown(ui, password);
-        if desk.fresh {
-            let first = if desk.user_id.is_empty() { login } else { password };
-            first.request_focus();
-        }
-        entered
-    }
-
-    fn begin(&mut self, desk: &mut Desk, token: String) -> Page {
-        desk.user_id = desk.user_id.trim().to_owned();
+    fn begin(&mut self, desk: &mut Desk) -> Option<Page> {
+        let Some(Device::Card(token)) = self.tokens.chosen.clone() else { return None };
+        let login = self.login.take(desk);
         let job = Job::Unblock {
-            user_id: desk.user_id.clone(),
-            password: self.password.take_secret(),
+            user_id: login.user_id,
+            password: login.password,
             token,
             route: Arc::clone(&desk.route),
         };
-        Page::Working(Box::new(Working::new(desk.start(job), Purpose::Unblock)))
+        Some(Page::Working(Box::new(Working::new(desk.start(job), Purpose::Unblock, false))))
     }
 }

@@ -59,18 +59,22 @@ pub(in crate::gui) struct Working {
     pub(in crate::gui) work: Work,
     pub(in crate::gui) purpose: Purpose,
     pub(in crate::gui) progress: Progress,
+    /// Whether this computer's TPM stands where others have a token.
+    in_tpm: bool,
     dialog: Option<Dialog>,
 }
 
 impl Working {
-    pub(super) fn new(work: Work, purpose: Purpose) -> Self {
-        Self { work, purpose, progress: Progress::default(), dialog: None }
+    pub(super) fn new(work: Work, purpose: Purpose, in_tpm: bool) -> Self {
+        Self { work, purpose, progress: Progress::default(), in_tpm, dialog: None }
     }
 
     /// The flow asks something.
     pub(in crate::gui) fn ask(&mut self, ask: Ask) {
-        self.progress.at_the_token();
-        self.dialog = Some(Dialog::new(ask));
+        if !matches!(ask, Ask::ProxyPassword { .. }) {
+            self.progress.at_the_token();
+        }
+        self.dialog = Some(Dialog::new(ask, self.in_tpm));
     }
 
     /// Ends the flow where it waits for the person; whether it did.
@@ -99,7 +103,7 @@ impl Working {
         let lang = desk.lang;
         look::title(ui, desk.word(self.purpose.title()));
         if !self.progress.waits_for_approval() {
-            look::hint(ui, desk.word(Word::WorkingHint));
+            look::hint(ui, desk.word(if self.in_tpm { Word::WorkingHintTpm } else { Word::WorkingHint }));
         }
         ui.add_space(8.0);
         if self.progress.wants_touch() {
@@ -142,7 +146,7 @@ impl Working {
         let present = self.progress.stage.unwrap_or(Stage::Version);
         look::card(ui, |ui| {
             for (number, stage) in Stage::OBTAIN.into_iter().enumerate() {
-                let text = format!("{}.  {}", number + 1, stage.text(desk.lang));
+                let text = format!("{}.  {}", number + 1, stage.text(self.in_tpm, desk.lang));
                 look::stage(ui, &text, stage.cmp(&present));
             }
         });

@@ -5,7 +5,7 @@ use crate::{
     certificate::printable,
     enrol::RecordError,
     messages::{Lang, say},
-    secret::{SecretError, WeakPin},
+    secret::{PinLength, SecretError, WeakPin},
 };
 
 pub(super) fn explain_secret(error: &SecretError, lang: Lang) -> Explanation {
@@ -100,9 +100,22 @@ pub(super) fn explain_record(error: &RecordError, lang: Lang) -> Explanation {
     Explanation { what, next }
 }
 
+/// Such as “6 to 8 characters”.
+pub(crate) fn pin_length(length: PinLength, lang: Lang) -> String {
+    let (shortest, longest) = (length.shortest(), PinLength::LONGEST);
+    if shortest == longest {
+        say!(lang, "{longest} characters", "{longest}文字")
+    } else {
+        say!(lang, "{shortest} to {longest} characters", "{shortest}〜{longest}文字")
+    }
+}
+
 pub(super) fn explain_weak_pin(weak: WeakPin, lang: Lang) -> Explanation {
     let what = match weak {
-        WeakPin::Length => say!(lang, "A PIN has 6 to 8 characters.", "PINは6〜8文字です。"),
+        WeakPin::Length(length) => {
+            let length = pin_length(length, lang);
+            say!(lang, "A PIN has {length} here.", "ここで使うPINは{length}です。")
+        }
         WeakPin::Characters => say!(
             lang,
             "A PIN has digits, letters and ASCII punctuation only.",

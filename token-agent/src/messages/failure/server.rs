@@ -229,6 +229,9 @@ fn connection(error: &ServerError, hop: &Hop, lang: Lang) -> (String, String) {
         }
         _ => say!(lang, "There is no connection to {who}.", "{who}に接続できません。"),
     };
+    if let Some(script) = &hop.script {
+        return (what, chosen_by_script(script, lang));
+    }
     let next = match (error, hop.is_proxy) {
         (ServerError::NameUnknown { .. }, false) => say!(
             lang,
@@ -248,6 +251,16 @@ fn connection(error: &ServerError, hop: &Hop, lang: Lang) -> (String, String) {
         (_, true) => resume(lang),
     };
     (what, next)
+}
+
+/// The system's proxy settings are a script, which isn't run: perhaps there is no way without it.
+fn chosen_by_script(script: &str, lang: Lang) -> String {
+    let script = printable(script);
+    say!(
+        lang,
+        "This computer chooses its proxy by a script ({script}), which the agent doesn't run. Ask your network's administrator for the proxy's name and port, give them with --proxy, and run the same command again.",
+        "このパソコンのプロキシは自動設定スクリプト({script})ですが、このアプリはスクリプトを実行しません。社内のネットワーク管理者にプロキシサーバ名とポート番号を確認し、--proxy で指定して、同じコマンドを実行してください。"
+    )
 }
 
 /// A certificate that isn't accepted.

@@ -120,8 +120,8 @@ pub(crate) fn explain_token(error: &TokenError, lang: Lang) -> Explanation {
             say!(lang, "The token doesn't accept this new PIN.", "トークンがこの新しいPINを受け付けません。"),
             say!(
                 lang,
-                "Choose another: 6 to 8 characters, not a simple pattern.",
-                "6〜8文字で、単純でない別のPINにしてください。"
+                "Choose another: longer, up to 8 characters, and not a simple pattern.",
+                "より長く(8文字まで)、単純でない別のPINにしてください。"
             ),
         ),
         TokenError::ManagementKeyUnknown => (

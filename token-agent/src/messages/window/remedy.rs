@@ -3,11 +3,11 @@
 use ca_wire::problem::Code;
 
 use crate::{
-    certificate::local_time,
+    certificate::{local_time, printable},
     doctor::Fact,
     enrol::{EnrolError, RecordError},
     messages::{Explanation, Lang, explain, explain_server, finding, say},
-    server::{Refusal, ServerError},
+    server::{Hop, Refusal, ServerError},
     token::TokenError,
     unblock::UnblockError,
 };
@@ -74,7 +74,7 @@ fn remedy(error: &EnrolError, lang: Lang) -> Option<String> {
             "Try again; the same certificate is written.",
             "もう一度実行してください。同じ証明書を書き込みます。"
         )),
-        _ => None,
+        other => super::tpm::remedy(other, lang),
     }
 }
 
@@ -163,6 +163,17 @@ fn of_refusal(refusal: &Refusal, lang: Lang) -> Option<String> {
 
 fn of_server(error: &ServerError, lang: Lang) -> Option<String> {
     Some(match error {
+        ServerError::NameUnknown { hop: Hop { script: Some(script), .. }, .. }
+        | ServerError::ConnectionRefused { hop: Hop { script: Some(script), .. }, .. }
+        | ServerError::Silent { hop: Hop { script: Some(script), .. }, .. }
+        | ServerError::Unreachable { hop: Hop { script: Some(script), .. }, .. } => {
+            let script = printable(script);
+            say!(
+                lang,
+                "This computer chooses its proxy by a script ({script}), which the agent doesn't run. Ask your network's administrator for the proxy's name and port, fill them in under “Connection”, and try again.",
+                "このパソコンのプロキシは自動設定スクリプト({script})ですが、このアプリはスクリプトを実行しません。社内のネットワーク管理者にプロキシサーバ名とポート番号を確認し、「接続設定」に入力して、もう一度実行してください。"
+            )
+        }
         ServerError::Timeout(_)
         | ServerError::Silent { .. }
         | ServerError::Unreachable { .. }
@@ -246,6 +257,7 @@ fn of_record(error: &RecordError, lang: Lang) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use agent_tpm::{Health, TpmError};
     use jiff::Timestamp;
 
     use super::*;
@@ -286,6 +298,18 @@ mod tests {
             EnrolError::Unblock(UnblockError::PukUnknown),
             EnrolError::Unblock(UnblockError::Waiting { number: "1".into(), branch_only: true }),
             EnrolError::Unblock(UnblockError::Declined { number: "1".into() }),
+            EnrolError::Tpm(TpmError::NoPlace),
+            EnrolError::Tpm(TpmError::MemoryTaken),
+            EnrolError::Tpm(TpmError::OtherCredential),
+            EnrolError::Tpm(TpmError::PinWrong { tries_left: 2 }),
+            EnrolError::Tpm(TpmError::Locked { seconds: 600 }),
+            EnrolError::TpmKeyLost(Health::Cleared),
+            EnrolError::TpmKeyLost(Health::OtherTpm),
+            EnrolError::WhichTpmKey { places: Vec::new() },
+            EnrolError::NoTpmKey,
+            EnrolError::KeptTpmKey,
+            EnrolError::KeptToken,
+            EnrolError::NotKept,
             EnrolError::Server(ServerError::NotHttps("x".into())),
             EnrolError::Server(ServerError::Authorities("x".into())),
             EnrolError::Server(ServerError::Proxy("x".into())),

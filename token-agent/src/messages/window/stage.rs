@@ -24,7 +24,7 @@ impl Stage {
             Step::CheckingVersion => Some(Self::Version),
             Step::Authenticating => Some(Self::Login),
             Step::Requesting => Some(Self::Request),
-            Step::Writing { .. } => Some(Self::Write),
+            Step::Writing { .. } | Step::KeepingCertificate => Some(Self::Write),
             Step::Confirming => Some(Self::Confirm),
             Step::NewerAgent { .. } | Step::ClockDiffers { .. } | Step::Resuming | Step::BeginningAnew => {
                 None
@@ -33,8 +33,11 @@ impl Stage {
         }
     }
 
-    pub(crate) fn text(self, lang: Lang) -> &'static str {
+    /// In words; in this computer's TPM some are others.
+    pub(crate) fn text(self, in_tpm: bool, lang: Lang) -> &'static str {
         let (english, japanese) = match self {
+            Self::Token if in_tpm => ("Making the key in the TPM", "TPMでの鍵の生成"),
+            Self::Write if in_tpm => ("Keeping it on this computer", "このパソコンへの保存"),
             Self::Version => ("Checking the version", "バージョンの確認"),
             Self::Login => ("Authenticating", "認証"),
             Self::Token => ("Making the key on the token", "トークンの準備と鍵の生成"),

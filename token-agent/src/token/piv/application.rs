@@ -257,6 +257,18 @@ mod tests {
     }
 
     #[test]
+    fn hostile_keys_are_read_without_a_panic() {
+        let modulus =
+            [&[0x7f, 0x49, 0x82, 1, 9, 0x81, 0x82, 1, 0, 0xc1], [9; 255].as_slice(), &[0x82, 3, 1, 0, 1]];
+        let samples = [modulus.concat(), [&[0x7f, 0x49, 0x43, 0x86, 0x41, 4], [9; 64].as_slice()].concat()];
+        crate::hostile::bombard(&samples, |answer| {
+            for algorithm in [KeyAlgorithm::P256, KeyAlgorithm::P384, KeyAlgorithm::Rsa2048] {
+                let _ = public_key(answer, algorithm);
+            }
+        });
+    }
+
+    #[test]
     fn objects_are_named_by_three_octets() {
         assert_eq!(tag_list(objects::CHUID), [0x5c, 3, 0x5f, 0xc1, 0x02]);
     }
