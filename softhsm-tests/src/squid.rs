@@ -66,6 +66,14 @@ impl Squid {
         Self::with(directory, &bump, &more)
     }
 
+    /// One that passes TLS on, and nothing else.
+    ///
+    /// # Errors
+    /// When it doesn't start.
+    pub fn for_tls_alone(directory: &Path) -> Result<Self> {
+        Self::with(directory, "", "acl tls method CONNECT\nhttp_access deny !tls\n")
+    }
+
     fn with(directory: &Path, port_options: &str, more: &str) -> Result<Self> {
         let port = PortLease::one()?;
         let below = |name: &str| directory.join(name).display().to_string();

@@ -27,7 +27,7 @@ pub use certificate::Generation;
 pub use error::CardError;
 pub use key::{Algorithm, PinPolicy, PrivateKey, TouchPolicy};
 pub use management_key::{Cipher, ManagementKey};
-pub use plug::VirtualYubiKey;
+pub use plug::{Moment, VirtualYubiKey};
 pub use profile::{Firmware, FormFactor, Make, Misbehaviour, Profile, ProfileError, Touch};
 pub use state::{Reference, Slot, State};
 pub use status::Status;

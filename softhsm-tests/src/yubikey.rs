@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     pcscd::{Pcscd, Reader, Watch},
-    virtual_yubikey::{AttestationRoots, Card, Profile, State, VirtualYubiKey},
+    virtual_yubikey::{AttestationRoots, Card, Moment, Profile, State, VirtualYubiKey},
 };
 
 /// A virtual YubiKey in a reader. Dropping it pulls it out.
@@ -70,6 +70,11 @@ impl PluggedYubiKey {
     /// The device itself; it serves no command while this is held, and asking twice in one expression blocks.
     pub fn card(&self) -> MutexGuard<'_, Card> {
         self.key.card()
+    }
+
+    /// Has something happen once, while the card makes everybody wait.
+    pub fn interrupt(&self, at: Moment, interlude: impl FnOnce() + Send + 'static) {
+        self.key.interrupt(at, interlude);
     }
 
     /// How long it has worked on commands until now.

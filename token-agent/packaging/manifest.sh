@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lists the packages in a folder and signs the list: manifest.sh FOLDER VERSION [KEY CERTIFICATE]
+# Lists the packages of a version in a folder and signs the list: manifest.sh FOLDER VERSION [KEY CERTIFICATE]
 #
 # packages.json         what the portal's download page shows: file, version, platform, size in octets, SHA-256
 # SHA256SUMS            of every package and of packages.json, for sha256sum --check
@@ -12,11 +12,12 @@ version=$2
 key=${3:-}
 certificate=${4:-}
 
+# Of this version: what an earlier build left in the folder is nobody's download.
 platform() {
 	case $1 in
-	*_amd64.deb) echo linux-x86_64 ;;
-	*_arm64.deb) echo linux-aarch64 ;;
-	*.exe) echo windows-x86_64 ;;
+	*_"$version"_amd64.deb) echo linux-x86_64 ;;
+	*_"$version"_arm64.deb) echo linux-aarch64 ;;
+	*-"$version"-*.exe) echo windows-x86_64 ;;
 	*) return 1 ;;
 	esac
 }
@@ -25,9 +26,13 @@ rm -f SHA256SUMS SHA256SUMS.p7s packages.json
 packages=()
 for file in *; do
 	[[ $file =~ ^[A-Za-z0-9._+~-]+$ ]] || { echo "$file: not a name for a package" >&2; exit 1; }
-	if platform "$file" >/dev/null; then packages+=("$file"); fi
+	if platform "$file" >/dev/null; then
+		packages+=("$file")
+	elif [[ $file == *.deb || $file == *.exe ]]; then
+		echo "left out: $file is not of version $version" >&2
+	fi
 done
-[ "${#packages[@]}" -gt 0 ] || { echo "no package in $PWD" >&2; exit 1; }
+[ "${#packages[@]}" -gt 0 ] || { echo "no package of version $version in $PWD" >&2; exit 1; }
 
 {
 	printf '{\n  "version": "%s",\n  "packages": [' "$version"

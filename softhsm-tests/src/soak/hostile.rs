@@ -19,13 +19,13 @@ use ca_core::domain::{
     ids::UserId,
 };
 use jiff::Timestamp;
-use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use rand::{SeedableRng, rngs::StdRng};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, ExtendedKeyUsagePurpose,
     IsCa, KeyPair,
 };
 
-use super::{Outcome, Size};
+use super::{Outcome, Size, bend::hostile};
 
 /// The longest that any input may take.
 const BOUND: Duration = Duration::from_millis(100);
@@ -45,7 +45,7 @@ pub(super) fn run(_directory: &Path, size: &Size) -> Result<Outcome> {
     let mut rng = StdRng::seed_from_u64(size.seed);
     let (mut slowest, mut worst) = (Duration::ZERO, String::new());
     for number in 0..size.hostile_inputs {
-        let input = samples.hostile(&mut rng);
+        let input = hostile(&samples.all, &mut rng);
         let began = Instant::now();
         let ended = catch_unwind(AssertUnwindSafe(|| samples.read(&input)));
         let took = began.elapsed();
@@ -114,21 +114,6 @@ impl Samples {
         Ok(Self { all, anchors, user: UserId::parse("hokkai-01")?, now: Timestamp::now() })
     }
 
-    /// A sample that was bent somewhere, two that were joined, or a structure without end.
-    fn hostile(&self, rng: &mut StdRng) -> Vec<u8> {
-        let one = |rng: &mut StdRng| self.all[rng.random_range(0..self.all.len())].clone();
-        let mut octets = one(rng);
-        match rng.random_range(0..8) {
-            0 => return endless(rng),
-            1 => octets.extend(one(rng)),
-            _ => {}
-        }
-        for _ in 0..rng.random_range(0..6) {
-            bend(&mut octets, rng);
-        }
-        octets
-    }
-
     /// Every reader of the evidence gets them.
     fn read(&self, octets: &[u8]) {
         let (anchors, now) = (&self.anchors, self.now);
@@ -170,42 +155,4 @@ fn files(folder: &Path) -> Result<Vec<Vec<u8>>> {
         }
     }
     Ok(found)
-}
-
-/// One change.
-fn bend(octets: &mut Vec<u8>, rng: &mut StdRng) {
-    if octets.is_empty() {
-        return;
-    }
-    let at = rng.random_range(0..octets.len());
-    let to = rng.random_range(at..octets.len());
-    match rng.random_range(0..6) {
-        0 => octets[at] = rng.random(),
-        1 => octets[at] = [0x80, 0x82, 0x84, 0xff, 0x30, 0x31, 0][rng.random_range(0..7)],
-        2 => octets.truncate(at),
-        3 => drop(octets.drain(at..to)),
-        4 => {
-            let piece = octets[at..to].to_vec();
-            octets.splice(at..at, piece);
-        }
-        _ => {
-            let mut new = vec![0; rng.random_range(1..32)];
-            rng.fill_bytes(&mut new);
-            octets.splice(at..at, new);
-        }
-    }
-}
-
-/// Deep, wide or long.
-fn endless(rng: &mut StdRng) -> Vec<u8> {
-    let inner = |tag: u8, content: Vec<u8>| {
-        let length = u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes();
-        [&[tag, 0x84], length.as_slice(), &content].concat()
-    };
-    match rng.random_range(0..4) {
-        0 => (0..rng.random_range(1..600)).fold(vec![5, 0], |content, _| inner(0x30, content)),
-        1 => (0..rng.random_range(1..600)).fold(vec![5, 0], |content, _| inner(0x31, content)),
-        2 => inner(0x31, [0x02, 1, 7].repeat(rng.random_range(1..3000))),
-        _ => inner(0x30, vec![0x30; rng.random_range(1..20_000)]),
-    }
 }

@@ -1,6 +1,7 @@
 //! The faults that Inro must survive, each a scenario that runs small in the test `crash` and at full size in
 //! `make soak`. A scenario does its worst to a real bank and says what it found; only the sizes differ.
 
+mod bend;
 mod books;
 mod clock;
 mod cuts;

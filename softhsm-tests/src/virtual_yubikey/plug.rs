@@ -1,7 +1,7 @@
 //! A virtual YubiKey in a reader: a thread that serves vpcd, and the handle that pulls it out and puts it in.
 
 use std::{
-    io,
+    fmt, io,
     net::{Shutdown, SocketAddr, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -33,9 +33,28 @@ struct Link {
     stream: Option<TcpStream>,
 }
 
+/// When something happens at this computer, by the number of commands that the card has had before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The next command is on its way, and the card hasn't seen it.
+    Before(u64),
+    /// The next command is done, and the answer hasn't left.
+    After(u64),
+}
+
+/// What happens then.
+struct Interlude(Moment, Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Interlude {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Interlude").field(&self.0).finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     card: Mutex<Card>,
+    interlude: Mutex<Option<Interlude>>,
     link: Mutex<Link>,
     changed: Condvar,
     /// How long it has worked on commands.
@@ -58,6 +77,7 @@ impl VirtualYubiKey {
         let name = format!("yubikey-{}", card.profile().serial);
         let shared = Arc::new(Shared {
             card: Mutex::new(card),
+            interlude: Mutex::default(),
             link: Mutex::new(Link { wish: Wish::Inserted, stream: None }),
             changed: Condvar::new(),
             busy: Mutex::default(),
@@ -65,6 +85,11 @@ impl VirtualYubiKey {
         let served = Arc::clone(&shared);
         let thread = thread::Builder::new().name(name).spawn(move || served.serve(vpcd))?;
         Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Has something happen once, while the card makes everybody wait.
+    pub fn interrupt(&self, at: Moment, interlude: impl FnOnce() + Send + 'static) {
+        *self.shared.interlude() = Some(Interlude(at, Box::new(interlude)));
     }
 
     /// Pulls it out. pcscd notices within half a second.
@@ -106,6 +131,17 @@ impl Drop for VirtualYubiKey {
 impl Shared {
     fn link(&self) -> MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn interlude(&self) -> MutexGuard<'_, Option<Interlude>> {
+        self.interlude.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn happen(&self, now: Moment) {
+        let due = self.interlude().take_if(|interlude| interlude.0 == now);
+        if let Some(Interlude(_, interlude)) = due {
+            interlude();
+        }
     }
 
     fn wish(&self, wish: Wish) {
@@ -217,9 +253,12 @@ impl VSmartCard for Served<'_> {
     }
 
     fn execute(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let before = self.card().commands();
+        self.shared.happen(Moment::Before(before));
         let began = Instant::now();
         let reaction = self.card().receive(bytes);
         *self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner) += began.elapsed();
+        self.shared.happen(Moment::After(before));
         match reaction {
             Reaction::Answer(answer) => answer,
             Reaction::PulledOut => {

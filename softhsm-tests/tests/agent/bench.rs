@@ -66,6 +66,12 @@ impl Bench {
         self.keys[0].card().state().clone()
     }
 
+    /// Presets in the user's own `agent.toml`.
+    pub(crate) fn configure(&self, presets: &str) {
+        let folder = self.scratch.directory(".config/inro").expect("a folder");
+        fs::write(folder.join("agent.toml"), presets).expect("written");
+    }
+
     /// The agent, in an environment of its own.
     pub(crate) fn agent(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binaries::find("inro-agent").expect("a fresh agent"));

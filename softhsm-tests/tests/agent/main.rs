@@ -352,6 +352,12 @@ fn an_occupied_slot_needs_consent_and_a_weak_pin_another() {
     assert_eq!(run.status(), 4, "{run:?}");
     bench.assert_untouched("a weak PIN");
     bench.scratch.write("pin", PIN).expect("written");
+    bench.configure("pin_min_length = 8");
+    let run = bench.enroll(&[]);
+    assert_eq!(run.status(), 4, "{run:?}");
+    assert!(run.stderr.contains("A PIN has 8 characters here"), "{run:?}");
+    bench.assert_untouched("a PIN that is shorter than the company wants it");
+    bench.configure("");
     let run = bench.enroll(&[]);
     bench.assert_done(&run, "with a good PIN");
 
@@ -394,9 +400,9 @@ fn secrets_are_asked_for_at_the_terminal_without_echo() {
     // The second PIN differs once, so both are asked again.
     let answers = [
         ("Login password: ", PASSWORD),
-        ("New PIN: ", PIN),
+        ("New PIN (6 to 8 characters): ", PIN),
         ("New PIN again: ", "862916"),
-        ("New PIN: ", PIN),
+        ("New PIN (6 to 8 characters): ", PIN),
         ("New PIN again: ", PIN),
     ];
     for (prompt, answer) in answers {
@@ -450,17 +456,7 @@ fn nobody_touching_the_token_is_a_clear_failure_that_resumes() {
 #[test]
 fn a_proxy_that_always_asks_for_credentials_ends_it() {
     let bench = Bench::one(NEW);
-    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let address = format!("http://{}", proxy.local_addr().expect("an address"));
-    thread::spawn(move || {
-        for stream in proxy.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
-            let answer = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n";
-            let _ = stream.write_all(answer.as_bytes());
-        }
-    });
+    let address = proxy_that_refuses("Proxy-Authenticate: Basic realm=\"x\"\r\n");
     bench.scratch.write("proxy-password", "proxy-secret").expect("written");
     let file = bench.path("proxy-password");
     for more in [
@@ -474,6 +470,44 @@ fn a_proxy_that_always_asks_for_credentials_ends_it() {
     }
     let run = Run::of(bench.enroll_command(&bench.server.url(), &[]).env("HTTPS_PROXY", &address));
     assert_eq!(run.status(), 6, "{run:?}");
+}
+
+/// It answers 407 to everything, and offers this.
+fn proxy_that_refuses(offers: &'static str) -> String {
+    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = format!("http://{}", proxy.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for mut stream in proxy.incoming().map_while(Result::ok) {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let head = "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n";
+            let _ = stream.write_all(format!("{head}{offers}\r\n").as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_proxy_that_wants_ntlm_or_kerberos_alone_is_named_in_both_languages() {
+    let bench = Bench::one(NEW);
+    let address = proxy_that_refuses("Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n");
+    bench.scratch.write("proxy-password", "proxy-secret").expect("written");
+    let file = bench.path("proxy-password");
+    let given = ["--proxy", &address, "--proxy-user", "office", "--proxy-password-file", &file];
+    for more in [&given[..2], &given] {
+        let run = bench.enroll(more);
+        assert_eq!(run.status(), 6, "{run:?}");
+        assert!(run.stderr.contains("doesn't have (Negotiate, NTLM)"), "{run:?}");
+        assert!(run.stderr.contains("permit “Basic”"), "what the administrator can do: {run:?}");
+        assert!(!run.stderr.contains("--proxy-user"), "nothing that is typed would help: {run:?}");
+        let run = bench.enroll(&[more, &["--lang", "ja"]].concat());
+        assert!(run.stderr.contains("(Negotiate, NTLM)には対応していません"), "{run:?}");
+        bench.assert_untouched("such a proxy");
+    }
+    // Where Basic is among them, it is what the agent uses.
+    let address = proxy_that_refuses("Proxy-Authenticate: NTLM\r\nProxy-Authenticate: Basic realm=\"x\"\r\n");
+    let run = bench.enroll(&["--proxy", &address]);
+    assert!(run.stderr.contains("--proxy-user"), "{run:?}");
 }
 
 #[test]

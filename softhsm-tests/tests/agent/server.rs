@@ -4,15 +4,18 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
     Extension, Json, Router,
+    body::{Body, Bytes},
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -28,6 +31,7 @@ use ca_wire::{
 };
 use ca_x509::{KeyKind, SignatureAlgorithm, signed::Signed};
 use der::{Decode, DecodePem, Encode};
+use futures::{StreamExt as _, future, stream};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use rcgen::DnType;
@@ -68,6 +72,37 @@ pub(crate) enum Manner {
     Refuses(Code),
     /// The connection breaks at the request of this number; before or after the request took effect.
     Breaks { request: usize, after: bool },
+    /// The request of this number takes effect, and its answer never comes to its end.
+    Stalls { request: usize, how: Stall },
+}
+
+/// How an answer doesn't come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stall {
+    /// Nothing of it comes.
+    Silent,
+    /// Half of it comes.
+    Half,
+    /// It comes octet by octet, and never ends.
+    Drips,
+}
+
+impl Stall {
+    async fn answer(self, honest: Response) -> Response {
+        let (mut head, body) = honest.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
+        head.headers.remove(header::CONTENT_LENGTH);
+        let first = stream::iter([Ok::<_, Infallible>(body.slice(..body.len() / 2))]);
+        let body = match self {
+            Self::Silent => return future::pending().await,
+            Self::Half => Body::from_stream(first.chain(stream::pending())),
+            Self::Drips => Body::from_stream(first.chain(stream::unfold((), |()| async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Some((Ok(Bytes::from_static(b" ")), ()))
+            }))),
+        };
+        Response::from_parts(head, body)
+    }
 }
 
 #[derive(Clone, Default)]
@@ -280,6 +315,7 @@ async fn answer(bank: &Bank, breaker: Breaker, work: impl FnOnce() -> Response) 
             }
             breaker.pull().await
         }
+        Manner::Stalls { request, how } if request == number => how.answer(work()).await,
         _ => work(),
     }
 }

@@ -100,6 +100,16 @@ impl Desk {
         places.map(|place| place as u64).collect()
     }
 
+    /// Whether the token is as at the beginning.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let (state, before) = (self.bench.state(), &self.token);
+        let secrets = |state: &State| (state.pin.value(), state.puk.value(), state.management_key.clone());
+        let slots = |state: &State| state.slots.keys().copied().collect::<Vec<_>>();
+        secrets(&state) == secrets(before)
+            && slots(&state) == slots(before)
+            && state.objects == before.objects
+    }
+
     /// The certificate that the bank takes is on the token, beside its key.
     pub(crate) fn assert_a_working_certificate(&self, when: &str) {
         let Some(old) = &self.old else { return };

@@ -1,5 +1,6 @@
 //! Tokens for life, end to end: virtual YubiKeys behind a real pcscd, the agent, the bank, its master and its staff.
 
+mod killed;
 mod life;
 mod rig;
 mod unblock;

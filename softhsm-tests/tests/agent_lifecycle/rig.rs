@@ -73,6 +73,10 @@ impl Office {
         self.house.bank()
     }
 
+    pub(crate) fn bank_mut(&mut self) -> &mut Bank {
+        &mut self.house.house.bank
+    }
+
     pub(crate) fn state(&self, token: u32) -> State {
         self.desk.keys.iter().find(|key| key.serial() == token).expect("a key").state()
     }
@@ -102,13 +106,20 @@ impl Office {
     }
 
     pub(crate) fn unblock(&self, user: &str, token: u32, new_pin: &str) -> Run {
+        output_of(&mut self.unblock_command(user, token, new_pin), b"").expect("the agent runs").into()
+    }
+
+    /// Everything in files; nobody is waited for.
+    pub(crate) fn unblock_command(&self, user: &str, token: u32, new_pin: &str) -> Command {
         let bank = self.bank();
         let pin = bank.path("new-pin");
         fs::write(&pin, new_pin).expect("a file");
-        let (login, pin) = (bank.secret("login").display().to_string(), pin.display().to_string());
-        let token = token.to_string();
-        let more = ["--user", user, "--token", &token, "--wait-minutes", "0", "--password-file", &login];
-        self.agent("unblock", &[&more[..], &["--new-pin-file", &pin]].concat())
+        let (url, trust) = (bank.urls().public, bank.path("tls/ca.pem"));
+        let mut command = self.desk.agent_command().expect("the agent");
+        command.args(["unblock", "--json", "--server", &url, "--user", user, "--wait-minutes", "0"]);
+        command.args(["--token", &token.to_string(), "--ca-file"]).arg(trust);
+        command.arg("--password-file").arg(bank.secret("login")).arg("--new-pin-file").arg(pin);
+        command
     }
 
     pub(crate) fn audit(&self, action: &str) -> Vec<Value> {

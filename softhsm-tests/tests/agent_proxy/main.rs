@@ -61,6 +61,8 @@ fn an_enrolment_goes_through_a_proxy_that_demands_a_password() {
         "pin.good",
         "certificate.valid",
         "chain.good",
+        "ocsp.good",
+        "crl.good",
         "clock.right",
         "network.connected",
         "proxy.way",
@@ -72,6 +74,45 @@ fn an_enrolment_goes_through_a_proxy_that_demands_a_password() {
     }
     let serial = finding(&report, "token.found");
     assert!(serial["what"].as_str().expect("words").contains(&SERIAL.to_string()), "{serial}");
+}
+
+#[test]
+fn what_the_bank_publishes_about_a_certificate_is_looked_at() {
+    let house = House::open("proxy-published", None);
+    let run = house.enroll(&[]);
+    assert_eq!(run.status(), 0, "{run:?}");
+    let serial = run.json()["certificate"]["serial"].as_str().expect("a serial number").to_owned();
+    let report = house.doctor(&[]).json();
+    assert!(report["healthy"] == true && codes(&report).contains(&"ocsp.good".to_owned()), "{report:#}");
+
+    // A network that lets only TLS through: in nobody's way, and said with what to do.
+    let squid = Squid::for_tls_alone(&house.scratch.directory("squid").expect("a directory")).expect("squid");
+    house.scratch.write("right", format!("{PASSWORD}\n")).expect("written");
+    let (proxy, right) = (squid.url(), house.path("right"));
+    let through = ["--proxy", &proxy, "--proxy-user", USER, "--proxy-password-file", &right];
+    let run = house.doctor(&through);
+    assert_eq!(run.status(), 0, "{run:?}");
+    let report = run.json();
+    // Without the issuer's certificate nothing else can be judged.
+    assert!(codes(&report).contains(&"chain.unknown".to_owned()), "{report:#}");
+
+    // Revoked: the responder says so within seconds, the list within a minute.
+    house.bank.operator(&["certificate", "revoke", &serial, "--reason", "keyCompromise"]).expect("revoked");
+    let began = std::time::Instant::now();
+    let report = loop {
+        let run = house.doctor(&[]);
+        let report = run.json();
+        let said = codes(&report).iter().filter(|code| *code == "certificate.revoked").count();
+        if said == 2 {
+            assert_eq!(run.status(), 9, "{run:?}");
+            break report;
+        }
+        assert!(began.elapsed() < std::time::Duration::from_mins(2), "{report:#}");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    };
+    assert_eq!(report["support_code"], "certificate.revoked");
+    let found = finding(&report, "certificate.revoked");
+    assert!(found["next"].as_str().expect("a remedy").contains("obtain a new one"), "{found}");
 }
 
 #[test]
@@ -115,6 +156,21 @@ fn the_system_s_proxy_is_found_and_its_exceptions_are_kept() {
     let (what, found) = way(&desktop);
     assert!(what.contains(&address.to_string()) && what.contains("desktop"), "{what}");
     assert!(found.contains(&"proxy.authentication".to_owned()), "{found:?}");
+
+    // A script isn't run. Where there is no way without it, that is what is said.
+    let script = "[system/proxy]\nmode='auto'\nautoconfig-url='http://wpad.example/proxy.pac'\n";
+    fs::write(settings.join("keyfile"), script).expect("written");
+    let (what, found) = way(&desktop);
+    assert!(what.contains("http://wpad.example/proxy.pac") && what.contains("doesn't run"), "{what}");
+    assert!(found.contains(&"server.genuine".to_owned()), "directly: {found:?}");
+    let mut command = house.agent();
+    command.args(["enroll", "--json", "--server", "https://no-such-name.invalid", "--user", "hokkai-01"]);
+    let run = Run::of(command.args(["--password-file", &house.login()]).envs(desktop));
+    assert_eq!(run.status(), 6, "{run:?}");
+    assert!(
+        run.stderr.contains("http://wpad.example/proxy.pac") && run.stderr.contains("--proxy"),
+        "{run:?}"
+    );
 }
 
 #[test]
@@ -153,7 +209,8 @@ fn a_policy_comes_before_a_user_s_configuration_and_options() {
     let authority = fs::read_to_string(house.bank.path("tls/ca.pem")).expect("readable");
     let policy = format!(
         "server = \"{bank}\"\nca_file = \"/etc/inro/bank.pem\"\nproxy = \"{}\"\nproxy_user = \"{USER}\"\n\
-         proxy_password_file = \"/etc/inro/proxy-password\"\ntokens = [\"tpm\"]\nlang = \"en\"\n",
+         proxy_password_file = \"/etc/inro/proxy-password\"\ntokens = [\"tpm\"]\nlang = \"en\"\n\
+         grace_hours = 48\n",
         squid.url()
     );
     let files = [("bank.pem", authority.as_str()), ("proxy-password", PASSWORD)];
@@ -175,6 +232,17 @@ fn a_policy_comes_before_a_user_s_configuration_and_options() {
     assert_eq!(finding(&report, "token.not-permitted")["grade"], "wrong");
     let ignored = squid.requests().expect("a log").len();
     assert!(ignored > 0, "the proxy was asked");
+
+    // The grace after a renewal is the administrator's as well.
+    let serial = ["--serial", "00", "--password-file", &house.login()];
+    let renew = |hours: &str| {
+        let mut command = house.bare_agent();
+        command.args(["renew", "--json", "--grace-hours", hours]).args(serial);
+        Run::of(&mut house.administered(&command))
+    };
+    let run = renew("0");
+    assert!(run.status() == 2 && run.stderr.contains("--grace-hours"), "{run:?}");
+    assert!(!renew("48").stderr.contains("--grace-hours"), "what the policy says may be said as well");
 
     for (option, value) in [
         ("--server", "https://mine.example"),
@@ -310,6 +378,46 @@ fn whatever_answers_in_place_of_the_bank_is_named_with_a_remedy() {
         "HTTP/1.1 302 Found\r\nLocation: http://x/\r\nContent-Length: 0\r\n\r\n",
     ));
     expect(&through(&proxy), "proxy.refused", &["302", "log in to your network"]);
+}
+
+/// Whoever accepts a connection and never comes to an end is given up, told apart by how far it got.
+#[test]
+fn silence_is_given_up_and_named() {
+    let scratch = softhsm_tests::scratch::Scratch::new("proxy-silence").expect("scratch");
+    let bank = SoftAuthority::new("Bank's web CA").expect("an authority");
+    let ca = scratch.write("ca.pem", bank.certificate()).expect("written").display().to_string();
+    // The usual time is a minute.
+    let config = scratch.write("agent.toml", "timeout_seconds = 4\n").expect("written").display().to_string();
+    let identity = bank.server(&["localhost"]).expect("an identity");
+    let ask = |server: &str, more: &[&str]| {
+        let mut command = alone(&scratch);
+        command
+            .args(["--config", &config, "doctor", "--json", "--server", server, "--ca-file", &ca])
+            .args(more);
+        Run::of(&mut command).json()
+    };
+    let expect = |report: &Value, code: &str, word: &str| {
+        let found = finding(report, code);
+        assert!(
+            found["what"].as_str().expect("words").contains(word),
+            "{code}: {word:?} isn't said: {found}"
+        );
+        assert!(found["next"].as_str().is_some_and(|next| next.contains("again")), "{found}");
+    };
+    let half = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"lowest\"";
+    let connects = "HTTP/1.1 200 Connection established\r\n\r\n";
+    expect(
+        &ask(&Stranger::plain(Answer::Silence).url(), &[]),
+        "network.silent",
+        "the bank's server localhost",
+    );
+    expect(&ask(&Stranger::tls(&identity, Answer::Silence).url(), &[]), "server.timeout", "in time");
+    expect(&ask(&Stranger::tls(&identity, Answer::Half(half)).url(), &[]), "server.timeout", "in time");
+    let through = |answer| ask("https://bank.example", &["--proxy", &Stranger::plain(answer).plain_url()]);
+    expect(&through(Answer::Silence), "network.silent", "the company's proxy localhost");
+    expect(&through(Answer::Half("HTTP/1.1 200")), "network.silent", "the company's proxy localhost");
+    // The proxy does its part.
+    expect(&through(Answer::Half(connects)), "network.silent", "the bank's server bank.example");
 }
 
 /// An authority of the system's, as a company's inspecting proxy has one, isn't one for the bank.

@@ -27,6 +27,10 @@ pub(crate) enum Answer {
     Dated(&'static str),
     /// These octets.
     Raw(&'static str),
+    /// Nothing, for as long as the client waits.
+    Silence,
+    /// These octets, and then nothing.
+    Half(&'static str),
 }
 
 impl Answer {
@@ -43,7 +47,8 @@ impl Answer {
             Self::Dated(date) => format!(
                 "HTTP/1.1 404 Not Found\r\nDate: {date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             ),
-            Self::Raw(text) => text.to_owned(),
+            Self::Raw(text) | Self::Half(text) => text.to_owned(),
+            Self::Silence => String::new(),
         }
     }
 }
@@ -112,7 +117,8 @@ fn converse(mut stream: impl Read + Write, answer: Answer) {
     if stream.read(&mut heard).is_ok_and(|count| count > 0)
         && stream.write_all(answer.text().as_bytes()).and_then(|()| stream.flush()).is_ok()
     {
+        let waits = matches!(answer, Answer::Silence | Answer::Half(_));
         // What isn't read would cut the answer off.
-        let _ = stream.read(&mut heard);
+        while stream.read(&mut heard).is_ok_and(|count| count > 0) && waits {}
     }
 }

@@ -136,6 +136,10 @@ fn the_list_of_packages_is_signed_and_a_change_is_noticed() {
     fs::write(folder.join(&setup), b"an installer").expect("written");
     fs::write(folder.join(format!("inro-agent_{VERSION}_amd64.deb")), b"a package").expect("written");
     fs::write(folder.join("notes.txt"), b"no package").expect("written");
+    // What earlier builds left isn't of this list.
+    for stale in ["inro-agent-0.0.9-x64-setup.exe", "inro-agent_10.1.0_amd64.deb"] {
+        fs::write(folder.join(stale), b"an older one").expect("written");
+    }
     let (key, certificate) = (scratch.join("key.pem"), scratch.join("certificate.pem"));
     let [key, certificate] = [&key, &certificate].map(|path| path.display().to_string());
     openssl(&[

@@ -1,6 +1,6 @@
 //! The agent's installer and program for Windows, under Wine: installed silently, an enrolment on a virtual YubiKey
-//! through pcscd at the real authority, the window's picture, uninstalled without a trace. `make test-windows` prepares
-//! what it needs.
+//! through pcscd at the real authority, under an administrator's policy, the window's picture, uninstalled without a trace
+//! but what the administrator put there. `make test-windows` prepares what it needs.
 
 use std::{
     fs,
@@ -97,15 +97,43 @@ fn traces(folder: &Path) -> Vec<String> {
     found.expect("searched").lines().map(str::to_owned).collect()
 }
 
+impl Computer {
+    fn install(&self) {
+        let setup = format!("inro-agent-{}-x64-setup.exe", env!("CARGO_PKG_VERSION"));
+        let setup = self.file(&tree().join("target/packages").join(setup), "setup.exe");
+        run(&mut self.command(&["wine", &setup, "/S"])).expect("installed");
+    }
+
+    /// What is left afterwards.
+    fn uninstall(&self) -> Vec<String> {
+        let uninstall = r"C:\Program Files\Inro Agent\uninstall.exe";
+        // The last word keeps it from running in a copy of its own that nobody waits for.
+        let words = ["wine", uninstall, "/S", r"_?=C:\Program Files\Inro Agent"];
+        run(&mut self.command(&words)).expect("uninstalled");
+        let registry = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Uninstall\InroAgent";
+        run(&mut self.command(&["wine", "reg", "query", registry, "/reg:64"])).expect_err("no entry");
+        let program = self.drive_c("Program Files/Inro Agent");
+        let files: Vec<_> = fs::read_dir(&program).into_iter().flatten().flatten().collect();
+        // What runs can't delete itself; its copy would.
+        assert!(files.iter().all(|file| file.file_name() == "uninstall.exe"), "{files:?}");
+        let mut left = traces(&self.drive_c(""));
+        // The record of enrolments is the user's.
+        left.retain(|path| !path.ends_with("Inro Agent") && !path.contains("/users/"));
+        left
+    }
+}
+
 #[test]
 fn the_installer_the_program_and_the_window_work_and_uninstalling_leaves_nothing() {
     let computer = Computer::new();
-    let setup = format!("inro-agent-{}-x64-setup.exe", env!("CARGO_PKG_VERSION"));
-    let setup = computer.file(&tree().join("target/packages").join(setup), "setup.exe");
-    run(&mut computer.command(&["wine", &setup, "/S"])).expect("installed");
+    computer.install();
     let shortcut =
         computer.drive_c("ProgramData/Microsoft/Windows/Start Menu/Programs/Certificate agent.lnk");
     assert!(shortcut.exists(), "{:#?}", traces(&computer.drive_c("")));
+    for example in ["agent.toml", "policy.toml"] {
+        let text = fs::read_to_string(computer.drive_c("Program Files/Inro Agent").join(example));
+        assert!(text.expect("an example").contains("pin_min_length"), "{example}");
+    }
 
     let tokens = run(&mut computer.agent(&["tokens", "--json"])).expect("tokens");
     let tokens: Value = serde_json::from_str(&tokens).expect("JSON");
@@ -113,16 +141,20 @@ fn the_installer_the_program_and_the_window_work_and_uninstalling_leaves_nothing
     enrol(&computer);
     picture(&computer);
 
-    let uninstall = r"C:\Program Files\Inro Agent\uninstall.exe";
-    // The last word keeps it from running in a copy of its own that nobody waits for.
-    run(&mut computer.command(&["wine", uninstall, "/S", r"_?=C:\Program Files\Inro Agent"]))
-        .expect("uninstalled");
-    let mut left = traces(&computer.drive_c(""));
-    // What runs can't delete itself; its copy would. And the record of enrolments is the user's.
-    left.retain(|path| !path.ends_with("Inro Agent") && !path.contains("/users/"));
-    assert_eq!(left, Vec::<String>::new());
-    let registry = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Uninstall\InroAgent";
-    run(&mut computer.command(&["wine", "reg", "query", registry, "/reg:64"])).expect_err("no entry");
+    // The administrator's policy counts, and outlives the program.
+    let folder = computer.drive_c("ProgramData/Inro");
+    let policy = folder.join("policy.toml");
+    fs::write(&policy, format!("server = \"{}\"\n", computer.bank.urls().public)).expect("written");
+    let refused = run(&mut computer.agent(&["renew", "--server", "https://mine.example"]));
+    let refused = format!("{:#}", refused.expect_err("against the policy"));
+    assert!(refused.contains("--server"), "{refused}");
+    assert_eq!(computer.uninstall(), [folder.display().to_string()]);
+    assert!(policy.exists(), "it is the administrator's");
+
+    // Where nothing of theirs is in it, the folder goes as well.
+    fs::remove_file(&policy).expect("removed");
+    computer.install();
+    assert_eq!(computer.uninstall(), Vec::<String>::new());
 }
 
 fn enrol(computer: &Computer) {
