@@ -26,7 +26,12 @@ pub(super) fn run(args: &EraseArgs, config: &Config, output: &mut Output) -> Res
     let gone = act(args, config, &farewells, output.lang)?;
     // Erasing is done, whatever the network says, and whether or not anybody knows the proxy's password.
     let connect = || args.service.route_with_password(config, output.lang)?.connect();
-    let told = farewells.tell_over(connect).map_err(EnrolError::from)?;
+    let mut told = farewells.tell_over(connect).map_err(EnrolError::from)?;
+    if matches!(gone, Gone::Nothing)
+        && let Some(why) = told.why.take()
+    {
+        return Err(why.into());
+    }
     output.result(&to_json(&gone, &told), |lang| messages::erased(&gone, &told, lang))
 }
 

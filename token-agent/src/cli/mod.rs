@@ -35,7 +35,10 @@ use crate::{config::Config, messages::Lang, paths, policy::Policy, server::Versi
 
 /// Runs the command that the arguments name.
 pub(crate) fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return Output::misused(&error).into(),
+    };
     #[cfg(target_os = "linux")]
     logging::quieten_libraries();
     logging::start();

@@ -26,6 +26,28 @@ impl Output {
         Self { lang, json }
     }
 
+    /// Says what is wrong with the arguments, also as JSON where that was asked for, or what was asked to be shown.
+    pub(super) fn misused(error: &clap::Error) -> Exit {
+        // Nothing is left to complain to.
+        let _ = error.print();
+        if !error.use_stderr() {
+            return Exit::Done;
+        }
+        if std::env::args_os().any(|argument| argument == "--json") {
+            let text = error.render().to_string();
+            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let json = json!({"error": {
+                "exit": Exit::Usage as u8,
+                "message": message,
+                "next": lines.collect::<Vec<_>>().join("\n"),
+                "resumable": false,
+            }});
+            let _ = io::stdout().lock().write_all(format!("{json:#}\n").as_bytes());
+        }
+        Exit::Usage
+    }
+
     /// Writes the result in the form that was asked for.
     pub(super) fn result(&mut self, json: &Value, text: impl FnOnce(Lang) -> String) -> Result<(), CliError> {
         let text = if self.json { format!("{json:#}\n") } else { text(self.lang) };

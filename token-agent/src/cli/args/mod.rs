@@ -29,7 +29,7 @@ Exit status:
   2  the arguments or the configuration are not right
   3  the token
   4  the PIN: wrong, blocked or not acceptable
-  5  the bank's server refuses
+  5  the bank's server refuses; verify-evidence: the file is refused, or nothing is proven
   6  the bank's server can't be reached or trusted
   7  interrupted: run the same command again to go on
   8  not agreed to: nothing was overwritten or erased
