@@ -60,6 +60,7 @@ macro_rules! contract {
                 the_fleet_is_what_lives_with_its_evidence;
             tokens: a_list_of_tokens_is_registered_whole_or_not_at_all, a_token_moves_from_the_state_that_was_seen,
                 assignments_and_inventory_agree;
+                tokens_are_listed_by_state_and_contract,
             custody: of_a_token_two_puks_are_kept_at_the_most, a_new_custody_key_takes_over_row_by_row,
                 a_puk_is_released_once_after_an_approval_in_time, a_user_has_one_open_request_and_a_few_in_a_day;
             books: a_page_of_the_journal_is_looked_up_at_once;

@@ -626,6 +626,9 @@ CREATE TABLE puks (
 CREATE INDEX puks_of_token ON puks (device_kind, device_serial, deposited_at);
 CREATE INDEX puks_of_user ON puks (user_id);
 CREATE INDEX puks_by_key ON puks (key_version, deposit);
+CREATE INDEX tokens_in_state ON tokens (state, kind, serial);
+CREATE INDEX tokens_of_contract ON tokens (contract, kind, serial) WHERE contract IS NOT NULL;
+
 
 CREATE FUNCTION two_puks_per_token() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -9,7 +9,7 @@ use ca_core::{
         policy::{ListedToken, TokenRecord, TokenState},
     },
     ports::{
-        inventory::InventoryStore,
+        inventory::{InventoryStore, TokenFilter},
         store::{Conflict, StoreResult},
     },
 };
@@ -67,21 +67,60 @@ impl InventoryStore for PostgresStore {
         Ok(found.collect::<Result<_, Failure>>()?)
     }
 
-    async fn tokens(&self, after: Option<&Device>, limit: u32) -> StoreResult<Vec<TokenRecord>> {
+    async fn tokens(
+        &self,
+        filter: &TokenFilter,
+        after: Option<&Device>,
+        limit: u32,
+    ) -> StoreResult<Vec<TokenRecord>> {
         let kind = after.map_or("", |device| device.kind.as_str());
         let serial = after.map_or("", |device| device.serial.as_str());
-        let rows = sqlx::query_as!(
-            TokenRow,
-            r#"SELECT t.kind, t.serial, t.model, t.state, t.contract, t.registered_at, t.changed_at, u.id AS "user_id?"
-               FROM tokens t LEFT JOIN users u ON u.device_kind = t.kind AND u.device_serial = t.serial
-               WHERE (t.kind, t.serial) > ($1, $2) ORDER BY t.kind, t.serial LIMIT $3"#,
-            kind,
-            serial,
-            i64::from(limit)
-        )
-        .fetch_all(self.readers())
-        .await
-        .map_err(Failure::from)?;
+        // A statement each, for each reads an index of its own.
+        let rows = match filter {
+            TokenFilter::All => {
+                sqlx::query_as!(
+                    TokenRow,
+                    r#"SELECT t.kind, t.serial, t.model, t.state, t.contract, t.registered_at, t.changed_at, u.id AS "user_id?"
+                   FROM tokens t LEFT JOIN users u ON u.device_kind = t.kind AND u.device_serial = t.serial
+                   WHERE (t.kind, t.serial) > ($1, $2) ORDER BY t.kind, t.serial LIMIT $3"#,
+                    kind,
+                    serial,
+                    i64::from(limit)
+                )
+                .fetch_all(self.readers())
+                .await
+            }
+            TokenFilter::InState(state) => {
+                sqlx::query_as!(
+                    TokenRow,
+                    r#"SELECT t.kind, t.serial, t.model, t.state, t.contract, t.registered_at, t.changed_at, u.id AS "user_id?"
+                   FROM tokens t LEFT JOIN users u ON u.device_kind = t.kind AND u.device_serial = t.serial
+                   WHERE t.state = $4 AND (t.kind, t.serial) > ($1, $2) ORDER BY t.kind, t.serial LIMIT $3"#,
+                    kind,
+                    serial,
+                    i64::from(limit),
+                    *state
+                )
+                .fetch_all(self.readers())
+                .await
+            }
+            TokenFilter::With(contract) => {
+                let contract = contract.as_str();
+                sqlx::query_as!(
+                    TokenRow,
+                    r#"SELECT t.kind, t.serial, t.model, t.state, t.contract, t.registered_at, t.changed_at, u.id AS "user_id?"
+                   FROM tokens t LEFT JOIN users u ON u.device_kind = t.kind AND u.device_serial = t.serial
+                   WHERE t.contract = $4 AND (t.kind, t.serial) > ($1, $2) ORDER BY t.kind, t.serial LIMIT $3"#,
+                    kind,
+                    serial,
+                    i64::from(limit),
+                    contract
+                )
+                .fetch_all(self.readers())
+                .await
+            }
+        };
+        let rows = rows.map_err(Failure::from)?;
         Ok(rows.into_iter().map(TokenRecord::try_from).collect::<Result<_, Failure>>()?)
     }
 

@@ -360,7 +360,7 @@ impl Inventory {
         token.ok_or_else(|| InventoryError::UnknownToken(device.clone()))
     }
 
-    /// The tokens that the filter admits, a page at a time to `take`.
+    /// The tokens that are looked for, a page at a time to `take`.
     ///
     /// # Errors
     /// Only `Failure`.
@@ -371,10 +371,10 @@ impl Inventory {
     ) -> InventoryResult<()> {
         let mut after: Option<Device> = None;
         loop {
-            let page = self.tokens.tokens(after.as_ref(), PAGE).await?;
+            let page = self.tokens.tokens(filter, after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.device.clone());
-            page.into_iter().filter(|token| filter.admits(token)).for_each(&mut *take);
+            page.into_iter().for_each(&mut *take);
         }
     }
 

@@ -25,8 +25,13 @@ pub trait InventoryStore: Send + Sync {
     async fn token(&self, device: &Device) -> StoreResult<Option<TokenRecord>>;
     /// Which of these are registered, in no particular order. At most a few thousand at a time.
     async fn registered_among(&self, devices: &[Device]) -> StoreResult<Vec<Device>>;
-    /// The tokens by kind and serial number: at most `limit` after `after`.
-    async fn tokens(&self, after: Option<&Device>, limit: u32) -> StoreResult<Vec<TokenRecord>>;
+    /// The tokens that are looked for, by kind and serial number: at most `limit` after `after`.
+    async fn tokens(
+        &self,
+        filter: &TokenFilter,
+        after: Option<&Device>,
+        limit: u32,
+    ) -> StoreResult<Vec<TokenRecord>>;
     /// Moves a token from the state `seen` to another. `Taken` when it isn't in `seen` any more, `Missing` when there
     /// is no such token or contract, `DeviceInUse` when it is assigned to a user of another contract than it is handed
     /// out to. One that is with no customer any more is taken away from its user in the same commit.
@@ -42,21 +47,12 @@ pub trait InventoryStore: Send + Sync {
 
 /// Which tokens are looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenFilter {
-    /// Only in this state, by its stable name.
-    pub state: Option<&'static str>,
-    /// Only with this contract.
-    pub contract: Option<ContractNumber>,
-}
-
-impl TokenFilter {
-    /// Whether a token is looked for.
-    pub fn admits(&self, token: &TokenRecord) -> bool {
-        let holder = match &token.state {
-            TokenState::HandedOut { contract } => Some(contract),
-            _ => None,
-        };
-        self.state.is_none_or(|state| state == token.state.as_str())
-            && self.contract.as_ref().is_none_or(|contract| Some(contract) == holder)
-    }
+pub enum TokenFilter {
+    /// All.
+    #[default]
+    All,
+    /// Those in this state, by its stable name.
+    InState(&'static str),
+    /// Those that are handed out to this contract.
+    With(ContractNumber),
 }

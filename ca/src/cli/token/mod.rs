@@ -216,8 +216,17 @@ async fn list(
     let names = ["in-stock", "handed-out", "lost", "broken", "replaced", "returned", "retired"];
     let state = state.and_then(|state| names.into_iter().find(|name| *name == state));
     let mut views = Vec::new();
-    let filter = TokenFilter { state, contract };
-    desk.inventory.each(&filter, &mut |token| views.push(TokenView::from(&token))).await?;
+    let filter = match (contract, state) {
+        (Some(contract), _) => TokenFilter::With(contract),
+        (None, Some(state)) => TokenFilter::InState(state),
+        (None, None) => TokenFilter::All,
+    };
+    let mut take = |token: TokenRecord| {
+        if state.is_none_or(|state| state == token.state.as_str()) {
+            views.push(TokenView::from(&token));
+        }
+    };
+    desk.inventory.each(&filter, &mut take).await?;
     output.result(&views, |out| {
         let mut rows =
             vec![["KIND", "SERIAL", "STATE", "CONTRACT", "USER", "MODEL"].map(String::from).to_vec()];

@@ -11,6 +11,7 @@ use ca_core::domain::ids::IdempotencyKey;
 use ca_wire::problem::Code;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::http::{body, connection::Peer, problem::Refused};
@@ -19,6 +20,12 @@ use crate::http::{body, connection::Peer, problem::Refused};
 pub(super) async fn json<T: DeserializeOwned>(parts: &Parts, body: Body, limit: usize) -> Result<T, Refused> {
     let octets = Zeroizing::new(body::json_octets(parts, body, limit).await?.to_vec());
     body::parse("body", &octets)
+}
+
+/// An identifier in a path. One spelling only: no braces, no capital letters, no `urn:uuid:`.
+pub(super) fn uuid(text: &str) -> Result<Uuid, Refused> {
+    let parsed = Uuid::try_parse(text).ok().filter(|uuid| uuid.hyphenated().to_string() == text);
+    parsed.ok_or_else(|| Refused::new(Code::NotFound))
 }
 
 /// The `Idempotency-Key` header.
@@ -80,6 +87,21 @@ mod tests {
             ("new", "0.0.1", false),
         ] {
             assert_eq!(is_at_least(version, lowest), expected, "{version} against {lowest}");
+        }
+    }
+
+    #[test]
+    fn identifiers_have_one_spelling() {
+        let right = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        assert_eq!(uuid(right).expect("an identifier").to_string(), right);
+        for other in [
+            &*right.to_uppercase(),
+            &*right.replace('-', ""),
+            &*format!("{{{right}}}"),
+            &*format!("urn:uuid:{right}"),
+            "",
+        ] {
+            assert_eq!(uuid(other).err().expect(other).code, Code::NotFound);
         }
     }
 

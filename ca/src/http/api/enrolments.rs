@@ -16,10 +16,7 @@ use ca_core::{
     },
     domain::ids::EnrolmentId,
 };
-use ca_wire::{
-    enrolment::{Certified, Certify, Confirm, Open, Opened},
-    problem::Code,
-};
+use ca_wire::enrolment::{Certified, Certify, Confirm, Open, Opened};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -186,10 +183,8 @@ async fn later_step<T: DeserializeOwned>(
     body: Body,
     limit: usize,
 ) -> Result<(LaterStep, T), Refused> {
-    // One spelling only: no braces, no capital letters, no `urn:uuid:`.
-    let enrolment = Uuid::try_parse(id).ok().filter(|uuid| uuid.hyphenated().to_string() == id);
     let step = LaterStep {
-        enrolment: EnrolmentId(enrolment.ok_or_else(|| Refused::new(Code::NotFound))?),
+        enrolment: EnrolmentId(decode::uuid(id)?),
         bearer: decode::bearer(&parts.headers)?,
         idempotency_key: decode::idempotency_key(&parts.headers)?,
     };

@@ -19,17 +19,12 @@ use ca_core::{
         ids::EnrolmentId,
     },
 };
-use ca_wire::{
-    problem::Code,
-    token::{self, Approvers, KeptPuk, Released, UnblockState},
-};
+use ca_wire::token::{self, Approvers, KeptPuk, Released, UnblockState};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use super::{Api, decode};
-use crate::http::{
-    connection::Peer, documented::Refusals, enrolment::device, problem::Refused, support::SupportId,
-};
+use crate::http::{connection::Peer, documented::Refusals, enrolment::device, support::SupportId};
 
 /// A password, a PUK and a few identifiers.
 const SMALL: usize = 4 * 1024;
@@ -55,7 +50,7 @@ pub(super) async fn deposit(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let command = async {
-        let (deposit, bearer) = (uuid(&name)?, decode::bearer(&parts.headers)?);
+        let (deposit, bearer) = (decode::uuid(&name)?, decode::bearer(&parts.headers)?);
         let wire: token::Deposit = decode::json(&parts, body, SMALL).await?;
         let (occasion, puk, proven) = (occasion(wire.occasion), wire.puk.into(), wire.proven);
         Ok(deposit::Deposit { occasion, bearer, deposit, puk, proven })
@@ -84,7 +79,7 @@ pub(super) async fn confirm_deposit(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let command = async {
-        let (deposit, bearer) = (uuid(&name)?, decode::bearer(&parts.headers)?);
+        let (deposit, bearer) = (decode::uuid(&name)?, decode::bearer(&parts.headers)?);
         let wire: token::Confirm = decode::json(&parts, body, SMALL).await?;
         Ok(deposit::Confirm { occasion: occasion(wire.occasion), bearer, deposit })
     };
@@ -150,7 +145,7 @@ pub(super) async fn look_up(
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
-    let command = uuid(&id).and_then(|id| Ok((id, decode::bearer(&parts.headers)?)));
+    let command = decode::uuid(&id).and_then(|id| Ok((id, decode::bearer(&parts.headers)?)));
     let use_case = api.unblock.clone();
     let found =
         api.run(command, move |(id, bearer)| async move { use_case.look_up(id, &bearer).await }).await;
@@ -177,7 +172,7 @@ pub(super) async fn release(
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
-    let command = uuid(&id).and_then(|id| Ok((id, decode::bearer(&parts.headers)?)));
+    let command = decode::uuid(&id).and_then(|id| Ok((id, decode::bearer(&parts.headers)?)));
     let use_case = api.unblock.clone();
     let released =
         api.run(command, move |(id, bearer)| async move { use_case.release(id, &bearer).await }).await;
@@ -220,12 +215,6 @@ pub(super) async fn tell_erasure(
         told
     });
     api.answer("erasure", support_id, told.await.map(|()| StatusCode::NO_CONTENT.into_response()))
-}
-
-/// One spelling only: no braces, no capital letters, no `urn:uuid:`.
-fn uuid(text: &str) -> Result<Uuid, Refused> {
-    let parsed = Uuid::try_parse(text).ok().filter(|uuid| uuid.hyphenated().to_string() == text);
-    parsed.ok_or_else(|| Refused::new(Code::NotFound))
 }
 
 fn occasion(wire: token::Occasion) -> Occasion {

@@ -114,8 +114,8 @@ fn results(
     found: &Found,
 ) -> super::page::Page {
     let next = |after: String, name: &str| {
-        let address = address(&[("by", &asked.by), ("q", q), ("after", &after), ("after_name", name)]);
-        Some((t.more.to_owned(), address))
+        let parameters = [("by", &*asked.by), ("q", q), ("after", &after), ("after_name", name)];
+        Some((t.more.to_owned(), address("/search", &parameters)))
     };
     match asked.by.as_str() {
         "contract" | "contract-name" => {
@@ -144,14 +144,14 @@ fn results(
     }
 }
 
-/// `/search?…` with these parameters.
-fn address(parameters: &[(&str, &str)]) -> String {
+/// An address of the console with these parameters.
+pub(super) fn address(path: &str, parameters: &[(&str, &str)]) -> String {
     // Writing to a String doesn't fail.
     let encoded =
         |text: &str| askama::filters::urlencode_strict(text).map(|safe| safe.to_string()).unwrap_or_default();
     let pairs: Vec<String> =
         parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-    format!("/search?{}", pairs.join("&"))
+    format!("{path}?{}", pairs.join("&"))
 }
 
 fn contracts(t: &'static Catalogue, contracts: &[Contract], more: Option<(String, String)>) -> Section {

@@ -7,12 +7,15 @@ use axum::{
     extract::{Path, Query, State},
     response::Response,
 };
-use ca_core::domain::{
-    custody::Unblocking,
-    device::{Device, DeviceKind},
-    ids::{ContractNumber, TokenSerial},
-    policy::{TokenRecord, TokenState},
-    staff::Task,
+use ca_core::{
+    app::staff::tokens::TOKENS,
+    domain::{
+        custody::Unblocking,
+        device::{Device, DeviceKind},
+        ids::{ContractNumber, TokenSerial},
+        policy::{TokenRecord, TokenState},
+        staff::Task,
+    },
 };
 use uuid::Uuid;
 
@@ -22,6 +25,7 @@ use super::{
     customers::MAX_NOTE,
     field,
     page::{Cell, Field, Form as Entry, Page, Section},
+    search::address,
     see, shown, users,
     visitor::Officer,
 };
@@ -68,7 +72,9 @@ async fn list_page(console: &Console, officer: &Officer, query: &Fields) -> Resu
     let (t, acting) = (officer.t(), officer.acting());
     let waiting = console.tokens.waiting(acting).await?;
     let state = STATES.into_iter().find(|state| *state == field(query, "state"));
-    let tokens = console.tokens.list(acting, state).await?;
+    // An address that was bent shows the beginning.
+    let after = device(field(query, "kind"), field(query, "after")).ok();
+    let tokens = console.tokens.list(acting, state, after.as_ref()).await?;
     let mut page = officer.page("/tokens", t.tokens);
     page.notice = users::notice(officer);
     let rows = waiting.iter().map(|request| {
@@ -87,11 +93,24 @@ async fn list_page(console: &Console, officer: &Officer, query: &Fields) -> Resu
         states(t, true),
     ));
     let rows_of = tokens.iter().map(|token| row(t, token)).collect();
-    let columns = [t.token, t.state, t.contract_number, t.user_id];
+    let full = tokens.last().filter(|_| tokens.len() == TOKENS as usize);
+    let list = Section::Table {
+        title: t.tokens.to_owned(),
+        head: vec![t.token, t.state, t.contract_number, t.user_id],
+        rows: rows_of,
+        empty: t.nothing_found,
+        more: full.map(|last| (t.more.to_owned(), after_address(state, &last.device))),
+    };
     Ok(page
         .section(Section::table(t.unblockings, &head, rows.collect(), t.nothing_waits))
         .form(filter)
-        .section(Section::table(t.tokens, &columns, rows_of, t.nothing_found)))
+        .section(list))
+}
+
+/// The list from the token after this one on.
+fn after_address(state: Option<&str>, last: &Device) -> String {
+    let (kind, serial) = (last.kind.as_str(), last.serial.as_str());
+    address("/tokens", &[("state", state.unwrap_or_default()), ("kind", kind), ("after", serial)])
 }
 
 fn row(t: &'static Catalogue, token: &TokenRecord) -> Vec<Cell> {

@@ -6,7 +6,7 @@ use ca_core::{
         ids::ContractNumber,
         policy::{ListedToken, TokenRecord, TokenState},
     },
-    ports::store::Conflict,
+    ports::{inventory::TokenFilter, store::Conflict},
 };
 
 use crate::samples::{
@@ -56,8 +56,8 @@ pub async fn a_list_of_tokens_is_registered_whole_or_not_at_all(store: impl Ledg
 
     assert_eq!(store.token(&device(2)).await.expect("a query"), Some(in_stock(2)));
     let all: Vec<_> = (1..=4).map(in_stock).collect();
-    assert_eq!(store.tokens(None, 9).await.expect("a query"), all);
-    assert_eq!(store.tokens(Some(&device(2)), 1).await.expect("a query"), all[2..3]);
+    assert_eq!(store.tokens(&TokenFilter::All, None, 9).await.expect("a query"), all);
+    assert_eq!(store.tokens(&TokenFilter::All, Some(&device(2)), 1).await.expect("a query"), all[2..3]);
     let mut known = store.registered_among(&[device(4), device(9), device(1)]).await.expect("a query");
     known.sort_by_key(|device| device.serial.clone());
     assert_eq!(known, [device(1), device(4)]);
@@ -84,6 +84,35 @@ pub async fn a_token_moves_from_the_state_that_was_seen(store: impl Ledger) {
     go(handed_out(), TokenState::Retired, 7).await.expect("retired");
     let moved = verified_actions(&store).await.into_iter().filter(|action| action == "token.moved").count();
     assert_eq!(moved, 2);
+}
+
+/// Of a state or a contract, a page at a time.
+pub async fn tokens_are_listed_by_state_and_contract(store: impl Ledger) {
+    customers(&store, 1).await;
+    let tokens: Vec<_> = (1..=6).map(listed).collect();
+    store.register_tokens(&tokens, at(1), event("token.registered")).await.expect("registered");
+    for (n, next) in [(2, TokenState::Lost), (3, handed_out()), (5, TokenState::Lost), (6, handed_out())] {
+        let token = device(n);
+        let moved = store.move_token(&token, &TokenState::InStock, &next, at(2), event("token.moved"));
+        moved.await.expect("moved");
+    }
+    let list = |filter: TokenFilter, after: Option<u32>, limit| {
+        let store = &store;
+        async move {
+            let after = after.map(device);
+            let found = store.tokens(&filter, after.as_ref(), limit).await.expect("a query");
+            found.into_iter().map(|token| token.device).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(list(TokenFilter::InState("lost"), None, 9).await, [device(2), device(5)]);
+    assert_eq!(list(TokenFilter::InState("lost"), None, 1).await, [device(2)]);
+    assert_eq!(list(TokenFilter::InState("lost"), Some(2), 9).await, [device(5)]);
+    assert_eq!(list(TokenFilter::InState("in-stock"), Some(1), 9).await, [device(4)]);
+    assert_eq!(list(TokenFilter::InState("retired"), None, 9).await, []);
+    assert_eq!(list(TokenFilter::With(number()), None, 9).await, [device(3), device(6)]);
+    assert_eq!(list(TokenFilter::With(number()), Some(3), 9).await, [device(6)]);
+    let other = ContractNumber::parse("7654321").expect("a number");
+    assert_eq!(list(TokenFilter::With(other), None, 9).await, []);
 }
 
 /// What is assigned is with the user's contract, and what is with no customer is assigned to nobody.

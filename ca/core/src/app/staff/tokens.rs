@@ -30,7 +30,7 @@ use crate::{
 /// Requests on a page at the most.
 const PAGE: u32 = 100;
 /// Tokens on a page at the most.
-const TOKENS: usize = 200;
+pub const TOKENS: u32 = 200;
 
 /// The use cases.
 pub struct Tokens {
@@ -157,26 +157,19 @@ impl Tokens {
         })
     }
 
-    /// The first tokens in a state.
+    /// The tokens in a state, or all; [`TOKENS`] at the most after `after`.
     ///
     /// # Errors
     /// [`TokenError`].
-    pub async fn list(&self, acting: &Acting, state: Option<&'static str>) -> TokenResult<Vec<TokenRecord>> {
+    pub async fn list(
+        &self,
+        acting: &Acting,
+        state: Option<&'static str>,
+        after: Option<&Device>,
+    ) -> TokenResult<Vec<TokenRecord>> {
         self.guard.permit(acting, Task::ReadCustomers, "tokens").await?;
-        let mut found = Vec::new();
-        let filter = TokenFilter { state, contract: None };
-        let mut after = None;
-        // Page by page, until the list is full: an inventory may have a hundred thousand.
-        loop {
-            let page = self.inventory.tokens.tokens(after.as_ref(), 1000).await?;
-            let Some(last) = page.last() else { return Ok(found) };
-            after = Some(last.device.clone());
-            found.extend(page.into_iter().filter(|token| filter.admits(token)));
-            if found.len() >= TOKENS {
-                found.truncate(TOKENS);
-                return Ok(found);
-            }
-        }
+        let filter = state.map_or(TokenFilter::All, TokenFilter::InState);
+        Ok(self.inventory.tokens.tokens(&filter, after, TOKENS).await?)
     }
 
     /// The unblockings that wait for somebody.

@@ -12,7 +12,7 @@ use crate::{
         policy::{ListedToken, TokenRecord, TokenState},
     },
     ports::{
-        inventory::InventoryStore,
+        inventory::{InventoryStore, TokenFilter},
         store::{Conflict, StoreResult},
     },
 };
@@ -60,12 +60,23 @@ impl InventoryStore for MemoryStore {
         })
     }
 
-    async fn tokens(&self, after: Option<&Device>, limit: u32) -> StoreResult<Vec<TokenRecord>> {
+    async fn tokens(
+        &self,
+        filter: &TokenFilter,
+        after: Option<&Device>,
+        limit: u32,
+    ) -> StoreResult<Vec<TokenRecord>> {
         self.query("tokens", |state| {
+            let wanted = |token: &&TokenRecord| match (filter, &token.state) {
+                (TokenFilter::All, _) => true,
+                (TokenFilter::InState(name), state) => *name == state.as_str(),
+                (TokenFilter::With(wanted), TokenState::HandedOut { contract }) => wanted == contract,
+                (TokenFilter::With(_), _) => false,
+            };
             fn place(device: &Device) -> (&str, &str) {
                 (device.kind.as_str(), device.serial.as_str())
             }
-            let mut tokens: Vec<&TokenRecord> = state.tokens.iter().collect();
+            let mut tokens: Vec<&TokenRecord> = state.tokens.iter().filter(wanted).collect();
             tokens.sort_by_key(|token| place(&token.device));
             let later =
                 tokens.into_iter().filter(|t| after.is_none_or(|after| place(&t.device) > place(after)));
