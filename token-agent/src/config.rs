@@ -10,7 +10,7 @@ use agent_tpm::Address;
 use jiff::SignedDuration;
 use serde::Deserialize;
 
-use crate::{messages::Lang, policy::Permitted, renew::GRACE, route::Fixed, secret::PinLength};
+use crate::{messages::Lang, renew::GRACE, secret::PinLength, token::permitted::Permitted};
 
 /// The file's content; every key may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -58,6 +58,18 @@ pub(crate) struct Config {
     /// What the policy has fixed.
     #[serde(skip)]
     pub(crate) fixed: Fixed,
+}
+
+/// What nobody but the administrator may choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is about a setting of its own")]
+pub(crate) struct Fixed {
+    pub(crate) server: bool,
+    pub(crate) ca_file: bool,
+    pub(crate) proxy: bool,
+    pub(crate) pkcs11_module: bool,
+    pub(crate) grace_hours: bool,
+    pub(crate) lang: bool,
 }
 
 /// Why the file can't be used.

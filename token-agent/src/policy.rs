@@ -11,11 +11,10 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    config::{self, Config, ConfigError},
+    config::{self, Config, ConfigError, Fixed},
     messages::Lang,
-    route::Fixed,
     secret::PinLength,
-    token::Kind,
+    token::permitted::{Permitted, PermittedKind},
 };
 
 /// The file's content; every key may be missing.
@@ -46,42 +45,6 @@ pub(crate) struct Policy {
     grace_hours: Option<u16>,
     #[serde(default, deserialize_with = "config::lang")]
     lang: Option<Lang>,
-}
-
-/// A kind of token, named as in the CA's API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum PermittedKind {
-    YubikeyPiv,
-    Piv,
-    Pkcs11,
-    Tpm,
-}
-
-/// The kinds of token that may get a certificate; all, unless the policy names some.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Permitted(Option<Vec<PermittedKind>>);
-
-impl Permitted {
-    pub(crate) fn everything(&self) -> bool {
-        self.0.is_none()
-    }
-
-    pub(crate) fn covers(&self, kind: Kind) -> bool {
-        self.holds(match kind {
-            Kind::YubiKeyPiv => PermittedKind::YubikeyPiv,
-            Kind::Piv => PermittedKind::Piv,
-            Kind::Pkcs11 => PermittedKind::Pkcs11,
-        })
-    }
-
-    pub(crate) fn covers_tpm(&self) -> bool {
-        self.holds(PermittedKind::Tpm)
-    }
-
-    fn holds(&self, kind: PermittedKind) -> bool {
-        self.0.as_ref().is_none_or(|kinds| kinds.contains(&kind))
-    }
 }
 
 impl Policy {
@@ -135,7 +98,7 @@ impl Policy {
         // A user may be stricter with their own token.
         config.pin_min_length = config.pin_min_length.max(self.pin_min_length);
         config.company_ca_file = self.company_ca_file;
-        config.permitted = Permitted(self.tokens);
+        config.permitted = Permitted::only(self.tokens);
     }
 }
 
@@ -171,6 +134,7 @@ fn only_the_administrator_writes(_: &Path) -> Result<(), ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::token::Kind;
 
     fn policy(text: &str) -> Policy {
         toml::from_str(text).expect("a policy")

@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf, sync::OnceLock, time::Duration};
 use zeroize::Zeroizing;
 
 use crate::{
-    config::Config,
+    config::{Config, Fixed},
     proxy::{self, Wanted, Way},
     secret::{Secret, SecretError, SecretSource},
     server::{
@@ -38,18 +38,6 @@ pub(crate) struct Route {
     pub(crate) fixed: Fixed,
     /// An option that contradicts the policy.
     pub(crate) against_policy: Option<&'static str>,
-}
-
-/// What nobody but the administrator may choose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is about a setting of its own")]
-pub(crate) struct Fixed {
-    pub(crate) server: bool,
-    pub(crate) ca_file: bool,
-    pub(crate) proxy: bool,
-    pub(crate) pkcs11_module: bool,
-    pub(crate) grace_hours: bool,
-    pub(crate) lang: bool,
 }
 
 /// The password at the proxy.

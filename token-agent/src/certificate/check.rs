@@ -220,8 +220,8 @@ mod tests {
     #[test]
     fn hostile_certificates_are_read_without_a_panic() {
         use crate::{
-            certificate::{CertificateDetails, as_text, table},
-            messages::Lang,
+            certificate::CertificateDetails,
+            messages::{Lang, as_text, table},
         };
 
         let (chain, now) = (Chain::new(), Timestamp::now());

@@ -1,4 +1,4 @@
-//! Certificates: what they say, whether an issued one is ours, and how people see them.
+//! Certificates: what they say, and whether an issued one is ours.
 
 mod check;
 mod details;
@@ -6,4 +6,4 @@ mod render;
 
 pub(crate) use check::{Rejection, check_issued};
 pub(crate) use details::{CertificateDetails, Unreadable, ValidityState};
-pub(crate) use render::{as_text, local_time, printable, rows, save_new, table, to_pem};
+pub(crate) use render::{local_time, printable, save_new, to_pem};

@@ -1,4 +1,4 @@
-//! Certificates as text for people.
+//! What makes text of certificates and of what comes from outside.
 
 use std::{
     fmt::Write as _,
@@ -9,9 +9,6 @@ use std::{
 
 use der::pem::{LineEnding, encode_string};
 use jiff::{Timestamp, tz::TimeZone};
-
-use super::CertificateDetails;
-use crate::messages::{Label, Lang};
 
 /// A time in the zone of this machine, with its offset.
 pub(crate) fn local_time(at: Timestamp) -> String {
@@ -33,42 +30,9 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
-/// A certificate's details, as people see them. Texts are [`printable`].
-pub(crate) fn rows(details: &CertificateDetails) -> [(Label, String); 9] {
-    let none = || "–".to_owned();
-    let optional = |value: &Option<String>| value.as_deref().map_or_else(none, printable);
-    let policies = if details.policies.is_empty() { none() } else { details.policies.join(", ") };
-    [
-        (Label::Subject, printable(&details.subject)),
-        (Label::UserId, optional(&details.user_id)),
-        (Label::Serial, details.serial.clone()),
-        (Label::Issuer, printable(&details.issuer)),
-        (Label::NotBefore, local_time(details.not_before)),
-        (Label::NotAfter, local_time(details.not_after)),
-        (Label::TokenSerial, optional(&details.token_serial)),
-        (Label::Policies, policies),
-        (Label::Fingerprint, details.sha256.clone()),
-    ]
-}
-
-/// A certificate's details, one line each.
-pub(crate) fn table(details: &CertificateDetails, lang: Lang) -> String {
-    rows(details).iter().fold(String::new(), |mut out, (label, value)| {
-        let _ = writeln!(out, "  {}: {value}", label.text(lang));
-        out
-    })
-}
-
 /// A certificate in PEM (RFC 7468).
 pub(crate) fn to_pem(der: &[u8]) -> Result<String, der::pem::Error> {
     encode_string("CERTIFICATE", LineEnding::LF, der)
-}
-
-/// What is kept of a certificate in a text file: its details and the PEM.
-pub(crate) fn as_text(der: &[u8], lang: Lang) -> String {
-    let details = CertificateDetails::read(der).map(|details| table(&details, lang)).unwrap_or_default();
-    let pem = to_pem(der).unwrap_or_default();
-    format!("{details}\n{pem}")
 }
 
 /// Writes a new file; one that exists is left alone.

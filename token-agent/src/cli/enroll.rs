@@ -14,11 +14,11 @@ use super::{
     tpm::{self, TPM},
 };
 use crate::{
-    certificate::{CertificateDetails, as_text, save_new, table, to_pem},
+    certificate::{CertificateDetails, save_new, to_pem},
     config::Config,
     enrol::{Order, Outcome, Place, Records, World, enrol, enrol_in_tpm},
     farewell::Farewells,
-    messages::{Lang, say},
+    messages::{Lang, as_text, say, table},
     token::{ManagementKey, all::Tokens, permitted::PermittedTokens},
 };
 

@@ -12,9 +12,9 @@ use super::{
     tpm::{self, TPM},
 };
 use crate::{
-    certificate::{CertificateDetails, Unreadable, printable, table, to_pem},
+    certificate::{CertificateDetails, Unreadable, printable, to_pem},
     config::Config,
-    messages::{Label, Lang, say},
+    messages::{Label, Lang, say, table},
     token::{ReaderState, Slot, TokenDriver, TokenError, all::Tokens},
 };
 

@@ -14,11 +14,11 @@ use super::{
     tpm::{self, TPM},
 };
 use crate::{
-    certificate::{CertificateDetails, local_time, table},
+    certificate::{CertificateDetails, local_time},
     config::Config,
     enrol::{Failure, Order, Outcome, Predecessor, Records, RenewalUnderWay, World},
     farewell::Farewells,
-    messages::{Lang, candidate_state, candidate_title, fate, renewed, say},
+    messages::{Lang, candidate_state, candidate_title, fate, renewed, say, table},
     renew::{Candidate, Fate, Once, Readiness, Retirement, Spot, Terms, candidates, finish, renew},
     secret::terminal,
     server::EnrolmentApi,

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::{args::ChangePinArgs, exit::CliError, output::Output, person::TerminalPerson};
 use crate::{
-    certificate::{CertificateDetails, printable, table, to_pem},
+    certificate::{CertificateDetails, printable, to_pem},
     config::Config,
-    messages::{Explanation, Label, Lang, explain_lost, explain_tpm, say},
+    messages::{Explanation, Label, Lang, explain_lost, explain_tpm, say, table},
     token::TokenError,
     tpm::{Held, Machine, change_pin, holds_something, survey},
 };

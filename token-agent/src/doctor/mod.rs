@@ -15,7 +15,12 @@ use jiff::Timestamp;
 
 pub(crate) use fact::{Area, Chain, Fact, Grade, Place, Published, Route as Passage, Word};
 
-use crate::{policy::Permitted, route::Route, server::Version, token::all::Tokens, tpm::Machine};
+use crate::{
+    route::Route,
+    server::Version,
+    token::{all::Tokens, permitted::Permitted},
+    tpm::Machine,
+};
 
 /// What is looked at.
 pub(crate) struct Patient<'a> {

@@ -7,8 +7,7 @@ use crate::{
     certificate::{CertificateDetails, ValidityState},
     enrol::EnrolError,
     inventory::{Report, survey},
-    policy::Permitted,
-    token::{KeyPresence, ReaderState, TokenDriver, TokenError},
+    token::{KeyPresence, ReaderState, TokenDriver, TokenError, permitted::Permitted},
     tpm::{self, Machine},
 };
 

@@ -9,8 +9,8 @@ use askama::Template;
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
-    certificate::{CertificateDetails, as_text, local_time, rows, save_new, to_pem},
-    messages::{Lang, window::Word},
+    certificate::{CertificateDetails, local_time, save_new, to_pem},
+    messages::{Lang, as_text, rows, window::Word},
 };
 
 /// The form that it is kept in.

@@ -3,7 +3,7 @@
 use eframe::egui::{Key, Response, Ui};
 
 use super::{
-    app::Desk,
+    desk::Desk,
     field::{self, SecretField},
     look,
 };

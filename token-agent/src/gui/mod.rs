@@ -5,6 +5,7 @@
 //! [`field::SecretField`]s until the flow takes them.
 
 mod app;
+mod desk;
 mod field;
 mod fonts;
 mod keep;
@@ -30,9 +31,9 @@ use crate::{
         Explanation, Lang, say,
         window::{Word, explain_in_window, explain_route},
     },
-    policy::Permitted,
     route::{Route, RouteError},
     secret::PinLength,
+    token::permitted::Permitted,
     tpm::Machine,
 };
 

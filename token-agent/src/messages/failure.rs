@@ -2,12 +2,13 @@
 
 mod enrolment;
 mod local;
+mod problem;
 mod server;
 mod token;
 mod tpm;
 mod unblock;
 
-use super::{Lang, problem};
+use super::Lang;
 use crate::{enrol::EnrolError, server::ServerError};
 
 pub(crate) use local::pin_length;

@@ -2,11 +2,11 @@
 
 #[cfg(target_os = "linux")]
 mod browser;
+mod certificate;
 mod doctor;
 mod done;
 mod failure;
 mod label;
-mod problem;
 mod renewal;
 mod step;
 mod told;
@@ -16,11 +16,12 @@ pub(crate) mod window;
 
 #[cfg(target_os = "linux")]
 pub(crate) use browser::{change, explain_browser, good, trouble};
+pub(crate) use certificate::{as_text, rows, table};
 pub(crate) use doctor::{diagnosis, finding, summary};
 pub(crate) use done::erased;
 pub(crate) use failure::explain_server;
 pub(crate) use failure::{
-    Explanation, approver, explain, explain_lost, explain_token, explain_tpm, pin_length, reset_or_replace,
+    Explanation, approver, explain, explain_lost, explain_token, explain_tpm, pin_length,
 };
 pub(crate) use label::Label;
 pub(crate) use renewal::{candidate_state, candidate_title, fate, renewed};

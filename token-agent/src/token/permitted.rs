@@ -1,8 +1,50 @@
 //! Tokens of the kinds that the administrator's policy permits. Others are shown, so that people see why they can't be
 //! used, but not opened.
 
-use super::{Reader, ReaderState, Token, TokenDriver, TokenError};
-use crate::policy::Permitted;
+use serde::Deserialize;
+
+use super::{Kind, Reader, ReaderState, Token, TokenDriver, TokenError};
+
+/// A kind of token, named as in the CA's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PermittedKind {
+    YubikeyPiv,
+    Piv,
+    Pkcs11,
+    Tpm,
+}
+
+/// The kinds of token that may get a certificate; all, unless the policy names some.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Permitted(Option<Vec<PermittedKind>>);
+
+impl Permitted {
+    /// These kinds; all, without any said.
+    pub(crate) fn only(kinds: Option<Vec<PermittedKind>>) -> Self {
+        Self(kinds)
+    }
+
+    pub(crate) fn everything(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn covers(&self, kind: Kind) -> bool {
+        self.holds(match kind {
+            Kind::YubiKeyPiv => PermittedKind::YubikeyPiv,
+            Kind::Piv => PermittedKind::Piv,
+            Kind::Pkcs11 => PermittedKind::Pkcs11,
+        })
+    }
+
+    pub(crate) fn covers_tpm(&self) -> bool {
+        self.holds(PermittedKind::Tpm)
+    }
+
+    fn holds(&self, kind: PermittedKind) -> bool {
+        self.0.as_ref().is_none_or(|kinds| kinds.contains(&kind))
+    }
+}
 
 /// A driver within the policy.
 pub(crate) struct PermittedTokens<'a> {

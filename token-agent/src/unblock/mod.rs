@@ -6,6 +6,7 @@
 //! Interrupted before the PUK was fetched, running again goes on with the same request; after that, a new one is asked
 //! for, and what the token has is still kept.
 
+mod error;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use ca_wire::{
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub(crate) use error::UnblockError;
 pub(crate) use record::Requests;
 
 use self::record::RequestFile;
@@ -61,21 +63,6 @@ pub(crate) struct Unblocked {
     pub(crate) token: TokenIdentity,
     /// Whether the PUK that was used is replaced. Otherwise the connection broke off, and the bank still keeps it.
     pub(crate) puk_replaced: bool,
-}
-
-/// Why it isn't, where it is about unblocking.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum UnblockError {
-    #[error("the PIN isn't blocked, {tries_left} tries left")]
-    NotBlocked { tries_left: u8 },
-    #[error("the PUK is blocked as well")]
-    PukBlocked,
-    #[error("the token doesn't take the PUK that the bank keeps")]
-    PukUnknown,
-    #[error("nobody has approved request {number} yet")]
-    Waiting { number: String, branch_only: bool },
-    #[error("request {number} was declined")]
-    Declined { number: String },
 }
 
 /// Unblocks the PIN, or goes on with a request of before.

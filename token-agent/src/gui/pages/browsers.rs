@@ -5,7 +5,7 @@ use eframe::egui::{RichText, Ui};
 use crate::{
     browser::{Change, Outcome},
     gui::{
-        app::Desk,
+        desk::Desk,
         failure_words, look,
         work::{Ended, Job, News, Work, WorkError},
     },

@@ -8,7 +8,7 @@ use eframe::egui::{RichText, Ui};
 use super::Page;
 use crate::{
     gui::{
-        app::Desk,
+        desk::Desk,
         field::{self, SecretField},
         look,
     },
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_the_administrator_fixed_survives_the_form() {
-        let fixed = crate::route::Fixed { server: true, proxy: true, ..Default::default() };
+        let fixed = crate::config::Fixed { server: true, proxy: true, ..Default::default() };
         let policy = Route {
             server: Some("https://bank.example".into()),
             company_ca_file: Some("/etc/inro/company.pem".into()),

@@ -9,7 +9,7 @@ use crate::{
     certificate::{printable, save_new},
     doctor::{Area, Grade, Report},
     gui::{
-        app::Desk,
+        desk::Desk,
         field, keep, look,
         work::{Ended, Job, News, Work},
     },

@@ -11,7 +11,7 @@ use crate::{
     erase::Gone,
     farewell::Telling,
     gui::{
-        app::Desk,
+        desk::Desk,
         look, route_words,
         work::{Job, Target},
     },

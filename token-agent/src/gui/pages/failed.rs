@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{Page, working::Purpose};
 use crate::{
     enrol::EnrolError,
-    gui::{app::Desk, failure_words, look, support::Support, work::WorkError},
+    gui::{desk::Desk, failure_words, look, support::Support, work::WorkError},
     messages::window::Word,
     route::RouteError,
     secret::SecretError,

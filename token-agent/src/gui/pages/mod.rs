@@ -24,7 +24,7 @@ use self::{
     certificates::Holdings, connection::ConnectionForm, diagnosis::Diagnosis, erased::Erased, failed::Failed,
     obtain::Obtain, obtained::Obtained, renew::Renew, tokens::ChangePin, unblock::Unblock, working::Working,
 };
-use super::{app::Desk, progress::Progress, work::Changed};
+use super::{desk::Desk, progress::Progress, work::Changed};
 use crate::{
     enrol::Outcome, erase::Gone, farewell::Telling, messages::Lang, renew::Retirement, unblock::Unblocked,
 };

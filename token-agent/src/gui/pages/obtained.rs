@@ -7,10 +7,10 @@ use super::Page;
 #[cfg(target_os = "linux")]
 use super::browsers::Browsers;
 use crate::{
-    certificate::{CertificateDetails, rows},
+    certificate::CertificateDetails,
     enrol::{Outcome, Place},
-    gui::{app::Desk, look, pages::saving::Saving, progress::Progress},
-    messages::{Lang, window::Word},
+    gui::{desk::Desk, look, pages::saving::Saving, progress::Progress},
+    messages::{Lang, rows, window::Word},
 };
 
 /// The result.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     gui::{
-        app::Desk,
+        desk::Desk,
         failure_words,
         login::{self, Buttons, LoginForm, Pressed},
         look,

@@ -5,7 +5,7 @@ use eframe::egui::{RichText, Ui};
 use super::Page;
 use crate::{
     certificate::printable,
-    gui::{app::Desk, look, work::Changed},
+    gui::{desk::Desk, look, work::Changed},
     messages::{fate, say, unblocked as unblocked_words, window::Word},
     renew::Retirement,
     unblock::Unblocked,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::{
     certificate::printable,
     gui::{
-        app::Desk,
+        desk::Desk,
         field,
         keep::{self, Format},
         look,

@@ -13,7 +13,7 @@ use super::{
     unblock::Unblock,
 };
 use crate::{
-    gui::{app::Desk, look},
+    gui::{desk::Desk, look},
     messages::{say, window::Word},
 };
 

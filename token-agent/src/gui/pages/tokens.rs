@@ -10,7 +10,7 @@ use crate::{
     certificate::{CertificateDetails, printable},
     enrol::{EnrolError, Failure},
     gui::{
-        app::Desk,
+        desk::Desk,
         failure_words, look,
         work::{Device, Ended, InTpm, Job, News, Work, WorkError},
     },

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     gui::{
-        app::Desk,
+        desk::Desk,
         login::{self, Buttons, LoginForm, Pressed},
         work::{Device, Job},
     },

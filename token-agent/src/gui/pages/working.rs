@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     gui::{
-        app::Desk,
+        desk::Desk,
         look,
         progress::Progress,
         work::{Answer, Ask, Work},

@@ -25,11 +25,10 @@ use crate::{
     erase::Gone,
     farewell::Telling,
     inventory::Surveyed,
-    policy::Permitted,
     renew::{Candidate, Retirement},
     route::{Route, RouteError},
     secret::{Pin, PinLength, Secret},
-    token::{Reader, Slot, TokenError, TokenIdentity},
+    token::{Reader, Slot, TokenError, TokenIdentity, permitted::Permitted},
     tpm::{self, Held},
     unblock::Unblocked,
 };

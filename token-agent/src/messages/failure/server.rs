@@ -1,9 +1,9 @@
 //! Failures at the server or on the way to it.
 
-use super::Explanation;
+use super::{Explanation, problem};
 use crate::{
     certificate::{local_time, printable},
-    messages::{Lang, problem, say},
+    messages::{Lang, say},
     server::{BadCertificate, Hop, ServerError},
 };
 

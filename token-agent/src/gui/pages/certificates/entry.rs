@@ -5,13 +5,13 @@ use jiff::Timestamp;
 
 use super::{Purpose, Target};
 use crate::{
-    certificate::{CertificateDetails, ValidityState, local_time, printable, rows},
+    certificate::{CertificateDetails, ValidityState, local_time, printable},
     gui::{
-        app::Desk,
+        desk::Desk,
         look,
         pages::{saving::Saving, tokens},
     },
-    messages::{Explanation, Label, Lang, window::Word, window::explain_in_tpm},
+    messages::{Explanation, Label, Lang, rows, window::Word, window::explain_in_tpm},
     token::{Slot, TokenIdentity},
     tpm::Held,
 };

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     certificate::printable,
     gui::{
-        app::Desk,
+        desk::Desk,
         failure_words, look,
         work::{Contents, Ended, Job, News, Target, Work, WorkError},
     },

@@ -2,9 +2,10 @@
 
 use ca_wire::problem::Code;
 
-use super::{Explanation, Lang, reset_or_replace, say};
+use super::{Explanation, reset_or_replace};
 use crate::{
     certificate::{local_time, printable},
+    messages::{Lang, say},
     server::Refusal,
 };
 
