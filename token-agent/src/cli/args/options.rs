@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use agent_tpm::Place;
-use clap::{Args, Subcommand};
+use clap::Args;
+#[cfg(target_os = "linux")]
+use clap::Subcommand;
 
 use super::{
     secrets::{LoginArgs, NewPinArgs, PasswordArgs, PinArgs},
