@@ -32,6 +32,7 @@ use serde_json::Value;
 
 use crate::{
     binaries,
+    faults::Faults,
     hsm::{Hsm, Kind},
     ports::PortLease,
     process::{Environment, Process, output_of, run},
@@ -157,17 +158,38 @@ impl Bank {
         Ok(())
     }
 
-    /// Everything up to the first request: ceremony, ledger, signer and authority.
+    /// Everything up to the first request.
     ///
     /// # Errors
     /// When any of it fails.
     pub fn open(directory: &Path, options: &Options) -> Result<Self> {
         let mut bank = Self::prepare(directory, options)?;
-        bank.hold_ceremony()?;
-        bank.migrate()?;
-        bank.start_signer()?;
-        bank.start_authority()?;
+        bank.begin()?;
         Ok(bank)
+    }
+
+    /// The same with a clock that can be moved, the signer's with the authority's; its switchboard is at `clock`.
+    ///
+    /// # Errors
+    /// When any of it fails.
+    pub fn open_with_clock(directory: &Path, clock: &Path, options: &Options) -> Result<(Self, Faults)> {
+        let clock = Faults::new(clock, &[])?;
+        let mut bank = Self::prepare(directory, options)?;
+        bank.authority_extra = clock.environment()?;
+        bank.signer_extra.clone_from(&bank.authority_extra);
+        bank.begin()?;
+        Ok((bank, clock))
+    }
+
+    /// What comes after the preparation: ceremony, ledger, signer and authority.
+    ///
+    /// # Errors
+    /// When any of it fails.
+    pub fn begin(&mut self) -> Result<()> {
+        self.hold_ceremony()?;
+        self.migrate()?;
+        self.start_signer()?;
+        self.start_authority()
     }
 
     /// Creates the ledger, or brings it up to date.

@@ -11,13 +11,12 @@ pub struct Fault {
     function: &'static str,
     action: Value,
     times: Option<u64>,
-    probability: f64,
     done: bool,
 }
 
 impl Fault {
     fn new(function: &'static str, action: Value) -> Self {
-        Self { function, action, times: None, probability: 1.0, done: false }
+        Self { function, action, times: None, done: false }
     }
 
     /// The function returns this, such as `CKR_DEVICE_ERROR`.
@@ -54,12 +53,6 @@ impl Fault {
     #[must_use]
     pub fn times(self, times: u64) -> Self {
         Self { times: Some(times), ..self }
-    }
-
-    /// With this probability at each call.
-    #[must_use]
-    pub fn at_random(self, probability: f64) -> Self {
-        Self { probability, ..self }
     }
 
     /// After the token has done what it was asked: its answer is lost.

@@ -49,10 +49,7 @@ impl Town {
         let mut bank = Bank::prepare(&scratch.join("bank"), &options).expect("a bank");
         bank.authority_extra.clone_from(&environment);
         bank.signer_extra.clone_from(&environment);
-        bank.hold_ceremony().expect("a ceremony");
-        bank.migrate().expect("a ledger");
-        bank.start_signer().expect("a signer");
-        bank.start_authority().expect("an authority");
+        bank.begin().expect("a bank");
         bank.register_contract("1234567", "北海商事").expect("a contract");
         // The reader's first token goes at once.
         let first = vec![Profile::new(40_000_000, NEW)];

@@ -48,14 +48,8 @@ impl House {
     /// A bank whose clock can be moved, the signer's with the authority's.
     pub(crate) fn with_clock(name: &str, options: &Options) -> (Self, Faults) {
         let scratch = Scratch::new(name).expect("a scratch directory");
-        let clock = Faults::new(&scratch.join("clock"), &[]).expect("a clock");
-        let mut bank = Bank::prepare(&scratch.join("bank"), options).expect("a bank");
-        bank.authority_extra = clock.environment().expect("a clock");
-        bank.signer_extra.clone_from(&bank.authority_extra);
-        bank.hold_ceremony().expect("a ceremony");
-        bank.migrate().expect("a ledger");
-        bank.start_signer().expect("a signer");
-        bank.start_authority().expect("an authority");
+        let (bank, clock) =
+            Bank::open_with_clock(&scratch.join("bank"), &scratch.join("clock"), options).expect("a bank");
         (Self::of(bank, scratch), clock)
     }
 

@@ -58,10 +58,7 @@ impl House {
         for officer in ["sato", "suzuki", "stranger"] {
             new_officer(&bank, officer);
         }
-        bank.hold_ceremony().expect("a ceremony");
-        bank.migrate().expect("a ledger");
-        bank.start_signer().expect("a signer");
-        bank.start_authority().expect("an authority");
+        bank.begin().expect("a bank");
         bank.register_contract("7654321", "証拠商事").expect("a contract");
         Self { client: EnrolmentClient::new(&bank).expect("a client"), bank, _scratch: scratch }
     }

@@ -52,10 +52,7 @@ impl House {
             fs::copy(pem, bank.path("attestation").join(name)).expect("a copy");
         }
         fs::create_dir(bank.path("maker-crls")).expect("a folder");
-        bank.hold_ceremony().expect("a ceremony");
-        bank.migrate().expect("a ledger");
-        bank.start_signer().expect("a signer");
-        bank.start_authority().expect("an authority");
+        bank.begin().expect("a bank");
         bank.register_contract(CONTRACT, "試験商事").expect("a contract");
         Self { bank, maker, clock, scratch }
     }

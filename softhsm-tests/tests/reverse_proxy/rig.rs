@@ -45,10 +45,7 @@ impl Front {
             table.insert("proxy".to_owned(), vec![toml::Value::from(proxy)].into());
         })
         .expect("a configuration");
-        bank.hold_ceremony().expect("a ceremony");
-        bank.migrate().expect("a ledger");
-        bank.start_signer().expect("a signer");
-        bank.start_authority().expect("an authority");
+        bank.begin().expect("a bank");
         let ports = PortLease::consecutive(2).expect("ports");
         let proxy = identity.key + &identity.certificate;
         let haproxy = start(&bank, &proxy, ports.port());

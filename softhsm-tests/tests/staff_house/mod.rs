@@ -48,10 +48,7 @@ impl StaffHouse {
             staff.insert("crl".to_owned(), "staff/ca.crl".into());
         })
         .expect("a configuration");
-        bank.hold_ceremony().expect("a ceremony");
-        bank.migrate().expect("a ledger");
-        bank.start_signer().expect("a signer");
-        bank.start_authority().expect("an authority");
+        bank.begin().expect("a bank");
         let house = Self { house: House::of(bank, scratch), authority };
         let admins = ["admin-1", "admin-2"].map(|id| {
             let identity = house.identity(id);

@@ -54,7 +54,6 @@ struct Journal {
     entries: Vec<JournalEntry>,
     certificates: Vec<Journaled>,
     revocations: Vec<Revocation>,
-    crls: u64,
     crl_number: u64,
 }
 
@@ -65,7 +64,6 @@ impl Default for Journal {
             entries: Vec::new(),
             certificates: Vec::new(),
             revocations: Vec::new(),
-            crls: 0,
             crl_number: 0,
         }
     }
@@ -81,9 +79,7 @@ impl Journal {
             match &entry.body {
                 JournalBody::Certificate(journaled) => journal.certificates.push(journaled.clone()),
                 JournalBody::Revocation(revocation) => journal.revocations.push(revocation.clone()),
-                JournalBody::Crl(number) => {
-                    (journal.crls, journal.crl_number) = (journal.crls + 1, *number);
-                }
+                JournalBody::Crl(number) => journal.crl_number = *number,
                 JournalBody::Foreign => {}
             }
         }
@@ -146,11 +142,6 @@ impl MemorySigner {
     /// How many certificates the journal holds.
     pub fn certificates_signed(&self) -> usize {
         locked(&self.journal).certificates.len()
-    }
-
-    /// How many CRLs were signed.
-    pub fn crls_signed(&self) -> u64 {
-        locked(&self.journal).crls
     }
 
     /// How many OCSP responses were signed.
@@ -281,7 +272,6 @@ impl Signer for MemorySigner {
                 return Err(refused("denies_revocation", "a journaled revocation is missing"));
             }
             journal.crl_number = number;
-            journal.crls += 1;
             let position = journal.next(&tbs);
             journal.push(position, audit_head, JournalBody::Crl(number));
             Ok(JournaledSignature { signature: self.sign(&self.issuing, &tbs), position })
