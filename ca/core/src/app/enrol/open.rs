@@ -216,7 +216,7 @@ impl OpenEnrolment {
         let slots = self.slots(open, policy, bound.renews).await?;
         let identity = self.identity(open, (&known.user, policy), now).await?;
 
-        let id = EnrolmentId(uuid::Builder::from_random_bytes(self.rng.bytes()).into_uuid());
+        let id = EnrolmentId::new(now, &self.rng.bytes());
         let fresh = self.fresh_challenge(id, now)?;
         let enrolment = Enrolment {
             id,
