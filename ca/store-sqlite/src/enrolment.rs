@@ -4,7 +4,6 @@ use ca_core::{
     domain::{
         enrolment::{Binding, Enrolment, EnrolmentState},
         ids::{EnrolmentId, IdempotencyKey},
-        user::UserState,
     },
     ports::store::{Conflict, FreshChallenge, StoredEvidence},
 };
@@ -12,12 +11,11 @@ use serde::Serialize;
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::{
-    customer,
     failure::Failure,
     heap::{Heap, Slice},
     json::json,
     outcome::Written,
-    rows::{digest, number, policy_version, time},
+    rows::{EnrolmentRow, digest, number, policy_version, time},
 };
 
 /// Enrolments with the serial number of their certificate; `$rest` is the WHERE clause.
@@ -60,25 +58,23 @@ pub(crate) async fn open(
     new: &Enrolment,
     code: Option<[u8; 32]>,
 ) -> Result<Written<Enrolment>, Failure> {
-    if let Some(first) = by_key(&mut *tx, &new.idempotency_key).await? {
-        return if first.user == new.user {
-            Ok(Written::Unchanged(first))
-        } else {
-            Err(Conflict::Taken.into())
-        };
-    }
-    let user = customer::user(&mut *tx, &new.user).await?.ok_or(Conflict::Missing)?;
-    if user.state != UserState::Active || new.state != EnrolmentState::Challenged {
+    if new.state != EnrolmentState::Challenged {
         return Err(Conflict::Missing.into());
     }
+    let Some(opened) = insert(&mut *tx, new).await? else {
+        return match by_key(tx, &new.idempotency_key).await? {
+            Some(first) if first.user == new.user => Ok(Written::Unchanged(first)),
+            Some(_) => Err(Conflict::Taken.into()),
+            None => Err(Conflict::Missing.into()),
+        };
+    };
+    // A refusal takes the row back.
     match (new.binding, code) {
         (_, Some(sha256)) => use_up_code(tx, new, sha256).await?,
         (Binding::AcquisitionCode, None) => return Err(Conflict::Code.into()),
         (Binding::AssignedSerial | Binding::FirstCome | Binding::Renewal, None) => {}
     }
-    insert(tx, new).await?;
-    let opened = by_id(tx, new.id).await?;
-    opened.map(Written::Changed).ok_or_else(|| Failure::Corrupt(format!("enrolment {} isn't there", new.id)))
+    Ok(Written::Changed(opened))
 }
 
 async fn use_up_code(tx: &mut SqliteConnection, new: &Enrolment, sha256: [u8; 32]) -> Result<(), Failure> {
@@ -95,7 +91,8 @@ async fn use_up_code(tx: &mut SqliteConnection, new: &Enrolment, sha256: [u8; 32
     if deleted.rows_affected() == 0 { Err(Conflict::Code.into()) } else { Ok(()) }
 }
 
-async fn insert(tx: &mut SqliteConnection, new: &Enrolment) -> Result<(), Failure> {
+/// The row as it was written; `None`, and nothing is, when the key was used before or the user may not act.
+async fn insert(tx: &mut SqliteConnection, new: &Enrolment) -> Result<Option<Enrolment>, Failure> {
     let (id, key, user) = (new.id.0.as_bytes().as_slice(), new.idempotency_key.as_str(), new.user.as_str());
     let (kind, serial, binding) =
         (new.device.kind.as_str(), new.device.serial.as_str(), new.binding.as_str());
@@ -103,10 +100,16 @@ async fn insert(tx: &mut SqliteConnection, new: &Enrolment) -> Result<(), Failur
     let (expires_at, opened_at) = (new.expires_at.as_millisecond(), new.opened_at.as_millisecond());
     let ak_name = new.ak_name.as_deref();
     let renews = new.renews.as_ref().map(|intent| intent.0.as_bytes().as_slice());
-    sqlx::query!(
-        "INSERT INTO enrolments (id, idempotency_key, user_id, device_kind, device_serial, binding, challenge,
-                                 bearer_sha256, expires_at, opened_at, ak_name, renews)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    let row = sqlx::query_as!(
+        EnrolmentRow,
+        r#"INSERT INTO enrolments (id, idempotency_key, user_id, device_kind, device_serial, binding, challenge,
+                                   bearer_sha256, expires_at, opened_at, ak_name, renews)
+           SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+           FROM users WHERE id = $3 AND state = 'active'
+           ON CONFLICT DO NOTHING
+           RETURNING id, idempotency_key, user_id, device_kind, device_serial, binding, challenge, bearer_sha256,
+                     expires_at, opened_at, refused_code, refused_detail, ak_name, renews,
+                     NULL AS "serial?: Vec<u8>""#,
         id,
         key,
         user,
@@ -120,9 +123,9 @@ async fn insert(tx: &mut SqliteConnection, new: &Enrolment) -> Result<(), Failur
         ak_name,
         renews
     )
-    .execute(tx)
+    .fetch_optional(tx)
     .await?;
-    Ok(())
+    row.map(Enrolment::try_from).transpose()
 }
 
 /// Replaces the challenge that was `seen`; where another was faster, the enrolment as it stands.
