@@ -1,4 +1,7 @@
 //! Peers on the same machine in the same run: cfssl, which signs with a key in a file and keeps no ledger.
+//!
+//! step-ca is not among them: Debian 12 has its libraries (`golang-github-smallstep-certificates-dev` 0.19.0, with PKCS#11) but
+//! neither the program nor its `main`, and they bring 168 packages with them.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
