@@ -80,7 +80,6 @@ pub(super) fn api(
         accord,
     };
     let certify = CertifyEnrolment {
-        customers: adapters.store.clone(),
         certificates: adapters.store.clone(),
         audit: adapters.store.clone(),
         clock: adapters.clock.clone(),

@@ -13,13 +13,14 @@ use ca_core::{
     ports::{
         signer::JournalPosition,
         store::{
-            CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan, StoreResult,
+            Application, CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan, StoreResult,
             StoredEvidence,
         },
     },
 };
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
+use store_rows::applicant::ApplicationRow;
 
 use crate::{
     PostgresStore, applicant, bulk::Asked, enrolment, failure::Failure, intent::NewIntent, issued::NewIssued,
@@ -240,6 +241,18 @@ impl CertificateStore for PostgresStore {
         let certificates =
             if row.has_certificates() { of_user(self.readers(), user).await? } else { Vec::new() };
         Ok(Some(row.of(certificates)?))
+    }
+
+    async fn application(&self, id: EnrolmentId) -> StoreResult<Option<Application>> {
+        let row = applicant::find_application(self.readers(), id).await?;
+        let Some((enrolment, row)) = row.map(ApplicationRow::parts) else { return Ok(None) };
+        let enrolment: Enrolment = enrolment.try_into()?;
+        let certificates = if row.has_certificates() {
+            of_user(self.readers(), &enrolment.user).await?
+        } else {
+            Vec::new()
+        };
+        Ok(Some(Application { enrolment, applicant: row.of(certificates)? }))
     }
 
     async fn certificates(

@@ -15,6 +15,7 @@ use ca_core::{
 };
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
+use store_rows::applicant::ContractRow;
 
 use crate::{
     PostgresStore,
@@ -129,29 +130,6 @@ impl CustomerStore for PostgresStore {
             })
         })
         .await
-    }
-}
-
-pub(crate) struct ContractRow {
-    pub(crate) number: String,
-    pub(crate) name: String,
-    pub(crate) general_users: i64,
-    pub(crate) registered_at: i64,
-}
-
-impl TryFrom<ContractRow> for Contract {
-    type Error = Failure;
-
-    fn try_from(row: ContractRow) -> Result<Self, Failure> {
-        let corrupt = |what: &str| Failure::Corrupt(format!("contracts.{what} of {:?}", row.number));
-        Ok(Self {
-            number: ContractNumber::parse(&row.number).map_err(|_| corrupt("number"))?,
-            plan: Plan {
-                general_users: u16::try_from(row.general_users).map_err(|_| corrupt("general_users"))?,
-            },
-            registered_at: time("contracts.registered_at", row.registered_at)?,
-            name: row.name,
-        })
     }
 }
 

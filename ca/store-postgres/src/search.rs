@@ -15,7 +15,9 @@ use ca_core::{
     },
 };
 
-use crate::{PostgresStore, audit::StoredRow, customer::ContractRow, failure::Failure, rows::UserRow};
+use store_rows::applicant::ContractRow;
+
+use crate::{PostgresStore, audit::StoredRow, failure::Failure, rows::UserRow};
 
 #[async_trait]
 impl SearchStore for PostgresStore {

@@ -13,7 +13,7 @@ use ca_core::{
     ports::{
         signer::JournalPosition,
         store::{
-            CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan, StoreResult,
+            Application, CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan, StoreResult,
             StoredEvidence,
         },
     },
@@ -237,6 +237,10 @@ impl CertificateStore for SqliteStore {
 
     async fn applicant(&self, user: &UserId) -> StoreResult<Option<Applicant>> {
         self.lookups.applicant(user).await
+    }
+
+    async fn application(&self, id: EnrolmentId) -> StoreResult<Option<Application>> {
+        self.lookups.application(id).await
     }
 
     async fn certificates(

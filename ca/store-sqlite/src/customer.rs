@@ -18,6 +18,7 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::{
     SqliteStore,
+    applicant::ContractRow,
     failure::Failure,
     outbox,
     outcome::Written,
@@ -129,29 +130,6 @@ impl CustomerStore for SqliteStore {
             })
         })
         .await
-    }
-}
-
-pub(crate) struct ContractRow {
-    pub(crate) number: String,
-    pub(crate) name: String,
-    pub(crate) general_users: i64,
-    pub(crate) registered_at: i64,
-}
-
-impl TryFrom<ContractRow> for Contract {
-    type Error = Failure;
-
-    fn try_from(row: ContractRow) -> Result<Self, Failure> {
-        let corrupt = |what: &str| Failure::Corrupt(format!("contracts.{what} of {:?}", row.number));
-        Ok(Self {
-            number: ContractNumber::parse(&row.number).map_err(|_| corrupt("number"))?,
-            plan: Plan {
-                general_users: u16::try_from(row.general_users).map_err(|_| corrupt("general_users"))?,
-            },
-            registered_at: time("contracts.registered_at", row.registered_at)?,
-            name: row.name,
-        })
     }
 }
 

@@ -55,7 +55,7 @@ use sqlx::{
     SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
-use store_rows::{failure, head, outcome, rows};
+use store_rows::{applicant, failure, head, outcome, rows};
 use tokio::task::JoinHandle;
 
 pub use departure::Departure;

@@ -13,19 +13,40 @@ use ca_core::{
         ids::{EnrolmentId, UserId},
         policy::Applicant,
     },
-    ports::store::StoreResult,
+    ports::store::{Application, StoreResult},
 };
-use sqlx::{SqliteExecutor, SqlitePool};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    applicant::{ApplicantRow, ApplicationRow},
     certificate,
-    customer::ContractRow,
     enrolment::select_enrolments,
     failure::{BatchFailed, Closed, Failure},
     json::json,
-    rows::{EnrolmentRow, UserRow},
+    outcome::BoxFuture,
+    rows::EnrolmentRow,
 };
+
+/// Users as policy judges them, but for their certificates: `$columns` beside those that are always read, of the tables
+/// `$from`, where `$which`.
+macro_rules! select_applicants {
+    ($row:ty, $columns:tt, $from:tt, $which:tt, $($argument:expr),*) => {
+        sqlx::query_as!(
+            $row,
+            "SELECT " + $columns + r#",
+                    u.contract, u.role, u.display_name, u.email, u.state, u.locked_at, u.registered_at,
+                    k.name AS contract_name, k.general_users, k.registered_at AS contract_registered_at,
+                    (SELECT count(*) FROM certificates c WHERE c.user_id = u.id) AS "certificates!: i64",
+                    (SELECT count(*) FROM users peer
+                     WHERE peer.contract = u.contract AND peer.role = u.role AND peer.id <> u.id
+                       AND EXISTS (SELECT 1 FROM certificates c
+                                   WHERE c.user_id = peer.id AND c.revoked = 0 AND c.abandoned_at IS NULL)) AS "beside!: i64"
+             FROM "# + $from + " JOIN contracts k ON k.number = u.contract " + $which,
+            $($argument),*
+        )
+    };
+}
 
 /// Questions that one statement answers at the most.
 const GROUP: usize = 64;
@@ -41,6 +62,7 @@ struct Asked<K, T> {
 enum Question {
     Enrolment(Asked<EnrolmentId, Enrolment>),
     Applicant(Box<Asked<UserId, Applicant>>),
+    Application(Asked<EnrolmentId, Application>),
 }
 
 /// Where questions are asked. The task ends with the last of these.
@@ -65,6 +87,10 @@ impl Lookups {
         self.ask(user.clone(), |asked| Question::Applicant(Box::new(asked))).await
     }
 
+    pub(crate) async fn application(&self, id: EnrolmentId) -> StoreResult<Option<Application>> {
+        self.ask(id, Question::Application).await
+    }
+
     async fn ask<K, T>(
         &self,
         key: K,
@@ -79,11 +105,12 @@ impl Lookups {
 async fn run(pool: SqlitePool, mut questions: mpsc::Receiver<Question>) {
     let mut waiting = Vec::with_capacity(GROUP);
     while questions.recv_many(&mut waiting, GROUP).await > 0 {
-        let (mut enrolments, mut applicants) = (Vec::new(), Vec::new());
+        let (mut enrolments, mut applicants, mut applications) = (Vec::new(), Vec::new(), Vec::new());
         for question in waiting.drain(..) {
             match question {
                 Question::Enrolment(asked) => enrolments.push(asked),
                 Question::Applicant(asked) => applicants.push(*asked),
+                Question::Application(asked) => applications.push(asked),
             }
         }
         if !enrolments.is_empty() {
@@ -93,6 +120,10 @@ async fn run(pool: SqlitePool, mut questions: mpsc::Receiver<Question>) {
         if !applicants.is_empty() {
             let found = find_applicants(&pool, &applicants).await;
             answer(applicants, found, |row| row.map(|(row, certificates)| row.of(certificates)).transpose());
+        }
+        if !applications.is_empty() {
+            let found = find_applications(&pool, &applications).await;
+            answer(applications, found, |row| row.map(application).transpose());
         }
     }
 }
@@ -124,102 +155,109 @@ async fn find_enrolments(
     Ok(rows.into_iter().filter_map(keyed).collect())
 }
 
-type Found = (ApplicantRow, Vec<CertificateRecord>);
+/// A row about a user, some of whom have certificates that are read with it.
+trait OfApplicant: Sized + Send {
+    /// The rows with these keys, a JSON list.
+    fn select<'c>(
+        connection: &'c mut SqliteConnection,
+        keys: &'c str,
+    ) -> BoxFuture<'c, Result<Vec<Self>, sqlx::Error>>;
+    /// Whose it is, and whether there are certificates to read.
+    fn applicant(&self) -> (&str, bool);
+}
 
-/// Few applicants have had a certificate: what those had is read with the rest, of the same moment.
-async fn find_applicants(
-    pool: &SqlitePool,
-    asked: &[Asked<UserId, Applicant>],
-) -> Result<HashMap<UserId, Found>, sqlx::Error> {
-    let ids = json(asked.iter().map(|asked| asked.key.as_str()))?;
-    let rows = select_applicants(pool, &ids).await?;
-    if rows.iter().all(|row| row.certificates == 0) {
-        let keyed = |row: ApplicantRow| Some((UserId::parse(&row.id).ok()?, (row, Vec::new())));
-        return Ok(rows.into_iter().filter_map(keyed).collect());
+impl OfApplicant for ApplicantRow {
+    fn select<'c>(
+        connection: &'c mut SqliteConnection,
+        keys: &'c str,
+    ) -> BoxFuture<'c, Result<Vec<Self>, sqlx::Error>> {
+        let rows = select_applicants!(
+            ApplicantRow,
+            "u.id, u.device_kind, u.device_serial",
+            "users u",
+            "WHERE u.id IN (SELECT value FROM json_each($1))",
+            keys
+        );
+        Box::pin(rows.fetch_all(connection))
     }
-    let mut snapshot = pool.begin().await?;
-    let rows = select_applicants(&mut *snapshot, &ids).await?;
-    let mut found = HashMap::with_capacity(rows.len());
+
+    fn applicant(&self) -> (&str, bool) {
+        (&self.id, self.has_certificates())
+    }
+}
+
+impl OfApplicant for ApplicationRow {
+    fn select<'c>(
+        connection: &'c mut SqliteConnection,
+        keys: &'c str,
+    ) -> BoxFuture<'c, Result<Vec<Self>, sqlx::Error>> {
+        let rows = select_applicants!(
+            ApplicationRow,
+            r#"e.id, e.idempotency_key, e.user_id, e.device_kind, e.device_serial, e.binding, e.challenge,
+                    e.bearer_sha256, e.expires_at, e.opened_at, e.refused_code, e.refused_detail, e.ak_name, e.renews,
+                    (SELECT serial FROM certificates WHERE intent = e.id) AS "serial?",
+                    u.device_kind AS assigned_kind, u.device_serial AS assigned_serial"#,
+            "enrolments e JOIN users u ON u.id = e.user_id",
+            "WHERE e.id IN (SELECT unhex(value) FROM json_each($1))",
+            keys
+        );
+        Box::pin(rows.fetch_all(connection))
+    }
+
+    fn applicant(&self) -> (&str, bool) {
+        (&self.user_id, self.certificates > 0)
+    }
+}
+
+type Found<R> = (R, Vec<CertificateRecord>);
+
+/// The rows with these keys. Few users have had a certificate: what those had is read with the rest, of the same moment.
+async fn with_certificates<R: OfApplicant>(
+    pool: &SqlitePool,
+    keys: &str,
+) -> Result<Vec<Found<R>>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let rows = R::select(&mut connection, keys).await?;
+    if rows.iter().all(|row| !row.applicant().1) {
+        return Ok(rows.into_iter().map(|row| (row, Vec::new())).collect());
+    }
+    let mut snapshot = connection.begin().await?;
+    let rows = R::select(&mut snapshot, keys).await?;
+    let mut found = Vec::with_capacity(rows.len());
     for row in rows {
-        let Ok(id) = UserId::parse(&row.id) else { continue };
-        let certificates = match row.certificates {
-            0 => Vec::new(),
-            _ => certificate::of_user(&mut *snapshot, &id).await.map_err(Failure::into_sql)?,
+        let certificates = match row.applicant() {
+            (id, true) => match UserId::parse(id) {
+                Ok(id) => certificate::of_user(&mut *snapshot, &id).await.map_err(Failure::into_sql)?,
+                Err(_) => Vec::new(),
+            },
+            (_, false) => Vec::new(),
         };
-        found.insert(id, (row, certificates));
+        found.push((row, certificates));
     }
     snapshot.rollback().await?;
     Ok(found)
 }
 
-async fn select_applicants(
-    executor: impl SqliteExecutor<'_>,
-    ids: &str,
-) -> Result<Vec<ApplicantRow>, sqlx::Error> {
-    sqlx::query_as!(
-        ApplicantRow,
-        r#"SELECT u.id, u.contract, u.role, u.display_name, u.email, u.state, u.device_kind, u.device_serial,
-                  u.locked_at, u.registered_at, k.name AS contract_name, k.general_users,
-                  k.registered_at AS contract_registered_at,
-                  (SELECT count(*) FROM certificates c WHERE c.user_id = u.id) AS "certificates!: i64",
-                  (SELECT count(*) FROM users peer
-                   WHERE peer.contract = u.contract AND peer.role = u.role AND peer.id <> u.id
-                     AND EXISTS (SELECT 1 FROM certificates c
-                                 WHERE c.user_id = peer.id AND c.revoked = 0 AND c.abandoned_at IS NULL)) AS "beside!: i64"
-           FROM users u JOIN contracts k ON k.number = u.contract
-           WHERE u.id IN (SELECT value FROM json_each($1))"#,
-        ids
-    )
-    .fetch_all(executor)
-    .await
+async fn find_applicants(
+    pool: &SqlitePool,
+    asked: &[Asked<UserId, Applicant>],
+) -> Result<HashMap<UserId, Found<ApplicantRow>>, sqlx::Error> {
+    let ids = json(asked.iter().map(|asked| asked.key.as_str()))?;
+    let keyed = |found: Found<ApplicantRow>| Some((UserId::parse(&found.0.id).ok()?, found));
+    Ok(with_certificates(pool, &ids).await?.into_iter().filter_map(keyed).collect())
 }
 
-/// A user with contract, and the two numbers that policy asks for.
-#[derive(Clone, Debug)]
-struct ApplicantRow {
-    id: String,
-    contract: String,
-    role: String,
-    display_name: String,
-    email: Option<String>,
-    state: String,
-    device_kind: Option<String>,
-    device_serial: Option<String>,
-    locked_at: Option<i64>,
-    registered_at: i64,
-    contract_name: String,
-    general_users: i64,
-    contract_registered_at: i64,
-    certificates: i64,
-    beside: i64,
+async fn find_applications(
+    pool: &SqlitePool,
+    asked: &[Asked<EnrolmentId, Application>],
+) -> Result<HashMap<EnrolmentId, Found<ApplicationRow>>, sqlx::Error> {
+    let ids = json(asked.iter().map(|asked| hex::encode(asked.key.0.as_bytes())))?;
+    let keyed =
+        |found: Found<ApplicationRow>| Some((EnrolmentId(uuid::Uuid::from_slice(&found.0.id).ok()?), found));
+    Ok(with_certificates(pool, &ids).await?.into_iter().filter_map(keyed).collect())
 }
 
-impl ApplicantRow {
-    /// `certificates` are the user's, when there are any.
-    fn of(self, certificates: Vec<CertificateRecord>) -> Result<Applicant, Failure> {
-        let contract = ContractRow {
-            number: self.contract.clone(),
-            name: self.contract_name,
-            general_users: self.general_users,
-            registered_at: self.contract_registered_at,
-        };
-        let user = UserRow {
-            id: self.id,
-            contract: self.contract,
-            role: self.role,
-            display_name: self.display_name,
-            email: self.email,
-            state: self.state,
-            device_kind: self.device_kind,
-            device_serial: self.device_serial,
-            locked_at: self.locked_at,
-            registered_at: self.registered_at,
-        };
-        Ok(Applicant {
-            user: user.try_into()?,
-            contract: contract.try_into()?,
-            certificates,
-            other_holders: usize::try_from(self.beside).unwrap_or(usize::MAX),
-        })
-    }
+fn application((row, certificates): Found<ApplicationRow>) -> Result<Application, Failure> {
+    let (enrolment, applicant) = row.parts();
+    Ok(Application { enrolment: enrolment.try_into()?, applicant: applicant.of(certificates)? })
 }

@@ -16,7 +16,7 @@ use ca_core::{
 };
 
 use crate::{
-    SqliteStore, audit::StoredRow, customer::ContractRow, failure::Failure, json::json, rows::UserRow,
+    SqliteStore, applicant::ContractRow, audit::StoredRow, failure::Failure, json::json, rows::UserRow,
 };
 
 #[async_trait]

@@ -10,7 +10,7 @@ mod signers;
 use async_trait::async_trait;
 use jiff::SignedDuration;
 
-pub use certificates::{CertificateStore, FreshChallenge, Orphan, StoredEvidence};
+pub use certificates::{Application, CertificateStore, FreshChallenge, Orphan, StoredEvidence};
 pub use customers::CustomerStore;
 pub use login::{LoginEntry, LoginStore, PasswordBy, Session};
 pub use revocations::{HEAD_LAG, RevocationStore, RevokeOutcome, Unjournaled};

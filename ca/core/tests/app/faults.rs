@@ -263,7 +263,6 @@ async fn a_certificate_revoked_while_it_was_signed_is_not_handed_out() {
     let token = world.maker.token(&Statement::of(SERIAL));
     let signer = RevokedMeanwhile { signer: world.signer.clone(), store: world.store.clone() };
     let certify = CertifyEnrolment {
-        customers: world.store.clone(),
         certificates: world.store.clone(),
         audit: world.store.clone(),
         clock: world.clock.clone(),

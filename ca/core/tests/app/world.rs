@@ -316,7 +316,6 @@ impl World {
             accord: accord.clone(),
         };
         let certify = CertifyEnrolment {
-            customers: store.clone(),
             certificates: store.clone(),
             audit: store.clone(),
             clock: clock.clone(),

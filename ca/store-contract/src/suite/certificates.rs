@@ -199,6 +199,12 @@ pub async fn lists_are_in_order(store: impl Ledger) {
         assert_eq!(applicant.contract.number, applicant.user.contract);
         let own = store.certificates_of(&user_id(user)).await.expect("a query");
         assert_eq!(applicant.certificates, own);
+        if let Some(record) = own.first() {
+            let application = store.application(record.intent).await.expect("a query").expect("an enrolment");
+            let enrolment = store.enrolment(record.intent).await.expect("a query");
+            assert_eq!(Some(application.enrolment), enrolment);
+            assert_eq!(application.applicant, applicant);
+        }
         applicant.other_holders
     };
     assert_eq!((others(6).await, others(1).await), (5, 4));
@@ -206,6 +212,7 @@ pub async fn lists_are_in_order(store: impl Ledger) {
     store.abandon_intent(intent_id(4), event("intent.abandoned")).await.expect("abandoned");
     assert_eq!(others(6).await, 4);
     assert_eq!(store.applicant(&user_id(77)).await.expect("a query"), None);
+    assert_eq!(store.application(intent_id(77)).await.expect("a query"), None);
 }
 
 pub async fn orphans_are_kept_once_in_the_journals_order(store: impl Ledger) {

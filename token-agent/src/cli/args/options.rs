@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use agent_tpm::Place;
-use clap::Args;
-#[cfg(target_os = "linux")]
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::{
     secrets::{LoginArgs, NewPinArgs, PasswordArgs, PinArgs},

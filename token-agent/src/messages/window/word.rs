@@ -27,7 +27,6 @@ pub(crate) enum Word {
     UnblockIntroduction,
     UnblockAsk,
     UnblockWaiting,
-    UnblockWaitingTitle,
     UnblockLater,
     ReminderTitle,
     ReminderHint,
@@ -117,15 +116,10 @@ pub(crate) enum Word {
     DoneTitle,
     DoneTitleTpm,
     DoneBrowsers,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "browsers are set up on Linux"))]
     Browsers,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "browsers are set up on Linux"))]
     BrowsersHint,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "browsers are set up on Linux"))]
     BrowsersButton,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "browsers are set up on Linux"))]
     BrowsersDone,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "browsers are set up on Linux"))]
     BrowsersAlready,
     PinChanged,
     SaveTitle,
@@ -205,7 +199,6 @@ impl Word {
                 "You may close this window and come back later: the request stands.",
                 "この画面を閉じて、あとで続けることもできます(申請は取り消されません)。",
             ),
-            Self::UnblockWaitingTitle => ("Waiting for the approval", "承認を待っています"),
             Self::UnblockLater => ("Go on later", "あとで続ける"),
             Self::ReminderTitle => ("The token is still plugged in", "トークンが接続されたままです"),
             Self::ReminderHint => (

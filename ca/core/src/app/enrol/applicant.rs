@@ -56,11 +56,6 @@ impl Caller {
         }
     }
 
-    /// Whether its reach has a limit by contract.
-    pub(super) fn is_restricted(&self) -> bool {
-        matches!(self, Self::Machine(machine) if machine.contracts.is_some())
-    }
-
     /// Whether it may act for users of this contract.
     pub(super) fn may_register(&self, contract: &ContractNumber) -> bool {
         match self {

@@ -38,15 +38,13 @@ use crate::{
     ports::{
         clock::Clock,
         inventory::InventoryStore,
-        store::{AuditStore, CertificateStore, Conflict, CustomerStore, StoreError, StoredEvidence},
+        store::{Application, AuditStore, CertificateStore, Conflict, StoreError, StoredEvidence},
     },
 };
 
 /// The use case.
 pub struct CertifyEnrolment {
-    /// Users and contracts.
-    pub customers: Arc<dyn CustomerStore>,
-    /// Enrolments and certificates.
+    /// Enrolments, their users, and certificates.
     pub certificates: Arc<dyn CertificateStore>,
     /// Refusals.
     pub audit: Arc<dyn AuditStore>,
@@ -153,8 +151,8 @@ impl CertifyEnrolment {
     /// [`CertifyError`]; each refusal leaves an audit row.
     pub async fn run(&self, certify: Certify) -> Result<Certified, CertifyError> {
         let authorised = self.authorise(&certify).instrument(debug_span!("authenticate")).await;
-        let enrolment = match authorised {
-            Ok(enrolment) => enrolment,
+        let Application { enrolment, applicant } = match authorised {
+            Ok(application) => application,
             Err(error @ CertifyError::Failure(_)) => return Err(error),
             Err(error) => {
                 let actor = certify.caller.stranger();
@@ -166,7 +164,7 @@ impl CertifyEnrolment {
         if enrolment.state != EnrolmentState::Challenged {
             return self.first_result(&certify.caller, &enrolment).await;
         }
-        let (judgement, judging) = match self.judged(&certify, &enrolment).await {
+        let (judgement, judging) = match self.judged(&certify, &enrolment, applicant).await {
             Ok(judged) => judged,
             Err(error @ CertifyError::Failure(_)) => return Err(error),
             Err(error) => return Err(self.note(&certify.caller, &enrolment, error).await),
@@ -187,23 +185,21 @@ impl CertifyEnrolment {
         }
     }
 
-    async fn authorise(&self, certify: &Certify) -> Result<Enrolment, CertifyError> {
-        let enrolment = self.certificates.enrolment(certify.enrolment).await?;
-        let enrolment = enrolment.filter(|e| is_bearer_of(&certify.bearer, e)).ok_or(CertifyError::Bearer)?;
+    async fn authorise(&self, certify: &Certify) -> Result<Application, CertifyError> {
+        let application = self.certificates.application(certify.enrolment).await?;
+        let is_bearers = |application: &Application| is_bearer_of(&certify.bearer, &application.enrolment);
+        let application = application.filter(is_bearers).ok_or(CertifyError::Bearer)?;
+        let enrolment = &application.enrolment;
         if enrolment.idempotency_key != certify.idempotency_key {
             return Err(CertifyError::IdempotencyKey);
         }
         if self.clock.now() >= enrolment.expires_at {
             return Err(CertifyError::ChallengeExpired);
         }
-        if certify.caller.is_restricted() {
-            let user = self.customers.user(&enrolment.user).await?;
-            let user = user.ok_or_else(|| Failure::defect("an enrolment without user"))?;
-            if !certify.caller.may_register(&user.contract) {
-                return Err(CertifyError::OutOfReach);
-            }
+        if !certify.caller.may_register(&application.applicant.user.contract) {
+            return Err(CertifyError::OutOfReach);
         }
-        Ok(enrolment)
+        Ok(application)
     }
 
     async fn issue(

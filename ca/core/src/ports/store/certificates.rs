@@ -125,6 +125,8 @@ pub trait CertificateStore: Send + Sync {
     async fn certificates_of(&self, user: &UserId) -> StoreResult<Vec<CertificateRecord>>;
     /// A user as policy judges one, all of one moment.
     async fn applicant(&self, user: &UserId) -> StoreResult<Option<Applicant>>;
+    /// An enrolment and its applicant, all of one moment.
+    async fn application(&self, id: EnrolmentId) -> StoreResult<Option<Application>>;
     /// Certificates in the order of issuance, for the operator's list: at most `limit` after `after`.
     async fn certificates(
         &self,
@@ -134,6 +136,15 @@ pub trait CertificateStore: Send + Sync {
     ) -> StoreResult<Vec<CertificateRecord>>;
     /// The evidence that a certificate was issued or an enrolment refused on.
     async fn evidence(&self, id: EnrolmentId) -> StoreResult<Option<StoredEvidence>>;
+}
+
+/// An enrolment, and whom it is for as policy judges them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// The enrolment.
+    pub enrolment: Enrolment,
+    /// Its user.
+    pub applicant: Applicant,
 }
 
 /// What takes the place of an expired challenge.

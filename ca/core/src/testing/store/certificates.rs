@@ -19,7 +19,7 @@ use crate::{
     ports::{
         signer::JournalPosition,
         store::{
-            CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan, StoreResult,
+            Application, CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan, StoreResult,
             StoredEvidence,
         },
     },
@@ -226,18 +226,14 @@ impl CertificateStore for MemoryStore {
     }
 
     async fn applicant(&self, user: &UserId) -> StoreResult<Option<Applicant>> {
-        self.query("applicant", |state| {
-            if let Some(stale) = locked(&self.stale_applicant).take() {
-                return Some(stale);
-            }
-            let own = &state.users.get(user)?.user;
-            let newest_first = state.certificates.iter().rev().map(|row| &row.record);
-            Some(Applicant {
-                user: own.clone(),
-                contract: state.contracts.get(&own.contract)?.clone(),
-                certificates: newest_first.filter(|record| record.user == own.id).cloned().collect(),
-                other_holders: state.other_holders(own),
-            })
+        self.query("applicant", |state| self.applicant_in(state, user))
+    }
+
+    async fn application(&self, id: EnrolmentId) -> StoreResult<Option<Application>> {
+        self.query("application", |state| {
+            let enrolment = state.enrolments.get(&id)?.clone();
+            let applicant = self.applicant_in(state, &enrolment.user)?;
+            Some(Application { enrolment, applicant })
         })
     }
 
@@ -261,6 +257,22 @@ impl CertificateStore for MemoryStore {
 
     async fn evidence(&self, id: EnrolmentId) -> StoreResult<Option<StoredEvidence>> {
         self.query("evidence", |state| state.evidence.get(&id).cloned())
+    }
+}
+
+impl MemoryStore {
+    fn applicant_in(&self, state: &State, user: &UserId) -> Option<Applicant> {
+        if let Some(stale) = locked(&self.stale_applicant).take() {
+            return Some(stale);
+        }
+        let own = &state.users.get(user)?.user;
+        let newest_first = state.certificates.iter().rev().map(|row| &row.record);
+        Some(Applicant {
+            user: own.clone(),
+            contract: state.contracts.get(&own.contract)?.clone(),
+            certificates: newest_first.filter(|record| record.user == own.id).cloned().collect(),
+            other_holders: state.other_holders(own),
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     app::{
-        failure::{Failure, full_text},
+        failure::full_text,
         trust::InUse,
     },
     domain::{
@@ -65,9 +65,8 @@ impl CertifyEnrolment {
         &self,
         certify: &Certify,
         enrolment: &Enrolment,
+        applicant: Applicant,
     ) -> Result<(Judgement, Judging), CertifyError> {
-        let applicant = self.certificates.applicant(&enrolment.user).await?;
-        let applicant = applicant.ok_or_else(|| Failure::defect("an enrolment without user"))?;
         let judging = self.judging(enrolment, &applicant).instrument(debug_span!("policy")).await?;
         let judgement = Self::judge(certify, enrolment, applicant, &judging)?;
         Ok((judgement, judging))
