@@ -209,12 +209,16 @@ pub(crate) fn question(question: &Question, lang: Lang) -> String {
 fn content(certificate: Option<&CertificateDetails>, lang: Lang) -> String {
     match certificate {
         Some(details) => {
-            let subject = printable(&details.subject);
+            // People know a certificate by its user; a stranger's by its whole subject.
+            let whose = match (&details.name, &details.user_id) {
+                (Some(name), Some(user)) => printable(&format!("{name} ({user})")),
+                _ => printable(&details.subject),
+            };
             let until = local_time(details.not_after);
             say!(
                 lang,
-                "a key and the certificate of “{subject}”, valid until {until}",
-                "鍵と証明書(「{subject}」、有効期限 {until})"
+                "a key and the certificate of “{whose}”, valid until {until}",
+                "鍵と証明書(「{whose}」、有効期限 {until})"
             )
         }
         None => say!(lang, "a key", "鍵"),

@@ -7,7 +7,7 @@ use crate::{
     gui::{
         desk::Desk,
         failure_words, look,
-        work::{Ended, Job, News, Work, WorkError},
+        work::{Ended, Job, Work, WorkError},
     },
     messages::window::Word,
 };
@@ -21,12 +21,7 @@ pub(super) struct Browsers {
 
 impl Browsers {
     fn hear(&mut self) {
-        let Some(work) = &self.setting_up else { return };
-        let ended = work.news().find_map(|news| match news {
-            News::Ended(ended) => Some(ended),
-            _ => None,
-        });
-        let Some(ended) = ended else { return };
+        let Some(ended) = self.setting_up.as_ref().and_then(Work::ended) else { return };
         self.setting_up = None;
         self.done = Some(ended.map(|ended| match ended {
             Ended::BrowsersSetUp(changes) => changes,

@@ -11,6 +11,7 @@ use crate::{
     route::RouteError,
     secret::SecretError,
     server::ServerError,
+    unblock::UnblockError,
 };
 
 /// A failure.
@@ -47,11 +48,23 @@ impl Failed {
         }
     }
 
+    /// Whether somebody else has to approve first.
+    fn waits(&self) -> bool {
+        let WorkError::Flow(failure) = &self.error else { return false };
+        matches!(failure.error, EnrolError::Unblock(UnblockError::Waiting { .. }))
+    }
+
     pub(super) fn show(&mut self, ui: &mut Ui, desk: &Desk) -> Option<Page> {
         let words = failure_words(&self.error, desk.lang);
-        look::title(ui, desk.word(Word::FailedTitle));
-        look::callout(ui, look::RED, |ui| {
-            look::status(ui, RichText::new(&words.what).size(18.0).color(look::RED));
+        // Who goes on later hasn't failed.
+        let (title, colour) = if self.waits() {
+            (Word::UnblockWaitingTitle, look::AMBER)
+        } else {
+            (Word::FailedTitle, look::RED)
+        };
+        look::title(ui, desk.word(title));
+        look::callout(ui, colour, |ui| {
+            look::status(ui, RichText::new(&words.what).size(18.0).color(colour));
             look::paragraph(ui, &words.next);
         });
         if matches!(&self.error, WorkError::Flow(failure) if failure.resumable) {

@@ -15,7 +15,7 @@ use crate::{
         failure_words,
         login::{self, Buttons, LoginForm, Pressed},
         look,
-        work::{Ended, Job, News, Standing, Work, WorkError},
+        work::{Ended, Job, Standing, Work, WorkError},
     },
     messages::{candidate_state, candidate_title, window::Word},
     renew::{Candidate, Readiness, Spot},
@@ -45,12 +45,7 @@ impl Renew {
     }
 
     fn hear(&mut self, desk: &mut Desk) {
-        let Some(looking) = &self.looking else { return };
-        let ended = looking.news().find_map(|news| match news {
-            News::Ended(ended) => Some(ended),
-            _ => None,
-        });
-        let Some(ended) = ended else { return };
+        let Some(ended) = self.looking.as_ref().and_then(Work::ended) else { return };
         self.looking = None;
         self.found = Some(ended.map(|ended| match ended {
             Ended::Standing(standing) => *standing,

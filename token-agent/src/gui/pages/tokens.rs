@@ -12,7 +12,7 @@ use crate::{
     gui::{
         desk::Desk,
         failure_words, look,
-        work::{Device, Ended, InTpm, Job, News, Work, WorkError},
+        work::{Device, Ended, InTpm, Job, Work, WorkError},
     },
     messages::{Label, Lang, say, window::Word},
     token::{Reader, ReaderState, TokenError, TokenIdentity},
@@ -101,12 +101,7 @@ impl Tokens {
 
     /// Whether there was one choice, which was made.
     fn hear(&mut self, now: f64, lang: Lang) -> bool {
-        let Some(looking) = &self.looking else { return false };
-        let ended = looking.news().find_map(|news| match news {
-            News::Ended(ended) => Some(ended),
-            _ => None,
-        });
-        let Some(ended) = ended else { return false };
+        let Some(ended) = self.looking.as_ref().and_then(Work::ended) else { return false };
         self.looking = None;
         self.looked = now;
         match ended {

@@ -282,6 +282,14 @@ impl Work {
         self.news.try_iter()
     }
 
+    /// How it ended, once it has; for flows that ask nothing.
+    pub(super) fn ended(&self) -> Option<Result<Ended, WorkError>> {
+        self.news().find_map(|news| match news {
+            News::Ended(ended) => Some(ended),
+            _ => None,
+        })
+    }
+
     pub(super) fn answer(&self, answer: Answer) {
         // The flow waits for it, unless it crashed; then the news say so.
         let _ = self.answers.send(answer);

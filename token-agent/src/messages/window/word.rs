@@ -27,6 +27,7 @@ pub(crate) enum Word {
     UnblockIntroduction,
     UnblockAsk,
     UnblockWaiting,
+    UnblockWaitingTitle,
     UnblockLater,
     ReminderTitle,
     ReminderHint,
@@ -199,6 +200,7 @@ impl Word {
                 "You may close this window and come back later: the request stands.",
                 "この画面を閉じて、あとで続けることもできます(申請は取り消されません)。",
             ),
+            Self::UnblockWaitingTitle => ("Waiting for the approval", "承認を待っています"),
             Self::UnblockLater => ("Go on later", "あとで続ける"),
             Self::ReminderTitle => ("The token is still plugged in", "トークンが接続されたままです"),
             Self::ReminderHint => (

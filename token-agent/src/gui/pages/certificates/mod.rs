@@ -14,7 +14,7 @@ use crate::{
     gui::{
         desk::Desk,
         failure_words, look,
-        work::{Contents, Ended, Job, News, Target, Work, WorkError},
+        work::{Contents, Ended, Job, Target, Work, WorkError},
     },
     messages::{explain_token, window::Word},
     token::{Kind, ReaderState, TokenError, TokenIdentity},
@@ -53,12 +53,7 @@ impl Holdings {
     }
 
     fn hear(&mut self) {
-        let Some(looking) = &self.looking else { return };
-        let ended = looking.news().find_map(|news| match news {
-            News::Ended(ended) => Some(ended),
-            _ => None,
-        });
-        let Some(ended) = ended else { return };
+        let Some(ended) = self.looking.as_ref().and_then(Work::ended) else { return };
         self.looking = None;
         self.found = Some(match ended {
             Ok(Ended::Surveyed(contents)) => Found::of(*contents, self.purpose),
