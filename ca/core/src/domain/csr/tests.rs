@@ -1,13 +1,21 @@
 //! Hostile and honest requests; rcgen and OpenSSL are the second opinions on what a request is.
 
 use ca_x509::{extension, name::NameBuilder};
-use const_oid::db::rfc5280::{ID_KP_CODE_SIGNING, ID_KP_OCSP_SIGNING, ID_KP_SERVER_AUTH};
+use const_oid::db::{
+    rfc5280::{ID_KP_CODE_SIGNING, ID_KP_OCSP_SIGNING, ID_KP_SERVER_AUTH},
+    rfc5912::ID_EC_PUBLIC_KEY,
+};
 use der::{
-    Any, Tag,
-    asn1::{BitString, UintRef},
+    Tag,
+    asn1::{BitString, SetOfVec, UintRef},
 };
 use num_bigint::BigUint;
 use proptest::prelude::*;
+use x509_cert::{
+    attr::AttributeTypeAndValue,
+    name::{RdnSequence, RelativeDistinguishedName},
+    spki::AlgorithmIdentifierOwned,
+};
 
 use super::*;
 use crate::domain::{
@@ -200,19 +208,160 @@ fn rsa_keys_must_be_of_a_known_size_and_exponent() {
     }
 }
 
+/// A request that `key` signed, with its public key written otherwise.
+fn respelled(key: &TestKey, change: impl FnOnce(&mut SubjectPublicKeyInfoOwned)) -> &'static str {
+    let mut info = CertReqInfo::from_der(&Request::plain(key).info()).expect("a request");
+    change(&mut info.public_key);
+    code(&key.signed(&info.to_der().expect("DER")))
+}
+
+/// A key is known in the ledger by the hash of its `SubjectPublicKeyInfo`: written in a second way it would seem to be
+/// another, certified for nobody and revoked for nothing.
+#[test]
+fn a_key_is_written_in_one_way() {
+    let (rsa, ec) = (TestKey::rsa_2048(), TestKey::p256());
+    assert_eq!(respelled(&rsa, |_| {}), "accepted");
+    for parameters in
+        [None, Some(Any::from(ID_EC_PUBLIC_KEY)), Some(Any::new(Tag::Sequence, []).expect("empty"))]
+    {
+        assert_eq!(respelled(&rsa, |key| key.algorithm.parameters = parameters), "csr-malformed");
+    }
+    let point = ec.public_key().subject_public_key.raw_bytes().to_vec();
+    let compressed = [&[2 + (point[64] & 1)][..], &point[1..33]].concat();
+    let hybrid = [&[6 + (point[64] & 1)][..], &point[1..]].concat();
+    for other in [compressed, hybrid, vec![0], [&point[..], &[0]].concat(), Vec::new()] {
+        let bits = BitString::from_bytes(&other).expect("bits");
+        assert_eq!(respelled(&ec, |key| key.subject_public_key = bits), "csr-malformed", "{other:02x?}");
+    }
+    // The last bit declared unused, where it is zero.
+    let even = std::iter::repeat_with(TestKey::p256)
+        .find(|key| key.public_key().subject_public_key.raw_bytes()[64] & 1 == 0)
+        .expect("a key");
+    let point = even.public_key().subject_public_key.raw_bytes().to_vec();
+    let bits = BitString::new(1, point).expect("bits");
+    assert_eq!(respelled(&even, |key| key.subject_public_key = bits), "csr-malformed");
+}
+
 #[test]
 fn curves_and_points_must_be_right() {
     let key = TestKey::p256();
-    let mut info = CertReqInfo::from_der(&Request::plain(&key).info()).expect("a request");
-    let mut point = info.public_key.subject_public_key.raw_bytes().to_vec();
+    let mut point = key.public_key().subject_public_key.raw_bytes().to_vec();
     *point.last_mut().expect("octets") ^= 1;
-    info.public_key.subject_public_key = BitString::from_bytes(&point).expect("bits");
-    assert_eq!(code(&key.signed(&info.to_der().expect("DER"))), "csr-key-off-curve");
+    let off = BitString::from_bytes(&point).expect("bits");
+    assert_eq!(respelled(&key, |key| key.subject_public_key = off), "csr-key-off-curve");
+    let beyond = BitString::from_bytes(&[&[4][..], &[0xff; 64]].concat()).expect("bits");
+    assert_eq!(respelled(&key, |key| key.subject_public_key = beyond), "csr-key-off-curve");
+
+    // P-192, P-224, P-521, secp256k1, brainpoolP256r1: named, with whatever point.
+    for curve in
+        ["1.2.840.10045.3.1.1", "1.3.132.0.33", "1.3.132.0.35", "1.3.132.0.10", "1.3.36.3.3.2.8.1.1.7"]
+    {
+        let named = Any::from(ObjectIdentifier::new_unwrap(curve));
+        let found = respelled(&key, |key| key.algorithm.parameters = Some(named));
+        assert_eq!(found, "csr-key-kind", "{curve}");
+    }
+    // Parameters spelled out (RFC 5480, 2.1.1 forbids them: CVE-2020-0601), inherited, or none.
+    let spelled = Any::new(Tag::Sequence, [2, 1, 1]).expect("a value");
+    for parameters in [Some(spelled), Some(Any::null()), None] {
+        assert_eq!(respelled(&key, |key| key.algorithm.parameters = parameters), "csr-malformed");
+    }
 
     // Ed25519, which the profile doesn't know.
     let ed25519 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
     let request = rcgen::CertificateParams::default().serialize_request(&ed25519).expect("a request");
     assert_eq!(code(request.der()), "csr-key-kind");
+    // RSA under the identifiers of PSS and OAEP.
+    for restricted in ["1.2.840.113549.1.1.10", "1.2.840.113549.1.1.7"] {
+        let oid = ObjectIdentifier::new_unwrap(restricted);
+        assert_eq!(respelled(&TestKey::rsa_2048(), |key| key.algorithm.oid = oid), "csr-key-kind");
+    }
+}
+
+/// One algorithm for each kind of key, and no parameters that say otherwise.
+#[test]
+fn the_signature_algorithm_is_the_keys_own() {
+    let mislabelled = |key: &TestKey, oid: &str, parameters: Option<Any>| {
+        let info = Request::plain(key).info();
+        let algorithm = AlgorithmIdentifierOwned { oid: ObjectIdentifier::new_unwrap(oid), parameters };
+        let signature = BitString::from_bytes(&key.sign(&info)).expect("bits");
+        let parts = [info, algorithm.to_der().expect("DER"), signature.to_der().expect("DER")].concat();
+        code(&Any::new(Tag::Sequence, parts).expect("a value").to_der().expect("DER"))
+    };
+    let (ec, rsa) = (TestKey::p256(), TestKey::rsa_2048());
+    let (ecdsa, pkcs1) = ("1.2.840.10045.4.3.2", "1.2.840.113549.1.1.11");
+    assert_eq!(mislabelled(&ec, ecdsa, None), "accepted");
+    assert_eq!(mislabelled(&rsa, pkcs1, Some(Any::null())), "accepted");
+    assert_eq!(mislabelled(&ec, ecdsa, Some(Any::null())), "csr-algorithm");
+    assert_eq!(mislabelled(&rsa, pkcs1, Some(Any::from(ID_EC_PUBLIC_KEY))), "csr-algorithm");
+    // SHA-1, SHA-384, SHA-512 and "recommended" under ECDSA; MD5, SHA-1 and PSS under RSA; Ed25519; each other's.
+    for oid in [
+        "1.2.840.10045.4.1",
+        "1.2.840.10045.4.3.3",
+        "1.2.840.10045.4.3.4",
+        "1.2.840.10045.4.2",
+        "1.3.101.112",
+        pkcs1,
+    ] {
+        assert_eq!(mislabelled(&ec, oid, None), "csr-algorithm", "{oid}");
+    }
+    for oid in ["1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.113549.1.1.10", ecdsa] {
+        assert_eq!(mislabelled(&rsa, oid, Some(Any::null())), "csr-algorithm", "{oid}");
+    }
+}
+
+/// What else can be wrong with a signature that is right.
+#[test]
+fn a_signature_is_written_in_one_way() {
+    let key = TestKey::p256();
+    let info = Request::plain(&key).info();
+    let with = |signature: &[u8]| {
+        let algorithm = SignatureAlgorithm::EcdsaSha256;
+        code(&ca_x509::signed::assemble(&info, algorithm, signature).expect("DER"))
+    };
+    let honest = key.sign(&info);
+    assert_eq!(with(&honest), "accepted");
+    assert_eq!(with(&[&honest[..], &[0]].concat()), "csr-signature", "trailing zeros");
+    assert_eq!(with(&[]), "csr-signature");
+    assert_eq!(with(&[0x30, 6, 2, 1, 0, 2, 1, 0]), "csr-signature", "r = s = 0");
+    let long_length = [&[0x30, 0x81, honest[1]][..], &honest[2..]].concat();
+    assert_eq!(with(&long_length), "csr-signature", "BER");
+    assert_eq!(with(&[0; 64]), "csr-signature", "not DER at all");
+}
+
+/// Booleans, critical marks, empty lists and strings of other types.
+#[test]
+fn extensions_are_read_strictly() {
+    let key = TestKey::p256();
+    let stranger = ObjectIdentifier::new_unwrap("1.2.3.4");
+    assert_eq!(asking(&key, vec![raw_extension(stranger, true, &[5, 0])]), "csr-extension");
+    assert_eq!(asking(&key, vec![raw_extension(stranger, false, &[5, 0])]), "csr-extension");
+    let constraints = |value: &[u8]| asking(&key, vec![raw_extension(ID_CE_BASIC_CONSTRAINTS, true, value)]);
+    assert_eq!(constraints(&[0x30, 0]), "accepted");
+    assert_eq!(constraints(&[0x30, 3, 1, 1, 0xff]), "csr-ca-rights");
+    assert_eq!(constraints(&[0x30, 3, 1, 1, 1]), "csr-malformed", "TRUE is 0xff");
+    assert_eq!(constraints(&[0x30, 3, 2, 1, 0]), "csr-ca-rights", "a path length makes no end entity");
+    assert_eq!(constraints(&[0x30, 0, 0]), "csr-malformed", "trailing");
+    let usage = |value: &[u8]| asking(&key, vec![raw_extension(ID_CE_KEY_USAGE, true, value)]);
+    assert_eq!(usage(&[3, 2, 7, 0x80]), "accepted");
+    assert_ne!(usage(&[3, 1, 0]), "accepted", "no usage at all");
+    assert_eq!(usage(&[3, 2, 1, 0x86]), "csr-ca-rights");
+    let purposes = |value: &[u8]| asking(&key, vec![raw_extension(ID_CE_EXT_KEY_USAGE, false, value)]);
+    assert_eq!(purposes(&[0x30, 4, 6, 2, 0x2a, 3]), "csr-extended-key-usage");
+    assert_eq!(purposes(&[4, 0]), "csr-malformed");
+    // The user's own ID in a string of another type is the user's ID still; anything else isn't.
+    for (tag, value, expected) in [
+        (Tag::BmpString, &b"\0h\0o\0k\0k\0a\0i"[..], "csr-subject"),
+        (Tag::TeletexString, b"hokkai-01", "accepted"),
+        (Tag::Utf8String, "hokkai\u{200b}-01".as_bytes(), "csr-subject"),
+        (Tag::Utf8String, "hokkai\u{2066}-01".as_bytes(), "csr-subject"),
+        (Tag::Utf8String, "ｈｏｋｋａｉ-01".as_bytes(), "csr-subject"),
+        (Tag::Utf8String, &[b'a'; 4000], "csr-subject"),
+    ] {
+        let pair = AttributeTypeAndValue { oid: COMMON_NAME, value: Any::new(tag, value).expect("a value") };
+        let rdn = RelativeDistinguishedName::from(SetOfVec::try_from(vec![pair]).expect("a set"));
+        let subject = Name::hazmat_from_rdn_sequence(RdnSequence::from(vec![rdn]));
+        assert_eq!(code(&Request { subject, ..Request::plain(&key) }.der()), expected, "{tag:?}");
+    }
 }
 
 proptest! {
