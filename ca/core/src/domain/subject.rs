@@ -94,14 +94,15 @@ fn check(field: &'static str, text: &str, allowed: usize) -> Result<(), InvalidT
 }
 
 /// Characters that change how the rest is read without being seen, by Unicode's general categories Cc, Cf, Zl, Zp and
-/// the invisible fillers; noncharacters and private use, which look different everywhere.
+/// the invisible fillers; noncharacters and private use, which look different everywhere; U+FFFC and U+FFFD, which stand for
+/// what was lost on the way here.
 fn is_forbidden(c: char) -> bool {
     let invisible = matches!(
         u32::from(c),
         0x00ad | 0x034f | 0x0600..=0x0605 | 0x061c | 0x06dd | 0x070f | 0x0890..=0x0891 | 0x08e2
             | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f
             | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0x2800 | 0x3164
-            | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffb
+            | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffd
             | 0x110bd | 0x110cd | 0x13430..=0x1343f | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a
             | 0xe0000..=0xe0fff
     );
@@ -212,6 +213,8 @@ mod tests {
             "a\u{e0100}b",
             "a\u{e000}b",
             "a\u{fffe}b",
+            "a\u{fffc}b",
+            "a\u{fffd}b",
             "\u{200d}",
             "名\u{061c}前",
         ] {
