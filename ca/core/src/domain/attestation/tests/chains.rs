@@ -10,7 +10,7 @@ use crate::domain::{
         Anchor, AnchorError, Anchors, ChainError, MakerCertificate, Purpose, Refusal, Trust,
         yubikey::{YubiKeyEvidence, examine},
     },
-    fixtures::{TestKey, at, common_name, now, raw_extension},
+    fixtures::{Certificate, TestKey, at, common_name, now, raw_extension},
 };
 
 #[test]
@@ -155,6 +155,77 @@ fn path_lengths_and_validity_hold() {
         let refusal = examine(&maker.evidence(), &maker.trusted(), at(moment)).expect_err("not valid");
         assert_eq!(refusal.code(), "evidence-chain-not-valid-now", "{moment}");
     }
+}
+
+/// The way is found in whatever order the certificates come, round no circle, and by name and key together.
+#[test]
+fn what_comes_along_is_in_any_order_and_may_go_round_in_circles() {
+    let maker = Maker::new();
+    let stranger = TestKey::p256();
+    let mut anchors = maker.anchors();
+    anchors.remove(1);
+    let anchors = Anchors::new(&anchors).expect("anchors");
+    let code = |intermediates: &[&Vec<u8>]| {
+        let intermediates = intermediates.iter().map(|der| (*der).clone()).collect();
+        let evidence = YubiKeyEvidence { intermediates, ..maker.evidence() };
+        examine(&evidence, &anchors, now()).map_or_else(|refusal| refusal.code(), |_| "ok")
+    };
+    let (link, issuer) = (maker.link_der(), maker.issuer_der());
+    let crossed = Maker::certify(("Elsewhere", &stranger), LINK, &maker.link, ca(None));
+    let back = Maker::certify((LINK, &maker.link), "Elsewhere", &stranger, ca(None));
+    let itself = Maker::certify((LINK, &maker.link), LINK, &maker.link, ca(None));
+    assert_eq!(code(&[]), "evidence-unknown-issuer");
+    assert_eq!(code(&[&link]), "ok");
+    assert_eq!(code(&[&issuer, &link]), "ok");
+    assert_eq!(code(&[&crossed, &back, &link]), "ok", "the circle first");
+    assert_eq!(code(&[&itself, &crossed, &link]), "ok");
+    for circle in [&[&crossed, &back][..], &[&itself], &[&itself, &crossed, &back]] {
+        assert_ne!(code(circle), "ok");
+    }
+    let misnamed = Maker::certify((ROOT, &maker.root), "Maker Intermediate 2", &maker.link, ca(Some(2)));
+    assert_eq!(code(&[&misnamed]), "evidence-unknown-issuer", "the right key under another name");
+    let imitated = Maker::certify((ROOT, &maker.root), LINK, &stranger, ca(Some(2)));
+    assert_eq!(code(&[&imitated]), "evidence-chain-signature", "the right name with another key");
+    let short = Maker::certify((ROOT, &maker.root), LINK, &maker.link, ca(Some(0)));
+    assert_eq!(code(&[&short]), "evidence-chain-path-length");
+    assert_eq!(code(&[&short, &link]), "ok", "another certificate of the same key allows it");
+}
+
+/// Each certificate of the evidence by itself, before its time and after it.
+#[test]
+fn every_certificate_must_be_valid_at_the_time() {
+    let maker = Maker::new();
+    let within = ("2024-12-01T00:00:00Z", "2049-12-31T23:59:59Z");
+    let certificate = |is_f9: bool, (from, to): (&str, &str)| {
+        let (by, subject, key, extensions) = if is_f9 {
+            ((ISSUER, &maker.issuer), DEVICE, &maker.f9, ca(Some(0)))
+        } else {
+            ((DEVICE, &maker.f9), "YubiKey PIV Attestation 9a", &maker.key, honest_slot())
+        };
+        let certificate = Certificate {
+            issuer: common_name(by.0),
+            issuer_key: by.1,
+            subject: common_name(subject),
+            public_key: key.public_key(),
+            extensions,
+        };
+        certificate.der_between(from, to)
+    };
+    let code = |slot, f9| {
+        let (slot, f9) = (certificate(false, slot), certificate(true, f9));
+        maker.code(&YubiKeyEvidence { slot, f9, intermediates: Vec::new() })
+    };
+    assert_eq!(code(within, within), "ok");
+    for wrong in [
+        ("2024-12-01T00:00:00Z", "2026-11-24T00:59:59Z"),
+        ("2026-11-24T01:00:01Z", "2049-12-31T23:59:59Z"),
+        ("2049-12-31T23:59:59Z", "2024-12-01T00:00:00Z"),
+    ] {
+        assert_eq!(code(wrong, within), "evidence-chain-not-valid-now", "the slot's, {wrong:?}");
+        assert_eq!(code(within, wrong), "evidence-chain-not-valid-now", "f9's, {wrong:?}");
+    }
+    let last_second = ("2026-11-24T01:00:00Z", "2026-11-24T01:00:00Z");
+    assert_eq!(code(last_second, last_second), "ok", "both ends are included");
 }
 
 #[test]

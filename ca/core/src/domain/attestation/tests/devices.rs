@@ -121,8 +121,14 @@ fn the_devices_own_extensions_must_be_there_once_and_well_formed() {
         (arc(7), &[2, 1, 0][..]),         // serial 0
         (arc(7), &[2, 1, 0xff]),          // serial -1
         (arc(7), &[2, 5, 1, 0, 0, 0, 0]), // more than 32 bits
-        (arc(8), &[0, 1]),                // no such PIN policy
-        (arc(8), &[2, 9]),                // no such touch policy
+        (arc(7), &[2, 2, 0, 7]),          // not in its shortest form
+        (arc(7), &[2, 1, 7, 0]),          // something after it
+        (arc(7), &[4, 1, 7]),             // octets
+        (arc(3), &[5, 7]),
+        (arc(3), &[5, 7, 4, 0]),
+        (arc(9), &[3, 3]),
+        (arc(8), &[0, 1]), // no such PIN policy
+        (arc(8), &[2, 9]), // no such touch policy
         (arc(8), &[4, 2, 2, 1]),
     ] {
         assert_eq!(maker.code(&maker.with_slot(slot_saying(oid, value))), "evidence-extension-malformed");
