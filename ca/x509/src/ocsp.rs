@@ -63,6 +63,16 @@ pub struct TbsRequest {
     pub request_extensions: Option<Extensions>,
 }
 
+impl TbsRequest {
+    /// Whether it is about one certificate, and has nothing that is optional.
+    pub fn asks_for_one_certificate_only(&self) -> bool {
+        let [request] = self.request_list.as_slice() else { return false };
+        self.requestor_name.is_none()
+            && self.request_extensions.is_none()
+            && request.single_request_extensions.is_none()
+    }
+}
+
 /// `Request`.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct Request {

@@ -32,6 +32,8 @@ use crate::{
 const MAX_CACHED: usize = 50_000;
 /// Longer requests aren't worth keeping: ordinary ones have about 100 octets.
 const MAX_CACHED_REQUEST: usize = 256;
+/// Where there is no room, the old ones are thrown out so often.
+const SWEEP_EVERY: SignedDuration = SignedDuration::from_secs(60);
 /// An answer is sent again for so long; half its validity is left to who caches it further on.
 const REUSE: SignedDuration = SignedDuration::from_mins(30);
 /// The longest that an answer goes without a look into the ledger. A database that was put back to an earlier state under
@@ -47,8 +49,16 @@ pub struct AnswerOcsp {
     signer: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
     issuers: Vec<(Issuer, Responder)>,
-    cache: Mutex<HashMap<Vec<u8>, Cached>>,
+    cache: Mutex<Cache>,
     refusals: AuditBudget,
+}
+
+/// Answers by the requests that they were given to.
+#[derive(Default)]
+struct Cache {
+    answers: HashMap<Vec<u8>, Cached>,
+    /// When the old ones were last thrown out for want of room.
+    swept_at: Option<Timestamp>,
 }
 
 struct Cached {
@@ -137,13 +147,13 @@ impl AnswerOcsp {
 
     /// The answer that was given before, if nothing was revoked since.
     async fn ready(&self, request: &[u8]) -> Option<OcspReply> {
-        if request.len() > MAX_CACHED_REQUEST || !self.cache().contains_key(request) {
+        if request.len() > MAX_CACHED_REQUEST || !self.cache().answers.contains_key(request) {
             return None;
         }
         let head = self.revocations.revocation_head().await.ok()?;
         let now = self.clock.now();
         let cache = self.cache();
-        let cached = cache.get(request).filter(|cached| cached.still_stands(head, now));
+        let cached = cache.answers.get(request).filter(|cached| cached.still_stands(head, now));
         cached.map(Cached::reply)
     }
 
@@ -154,7 +164,7 @@ impl AnswerOcsp {
         issuer: &Issuer,
         responder: &Responder,
     ) -> Result<OcspReply, Failure> {
-        let may_cache = query.nonce().is_none() && request.len() <= MAX_CACHED_REQUEST;
+        let may_cache = query.is_plain() && request.len() <= MAX_CACHED_REQUEST;
         // Before the statuses: what is revoked between the two is taken for something new.
         let looked_at = self.clock.now();
         let head = if may_cache { Some(self.revocations.revocation_head().await?) } else { None };
@@ -198,7 +208,7 @@ impl AnswerOcsp {
         now: Timestamp,
     ) -> Option<OcspReply> {
         let mut cache = self.cache();
-        let cached = cache.get_mut(request)?;
+        let cached = cache.answers.get_mut(request)?;
         if cached.statuses != statuses || !cached.is_fresh(now) {
             return None;
         }
@@ -208,15 +218,18 @@ impl AnswerOcsp {
 
     fn keep(&self, request: &[u8], cached: Cached, now: Timestamp) {
         let mut cache = self.cache();
-        if cache.len() >= MAX_CACHED {
-            cache.retain(|_, cached| cached.is_fresh(now));
+        // Looking through all of them takes its time: not for each answer that finds no room.
+        let is_due = cache.swept_at.is_none_or(|at| now.duration_since(at).abs() >= SWEEP_EVERY);
+        if cache.answers.len() >= MAX_CACHED && is_due {
+            cache.answers.retain(|_, cached| cached.is_fresh(now));
+            cache.swept_at = Some(now);
         }
-        if cache.len() < MAX_CACHED {
-            cache.insert(request.to_vec(), cached);
+        if cache.answers.len() < MAX_CACHED {
+            cache.answers.insert(request.to_vec(), cached);
         }
     }
 
-    fn cache(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Cached>> {
+    fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -67,6 +67,7 @@ pub struct Query {
     /// One for each entry.
     serials: Vec<SerialNumber>,
     nonce: Option<Vec<u8>>,
+    is_plain: bool,
 }
 
 impl Query {
@@ -79,10 +80,12 @@ impl Query {
             return Err(RequestError::TooLarge);
         }
         der_bounds::check_depth(der, MAX_DEPTH).map_err(|_| RequestError::Malformed)?;
-        let request = OcspRequest::from_der(der).map_err(|_| RequestError::Malformed)?.tbs_request;
+        let OcspRequest { tbs_request: request, optional_signature } =
+            OcspRequest::from_der(der).map_err(|_| RequestError::Malformed)?;
         if !(1..=MAX_ENTRIES).contains(&request.request_list.len()) {
             return Err(RequestError::Entries);
         }
+        let is_plain = optional_signature.is_none() && request.asks_for_one_certificate_only();
         let extensions = request.request_extensions.unwrap_or_default();
         let single =
             request.request_list.iter().flat_map(|entry| entry.single_request_extensions.iter().flatten());
@@ -99,10 +102,16 @@ impl Query {
             return Err(RequestError::Nonce);
         }
         let entries: Vec<_> = request.request_list.into_iter().map(|entry| entry.req_cert).collect();
+        // RFC 5912: a hash has no parameters or NULL. They are repeated in the answer, and nobody gets anything else signed.
+        let has_parameters =
+            |id: &CertId| id.hash_algorithm.parameters.as_ref().is_some_and(|p| !p.is_null());
+        if entries.iter().any(has_parameters) {
+            return Err(RequestError::Malformed);
+        }
         // RFC 5280, 4.1.2.2; the signer wouldn't repeat other numbers in an answer.
         let serials = entries.iter().map(|entry| SerialNumber::from_bytes(entry.serial_number.as_bytes()));
         let serials = serials.collect::<Result<_, _>>().map_err(|_| RequestError::Malformed)?;
-        Ok(Self { entries, serials, nonce })
+        Ok(Self { entries, serials, nonce, is_plain })
     }
 
     /// The one issuer whose certificates are asked for; `None` when there is none among `issuers`, or several: one
@@ -119,6 +128,12 @@ impl Query {
     /// The serial numbers that are asked for, in order.
     pub fn serials(&self) -> &[SerialNumber] {
         &self.serials
+    }
+
+    /// Whether it asks for one certificate and says nothing else. There are only a few such requests for each certificate,
+    /// so their answers can be kept; of others anybody can make as many as they like.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// The nonce, which makes the answer one of a kind.

@@ -8,10 +8,13 @@ use ca_x509::{
     ocsp::{Request, TbsRequest},
 };
 use const_oid::db::rfc5912::{ID_SHA_1, ID_SHA_256, ID_SHA_384};
-use der::asn1::OctetString;
+use der::{Any, asn1::OctetString};
 use sha2::Digest;
 use x509_cert::{
-    ext::{Extension, pkix::KeyUsages},
+    ext::{
+        Extension,
+        pkix::{KeyUsages, name::GeneralName},
+    },
     spki::AlgorithmIdentifierOwned,
 };
 
@@ -118,6 +121,44 @@ fn nonces_are_bounded() {
     let twice = vec![nonce_extension(&[9; 16]).expect("a nonce"); 2];
     let request = request(vec![cert_id(&issuer, ID_SHA_256, &[7])], Some(twice));
     assert_eq!(Query::parse(&request), Err(RequestError::Nonce));
+}
+
+/// What is signed repeats the question, so a question has no room for anything else.
+#[test]
+fn a_hash_has_no_parameters() {
+    let issuer = issuer(&TestKey::p256());
+    let ask = |parameters| {
+        let mut entry = cert_id(&issuer, ID_SHA_1, &[7]);
+        entry.hash_algorithm.parameters = parameters;
+        Query::parse(&request(vec![entry], None))
+    };
+    for fine in [None, Some(Any::null())] {
+        assert!(ask(fine).expect("a query").issuer([&issuer]).is_some());
+    }
+    for other in [Any::from(ID_SHA_1), Any::new(der::Tag::Utf8String, *b"sign this").expect("a value")] {
+        assert_eq!(ask(Some(other)), Err(RequestError::Malformed));
+    }
+}
+
+/// Of each other kind there are as many as one likes.
+#[test]
+fn only_the_plain_question_is_one_of_few() {
+    let issuer = issuer(&TestKey::p256());
+    let entry = || cert_id(&issuer, ID_SHA_256, &[7]);
+    let is_plain = |der: &[u8]| Query::parse(der).expect("a query").is_plain();
+    assert!(is_plain(&request(vec![entry()], None)));
+    assert!(!is_plain(&request(vec![entry(), entry()], None)));
+    let unknown = raw_extension(const_oid::ObjectIdentifier::new_unwrap("2.25.1"), false, &[5, 0]);
+    assert!(!is_plain(&request(vec![entry()], Some(vec![unknown.clone()]))));
+    let plain = OcspRequest::from_der(&request(vec![entry()], None)).expect("a request");
+    let mut named = plain.clone();
+    named.tbs_request.requestor_name = Some(GeneralName::DirectoryName(common_name("somebody")));
+    let mut single = plain.clone();
+    single.tbs_request.request_list[0].single_request_extensions = Some(vec![unknown]);
+    let signed = OcspRequest { optional_signature: Some(Any::null()), ..plain };
+    for other in [named, single, signed] {
+        assert!(!is_plain(&other.to_der().expect("DER")));
+    }
 }
 
 #[test]
