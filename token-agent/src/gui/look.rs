@@ -239,8 +239,8 @@ pub(super) fn buttons<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> R {
     ui.horizontal_wrapped(content).inner
 }
 
-/// A stage of a flow: passed, present or to come.
-pub(super) fn stage(ui: &mut Ui, text: &str, order: Ordering) {
+/// A stage of a flow: passed, present or to come, which a screen reader says in words.
+pub(super) fn stage(ui: &mut Ui, text: &str, state: &str, order: Ordering) {
     let (mark, colour) = match order {
         Ordering::Less => (GREEN, GREEN),
         Ordering::Equal => (BLUE, INK),
@@ -254,7 +254,7 @@ pub(super) fn stage(ui: &mut Ui, text: &str, order: Ordering) {
             let tick = [vec2(-4.0, 0.0), vec2(-1.0, 3.5), vec2(4.5, -3.5)].map(|at| rect.center() + at);
             painter.line(tick.to_vec(), Stroke::new(2.0, Color32::WHITE));
         }
-        ui.label(RichText::new(text).color(colour));
+        ui.label(RichText::new(text).color(colour)).accessible_name(format!("{text}: {state}"));
     });
 }
 

@@ -1,5 +1,7 @@
 //! 処理中: what is going on, what the person has to do at the token, and the questions that come up.
 
+use std::cmp::Ordering;
+
 use eframe::egui::{Context, RichText, Ui};
 
 use super::{
@@ -147,7 +149,13 @@ impl Working {
         look::card(ui, |ui| {
             for (number, stage) in Stage::OBTAIN.into_iter().enumerate() {
                 let text = format!("{}.  {}", number + 1, stage.text(self.in_tpm, desk.lang));
-                look::stage(ui, &text, stage.cmp(&present));
+                let order = stage.cmp(&present);
+                let state = match order {
+                    Ordering::Less => Word::StageDone,
+                    Ordering::Equal => Word::StagePresent,
+                    Ordering::Greater => Word::StageToCome,
+                };
+                look::stage(ui, &text, desk.word(state), order);
             }
         });
     }
