@@ -120,10 +120,15 @@ pub(crate) enum Word {
     DoneTitle,
     DoneTitleTpm,
     DoneBrowsers,
+    #[cfg(target_os = "linux")]
     Browsers,
+    #[cfg(target_os = "linux")]
     BrowsersHint,
+    #[cfg(target_os = "linux")]
     BrowsersButton,
+    #[cfg(target_os = "linux")]
     BrowsersDone,
+    #[cfg(target_os = "linux")]
     BrowsersAlready,
     PinChanged,
     SaveTitle,
@@ -386,16 +391,21 @@ impl Word {
                 "Close all browser windows once before the first login.",
                 "初回ログインの前に、ブラウザの画面をすべて閉じてください。",
             ),
+            #[cfg(target_os = "linux")]
             Self::Browsers => ("Browsers", "ブラウザの設定"),
+            #[cfg(target_os = "linux")]
             Self::BrowsersHint => (
                 "Do this once, so that your browsers find the key in this computer.",
                 "ブラウザからこのパソコンの鍵を使えるように、はじめに一度だけ設定します。",
             ),
+            #[cfg(target_os = "linux")]
             Self::BrowsersButton => ("Set up browsers", "ブラウザを設定する"),
+            #[cfg(target_os = "linux")]
             Self::BrowsersDone => (
                 "Done. Close all browser windows once.",
                 "設定しました。ブラウザの画面をすべて閉じてください。",
             ),
+            #[cfg(target_os = "linux")]
             Self::BrowsersAlready => ("They are set up already.", "設定済みです。"),
             Self::PinChanged => ("The PIN is changed", "PINを変更しました"),
             Self::SaveTitle => ("Keep the details", "内容の保存・印刷"),
