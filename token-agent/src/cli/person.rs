@@ -95,7 +95,8 @@ impl Person for TerminalPerson {
             let spent = wrong.map(|tries_left| TokenError::PinWrong { tries_left }.into());
             return spent.map_or_else(|| Ok(self.pin(None)?), Err);
         }
-        if !terminal::is_there() {
+        // Whoever wants to be asked nothing isn't asked for what can be done without.
+        if self.agreed || !terminal::is_there() {
             return Ok(None);
         }
         self.say_wrong(wrong);

@@ -164,7 +164,7 @@ pub(in crate::cli) struct EraseArgs {
     /// Erase nothing; tell the bank what was erased when it could not be told
     #[arg(long, conflicts_with_all = ["token", "slot", "key", "whole_token"])]
     pub(in crate::cli) tell: bool,
-    /// Don't ask whether it is meant
+    /// Don't ask whether it is meant, nor for the PIN of a whole token or of a key in the TPM
     #[arg(long)]
     pub(in crate::cli) yes: bool,
     #[command(flatten)]
