@@ -13,8 +13,8 @@ use ca_core::{
     ports::{
         signer::JournalPosition,
         store::{
-            Application, CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan, StoreResult,
-            StoredEvidence,
+            Application, CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan,
+            StoreResult, StoredEvidence,
         },
     },
 };
@@ -247,11 +247,8 @@ impl CertificateStore for PostgresStore {
         let row = applicant::find_application(self.readers(), id).await?;
         let Some((enrolment, row)) = row.map(ApplicationRow::parts) else { return Ok(None) };
         let enrolment: Enrolment = enrolment.try_into()?;
-        let certificates = if row.has_certificates() {
-            of_user(self.readers(), &enrolment.user).await?
-        } else {
-            Vec::new()
-        };
+        let certificates =
+            if row.has_certificates() { of_user(self.readers(), &enrolment.user).await? } else { Vec::new() };
         Ok(Some(Application { enrolment, applicant: row.of(certificates)? }))
     }
 

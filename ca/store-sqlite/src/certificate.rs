@@ -13,8 +13,8 @@ use ca_core::{
     ports::{
         signer::JournalPosition,
         store::{
-            Application, CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan, StoreResult,
-            StoredEvidence,
+            Application, CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan,
+            StoreResult, StoredEvidence,
         },
     },
 };

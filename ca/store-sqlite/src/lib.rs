@@ -84,7 +84,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { group: 32, queue: 1024, readers: 4, busy_timeout: Duration::from_secs(5) }
+        Self { group: 64, queue: 1024, readers: 4, busy_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -111,14 +111,9 @@ impl SqliteStore {
             Writer::start(writing(connect.clone()), options.group.max(1), options.queue.max(1))
                 .await
                 .map_err(unreadable)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(options.readers.max(1))
-            // It is a file: there is nobody to ask whether it is still there.
-            .test_before_acquire(false)
-            .connect_with(connect.pragma("query_only", "ON"))
-            .await
-            .map_err(unreadable)?;
-        let lookups = Lookups::start(readers.clone());
+        let reading = connect.pragma("query_only", "ON");
+        let readers = pool(options.readers.max(1), reading.clone()).await.map_err(unreadable)?;
+        let lookups = Lookups::start(pool(1, reading).await.map_err(unreadable)?);
         Ok(Self { writer, task: Mutex::new(Some(task)), readers, lookups, head: Head::default() })
     }
 
@@ -131,6 +126,7 @@ impl SqliteStore {
         {
             tracing::error!(error = &error as &dyn std::error::Error, "the writer ended badly");
         }
+        self.lookups.close().await;
         self.readers.close().await;
     }
 
@@ -155,6 +151,16 @@ impl Ledger for SqliteStore {
     async fn close(&self) {
         Self::close(self).await;
     }
+}
+
+/// Connections that only read.
+async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        // It is a file: there is nobody to ask whether it is still there.
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await
 }
 
 /// Settings of the writing connection alone: a WAL of at most 16 MiB between checkpoints, truncated after a burst; 32 MiB

@@ -69,14 +69,21 @@ enum Question {
 #[derive(Clone, Debug)]
 pub(crate) struct Lookups {
     queue: mpsc::Sender<Question>,
+    pool: SqlitePool,
 }
 
 impl Lookups {
-    /// Starts the task on the readers' pool.
+    /// Starts the task. Best it has a connection of its own: each has its own cache, which every commit makes old, so one
+    /// that is always asked has read again what the last commit changed.
     pub(crate) fn start(pool: SqlitePool) -> Self {
         let (queue, questions) = mpsc::channel(GROUP);
-        tokio::spawn(run(pool, questions));
-        Self { queue }
+        tokio::spawn(run(pool.clone(), questions));
+        Self { queue, pool }
+    }
+
+    /// Nothing is answered any more.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
     }
 
     pub(crate) async fn enrolment(&self, id: EnrolmentId) -> StoreResult<Option<Enrolment>> {
@@ -105,6 +112,13 @@ impl Lookups {
 async fn run(pool: SqlitePool, mut questions: mpsc::Receiver<Question>) {
     let mut waiting = Vec::with_capacity(GROUP);
     while questions.recv_many(&mut waiting, GROUP).await > 0 {
+        // Whoever is about to ask as well comes first: the more in one statement, the fewer changes of threads.
+        tokio::task::yield_now().await;
+        while waiting.len() < GROUP
+            && let Ok(question) = questions.try_recv()
+        {
+            waiting.push(question);
+        }
         let (mut enrolments, mut applicants, mut applications) = (Vec::new(), Vec::new(), Vec::new());
         for question in waiting.drain(..) {
             match question {

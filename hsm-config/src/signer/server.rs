@@ -344,6 +344,13 @@ async fn send(replies: &Replies, number: u64, body: ReplyBody, held: Held) {
 async fn write_replies(mut writing: OwnedWriteHalf, mut queue: mpsc::Receiver<Leaving>) {
     let mut ready = Vec::with_capacity(REPLIES);
     while queue.recv_many(&mut ready, REPLIES).await > 0 {
+        // What others are about to answer leaves with it.
+        tokio::task::yield_now().await;
+        while ready.len() < REPLIES
+            && let Ok(reply) = queue.try_recv()
+        {
+            ready.push(reply);
+        }
         let Some(by) = ready.iter().map(|reply| reply.by).min() else { continue };
         match timeout_at(by, codec::write_frames(&mut writing, &ready)).await {
             // What was held for them is let go.

@@ -226,6 +226,13 @@ async fn read_replies(mut reading: BufReader<OwnedReadHalf>, pending: Pending) {
 async fn write_requests(mut writing: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>, pending: Pending) {
     let mut ready = Vec::with_capacity(WRITE_QUEUE);
     while queue.recv_many(&mut ready, WRITE_QUEUE).await > 0 {
+        // What others are about to send leaves with it.
+        tokio::task::yield_now().await;
+        while ready.len() < WRITE_QUEUE
+            && let Ok(frame) = queue.try_recv()
+        {
+            ready.push(frame);
+        }
         if let Err(error) = codec::write_frames(&mut writing, &ready).await {
             tracing::warn!(%error, "the connection to the signer broke");
             break;

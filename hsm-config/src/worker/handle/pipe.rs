@@ -65,6 +65,8 @@ pub(super) async fn write_frames(
             () = shared.retire.notified() => None,
         };
         let Some(first) = first else { return };
+        // What others are about to ask leaves with it.
+        tokio::task::yield_now().await;
         batch.clear();
         batch.extend_from_slice(&first);
         while batch.len() < 256 * 1024 {

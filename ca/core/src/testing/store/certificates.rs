@@ -19,8 +19,8 @@ use crate::{
     ports::{
         signer::JournalPosition,
         store::{
-            Application, CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan, StoreResult,
-            StoredEvidence,
+            Application, CertificateStore, Conflict, FreshChallenge, IntentReceipt, IssuedReceipt, Orphan,
+            StoreResult, StoredEvidence,
         },
     },
 };

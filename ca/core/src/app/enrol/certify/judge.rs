@@ -10,10 +10,7 @@ use super::{
     Certify, CertifyEnrolment, CertifyError,
 };
 use crate::{
-    app::{
-        failure::full_text,
-        trust::InUse,
-    },
+    app::{failure::full_text, trust::InUse},
     domain::{
         attestation::{self, Attested, Claim, yubikey::Slot},
         contract::Contract,
