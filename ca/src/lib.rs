@@ -4,6 +4,7 @@
 //! down that way and never sideways.
 
 mod adapters;
+mod calendar;
 pub mod cli;
 mod config;
 mod http;

@@ -16,6 +16,7 @@ mod output;
 mod policy;
 mod reconcile;
 mod responder;
+mod retention;
 mod secret;
 mod serve;
 mod signer;
@@ -110,6 +111,9 @@ enum Command {
     /// Mail to users: what waits, what bounced.
     #[command(subcommand)]
     Mail(mail::Command),
+    /// Personal data: how long it is kept, what is due, erasing it.
+    #[command(subcommand)]
+    Retention(retention::Command),
     /// Members of staff: bootstrap and break-glass.
     #[command(subcommand)]
     Staff(staff::Command),
@@ -164,6 +168,7 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
             Command::Certificate(command) => certificate::run(command, &config, output).await,
             Command::Evidence(command) => evidence::run(command, &config, output).await,
             Command::Mail(command) => mail::run(command, &config, output).await,
+            Command::Retention(command) => retention::run(command, &config, output).await,
             Command::Staff(command) => staff::run(command, &config, output).await,
             Command::Audit(command) => audit::run(command, &config, output).await,
             Command::Reconcile(command) => reconcile::run(command, &config, output).await,

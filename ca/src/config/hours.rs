@@ -24,7 +24,7 @@ pub(crate) enum HoursMode {
 }
 
 /// Business hours.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hours {
     /// Which hours.
     pub(crate) mode: HoursMode,

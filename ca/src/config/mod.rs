@@ -278,6 +278,10 @@ mod tests {
             ("level = \"info\"", "level = \"loud\"", "log.level"),
             ("logins = \"400d\"", "logins = \"0d\"", "retention.logins"),
             ("# mail = \"90d\"", "mail = \"59d\"", "retention.mail"),
+            ("# enrolments = \"180d\"", "enrolments = \"89d\"", "retention.enrolments"),
+            ("# evidence = \"3653d\"", "evidence = \"365d\"", "choose from 366d to 36525d"),
+            ("# removed_users = \"400d\"", "removed_users = \"29d\"", "retention.removed_users"),
+            ("# removed_users = \"400d\"", "certificates = \"400d\"", "certificates"),
             ("# agent_packages = \"packages\"", "agent_packages = \"\"", "enrolment.agent_packages"),
             (
                 "# agent_packages_signer_file = \"release.pem\"",

@@ -1,40 +1,51 @@
-//! `[retention]`: how long personal data is kept.
+//! `[retention]`: how long personal data is kept. What the ledger needs can't be configured away: each key has a floor.
 
-use std::time::Duration;
-
+use ca_core::domain::retention::{Periods, PersonalData};
+use jiff::SignedDuration;
 use serde::Deserialize;
 
-use super::{ConfigResult, value};
+use super::{ConfigError, ConfigResult, value};
 
-#[derive(Deserialize)]
+/// The longest period: a hundred years, for who keeps a thing as long as there is a bank.
+const MOST_DAYS: u64 = 36_525;
+
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Raw {
-    logins: String,
-    mail: String,
-}
-
-impl Default for Raw {
-    fn default() -> Self {
-        Self { logins: "400d".to_owned(), mail: "90d".to_owned() }
-    }
+    logins: Option<String>,
+    mail: Option<String>,
+    enrolments: Option<String>,
+    evidence: Option<String>,
+    removed_users: Option<String>,
 }
 
 /// How long personal data is kept.
 #[derive(Debug)]
 pub(crate) struct Retention {
-    /// The users' logins (利用履歴照会). The audit trail keeps its own row of each.
-    pub(crate) logins: Duration,
-    /// Mails that were delivered, bounced or withdrawn, with the addresses that they went to.
-    pub(crate) mail: Duration,
+    pub(crate) periods: Periods,
 }
 
 impl Raw {
     pub(super) fn validate(self) -> ConfigResult<Retention> {
-        let longest = value::days(3_660);
-        Ok(Retention {
-            logins: value::duration("retention.logins", &self.logins, value::days(1)..=longest)?,
-            // Longer than the 40 days in which a certificate is told of: what is remembered isn't told again.
-            mail: value::duration("retention.mail", &self.mail, value::days(60)..=longest)?,
-        })
+        let usual = Periods::default();
+        let period = |key: &str, text: Option<String>, kind: PersonalData| match text {
+            None => Ok(usual.of(kind)),
+            Some(text) => period(key, &text, kind),
+        };
+        let periods = Periods {
+            logins: period("retention.logins", self.logins, PersonalData::Logins)?,
+            mail: period("retention.mail", self.mail, PersonalData::Mail)?,
+            enrolments: period("retention.enrolments", self.enrolments, PersonalData::Enrolments)?,
+            evidence: period("retention.evidence", self.evidence, PersonalData::Evidence)?,
+            removed_users: period("retention.removed_users", self.removed_users, PersonalData::RemovedUsers)?,
+        };
+        Ok(Retention { periods })
     }
+}
+
+fn period(key: &str, text: &str, kind: PersonalData) -> ConfigResult<SignedDuration> {
+    let bounds = value::days(kind.fewest_days().into())..=value::days(MOST_DAYS);
+    let duration = value::duration(key, text, bounds)?;
+    SignedDuration::try_from(duration)
+        .map_err(|_| ConfigError::value(key, format_args!("{text:?} is out of bounds"), "choose fewer days"))
 }

@@ -1,6 +1,7 @@
 //! What happens without being asked: idempotent, without input, periodic and nudged. A run that fails is logged and
 //! counted, and the next one starts from what is durable.
 
+mod erase;
 mod lapse_renewals;
 mod lease;
 mod observe;
@@ -12,6 +13,7 @@ mod revoke_fallen;
 mod send_mail;
 mod sweep_sessions;
 mod take_up_trust;
+mod watch_calendar;
 mod watch_files;
 mod watch_maker_crls;
 mod watch_staff_crl;
@@ -22,6 +24,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use ca_core::{
     app::{
         accord::Accords,
+        erase::ErasePersonalData,
         lapse_renewals::LapseRenewals,
         publish_crl::PublishCrl,
         reconcile::Reconcile,
@@ -40,7 +43,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{http::validation::Validation, metrics::Metrics};
+use crate::{calendar::Calendar, http::validation::Validation, metrics::Metrics};
 
 pub(crate) use lease::Leader;
 pub(crate) use observe::Observe;
@@ -78,6 +81,9 @@ pub(crate) struct Jobs {
     pub(crate) mailing: (Mailing, Leader),
     /// Renewals that nobody confirms, with which node revokes them.
     pub(crate) lapse: (LapseRenewals, Leader),
+    /// Personal data whose period is over, with which node erases it.
+    pub(crate) erase: (ErasePersonalData, Leader),
+    pub(crate) calendar: Arc<Calendar>,
     pub(crate) validation: Arc<Validation>,
     pub(crate) revocations: Arc<dyn RevocationStore>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -170,6 +176,16 @@ impl Jobs {
             job.await;
             leader.resign().await;
         });
+        let (erase, leader) = self.erase;
+        let leader = Arc::new(leader);
+        let job = erase::Job { erase, leader: leader.clone(), metrics: self.metrics.clone() };
+        let job = Box::pin(until(stop.clone(), job.run()));
+        tasks.spawn(async move {
+            job.await;
+            leader.resign().await;
+        });
+        let watch = watch_calendar::run(self.calendar, self.clock.clone(), self.metrics.clone());
+        tasks.spawn(until(stop.clone(), watch));
         tasks.spawn(until(
             stop.clone(),
             sweep_sessions::run(self.sessions, self.staff_sessions, self.metrics.clone()),

@@ -1,17 +1,15 @@
-//! Queues the notices that are due, delivers what is queued, and forgets what was settled long ago. Where no mail server is
-//! configured it withdraws what the ledger queues, so that nobody gets last year's news once there is one.
+//! Queues the notices that are due and delivers what is queued. Where no mail server is configured it withdraws what the
+//! ledger queues, so that nobody gets last year's news once there is one.
 
 use std::{sync::Arc, time::Duration};
 
 use ca_core::{
     app::{
-        failure::Failure,
         queue_notices::QueueNotices,
         send_mail::{SendMail, Sent},
     },
     ports::{clock::Clock, outbox::OutboxStore},
 };
-use jiff::SignedDuration;
 use tokio::time::{Instant, sleep};
 
 use super::lease::Leader;
@@ -19,7 +17,7 @@ use crate::{logging::chain, metrics::Metrics};
 
 /// Between two looks at the outbox.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Between two looks for notices that are due, and for mails that are forgotten.
+/// Between two looks for notices that are due.
 const NOTICES: Duration = Duration::from_mins(15);
 /// The longest pause while the mail server can't be used.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -36,8 +34,6 @@ pub(crate) struct Mailing {
     pub(crate) clock: Arc<dyn Clock>,
     /// `None` without a mail server.
     pub(crate) outgoing: Option<Outgoing>,
-    /// How long settled mails are kept.
-    pub(crate) keep: SignedDuration,
 }
 
 /// It, led by one node.
@@ -64,14 +60,13 @@ impl Job {
         }
     }
 
-    /// Queues notices and forgets old mails; whether all of it worked.
+    /// Queues notices; whether it worked.
     async fn look(&self) -> bool {
-        let done = self.queue_and_forget().await;
+        let Some(outgoing) = &self.mailing.outgoing else { return true };
+        let done = outgoing.notices.run().await;
         match &done {
-            Ok((0, 0)) => {}
-            Ok((queued, forgotten)) => {
-                tracing::info!(queued, forgotten, "notices were queued, old mails forgotten");
-            }
+            Ok(0) => {}
+            Ok(queued) => tracing::info!(queued, "notices were queued"),
             Err(error) => {
                 let error = chain(error);
                 tracing::warn!(error, "notices that are due couldn't be queued; trying again");
@@ -79,19 +74,6 @@ impl Job {
         }
         self.metrics.outcome("queue_notices", if done.is_ok() { "done" } else { "failed" });
         done.is_ok()
-    }
-
-    async fn queue_and_forget(&self) -> Result<(u64, u64), Failure> {
-        let queued = match &self.mailing.outgoing {
-            Some(outgoing) => outgoing.notices.run().await?,
-            None => 0,
-        };
-        let before = self.mailing.clock.now().checked_sub(self.mailing.keep);
-        let forgotten = match before {
-            Ok(before) => self.mailing.outbox.purge_mail(before).await?,
-            Err(_) => 0,
-        };
-        Ok((queued, forgotten))
     }
 
     /// Delivers what is due; how long to wait before the next look.

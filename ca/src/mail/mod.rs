@@ -69,6 +69,7 @@ impl Wording<'_> {
             MailKind::Issued => (t.issued_subject, t.issued),
             MailKind::Renewed => (t.renewed_subject, t.renewed),
             MailKind::ToBeRevoked => (t.to_be_revoked_subject, t.to_be_revoked),
+            MailKind::NotToBeRevoked => (t.not_to_be_revoked_subject, t.not_to_be_revoked),
             MailKind::Revoked => (t.revoked_subject, t.revoked),
             MailKind::Locked => (t.locked_subject, t.locked),
             MailKind::EmailChanged => (t.email_changed_subject, t.email_changed),
@@ -83,7 +84,11 @@ impl Wording<'_> {
         text.push_str(&self.filled(self.about().1));
         // Time alone brings a notice, and the bank a plan: there is nobody else who could have done it.
         let kind = self.mail.mail.kind;
-        let by_somebody = kind.notice().is_none() && kind != MailKind::ToBeRevoked;
+        if kind == MailKind::ToBeRevoked && self.mail.announcement.told.is_some() {
+            text.push('\n');
+            text.push_str(&self.filled(t.date_changed));
+        }
+        let by_somebody = kind.notice().is_none() && !kind.is_of_plans();
         let not_you = by_somebody.then_some(t.not_you);
         for paragraph in not_you.into_iter().chain([t.rules, t.contact, t.automatic]) {
             text.push_str("\n\n");
@@ -95,11 +100,13 @@ impl Wording<'_> {
     fn filled(&self, sentence: &str) -> String {
         let at = self.mail.mail.queued_at;
         let last = self.mail.not_after.map(japan_date).map(self.t.date).unwrap_or_default();
-        let revoke_at = self.mail.to_be_revoked_at.map(self.t.time).unwrap_or_default();
+        let revoke_at = self.mail.announcement.revoke_at.map(self.t.time).unwrap_or_default();
+        let told = self.mail.announcement.told.map(self.t.time).unwrap_or_default();
         sentence
             .replace("{at}", &(self.t.time)(at))
             .replace("{last}", &last)
             .replace("{revoke_at}", &revoke_at)
+            .replace("{told}", &told)
             .replace("{code}", self.mail.code.as_deref().unwrap_or_default())
             .replace("{bank}", &self.head.bank)
             .replace("{contact}", &self.head.contact)

@@ -1,8 +1,11 @@
 //! What every mail keeps, whatever it is about and whoever it goes to.
 
-use ca_core::domain::{
-    ids::UserId,
-    mail::{EmailAddress, MailId, MailState, OutboxMail},
+use ca_core::{
+    domain::{
+        ids::UserId,
+        mail::{EmailAddress, MailId, MailState, OutboxMail},
+    },
+    ports::outbox::Announcement,
 };
 
 use super::*;
@@ -31,7 +34,11 @@ fn claimed(kind: MailKind, name: &str) -> ClaimedMail {
         code,
         not_after: Some(at("2026-12-31T23:59:59+09")),
         is_revoked: false,
-        to_be_revoked_at: (kind == MailKind::ToBeRevoked).then(|| at("2027-01-31T00:00:00+09")),
+        to_be_revoked_at: None,
+        announcement: Announcement {
+            revoke_at: (kind == MailKind::ToBeRevoked).then(|| at("2027-01-31T00:00:00+09")),
+            ..Announcement::default()
+        },
     }
 }
 
@@ -119,6 +126,15 @@ fn each_mail_says_what_it_is_about_in_both_languages() {
             && planned.body.contains("nothing happens to your money")
     );
     assert!(!planned.body.contains("If this wasn't you"), "nobody but the bank could have done it");
+    assert!(!planned.body.contains("変更になりました"), "{}", planned.body);
+    let mut moved = claimed(MailKind::ToBeRevoked, "山田 太郎");
+    moved.announcement.told = Some(at("2027-01-15T00:00:00+09"));
+    let moved = letter(&head(), &moved).body;
+    assert!(moved.contains("先にお知らせした日時（2027年1月15日 00:00）は、変更になりました"), "{moved}");
+    assert!(moved.contains("The date that we told you before, 15 January 2027, 00:00 (Japan time), no longer holds."));
+    let kept = letter(&head(), &claimed(MailKind::NotToBeRevoked, "山田 太郎"));
+    assert!(kept.body.contains("失効の予定は、取り消しました") && kept.body.contains("2026年12月31日"));
+    assert!(kept.body.contains("That is called off") && !kept.body.contains("If this wasn't you"));
     let code = letter(&head(), &claimed(MailKind::EmailCode, "山田 太郎"));
     assert_eq!(code.body.matches("01234567").count(), 2);
     let all: std::collections::BTreeSet<String> =
@@ -139,7 +155,7 @@ fn both_languages_say_everything() {
         assert!(!japanese(&en.text()) && !japanese(en.about().0), "{kind:?}: {}", en.text());
         assert!(en.about().1.len() > 40, "{kind:?}");
         let places =
-            |text: &str| ["{at}", "{last}", "{code}", "{revoke_at}"].map(|place| text.contains(place));
+            |text: &str| ["{at}", "{last}", "{code}", "{revoke_at}", "{told}"].map(|place| text.contains(place));
         assert_eq!(
             places(ja.about().1),
             places(en.about().1),

@@ -18,6 +18,9 @@ pub(super) struct Texts {
     pub(super) renewed: &'static str,
     pub(super) to_be_revoked_subject: &'static str,
     pub(super) to_be_revoked: &'static str,
+    pub(super) date_changed: &'static str,
+    pub(super) not_to_be_revoked_subject: &'static str,
+    pub(super) not_to_be_revoked: &'static str,
     pub(super) revoked_subject: &'static str,
     pub(super) revoked: &'static str,
     pub(super) locked_subject: &'static str,
@@ -52,6 +55,10 @@ pub(super) const JA: Texts = Texts {
     to_be_revoked: "お客さまの電子証明書は、{revoke_at} に失効する予定です。この電子証明書のトークンが、現在の安全基準を満たさなくなったためです。
 それまでは、今までどおりご利用いただけます。それ以降は、この電子証明書ではログインできません。失効するのは電子証明書だけで、お客さまの資金には影響ありません。
 失効までに、基準を満たすトークンで新しい電子証明書を取得してください。トークンとお手続きについては、お取引店にお尋ねください。",
+    date_changed: "先にお知らせした日時（{told}）は、変更になりました。",
+    not_to_be_revoked_subject: "電子証明書の失効予定の取消しのお知らせ",
+    not_to_be_revoked: "先にお知らせしました電子証明書の失効の予定は、取り消しました。
+お使いの電子証明書は、有効期限（{last}）まで、今までどおりご利用いただけます。お手続きは必要ありません。",
     revoked_subject: "電子証明書の失効のお知らせ",
     revoked: "{at} に、お客さまの電子証明書が失効しました。この電子証明書ではログインできません。",
     locked_subject: "ログイン停止（IDロック）のお知らせ",
@@ -91,6 +98,10 @@ The old one can't be used any more.",
 Until then everything works as before. From then on you can't log in with this certificate. Only the certificate ends: nothing \
 happens to your money.
 Before that date, please obtain a new certificate on a token that we accept. Your branch tells you which one, and how.",
+    date_changed: "The date that we told you before, {told}, no longer holds.",
+    not_to_be_revoked_subject: "Your certificate stays valid",
+    not_to_be_revoked: "We had told you that your certificate would be revoked. That is called off.
+Your certificate is valid until the end of {last} and works as before. You needn't do anything.",
     revoked_subject: "Your certificate was revoked",
     revoked: "Your certificate was revoked on {at}. You can't log in with it any more.",
     locked_subject: "Your login was locked",

@@ -1,6 +1,7 @@
 //! The files that the configuration names: certificates, keys, CRLs, calendars. Each fault names the key, the file and
 //! the remedy.
 
+mod calendar;
 mod custody;
 mod machines;
 mod packages;
@@ -12,15 +13,13 @@ pub(crate) mod trust;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use ca_core::domain::{
-    attestation::Anchor,
-    business_hours::{BankCalendar, IssuingHours},
-};
+use ca_core::domain::attestation::Anchor;
 use ca_x509::signed::Signed;
 use der::{Decode, Encode};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject};
 use x509_cert::Certificate;
 
+pub(crate) use calendar::{ReadHours, issuing_hours};
 pub(crate) use custody::custody_keys;
 pub(crate) use machines::Registered;
 pub(crate) use packages::packages;
@@ -28,7 +27,7 @@ pub(crate) use root_crl::root_crl;
 pub(crate) use staff_crl::StaffCrl;
 
 use crate::{
-    config::{self, Config, HoursMode},
+    config::{self, Config},
     http::{proxies::Proxies, tls::ServerIdentity},
 };
 
@@ -160,41 +159,6 @@ fn crl(key: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(CertificateRevocationListDer::from_pem_slice(&bytes).map_or(bytes, |crl| crl.to_vec()))
 }
 
-/// When certificates are obtained, with the bank's own calendar.
-///
-/// # Errors
-/// When the calendar can't be read; the line is named.
-pub(crate) fn issuing_hours(hours: &config::Hours) -> anyhow::Result<IssuingHours> {
-    const KEY: &str = "hours.calendar_file";
-    if hours.mode == HoursMode::AlwaysOpen {
-        return Ok(IssuingHours::AlwaysOpenForDemonstration);
-    }
-    let Some(path) = &hours.calendar_file else {
-        return Ok(IssuingHours::BankBusinessHours(BankCalendar::default()));
-    };
-    let text = String::from_utf8(read(KEY, path)?)
-        .with_context(|| format!("{KEY}: {} isn't UTF-8 text", path.display()))?;
-    let (mut closed, mut open) = (Vec::new(), Vec::new());
-    for (number, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        let parsed = line.split_once(' ').and_then(|(word, day)| Some((word, day.trim().parse().ok()?)));
-        match parsed {
-            Some(("closed", day)) => closed.push(day),
-            Some(("open", day)) => open.push(day),
-            _ => bail!(
-                "{KEY}: line {} of {} is {line:?}; write it like \"closed 2026-12-30\" or \"open 2027-01-02\"",
-                number + 1,
-                path.display()
-            ),
-        }
-    }
-    let calendar = BankCalendar::new(closed, open).with_context(|| format!("{KEY}: {}", path.display()))?;
-    Ok(IssuingHours::BankBusinessHours(calendar))
-}
-
 /// The `SubjectPublicKeyInfo` of a certificate, DER.
 ///
 /// # Errors
@@ -209,7 +173,7 @@ pub(crate) fn public_key(certificate: &[u8]) -> anyhow::Result<Vec<u8>> {
 pub(crate) struct Material {
     /// In the order of the configuration.
     pub(crate) issuers: Vec<IssuerMaterial>,
-    pub(crate) hours: IssuingHours,
+    pub(crate) hours: ReadHours,
     pub(crate) root_crl: Vec<u8>,
     pub(crate) machines: Vec<Registered>,
     /// Reverse proxies whose word about their clients counts.

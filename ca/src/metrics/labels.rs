@@ -117,6 +117,13 @@ pub(crate) struct MailLabels {
     pub(crate) outcome: &'static str,
 }
 
+/// A kind of personal data.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct PersonalDataLabels {
+    /// As in `[retention]`, with hyphens.
+    pub(crate) kind: &'static str,
+}
+
 /// A part of readiness.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ComponentLabels {

@@ -9,6 +9,7 @@ mod ledger;
 mod mail;
 mod node;
 mod process;
+mod retention;
 mod signer;
 
 use std::sync::atomic::AtomicU64;
@@ -38,6 +39,7 @@ use self::{
     mail::MailMetrics,
     node::NodeMetrics,
     process::ProcessMetrics,
+    retention::RetentionMetrics,
     signer::SignerMetrics,
 };
 
@@ -61,6 +63,8 @@ pub(crate) struct Metrics {
     pub(crate) node: NodeMetrics,
     /// Mail.
     pub(crate) mail: MailMetrics,
+    /// Personal data.
+    pub(crate) retention: RetentionMetrics,
     outcomes: Family<OutcomeLabels, Counter>,
     /// nextUpdate of the current CRL, seconds since 1970.
     pub(crate) crl_next_update: IssuerGauges,
@@ -86,6 +90,7 @@ impl Default for Metrics {
         let signer = SignerMetrics::new(&mut register);
         let node = NodeMetrics::new(&mut register);
         let mail = MailMetrics::new(&mut register);
+        let retention = RetentionMetrics::new(&mut register);
         let outcomes = register.metric("outcomes", "Decisions and runs of jobs by how they ended");
         let next_update = "nextUpdate of the current CRL, seconds since 1970";
         let crl_next_update = register.metric("crl_next_update_timestamp_seconds", next_update);
@@ -109,6 +114,7 @@ impl Default for Metrics {
             signer,
             node,
             mail,
+            retention,
             outcomes,
             crl_next_update,
             crl_entries,

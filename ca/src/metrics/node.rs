@@ -36,6 +36,7 @@ pub(crate) struct NodeMetrics {
     maker_crls: Gauge,
     maker_crls_due: Gauge,
     maker_crls_refused: Gauge,
+    calendar: Gauge,
     detached: Gauge,
     refreshed: Gauge<f64, AtomicU64>,
     refresh_failures: Counter,
@@ -68,6 +69,8 @@ impl NodeMetrics {
                 "maker_crls_refused",
                 "Files that should be CRLs of device makers and count for nothing",
             ),
+            calendar: register
+                .metric("calendar_usable", "1 when the calendar of business days in use is the file's"),
             detached: register
                 .metric("tasks_detached", "Use cases under way, also of clients that went away"),
             refreshed: register.metric("refreshed_timestamp_seconds", refreshed),
@@ -122,6 +125,11 @@ impl NodeMetrics {
         set(&self.maker_crls, counting);
         set(&self.maker_crls_due, due);
         set(&self.maker_crls_refused, refused);
+    }
+
+    /// Shows whether the calendar's file could be read.
+    pub(crate) fn calendar(&self, usable: bool) {
+        self.calendar.set(usable.into());
     }
 
     /// Shows how many use cases are under way.

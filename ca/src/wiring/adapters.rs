@@ -119,7 +119,7 @@ fn policies(
 ) -> Arc<Policies> {
     let bank = IssuancePolicy {
         id: config.policy.id.clone(),
-        hours,
+        hours: Arc::new(hours),
         rules: config.policy.rules.clone(),
         hold_from: None,
     };

@@ -48,9 +48,8 @@ pub(super) fn mailing(config: &Config, adapters: &Adapters) -> anyhow::Result<(M
         None => None,
     };
     let (outbox, clock) = (adapters.store.clone(), adapters.clock.clone());
-    let keep = SignedDuration::try_from(config.retention.mail)?;
     let leader = Leader::new(adapters.store.clone(), "mail".to_owned(), &config.node.name);
-    Ok((Mailing { outbox, clock, outgoing, keep }, leader))
+    Ok((Mailing { outbox, clock, outgoing }, leader))
 }
 
 fn terms(mail: &config::Mail) -> anyhow::Result<DeliveryTerms> {

@@ -13,6 +13,7 @@ mod moving;
 mod observe;
 mod portal;
 mod responders;
+mod retention;
 mod staff;
 mod trust;
 mod validation;
@@ -36,12 +37,14 @@ pub(crate) use mail::{mail_desk, mailer};
 pub(crate) use moving::{Route, move_ledger};
 pub(crate) use responders::{Renewals, renewals, responders_in_use};
 pub(crate) use staff::staff_desk;
+pub(crate) use retention::retention_desk;
 pub(crate) use trust::{EvidenceDesk, evidence_desk, trust_desk};
 pub(crate) use validation::root_crls;
 
 use crate::{
     adapters::{passwords::Argon2Passwords, staff_crl::CurrentStaffCrl},
     config::Config,
+    calendar::Calendar,
     http::{
         api::Api,
         clients::Clients,
@@ -164,7 +167,13 @@ pub(crate) async fn server(
     let enrolment_passwords = Arc::new(Argon2Passwords::new(&config.passwords)?);
     let revoked = Arc::new(Notify::new());
     let sessions = Arc::new(portal::check_session(&config, adapters)?);
-    let policies = adapters.policies_with(&config, material.hours.clone());
+    let policies = adapters.policies_with(&config, material.hours.hours.clone());
+    let calendar = Arc::new(Calendar::new(
+        config.hours.clone(),
+        policies.hours().clone(),
+        &material.hours,
+        adapters.now(),
+    ));
     let (trusted, read_trust) = trust::trusted(&config, adapters).await?;
     let issuers = issuers::issuers(&config, material)?;
     let admit = Arc::new(machine::admit(adapters));
@@ -197,6 +206,7 @@ pub(crate) async fn server(
         revoked: revoked.clone(),
         detached: detached.clone(),
         crl: Arc::new(CurrentStaffCrl::new(material.staff_crl.clone())),
+        calendar: calendar.clone(),
     };
     let api = Arc::new(api::api(
         &config,
@@ -236,6 +246,8 @@ pub(crate) async fn server(
             rejudge: (adapters.rejudge(), jobs::rejudgements(&config, adapters)),
             lapse: jobs::lapse_renewals(&config, adapters),
             validation: validation.clone(),
+            erase: retention::led(&config, adapters),
+            calendar,
             revocations: adapters.store.clone(),
             clock: adapters.clock.clone(),
             metrics: metrics.clone(),

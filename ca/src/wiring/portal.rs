@@ -39,7 +39,7 @@ pub(super) fn portal(
         account: Arc::new(account(config, adapters)),
         emails: mail::change_email(config, adapters).map(Arc::new),
         manage: Arc::new(manage_users(config, adapters, customers.clone(), revoke.clone())?),
-        history_days: config.retention.logins.as_secs() / 86_400,
+        history_days: config.retention.periods.logins.unsigned_abs().as_secs() / 86_400,
         login: Arc::new(log_in(config, adapters)),
         session,
         logout: Arc::new(LogOut { logins: adapters.store.clone(), clock: adapters.clock.clone() }),
@@ -70,7 +70,6 @@ pub(super) fn check_session(config: &Config, adapters: &Adapters) -> anyhow::Res
         terms: SessionTerms {
             idle: SignedDuration::try_from(config.login.idle)?,
             absolute: SignedDuration::try_from(config.login.absolute)?,
-            history: SignedDuration::try_from(config.retention.logins)?,
         },
     })
 }

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::{adapters::Adapters, custody};
 use crate::{
     adapters::staff_crl::CurrentStaffCrl,
+    calendar::Calendar,
     config::Config,
     http::{detached::Detached, staff::Console},
     jobs::{Responders, StaffCrlFile},
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     pub(super) revoked: Arc<Notify>,
     pub(super) detached: Detached,
     pub(super) crl: Arc<CurrentStaffCrl>,
+    pub(super) calendar: Arc<Calendar>,
 }
 
 fn guard(adapters: &Adapters) -> Guard {
@@ -68,7 +70,6 @@ pub(super) fn console(
         terms: SessionTerms {
             idle: SignedDuration::try_from(staff.idle)?,
             absolute: SignedDuration::try_from(staff.absolute)?,
-            ..SessionTerms::default()
         },
         budget: Arc::default(),
     };
@@ -116,7 +117,7 @@ pub(super) fn console(
         trail: AuditTrail { guard: guard(adapters), search: store.clone(), audit: store.clone() },
         mail: super::mail::desk(adapters),
         policies: store.clone(),
-        hours: material.hours.clone(),
+        calendar: shared.calendar.clone(),
         clock: adapters.clock.clone(),
         rng: adapters.rng.clone(),
         census: adapters.census(),

@@ -22,6 +22,7 @@ pub mod suite {
     pub mod policies;
     pub mod renewals;
     pub mod responders;
+    pub mod retention;
     pub mod revocations;
     pub mod signers;
     pub mod staff;
@@ -59,10 +60,14 @@ macro_rules! contract {
             policies: each_version_of_a_policy_is_set_once, the_last_assignment_of_a_contract_counts,
                 the_fleet_is_what_lives_with_its_evidence;
             tokens: a_list_of_tokens_is_registered_whole_or_not_at_all, a_token_moves_from_the_state_that_was_seen,
-                assignments_and_inventory_agree;
                 tokens_are_listed_by_state_and_contract,
+                assignments_and_inventory_agree;
             custody: of_a_token_two_puks_are_kept_at_the_most, a_new_custody_key_takes_over_row_by_row,
                 a_puk_is_released_once_after_an_approval_in_time, a_user_has_one_open_request_and_a_few_in_a_day;
+            retention: old_logins_go_and_young_ones_stay, settled_mail_goes_and_what_was_told_stays,
+                an_enrolment_without_certificate_goes_with_its_evidence,
+                evidence_goes_after_its_certificate, a_removed_user_leaves_an_id,
+                what_somebody_else_erased_is_not_erased_again;
             books: a_page_of_the_journal_is_looked_up_at_once;
             signers: a_signer_keeps_its_journal, reconciliation_goes_forward_only,
                 the_furthest_journaled_certificate_is_known, a_lease_has_one_holder;
@@ -75,7 +80,8 @@ macro_rules! contract {
                 a_bounced_mail_is_tried_again_at_the_present_address,
                 an_address_is_changed_by_the_code_that_it_got;
             trust: a_trust_bundle_takes_two_steps, a_rejudgement_is_planned_and_ends_once,
-                a_plan_is_told_once_per_certificate;
+                a_plan_is_told_to_who_has_a_living_certificate, each_change_of_a_plan_is_told_once,
+                a_change_overtakes_what_waits;
             parallel: one_idempotency_key_opens_one_enrolment, one_user_gets_one_intent,
                 losers_never_take_others_with_them, crl_numbers_are_given_once;
             census: what_is_unfinished_is_counted, open_renewals_of_responders_are_counted,

@@ -57,6 +57,22 @@ CREATE TRIGGER removed_users_stay_removed BEFORE UPDATE OF state ON users
     FOR EACH ROW WHEN (OLD.state = 'removed' AND NEW.state <> 'removed')
     EXECUTE FUNCTION refuse('a removed user stays removed');
 
+-- Users who were removed; their names go later than their accounts.
+CREATE TABLE removals (
+    user_id TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES users (id),
+    removed_at BIGINT NOT NULL,
+    erased_at BIGINT CHECK (erased_at >= removed_at)
+);
+
+CREATE INDEX removals_with_a_name ON removals (removed_at) WHERE erased_at IS NULL;
+
+CREATE TRIGGER removals_are_kept BEFORE DELETE ON removals
+    FOR EACH ROW EXECUTE FUNCTION refuse('a removed user stays removed');
+CREATE TRIGGER removals_stand BEFORE UPDATE ON removals
+    FOR EACH ROW
+    WHEN (NEW.user_id <> OLD.user_id OR NEW.removed_at <> OLD.removed_at OR OLD.erased_at IS NOT NULL)
+    EXECUTE FUNCTION refuse('what was erased stays erased');
+
 CREATE TABLE acquisition_codes (
     user_id TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES users (id),
     sha256 BYTEA NOT NULL CHECK (length(sha256) = 32),
@@ -188,6 +204,8 @@ CREATE INDEX certificates_of_user ON certificates (user_id);
 CREATE INDEX certificates_of_issuer ON certificates (issuer, id);
 CREATE INDEX certificates_of_journal ON certificates (issuer, signer, journal_sequence)
     WHERE journal_sequence IS NOT NULL;
+-- What expires soon is counted, and people are told of it.
+CREATE INDEX certificates_by_expiry ON certificates (issuer, not_after) WHERE der IS NOT NULL AND NOT revoked;
 CREATE INDEX open_intents ON certificates (issuer, signer, not_before)
     WHERE der IS NULL AND NOT revoked AND abandoned_at IS NULL;
 
@@ -314,21 +332,27 @@ CREATE TABLE outbox (
     settled_at BIGINT,
     -- What the mail server said last, or why it couldn't be asked.
     answer TEXT COLLATE "C",
+    -- Mails about the plans for a certificate are counted from 1: each says how it is by then, and overtakes those before it.
+    announcement BIGINT NOT NULL DEFAULT 0 CHECK (announcement >= 0),
+    -- The date that such a mail says; none when it says that there is none any more.
+    revoke_at BIGINT,
     FOREIGN KEY (issuer, serial) REFERENCES certificates (issuer, serial),
+    CHECK ((announcement > 0) = (kind IN ('to-be-revoked', 'not-to-be-revoked'))),
+    CHECK ((revoke_at IS NOT NULL) = (kind = 'to-be-revoked')),
     CHECK ((issuer IS NULL) = (serial IS NULL)),
     CHECK ((state = 'queued') = (settled_at IS NULL)),
     CHECK (state <> 'queued' OR recipient IS NOT NULL),
     CHECK (state = 'queued' OR code IS NULL)
 );
 
--- Rule 6: "each notice exactly once per certificate".
-CREATE UNIQUE INDEX one_mail_of_a_kind_per_certificate ON outbox (issuer, serial, kind);
+-- Rule 6: "each notice exactly once per certificate"; of a plan's date, each change once.
+CREATE UNIQUE INDEX one_mail_of_a_kind_per_certificate ON outbox (issuer, serial, kind, announcement);
 CREATE INDEX outbox_due ON outbox (next_attempt_at) WHERE state = 'queued';
 CREATE INDEX outbox_waiting ON outbox (queued_at) WHERE state = 'queued';
 CREATE INDEX outbox_settled ON outbox (state, settled_at) WHERE settled_at IS NOT NULL;
 CREATE INDEX outbox_of_user ON outbox (user_id);
 
-CREATE TRIGGER mail_stands BEFORE UPDATE OF id, kind, user_id, issuer, serial, queued_at ON outbox
+CREATE TRIGGER mail_stands BEFORE UPDATE OF id, kind, user_id, issuer, serial, queued_at, announcement, revoke_at ON outbox
     FOR EACH ROW EXECUTE FUNCTION refuse('a mail is never changed');
 CREATE TRIGGER queued_mail_is_kept BEFORE DELETE ON outbox
     FOR EACH ROW WHEN (OLD.state = 'queued') EXECUTE FUNCTION refuse('a queued mail is never deleted');
@@ -542,6 +566,7 @@ CREATE TABLE logins (
 );
 
 CREATE INDEX logins_of_user ON logins (user_id);
+CREATE INDEX logins_by_time ON logins (at);
 
 -- Policies: each version stands as it was set, and the last assignment of a contract counts. `number` rises over both
 -- tables: nodes look for a new one.
@@ -601,6 +626,9 @@ CREATE TABLE tokens (
     CHECK ((state = 'handed-out') = (contract IS NOT NULL))
 );
 
+CREATE INDEX tokens_in_state ON tokens (state, kind, serial);
+CREATE INDEX tokens_of_contract ON tokens (contract, kind, serial) WHERE contract IS NOT NULL;
+
 CREATE TRIGGER tokens_are_kept BEFORE DELETE ON tokens
     FOR EACH ROW EXECUTE FUNCTION refuse('a token is never forgotten');
 CREATE TRIGGER tokens_keep_their_identity BEFORE UPDATE OF kind, serial, registered_at ON tokens
@@ -626,9 +654,6 @@ CREATE TABLE puks (
 CREATE INDEX puks_of_token ON puks (device_kind, device_serial, deposited_at);
 CREATE INDEX puks_of_user ON puks (user_id);
 CREATE INDEX puks_by_key ON puks (key_version, deposit);
-CREATE INDEX tokens_in_state ON tokens (state, kind, serial);
-CREATE INDEX tokens_of_contract ON tokens (contract, kind, serial) WHERE contract IS NOT NULL;
-
 
 CREATE FUNCTION two_puks_per_token() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -799,6 +824,8 @@ CREATE TRIGGER responders_are_not_emptied BEFORE TRUNCATE ON responders
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('a certificate is never deleted');
 CREATE TRIGGER revocations_are_not_emptied BEFORE TRUNCATE ON revocations
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('nothing un-revokes');
+CREATE TRIGGER removals_are_not_emptied BEFORE TRUNCATE ON removals
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse('a removed user stays removed');
 CREATE TRIGGER trust_versions_are_not_emptied BEFORE TRUNCATE ON trust_versions
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('a trust version is never deleted');
 CREATE TRIGGER rejudgements_are_not_emptied BEFORE TRUNCATE ON rejudgements
@@ -813,3 +840,27 @@ CREATE TRIGGER approval_ends_are_not_emptied BEFORE TRUNCATE ON approval_ends
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('a decision is never deleted');
 CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('the audit trail is never shortened');
+
+-- Personal data with a period (ca_core::domain::retention): what it is, its key as text, and since when the period runs. What
+-- isn't here is never erased. An enrolment that a certificate or an orphan names is kept with it; a mail of a planned revocation
+-- as long as the plan stands, for it says what its user was told.
+CREATE VIEW erasable (kind, record, since) AS
+SELECT 'logins', id::text, at FROM logins
+UNION ALL
+SELECT 'mail', id::text, settled_at FROM outbox o
+WHERE state IN ('delivered', 'bounced', 'withdrawn') AND settled_at IS NOT NULL
+  AND NOT (announcement > 0 AND EXISTS (
+      SELECT 1 FROM rejudged_certificates r WHERE r.issuer = o.issuer AND r.serial = o.serial
+         AND NOT EXISTS (SELECT 1 FROM rejudgement_ends e WHERE e.rejudgement = r.rejudgement)))
+UNION ALL
+SELECT 'enrolments', encode(id, 'hex'), expires_at FROM enrolments n
+WHERE NOT EXISTS (SELECT 1 FROM certificates c WHERE c.intent = n.id)
+  AND NOT EXISTS (SELECT 1 FROM orphans o WHERE o.intent = n.id)
+UNION ALL
+SELECT 'evidence', encode(e.enrolment, 'hex'), c.not_after FROM evidence e JOIN certificates c ON c.intent = e.enrolment
+UNION ALL
+SELECT 'removed-users', user_id,
+       greatest(removed_at, coalesce((SELECT max(c.not_after) FROM certificates c
+                                  WHERE c.user_id = r.user_id AND NOT c.revoked AND c.abandoned_at IS NULL), 0))
+FROM removals r
+WHERE erased_at IS NULL AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.user_id = r.user_id AND o.state = 'queued');

@@ -114,10 +114,6 @@ impl LoginStore for PostgresStore {
     async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<LoginEntry>> {
         Ok(session::last_logins(self.readers(), id, limit).await?)
     }
-
-    async fn purge_logins(&self, before: Timestamp) -> StoreResult<u64> {
-        self.write(None, move |tx| Box::pin(async move { session::purge_logins(tx, before).await })).await
-    }
 }
 
 async fn set_password(

@@ -156,21 +156,30 @@ async fn enter(tx: &mut PgConnection, plan: &NewRejudgement) -> Result<Written<u
     Ok(Written::Changed(unsigned("rejudgements.id", id)?))
 }
 
-/// Queues the mails to the users of a plan's living certificates. One that was withdrawn told nobody: it is queued again.
+/// Queues mails to the users of the living certificates that a plan names, where the date that they were told last isn't, or
+/// is no more, the first of the plans that stand. What was withdrawn told nobody.
 async fn tell(tx: &mut PgConnection, plan: i64, at: i64) -> Result<(), sqlx::Error> {
-    let kind = MailKind::ToBeRevoked.as_str();
+    let (planned, called_off) = (MailKind::ToBeRevoked.as_str(), MailKind::NotToBeRevoked.as_str());
     sqlx::query!(
-        "INSERT INTO outbox (kind, user_id, issuer, serial, recipient, queued_at, next_attempt_at)
-         SELECT $1, u.id, c.issuer, c.serial, u.email, $3::bigint, $3::bigint
-         FROM rejudged_certificates r
-         JOIN certificates c ON c.issuer = r.issuer AND c.serial = r.serial
-         JOIN users u ON u.id = c.user_id
-         WHERE r.rejudgement = $2 AND c.der IS NOT NULL AND NOT c.revoked AND u.email IS NOT NULL
-         ON CONFLICT (issuer, serial, kind) DO UPDATE
-         SET state = 'queued', recipient = excluded.recipient, attempts = 0, settled_at = NULL, answer = NULL,
-             next_attempt_at = excluded.next_attempt_at
-         WHERE outbox.state = 'withdrawn'",
-        kind,
+        "INSERT INTO outbox (kind, user_id, issuer, serial, recipient, queued_at, next_attempt_at, announcement, revoke_at)
+         SELECT CASE WHEN s.due IS NULL THEN $2::text ELSE $1::text END, u.id, s.issuer, s.serial, u.email, $4::bigint, $4::bigint,
+                s.announced + 1, s.due
+         FROM (SELECT c.issuer, c.serial, c.user_id,
+                      (SELECT min(j.revoke_at) FROM rejudged_certificates x JOIN rejudgements j ON j.id = x.rejudgement
+                       WHERE x.issuer = c.issuer AND x.serial = c.serial
+                         AND NOT EXISTS (SELECT 1 FROM rejudgement_ends e WHERE e.rejudgement = j.id)) AS due,
+                      (SELECT o.revoke_at FROM outbox o
+                       WHERE o.issuer = c.issuer AND o.serial = c.serial AND o.kind IN ($1, $2) AND o.state <> 'withdrawn'
+                       ORDER BY o.announcement DESC LIMIT 1) AS told,
+                      (SELECT coalesce(max(o.announcement), 0) FROM outbox o
+                       WHERE o.issuer = c.issuer AND o.serial = c.serial AND o.kind IN ($1, $2)) AS announced
+               FROM rejudged_certificates r JOIN certificates c ON c.issuer = r.issuer AND c.serial = r.serial
+               WHERE r.rejudgement = $3 AND c.der IS NOT NULL AND NOT c.revoked) s
+         JOIN users u ON u.id = s.user_id
+         WHERE u.email IS NOT NULL AND s.due IS DISTINCT FROM s.told
+         ON CONFLICT DO NOTHING",
+        planned,
+        called_off,
         plan,
         at
     )
@@ -194,7 +203,11 @@ async fn conclude(
         end,
         at
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    if written.rows_affected() == 0 { Err(Conflict::Missing.into()) } else { Ok(Written::Changed(())) }
+    if written.rows_affected() == 0 {
+        return Err(Conflict::Missing.into());
+    }
+    tell(tx, plan, at).await?;
+    Ok(Written::Changed(()))
 }

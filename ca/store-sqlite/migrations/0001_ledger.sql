@@ -50,6 +50,21 @@ CREATE TRIGGER removed_users_stay_removed BEFORE UPDATE OF state ON users
     WHEN OLD.state = 'removed' AND NEW.state <> 'removed'
 BEGIN SELECT RAISE(ABORT, 'a removed user stays removed'); END;
 
+-- Users who were removed; their names go later than their accounts.
+CREATE TABLE removals (
+    user_id TEXT NOT NULL PRIMARY KEY REFERENCES users (id),
+    removed_at INTEGER NOT NULL,
+    erased_at INTEGER CHECK (erased_at >= removed_at)
+) STRICT;
+
+CREATE INDEX removals_with_a_name ON removals (removed_at) WHERE erased_at IS NULL;
+
+CREATE TRIGGER removals_are_kept BEFORE DELETE ON removals
+BEGIN SELECT RAISE(ABORT, 'a removed user stays removed'); END;
+CREATE TRIGGER removals_stand BEFORE UPDATE ON removals
+    WHEN NEW.user_id <> OLD.user_id OR NEW.removed_at <> OLD.removed_at OR OLD.erased_at IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'what was erased stays erased'); END;
+
 CREATE TABLE acquisition_codes (
     user_id TEXT NOT NULL PRIMARY KEY REFERENCES users (id),
     sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
@@ -307,21 +322,27 @@ CREATE TABLE outbox (
     settled_at INTEGER,
     -- What the mail server said last, or why it couldn't be asked.
     answer TEXT,
+    -- Mails about the plans for a certificate are counted from 1: each says how it is by then, and overtakes those before it.
+    announcement INTEGER NOT NULL DEFAULT 0 CHECK (announcement >= 0),
+    -- The date that such a mail says; none when it says that there is none any more.
+    revoke_at INTEGER,
     FOREIGN KEY (issuer, serial) REFERENCES certificates (issuer, serial),
+    CHECK ((announcement > 0) = (kind IN ('to-be-revoked', 'not-to-be-revoked'))),
+    CHECK ((revoke_at IS NOT NULL) = (kind = 'to-be-revoked')),
     CHECK ((issuer IS NULL) = (serial IS NULL)),
     CHECK ((state = 'queued') = (settled_at IS NULL)),
     CHECK (state <> 'queued' OR recipient IS NOT NULL),
     CHECK (state = 'queued' OR code IS NULL)
 ) STRICT;
 
--- Rule 6: "each notice exactly once per certificate".
-CREATE UNIQUE INDEX one_mail_of_a_kind_per_certificate ON outbox (issuer, serial, kind);
+-- Rule 6: "each notice exactly once per certificate"; of a plan's date, each change once.
+CREATE UNIQUE INDEX one_mail_of_a_kind_per_certificate ON outbox (issuer, serial, kind, announcement);
 CREATE INDEX outbox_due ON outbox (next_attempt_at) WHERE state = 'queued';
 CREATE INDEX outbox_waiting ON outbox (queued_at) WHERE state = 'queued';
 CREATE INDEX outbox_settled ON outbox (state, settled_at) WHERE settled_at IS NOT NULL;
 CREATE INDEX outbox_of_user ON outbox (user_id);
 
-CREATE TRIGGER mail_stands BEFORE UPDATE OF id, kind, user_id, issuer, serial, queued_at ON outbox
+CREATE TRIGGER mail_stands BEFORE UPDATE OF id, kind, user_id, issuer, serial, queued_at, announcement, revoke_at ON outbox
 BEGIN SELECT RAISE(ABORT, 'a mail is never changed'); END;
 CREATE TRIGGER queued_mail_is_kept BEFORE DELETE ON outbox WHEN OLD.state = 'queued'
 BEGIN SELECT RAISE(ABORT, 'a queued mail is never deleted'); END;
@@ -522,6 +543,7 @@ CREATE TABLE logins (
 ) STRICT;
 
 CREATE INDEX logins_of_user ON logins (user_id);
+CREATE INDEX logins_by_time ON logins (at);
 
 -- Policies: each version stands as it was set, and the last assignment of a contract counts. `number` rises over both
 -- tables: nodes look for a new one.
@@ -574,6 +596,9 @@ CREATE TABLE tokens (
     CHECK ((state = 'handed-out') = (contract IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX tokens_in_state ON tokens (state, kind, serial);
+CREATE INDEX tokens_of_contract ON tokens (contract, kind, serial) WHERE contract IS NOT NULL;
+
 CREATE TRIGGER tokens_are_kept BEFORE DELETE ON tokens
 BEGIN SELECT RAISE(ABORT, 'a token is never forgotten'); END;
 CREATE TRIGGER tokens_keep_their_identity BEFORE UPDATE OF kind, serial, registered_at ON tokens
@@ -595,9 +620,6 @@ CREATE TABLE puks (
     deposited_at INTEGER NOT NULL,
     confirmed_at INTEGER
 ) STRICT;
-
-CREATE INDEX tokens_in_state ON tokens (state, kind, serial);
-CREATE INDEX tokens_of_contract ON tokens (contract, kind, serial) WHERE contract IS NOT NULL;
 
 CREATE INDEX puks_of_token ON puks (device_kind, device_serial, deposited_at);
 CREATE INDEX puks_of_user ON puks (user_id);
@@ -734,6 +756,30 @@ CREATE INDEX users_by_token ON users (device_serial) WHERE device_serial IS NOT 
 -- Without the four actions that each certificate in passing leaves; the query repeats the condition word by word.
 CREATE INDEX audit_by_subject ON audit (subject, sequence) WHERE action NOT IN
     ('enrolment.opened', 'certificate.intended', 'certificate.issued', 'certificate.confirmed');
+
+-- Personal data with a period (ca_core::domain::retention): what it is, its key as text, and since when the period runs. What
+-- isn't here is never erased. An enrolment that a certificate or an orphan names is kept with it; a mail of a planned revocation
+-- as long as the plan stands, for it says what its user was told.
+CREATE VIEW erasable (kind, record, since) AS
+SELECT 'logins', CAST(id AS TEXT), at FROM logins
+UNION ALL
+SELECT 'mail', CAST(id AS TEXT), settled_at FROM outbox o
+WHERE state IN ('delivered', 'bounced', 'withdrawn') AND settled_at IS NOT NULL
+  AND NOT (announcement > 0 AND EXISTS (
+      SELECT 1 FROM rejudged_certificates r WHERE r.issuer = o.issuer AND r.serial = o.serial
+         AND NOT EXISTS (SELECT 1 FROM rejudgement_ends e WHERE e.rejudgement = r.rejudgement)))
+UNION ALL
+SELECT 'enrolments', hex(id), expires_at FROM enrolments n
+WHERE NOT EXISTS (SELECT 1 FROM certificates c WHERE c.intent = n.id)
+  AND NOT EXISTS (SELECT 1 FROM orphans o WHERE o.intent = n.id)
+UNION ALL
+SELECT 'evidence', hex(e.enrolment), c.not_after FROM evidence e JOIN certificates c ON c.intent = e.enrolment
+UNION ALL
+SELECT 'removed-users', user_id,
+       max(removed_at, coalesce((SELECT max(c.not_after) FROM certificates c
+                                  WHERE c.user_id = r.user_id AND c.revoked = 0 AND c.abandoned_at IS NULL), 0))
+FROM removals r
+WHERE erased_at IS NULL AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.user_id = r.user_id AND o.state = 'queued');
 
 -- A ledger that was moved elsewhere says where to, and nothing is written any more.
 CREATE TABLE moved (

@@ -82,8 +82,9 @@ impl CustomerStore for SqliteStore {
     }
 
     async fn set_user_state(&self, id: &UserId, state: UserState, audit: AuditEvent) -> StoreResult<()> {
-        let id = id.clone();
-        self.write(Some(audit), move |tx| Box::pin(async move { set_user_state(tx, &id, state).await })).await
+        let (id, at) = (id.clone(), audit.at);
+        self.write(Some(audit), move |tx| Box::pin(async move { set_user_state(tx, &id, state, at).await }))
+            .await
     }
 
     async fn assign_device(
@@ -258,14 +259,15 @@ async fn register_user(tx: &mut SqliteConnection, new: &User) -> Result<Written<
     Ok(Written::Changed(()))
 }
 
-/// A removed user keeps ID and name, which certificates bear, and nothing else: no address, token, code, password or
-/// session.
+/// A removed user keeps the ID, for the period of its retention the name, and nothing else: no address, token, code,
+/// password or session.
 async fn set_user_state(
     tx: &mut SqliteConnection,
     id: &UserId,
     state: UserState,
+    at: Timestamp,
 ) -> Result<Written<()>, Failure> {
-    let (id, name) = (id.as_str(), state.as_str());
+    let (id, name, at) = (id.as_str(), state.as_str(), at.as_millisecond());
     let updated = sqlx::query!(
         "UPDATE users SET state = $2,
              email = CASE WHEN $2 <> 'removed' THEN email END,
@@ -285,6 +287,7 @@ async fn set_user_state(
         sqlx::query!("DELETE FROM passwords WHERE user_id = $1", id).execute(&mut *tx).await?;
         sqlx::query!("DELETE FROM sessions WHERE user_id = $1", id).execute(&mut *tx).await?;
         outbox::forget_addresses(&mut *tx, id).await?;
+        sqlx::query!("INSERT INTO removals (user_id, removed_at) VALUES ($1, $2)", id, at).execute(tx).await?;
     }
     Ok(Written::Changed(()))
 }

@@ -32,6 +32,7 @@ mod refusal;
 mod rejudgement;
 mod renewal;
 mod responder;
+mod retention;
 mod revocation;
 mod schema;
 mod search;

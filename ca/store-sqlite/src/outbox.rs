@@ -9,7 +9,7 @@ use ca_core::{
         mail::{MailId, MailKind, OutboxMail},
     },
     ports::{
-        outbox::{Backlog, ClaimedMail, ExpiryNotice, MailList, OutboxStore, Settlement},
+        outbox::{Announcement, Backlog, ClaimedMail, ExpiryNotice, MailList, OutboxStore, Settlement},
         store::StoreResult,
     },
 };
@@ -118,10 +118,6 @@ impl OutboxStore for SqliteStore {
             oldest: optional_time("outbox.queued_at", row.oldest)?,
             bounced: unsigned("bounced mails", row.bounced)?,
         })
-    }
-
-    async fn purge_mail(&self, settled_before: Timestamp) -> StoreResult<u64> {
-        self.write(None, move |tx| Box::pin(async move { purge(tx, settled_before).await })).await
     }
 }
 
@@ -255,7 +251,18 @@ async fn claim(
                   c.not_after AS "not_after?", c.revoked AS "revoked?",
                   (SELECT min(j.revoke_at) FROM rejudged_certificates r JOIN rejudgements j ON j.id = r.rejudgement
                    WHERE r.issuer = o.issuer AND r.serial = o.serial
-                     AND NOT EXISTS (SELECT 1 FROM rejudgement_ends e WHERE e.rejudgement = j.id)) AS "to_be_revoked_at?: i64"
+                     AND NOT EXISTS (SELECT 1 FROM rejudgement_ends e WHERE e.rejudgement = j.id)) AS "to_be_revoked_at?: i64",
+                  o.revoke_at,
+                  (SELECT t.revoke_at FROM outbox t
+                   WHERE t.issuer = o.issuer AND t.serial = o.serial
+                     AND t.kind IN ('to-be-revoked', 'not-to-be-revoked') AND t.announcement < o.announcement
+                     AND (t.state = 'delivered' OR (t.state = 'queued' AND t.attempts > 0)
+                          OR (t.state = 'withdrawn' AND t.attempts > 1))
+                   ORDER BY t.announcement DESC LIMIT 1) AS "told?: i64",
+                  EXISTS (SELECT 1 FROM outbox l
+                          WHERE l.issuer = o.issuer AND l.serial = o.serial
+                            AND l.kind IN ('to-be-revoked', 'not-to-be-revoked') AND o.announcement > 0
+                            AND l.announcement > o.announcement AND l.state <> 'withdrawn') AS "is_overtaken!: bool"
            FROM outbox o JOIN users u ON u.id = o.user_id
            LEFT JOIN certificates c ON c.issuer = o.issuer AND c.serial = o.serial
            WHERE o.id = $1"#,
@@ -283,6 +290,11 @@ async fn claim(
         code: row.code,
         not_after: optional_time("certificates.not_after", row.not_after)?,
         to_be_revoked_at: optional_time("rejudgements.revoke_at", row.to_be_revoked_at)?,
+        announcement: Announcement {
+            revoke_at: optional_time("outbox.revoke_at", row.revoke_at)?,
+            told: optional_time("outbox.revoke_at", row.told)?,
+            is_overtaken: row.is_overtaken,
+        },
         is_revoked: row.revoked.is_some_and(|revoked| revoked != 0),
     })))
 }
@@ -365,15 +377,4 @@ async fn retry(tx: &mut SqliteConnection, id: MailId, now: Timestamp) -> Result<
     .execute(tx)
     .await?;
     Ok(if queued.rows_affected() == 0 { Written::Unchanged(false) } else { Written::Changed(true) })
-}
-
-async fn purge(tx: &mut SqliteConnection, settled_before: Timestamp) -> Result<Written<u64>, Failure> {
-    let before = settled_before.as_millisecond();
-    let deleted = sqlx::query!(
-        "DELETE FROM outbox WHERE state IN ('delivered', 'bounced', 'withdrawn') AND settled_at < $1",
-        before
-    )
-    .execute(tx)
-    .await?;
-    Ok(Written::Changed(deleted.rows_affected()))
 }

@@ -155,12 +155,3 @@ pub(crate) async fn last_logins(
     };
     rows.iter().map(|row| entry(row.at, &row.serial, &row.device_kind, &row.device_serial)).collect()
 }
-
-pub(crate) async fn purge_logins(
-    tx: &mut SqliteConnection,
-    before: Timestamp,
-) -> Result<Written<u64>, Failure> {
-    let before = before.as_millisecond();
-    let deleted = sqlx::query!("DELETE FROM logins WHERE at < $1", before).execute(tx).await?;
-    Ok(Written::Changed(deleted.rows_affected()))
-}

@@ -14,6 +14,8 @@ use crate::rig::{House, Issued, NEW, NEWEST, OLD, sha256, until};
 
 /// The subject's Japanese half of a mail that a plan causes.
 const PLANNED: &str = "電子証明書の失効予定のお知らせ";
+/// Of a mail that says that there is no plan any more.
+const CALLED_OFF: &str = "電子証明書の失効予定の取消しのお知らせ";
 /// What the home page says of it.
 const PLANNED_AT_HOME: &str = "に失効する予定です";
 
@@ -49,6 +51,14 @@ fn home(house: &House, issued: &Issued) -> String {
     browser.get("/home").expect("home").text()
 }
 
+/// The Japanese halves of the subjects of the mails about plans, in the order in which they came.
+fn subjects(server: &MailServer, issued: &Issued) -> Vec<String> {
+    let (inbox, email) = (server.inbox().expect("the inbox"), issued.email());
+    let own = inbox.iter().filter(|mail| mail.recipients == [email.as_str()]);
+    let subjects = own.filter_map(|mail| mail.header("Subject").split(" / ").next().map(ToOwned::to_owned));
+    subjects.filter(|subject| [PLANNED, CALLED_OFF].contains(&&**subject)).collect()
+}
+
 /// By mail and on the home page, with the date.
 fn is_told(house: &House, server: &MailServer, issued: &Issued, date: Timestamp) {
     let japan = TimeZone::fixed(jiff::tz::offset(9));
@@ -62,7 +72,7 @@ fn is_told(house: &House, server: &MailServer, issued: &Issued, date: Timestamp)
     let inbox = server.inbox().expect("the inbox");
     let email = issued.email();
     let mut own = inbox.iter().filter(|mail| mail.recipients == [email.as_str()]);
-    let mail = own.find(|mail| mail.header("Subject").starts_with(PLANNED)).expect("the mail");
+    let mail = own.rfind(|mail| mail.header("Subject").starts_with(PLANNED)).expect("the mail");
     assert!(
         mail.body.contains(&date) && mail.body.contains("nothing happens to your money"),
         "{}",
@@ -131,16 +141,25 @@ fn who_falls_out_is_listed_planned_and_revoked_at_the_date() {
     server.serve(&house.bank).expect("its configuration");
     house.bank.authority = None;
     house.bank.start_authority().expect("an authority");
+    // Who was told is told when it is called off, and when there is another date.
+    assert!(plan(&house, later, "privilegeWithdrawn").status.success());
+    for issued in &newest {
+        is_told(&house, &server, issued, later);
+    }
+    house.operator(&["evidence", "plan", "cancel", "2"]);
+    until("the mails", || subjects(&server, &newest[0]) == [PLANNED, CALLED_OFF]);
+    assert!(!home(&house, &newest[0]).contains(PLANNED_AT_HOME), "it is called off");
     let soon = Timestamp::now() + SignedDuration::from_secs(40);
     assert!(plan(&house, soon, "privilegeWithdrawn").status.success());
-    let shown = house.operator(&["evidence", "plan", "show", "2"]);
+    let shown = house.operator(&["evidence", "plan", "show", "3"]);
     assert_eq!(shown.as_array().expect("a list").len(), 2, "{shown}");
     for issued in &newest {
+        until("the mails", || subjects(&server, issued) == [PLANNED, CALLED_OFF, PLANNED]);
         is_told(&house, &server, issued, soon);
     }
     assert!(!home(&house, &new[0]).contains(PLANNED_AT_HOME), "only who falls out is told");
     assert!(ocsp(&house, &newest[0]).contains("good"), "nobody is revoked before the date");
-    until("the plan's end", || house.operator(&["evidence", "plan", "list"])[1]["state"] == "done");
+    until("the plan's end", || house.operator(&["evidence", "plan", "list"])[2]["state"] == "done");
     for issued in &newest {
         until("OCSP", || ocsp(&house, issued).contains("revoked"));
         until("the CRL", || on_the_crl(&house, &issued.serial));
@@ -150,7 +169,7 @@ fn who_falls_out_is_listed_planned_and_revoked_at_the_date() {
     for row in &rows {
         assert!(row["at"].as_str().expect("a time").parse::<Timestamp>().expect("a time") >= soon, "{row}");
         assert_eq!(row["details"]["reason"], "privilegeWithdrawn");
-        assert_eq!(row["details"]["rejudgement"], "2");
+        assert_eq!(row["details"]["rejudgement"], "3");
     }
     for issued in old.iter().chain(&new) {
         assert!(ocsp(&house, issued).contains("good"), "{} fell out of nothing", issued.user);
@@ -161,8 +180,8 @@ fn who_falls_out_is_listed_planned_and_revoked_at_the_date() {
     let told: BTreeSet<&str> = planned.clone().map(|mail| mail.recipients[0].as_str()).collect();
     assert_eq!(
         (planned.count(), told),
-        (2, of_all.iter().map(String::as_str).collect()),
-        "once, and nobody else"
+        (4, of_all.iter().map(String::as_str).collect()),
+        "once for each date, and nobody else"
     );
     let states: Vec<Value> = house
         .operator(&["evidence", "plan", "list"])
@@ -171,7 +190,7 @@ fn who_falls_out_is_listed_planned_and_revoked_at_the_date() {
         .iter()
         .map(|plan| plan["state"].clone())
         .collect();
-    assert_eq!(states, ["cancelled", "done"]);
+    assert_eq!(states, ["cancelled", "cancelled", "done"]);
     let again = house.operator(&["evidence", "rejudge"]);
     assert_eq!((again["judged"].as_u64(), fallen(&again).len()), (Some(3), 0), "the revoked ones are gone");
 }

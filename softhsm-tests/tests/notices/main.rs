@@ -4,6 +4,7 @@ mod branch;
 #[path = "../customers/mod.rs"]
 mod customers;
 mod nodes;
+mod retention;
 mod rig;
 #[path = "../staff_house/mod.rs"]
 mod staff_house;

@@ -1,6 +1,6 @@
 //! A bank with a mail server, and what came of it.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 use serde_json::Value;
 use softhsm_tests::{
     bank::Bank,
@@ -12,11 +12,14 @@ use crate::customers::{CONTRACT, Customer, House, until};
 
 pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// A bank whose clock can be moved, and its mail server.
+/// A bank whose clock can be moved, and its mail server. Its first day begins at noon in Japan, so that no midnight passes
+/// while a test runs: days are counted by Japan's calendar.
 pub(crate) struct Post {
     pub(crate) house: House,
     pub(crate) clock: Faults,
     pub(crate) server: MailServer,
+    /// How far its clock was put forward for the beginning.
+    noon: SignedDuration,
 }
 
 impl Post {
@@ -24,8 +27,11 @@ impl Post {
         let (mut house, clock) = House::with_clock(name, &softhsm_tests::bank::Options::default());
         let server = MailServer::start(&house.bank.path("mail"), encryption).expect("a mail server");
         server.serve(&house.bank).expect("its configuration");
-        restart(&mut house.bank);
-        Self { house, clock, server }
+        house.bank.authority = None;
+        let noon = until_noon();
+        house.later(&clock, noon);
+        house.bank.start_authority().expect("an authority");
+        Self { house, clock, server, noon }
     }
 
     /// A user with this address and a certificate.
@@ -37,7 +43,7 @@ impl Post {
     /// So many days after the beginning, with the authority started anew: as after a night.
     pub(crate) fn day(&mut self, days: i32) {
         self.house.bank.authority = None;
-        self.house.later(&self.clock, DAY * days);
+        self.house.later(&self.clock, self.noon + DAY * days);
         self.house.bank.start_authority().expect("an authority");
     }
 
@@ -62,6 +68,14 @@ impl Post {
         let all = [&["mail", "list"][..], arguments].concat();
         self.house.bank.operator(&all).expect("a list").as_array().expect("a list").clone()
     }
+}
+
+/// How long it is until the next noon in Japan.
+fn until_noon() -> SignedDuration {
+    let now = Timestamp::now().to_zoned(TimeZone::fixed(jiff::tz::offset(9)));
+    let today = now.with().time(Time::midnight() + SignedDuration::from_hours(12)).build().expect("noon");
+    let noon = if today < now { today.checked_add(DAY).expect("a day") } else { today };
+    noon.timestamp().duration_since(now.timestamp())
 }
 
 /// The Japanese half of a subject.

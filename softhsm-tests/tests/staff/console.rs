@@ -1,8 +1,11 @@
 //! Search, the trail for auditors, health and calendar; forged forms.
 
-use softhsm_tests::bank::SoftBrowser;
+use softhsm_tests::bank::{SoftBrowser, fetch};
 
-use crate::staff_house::{Member, StaffHouse};
+use crate::{
+    customers::until,
+    staff_house::{Member, StaffHouse},
+};
 
 fn named<'a>(members: &'a [Member], id: &str) -> &'a Member {
     members.iter().find(|member| member.id == id).expect("a member")
@@ -124,6 +127,57 @@ fn forged_forms_are_refused() {
     let home = clerk.browser.get("/home").expect("a page");
     let policy = home.header("content-security-policy").expect("a policy");
     assert!(policy.contains("default-src 'none'") && !policy.contains("script"), "{policy}");
+/// A changed calendar is taken up without a restart; a bad one leaves the one in use, and everybody is told.
+#[test]
+fn the_calendar_is_taken_up_as_it_changes() {
+    let (mut house, members) = StaffHouse::open("staff-calendar");
+    let operations = named(&members, "operations");
+    let bank = &mut house.house.bank;
+    let (file, outside) = (bank.path("calendar.txt"), "次の受付開始");
+    std::fs::write(&file, days("closed")).expect("a calendar");
+    bank.authority = None;
+    bank.reconfigure(|table| {
+        let hours = table.get_mut("hours").and_then(toml::Value::as_table_mut).expect("a section");
+        hours.insert("mode".to_owned(), "bank".into());
+        hours.insert("calendar_file".to_owned(), "calendar.txt".into());
+    })
+    .expect("a configuration");
+    bank.start_authority().expect("an authority");
+    let page = || operations.page("/calendar");
+    let shown = page();
+    for expected in ["calendar.txt", "ファイルの更新日時", "反映した日時", outside] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    let open = |page: &str| page.matches("営業").count();
+    let few = open(&shown);
+
+    std::fs::write(&file, days("open")).expect("a calendar");
+    until("the new days", || open(&page()) > few + 14);
+    let usable = |value: &str| {
+        let metrics = fetch(&format!("{}/metrics", house.bank().urls().ops)).expect("metrics").text();
+        metrics.contains(&format!("inro_calendar_usable {value}"))
+    };
+    assert!(usable("1"));
+    let many = open(&page());
+    std::fs::write(&file, "closed tomorrow\n").expect("a calendar");
+    let trouble = "前のものを使っています";
+    until("the alarm", || page().contains(trouble) && operations.page("/health").contains(trouble));
+    assert!(open(&page()) >= many, "the days before stay in use");
+    until("the metric", || usable("0"));
+    let log = house.bank().authority.as_ref().expect("an authority").log();
+    assert!(log.contains("ALARM: the calendar of business days"), "{log}");
+    std::fs::write(&file, days("closed")).expect("a calendar");
+    until("the mended file", || !page().contains(trouble) && open(&page()) == few);
+    until("the metric", || usable("1"));
+}
+
+/// The next three weeks, all open or all closed.
+fn days(word: &str) -> String {
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(9))).date();
+    let days = today.series(jiff::Span::new().days(1)).take(21);
+    days.map(|day| format!("{word} {day}\n")).collect()
+}
+
     assert_eq!(home.header("cache-control"), Some("no-store"));
     assert!(
         house

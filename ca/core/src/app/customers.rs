@@ -202,7 +202,6 @@ impl Customers {
             locked_at: None,
             registered_at: row.at,
         };
-        let row = row.with("display_name", &user.display_name);
         let error = match self.customers.register_user(&user, row.clone()).await {
             Ok(()) => return Ok(user),
             Err(StoreError::Conflict(Conflict::Taken)) => CustomerError::Taken,

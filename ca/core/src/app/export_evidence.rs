@@ -77,7 +77,10 @@ pub enum ExportError {
     #[error("there is no certificate {0}")]
     Unknown(SerialNumber),
     /// It was never issued, or has no evidence.
-    #[error("the certificate {0} was never issued, or isn't a user's: there is no evidence for it")]
+    #[error(
+        "the certificate {0} was never issued, isn't a user's, or ended longer ago than retention.evidence: there is no \
+         evidence for it"
+    )]
     NoEvidence(SerialNumber),
     /// Something below failed.
     #[error(transparent)]

@@ -12,7 +12,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::failure::Failure;
+use super::{failure::Failure, hours::CurrentHours};
 use crate::{
     domain::{
         ids::{ContractNumber, PolicyName},
@@ -33,6 +33,7 @@ pub struct Policies {
     form: Arc<dyn PolicyForm>,
     clock: Arc<dyn Clock>,
     bank: Arc<IssuancePolicy>,
+    hours: Arc<CurrentHours>,
     seen: Mutex<Seen>,
 }
 
@@ -50,7 +51,7 @@ struct InForce {
 }
 
 impl Policies {
-    /// `bank` is the policy of contracts that were given none; its hours are everybody's.
+    /// `bank` is the policy of contracts that were given none; its hours are everybody's, until others take their place.
     pub fn new(
         store: Arc<dyn PolicyStore>,
         form: Arc<dyn PolicyForm>,
@@ -58,12 +59,27 @@ impl Policies {
         bank: Arc<IssuancePolicy>,
     ) -> Self {
         let seen = Mutex::new(Seen { looked_at: None, in_force: Arc::default() });
-        Self { store, form, clock, bank, seen }
+        let hours = Arc::new(CurrentHours::new(bank.hours.clone()));
+        Self { store, form, clock, bank, hours, seen }
     }
 
     /// The bank's own policy.
-    pub fn bank(&self) -> &Arc<IssuancePolicy> {
-        &self.bank
+    pub fn bank(&self) -> Arc<IssuancePolicy> {
+        self.at_present(&self.bank)
+    }
+
+    /// The hours of issuing, everybody's.
+    pub fn hours(&self) -> &Arc<CurrentHours> {
+        &self.hours
+    }
+
+    /// A policy with the hours that hold now.
+    fn at_present(&self, policy: &Arc<IssuancePolicy>) -> Arc<IssuancePolicy> {
+        let hours = self.hours.current();
+        if Arc::ptr_eq(&policy.hours, &hours) {
+            return policy.clone();
+        }
+        Arc::new(IssuancePolicy { hours, ..(**policy).clone() })
     }
 
     /// The policy that holds for a contract.
@@ -72,9 +88,9 @@ impl Policies {
     /// [`Failure`] when the ledger can't be asked, or the policy can't be read.
     pub async fn of(&self, contract: &ContractNumber) -> Result<Arc<IssuancePolicy>, Failure> {
         let in_force = self.in_force().await?;
-        let Some(name) = in_force.assigned.get(contract) else { return Ok(self.bank.clone()) };
+        let Some(name) = in_force.assigned.get(contract) else { return Ok(self.bank()) };
         match in_force.policies.get(name) {
-            Some(Ok(policy)) => Ok(policy.clone()),
+            Some(Ok(policy)) => Ok(self.at_present(policy)),
             Some(Err(id)) => {
                 Err(Failure::defect(format_args!("the policy {id} can't be read by this program")))
             }

@@ -18,7 +18,7 @@ use crate::{
     ports::{
         clock::Clock,
         mailer::{Mailer, MailerError},
-        outbox::{ClaimedMail, OutboxStore, Settlement},
+        outbox::{Announcement, ClaimedMail, OutboxStore, Settlement},
     },
 };
 
@@ -153,15 +153,13 @@ impl SendMail {
             return (old || claimed.code.is_none()).then_some("the code's time is over");
         }
         let told = claimed.mail.kind.notice();
-        if told.is_none() && claimed.mail.kind != MailKind::ToBeRevoked {
+        if told.is_none() && !claimed.mail.kind.is_of_plans() {
             return None;
         }
         if claimed.is_revoked {
             return Some("the certificate was renewed or revoked");
         }
-        let Some(told) = told else {
-            return claimed.to_be_revoked_at.is_none().then_some("the plan was called off");
-        };
+        let Some(told) = told else { return overtaken(claimed) };
         let due = claimed.not_after.and_then(|not_after| notice(now, not_after));
         (due != Some(told)).then_some("the day for this notice is over")
     }
@@ -183,6 +181,20 @@ impl SendMail {
         let doubled = 1_i32.checked_shl(attempts.saturating_sub(1).min(30)).unwrap_or(i32::MAX);
         let pause = self.terms.first_retry.checked_mul(doubled).unwrap_or(SignedDuration::MAX);
         pause.min(self.terms.longest_retry)
+    }
+}
+
+/// Why a mail about plans has nothing to say any more: the user knows, or will be told otherwise.
+fn overtaken(claimed: &ClaimedMail) -> Option<&'static str> {
+    let Announcement { revoke_at, told, is_overtaken } = claimed.announcement;
+    if is_overtaken {
+        Some("a later mail says what is planned")
+    } else if revoke_at != claimed.to_be_revoked_at {
+        Some(if revoke_at.is_some() { "the plan was called off" } else { "it is planned again" })
+    } else if revoke_at == told {
+        Some(if told.is_some() { "the user knows the date" } else { "the user wasn't told of a plan" })
+    } else {
+        None
     }
 }
 

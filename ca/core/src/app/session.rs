@@ -36,17 +36,11 @@ pub struct SessionTerms {
     pub idle: SignedDuration,
     /// In any case.
     pub absolute: SignedDuration,
-    /// How long a login is remembered for 利用履歴照会.
-    pub history: SignedDuration,
 }
 
 impl Default for SessionTerms {
     fn default() -> Self {
-        Self {
-            idle: SignedDuration::from_mins(10),
-            absolute: SignedDuration::from_hours(8),
-            history: SignedDuration::from_hours(400 * 24),
-        }
+        Self { idle: SignedDuration::from_mins(10), absolute: SignedDuration::from_hours(8) }
     }
 }
 
@@ -168,14 +162,13 @@ impl CheckSession {
         Ok(ActiveSession { session, user, certificate: record, to_change })
     }
 
-    /// Deletes sessions that nobody will use again, and logins that are remembered no longer. For a periodic job.
+    /// Deletes sessions that nobody will use again. For a periodic job.
     ///
     /// # Errors
     /// [`Failure`].
     pub async fn sweep(&self) -> Result<u64, Failure> {
         let now = self.clock.now();
         let before = |age| now.checked_sub(age).map_err(Failure::defect);
-        self.logins.purge_logins(before(self.terms.history)?).await?;
         Ok(self.logins.purge_sessions(before(self.terms.idle)?, before(self.terms.absolute)?).await?)
     }
 

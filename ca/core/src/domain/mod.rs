@@ -33,6 +33,7 @@ pub mod profile;
 pub mod receipt;
 pub mod renewal;
 pub mod responder;
+pub mod retention;
 pub mod revocation;
 pub mod serial;
 pub mod staff;

@@ -18,7 +18,7 @@ pub struct User {
     pub contract: ContractNumber,
     /// What the user may do.
     pub role: Role,
-    /// The CN of the user's certificates.
+    /// The CN of the user's certificates; empty once the period of a removed user is over.
     pub display_name: String,
     /// Where notices go.
     pub email: Option<EmailAddress>,

@@ -13,6 +13,7 @@ use super::{
     policies::PolicyStore,
     rejudgements::RejudgementStore,
     responders::ResponderStore,
+    retention::RetentionStore,
     search::SearchStore,
     staff::{ApprovalStore, StaffStore},
     store::{
@@ -45,6 +46,7 @@ pub trait Ledger:
     + SearchStore
     + OutboxStore
     + EmailStore
+    + RetentionStore
     + 'static
 {
     /// Commits what is queued and closes the database. Later calls are refused as unavailable.

@@ -17,6 +17,7 @@ pub mod password;
 pub mod policies;
 pub mod rejudgements;
 pub mod responders;
+pub mod retention;
 pub mod rng;
 pub mod search;
 pub mod signer;

@@ -39,6 +39,19 @@ pub struct ClaimedMail {
     pub is_revoked: bool,
     /// When the first plan that stands has it revoked.
     pub to_be_revoked_at: Option<Timestamp>,
+    /// What it says of plans.
+    pub announcement: Announcement,
+}
+
+/// What a mail about the plans for a certificate says, and what others said; nothing of any other mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Announcement {
+    /// The date of the revocation; none when it is called off.
+    pub revoke_at: Option<Timestamp>,
+    /// The date that the user was told, or may have been told, by the last mail before it.
+    pub told: Option<Timestamp>,
+    /// Whether a later mail says how it is by now.
+    pub is_overtaken: bool,
 }
 
 /// How a mail is settled.
@@ -107,6 +120,4 @@ pub trait OutboxStore: Send + Sync {
     async fn mails(&self, list: &MailList, limit: u32) -> StoreResult<Vec<OutboxMail>>;
     /// What isn't finished; cheap enough for every quarter of a minute.
     async fn mail_backlog(&self) -> StoreResult<Backlog>;
-    /// Forgets mails that were settled before a time.
-    async fn purge_mail(&self, settled_before: Timestamp) -> StoreResult<u64>;
 }

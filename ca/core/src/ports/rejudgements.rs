@@ -94,9 +94,9 @@ pub struct Rejudgement {
 /// Plans of revocation after a new judgement. They are only ever added, and end once.
 #[async_trait]
 pub trait RejudgementStore: Send + Sync {
-    /// Enters a plan; returns its number. In the same commit the users of its living certificates are told
-    /// ([`ToBeRevoked`](crate::domain::mail::MailKind::ToBeRevoked)), once for each certificate; one that was withdrawn told
-    /// nobody, and is queued again.
+    /// Enters a plan; returns its number. In the same commit the users of its living certificates are told the first date of
+    /// the plans that stand ([`ToBeRevoked`](crate::domain::mail::MailKind::ToBeRevoked)), if it isn't the one that they were
+    /// told last. A mail that was withdrawn told nobody.
     async fn plan_rejudgement(&self, plan: &NewRejudgement, audit: AuditEvent) -> StoreResult<u64>;
     /// All plans, oldest first.
     async fn rejudgements(&self) -> StoreResult<Vec<Rejudgement>>;
@@ -108,7 +108,9 @@ pub trait RejudgementStore: Send + Sync {
         issuer: &IssuerId,
         serial: &SerialNumber,
     ) -> StoreResult<Option<Timestamp>>;
-    /// Ends a plan; `Missing` when there is none, or it has ended.
+    /// Ends a plan; `Missing` when there is none, or it has ended. In the same commit the users of its living certificates
+    /// are told the first date that is left, or that there is none any more
+    /// ([`NotToBeRevoked`](crate::domain::mail::MailKind::NotToBeRevoked)), as by `plan_rejudgement`.
     async fn end_rejudgement(
         &self,
         plan: u64,

@@ -111,6 +111,7 @@ impl Post {
                 passwords: world.passwords.clone(),
                 clock,
                 rng: Arc::new(CountingRng::default()),
+                attempts: Arc::default(),
                 lock_at: 3,
             },
             server,
@@ -214,18 +215,37 @@ async fn a_plan_is_told_while_it_stands() {
         let date = post.world.clock.now() + DAY * days;
         rejudge.plan(clerk(), plan(std::slice::from_ref(&fallen), date)).await.expect("planned")
     };
-    let withdrawn = Sent { withdrawn: 1, ..Sent::default() };
+    let withdrawn = |withdrawn| Sent { withdrawn, ..Sent::default() };
+    let said = || post.server.last().announcement.revoke_at;
+    let date = |days: i32| Some(post.world.clock.now() + DAY * days);
 
     let first = after(30).await;
     rejudge.cancel(clerk(), first).await.expect("called off");
-    assert_eq!(post.send().await, withdrawn, "nobody is told of what was called off");
-    after(20).await;
-    let date = post.world.clock.now() + DAY * 20;
+    assert_eq!(post.send().await, withdrawn(2), "nobody is told of what was called off, nor that it was");
+    let second = after(20).await;
     assert_eq!(post.send().await, delivered(1));
-    assert_eq!(post.server.last().mail.kind, MailKind::ToBeRevoked);
-    assert_eq!(post.server.last().to_be_revoked_at, Some(date));
-    after(10).await;
-    assert_eq!(post.send().await, Sent::default(), "once for each certificate");
+    assert_eq!((post.server.last().mail.kind, said()), (MailKind::ToBeRevoked, date(20)));
+    assert_eq!(post.server.last().announcement.told, None);
+    let earlier = after(10).await;
+    assert_eq!(post.send().await, delivered(1));
+    assert_eq!((said(), post.server.last().announcement.told), (date(10), date(20)), "an earlier date");
+    after(15).await;
+    assert_eq!(post.send().await, Sent::default(), "the first date stands");
+    rejudge.cancel(clerk(), earlier).await.expect("called off");
+    assert_eq!(post.send().await, delivered(1));
+    assert_eq!((post.server.last().mail.kind, said()), (MailKind::ToBeRevoked, date(15)), "a later date");
+    rejudge.cancel(clerk(), second).await.expect("called off");
+    assert_eq!(post.send().await, Sent::default());
+    rejudge.cancel(clerk(), second + 2).await.expect("called off");
+    assert_eq!(post.send().await, delivered(1));
+    assert_eq!((post.server.last().mail.kind, said()), (MailKind::NotToBeRevoked, None));
+
+    // Before it is told, the same date again: the user knows it.
+    let again = after(12).await;
+    assert_eq!(post.send().await, delivered(1));
+    rejudge.cancel(clerk(), again).await.expect("called off");
+    after(12).await;
+    assert_eq!(post.send().await, withdrawn(2));
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ pub(super) async fn run(
     let shown = desk.certificates.show(issuer, serial).await?;
     let shown = shown.ok_or_else(|| CliError::not_found(format_args!("there is no certificate {serial}")))?;
     let evidence = shown.evidence.ok_or_else(|| {
-        CliError::not_found(format_args!("there is no evidence for the certificate {serial}"))
+        CliError::not_found(format_args!("there is no evidence for the certificate {serial}: it is erased retention.evidence after the certificate's end"))
     })?;
     let view = View {
         serial: serial.to_string(),

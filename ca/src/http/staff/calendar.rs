@@ -16,6 +16,7 @@ use super::{
     users,
     visitor::Officer,
 };
+use crate::calendar::Source;
 
 /// Weeks that are shown, from this one on.
 const WEEKS: usize = 10;
@@ -25,17 +26,18 @@ pub(super) async fn show(State(console): State<Arc<Console>>, officer: Officer) 
         return Trouble::from(denied).page(&officer, "/home");
     }
     let (t, now) = (officer.t(), console.clock.now());
-    let open = if console.hours.are_open(now) {
+    let hours = console.calendar.hours();
+    let open = if hours.are_open(now) {
         Cell::Good(t.open_now.to_owned())
     } else {
         Cell::text(t.closed_now)
     };
     let mut facts = vec![(t.obtaining, open)];
-    if let Some(next) = console.hours.opens_next(now).filter(|next| *next != now) {
+    if let Some(next) = hours.opens_next(now).filter(|next| *next != now) {
         facts.push((t.opens_next, Cell::Time(users::time(&officer, next))));
     }
     let page = officer.page("/calendar", t.calendar);
-    let page = match &console.hours {
+    let page = match &*hours {
         IssuingHours::AlwaysOpenForDemonstration => {
             page.section(Section::Facts { title: String::new(), facts }).paragraphs(&[t.always_open])
         }
@@ -43,12 +45,26 @@ pub(super) async fn show(State(console): State<Arc<Console>>, officer: Officer) 
             let head =
                 [t.week_of, t.monday, t.tuesday, t.wednesday, t.thursday, t.friday, t.saturday, t.sunday];
             let rows = weeks(t, calendar, japan_date(now));
+            facts.extend(source(&officer, &console.calendar.source()));
             page.section(Section::Facts { title: String::new(), facts })
                 .paragraphs(&[t.hours_text, t.calendar_text])
                 .section(Section::table(t.business_days, &head, rows, ""))
         }
     };
     page.respond(StatusCode::OK)
+}
+
+/// Where the days come from, of when they are, and what is wrong with the file.
+pub(super) fn source(officer: &Officer, source: &Source) -> Vec<(&'static str, Cell)> {
+    let t = officer.t();
+    let Some(file) = &source.file else { return vec![(t.calendar_source, Cell::text(t.calendar_by_law))] };
+    let time = |at| Cell::Time(users::time(officer, at));
+    let mut facts = vec![(t.calendar_source, Cell::code(file.display()))];
+    facts.extend(source.written_at.map(|at| (t.calendar_written, time(at))));
+    facts.push((t.calendar_taken_up, time(source.taken_up_at)));
+    let trouble = source.trouble.as_ref();
+    facts.extend(trouble.map(|trouble| (t.calendar_trouble, Cell::Bad(trouble.clone()))));
+    facts
 }
 
 /// A line for each week, from its Monday.

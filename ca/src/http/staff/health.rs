@@ -63,7 +63,10 @@ async fn health(console: &Console, officer: &Officer) -> Result<Page, Failure> {
         let soon = responder.not_after().duration_since(now) < SOON;
         vec![Cell::code(issuer), if soon { Cell::Bad(until) } else { Cell::Time(until) }]
     });
-    let facts = vec![(t.overall, overall), (t.as_of, Cell::Time(users::time(officer, now)))];
+    let mut facts = vec![(t.overall, overall), (t.as_of, Cell::Time(users::time(officer, now)))];
+    if let Some(trouble) = console.calendar.source().trouble {
+        facts.push((t.calendar_trouble, Cell::Bad(trouble)));
+    }
     Ok(officer
         .page("/health", t.health)
         .section(Section::Facts { title: String::new(), facts })

@@ -105,6 +105,7 @@ fn kind(t: &'static Catalogue, kind: MailKind) -> &'static str {
         MailKind::Issued => t.mail_kind_issued,
         MailKind::Renewed => t.mail_kind_renewed,
         MailKind::ToBeRevoked => t.mail_kind_to_be_revoked,
+        MailKind::NotToBeRevoked => t.mail_kind_not_to_be_revoked,
         MailKind::Revoked => t.mail_kind_revoked,
         MailKind::Locked => t.mail_kind_locked,
         MailKind::EmailChanged => t.mail_kind_changed,

@@ -40,7 +40,7 @@ use ca_core::{
             session::StaffSessions, tokens::Tokens, trail::AuditTrail,
         },
     },
-    domain::{business_hours::IssuingHours, staff::Task},
+    domain::staff::Task,
     ports::{census::LedgerCensus, clock::Clock, policies::PolicyStore, rng::Rng},
 };
 use tokio::sync::Notify;
@@ -52,7 +52,7 @@ use super::{
     portal::{self, pages},
     support::SupportId,
 };
-use crate::{jobs::Responders, metrics::Metrics, readiness::Readiness};
+use crate::{calendar::Calendar, jobs::Responders, logging, metrics::Metrics, readiness::Readiness};
 use trouble::{Trouble, shown};
 use visitor::{Officer, Visitor};
 
@@ -68,7 +68,7 @@ pub(crate) struct Console {
     pub(crate) trail: AuditTrail,
     pub(crate) mail: MailDesk,
     pub(crate) policies: Arc<dyn PolicyStore>,
-    pub(crate) hours: IssuingHours,
+    pub(crate) calendar: Arc<Calendar>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) census: Arc<dyn LedgerCensus>,

@@ -181,7 +181,7 @@ pub(super) fn users(
     let row = |user: &User| {
         vec![
             Cell::user(&user.id),
-            Cell::text(&user.display_name),
+            Cell::text(name(t, user)),
             Cell::text(user_role(t, user.role)),
             standing(t, user),
             Cell::contract(&user.contract),
@@ -194,6 +194,11 @@ pub(super) fn users(
         empty: t.nothing_found,
         more,
     }
+}
+
+/// A user's name, while it is kept.
+pub(super) fn name<'a>(t: &'static Catalogue, user: &'a User) -> &'a str {
+    if user.display_name.is_empty() { t.erased } else { &user.display_name }
 }
 
 /// Whether a user may act, in a word.

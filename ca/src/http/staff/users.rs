@@ -117,7 +117,7 @@ async fn user_page(console: &Console, officer: &Officer, id: &str) -> Result<Pag
     let dossier = console.overview.user(officer.acting(), &id).await?.ok_or(Trouble::NotFound)?;
     let number = dossier.user.contract.to_string();
     let mut page = officer
-        .page("/search", &*dossier.user.display_name)
+        .page("/search", search::name(t, &dossier.user))
         .crumb(t.customers, "/search")
         .crumb(number.clone(), format!("/contracts/{number}"));
     page.notice = notice(officer);

@@ -2,11 +2,12 @@
 
 use ca_core::{
     domain::{
+        ids::UserId,
         mail::{MailKind, MailState, OutboxMail},
         revocation::RevocationReason,
     },
     ports::{
-        outbox::{MailList, Settlement},
+        outbox::{Announcement, MailList, Settlement},
         rejudgements::{Fallen, NewRejudgement, PlanEnd},
         store::Conflict,
         trust::{OfficerSignature, StagedTrust, TrustRecord},
@@ -25,7 +26,7 @@ fn staged(version: u32, content: &[u8]) -> StagedTrust {
     StagedTrust { version, bundle: content.to_vec(), first: signature("sato", 1) }
 }
 
-fn fallen(n: u32) -> Fallen {
+pub(super) fn fallen(n: u32) -> Fallen {
     Fallen {
         issuer: issuer(),
         serial: serial(n),
@@ -35,7 +36,7 @@ fn fallen(n: u32) -> Fallen {
     }
 }
 
-fn plan(fallen: Vec<Fallen>) -> NewRejudgement {
+pub(super) fn plan(fallen: Vec<Fallen>) -> NewRejudgement {
     NewRejudgement {
         by: "operator:sato".to_owned(),
         at: at(5),
@@ -117,71 +118,114 @@ pub async fn a_rejudgement_is_planned_and_ends_once(store: impl Ledger) {
     assert_eq!(verified_actions(&store).await.len(), before + 3);
 }
 
-/// The mails to user `n` of a plan for their certificate.
+/// The mails to user `n` of plans for their certificate, the first one first.
 async fn told(store: &impl Ledger, n: u32) -> Vec<OutboxMail> {
     let mails = store.mails(&MailList::OfUser(user_id(n)), 50).await.expect("a query");
-    mails.into_iter().filter(|mail| mail.kind == MailKind::ToBeRevoked).collect()
+    mails.into_iter().rev().filter(|mail| mail.kind.is_of_plans()).collect()
 }
 
-pub async fn a_plan_is_told_once_per_certificate(store: impl Ledger) {
+/// Plans to revoke these users' certificates at a second; returns the plan's number.
+async fn planned(store: &impl Ledger, second: i64, of: &[u32]) -> u64 {
+    let new = NewRejudgement { revoke_at: at(second), ..plan(of.iter().copied().map(fallen).collect()) };
+    store.plan_rejudgement(&new, event("rejudgement.planned")).await.expect("planned")
+}
+
+async fn call_off(store: &impl Ledger, plan: u64) {
+    let row = event("rejudgement.ended");
+    store.end_rejudgement(plan, PlanEnd::Cancelled, at(7), row).await.expect("ended");
+}
+
+/// Claims the next mail of a plan, settles it like this, and says what it was and what it says.
+async fn settle(store: &impl Ledger, state: MailState) -> Option<(UserId, Announcement)> {
+    let claimed = store.claim_mail(at(600), at(700)).await.expect("a claim")?;
+    let settlement = Settlement { state, at: at(601), answer: "so".to_owned() };
+    assert!(store.settle_mail(&claimed.mail, &settlement, None).await.expect("settled"));
+    assert!(claimed.mail.kind.is_of_plans());
+    Some((claimed.mail.user, claimed.announcement))
+}
+
+fn says(second: Option<i64>, told: Option<i64>) -> Announcement {
+    Announcement { revoke_at: second.map(at), told: told.map(at), is_overtaken: false }
+}
+
+pub async fn a_plan_is_told_to_who_has_a_living_certificate(store: impl Ledger) {
     customers(&store, 4).await;
     for n in 1..=3 {
         issue(&store, n).await;
     }
+    let reason = RevocationReason::KeyCompromise;
+    store.revoke(&issuer(), &serial(3), reason, at(4), event("revoked")).await.expect("revoked");
     store.withdraw_all_mail(at(500), "not these").await.expect("withdrawn");
-    store
-        .revoke(&issuer(), &serial(3), RevocationReason::KeyCompromise, at(4), event("revoked"))
-        .await
-        .expect("revoked");
-    store.withdraw_all_mail(at(500), "nor this").await.expect("withdrawn");
-    let planned = async |revoke_at, of: &[u32]| {
-        let new =
-            NewRejudgement { revoke_at: at(revoke_at), ..plan(of.iter().copied().map(fallen).collect()) };
-        store.plan_rejudgement(&new, event("rejudgement.planned")).await.expect("planned")
-    };
     let date = async |n| store.planned_revocation(&issuer(), &serial(n)).await.expect("a query");
-    let end = async |plan, end| {
-        store.end_rejudgement(plan, end, at(7), event("rejudgement.ended")).await.expect("ended");
-    };
-    let first = planned(1000, &[1, 3]).await;
+    let first = planned(&store, 1000, &[1, 3]).await;
     assert_eq!((date(1).await, date(2).await), (Some(at(1000)), None));
     let queued = told(&store, 1).await;
     assert_eq!(queued.len(), 1);
     assert_eq!(queued[0].certificate, Some((issuer(), serial(1))));
-    assert_eq!((queued[0].queued_at, queued[0].state), (at(5), MailState::Queued));
+    assert_eq!((queued[0].kind, queued[0].state), (MailKind::ToBeRevoked, MailState::Queued));
+    assert_eq!(queued[0].queued_at, at(5));
     assert_eq!(told(&store, 2).await, [], "no plan names it");
     assert_eq!(told(&store, 3).await, [], "it is revoked already");
-
-    // The text is made of what stands when the mail goes out: the first date of all plans.
-    let second = planned(900, &[1, 2]).await;
-    assert_eq!(
-        (date(1).await, told(&store, 1).await.len(), told(&store, 2).await.len()),
-        (Some(at(900)), 1, 1)
-    );
-    let mut claimed = Vec::new();
-    while let Some(mail) = store.claim_mail(at(600), at(700)).await.expect("a claim") {
-        claimed.push(mail);
-    }
-    let dates: Vec<_> =
-        claimed.iter().map(|mail| (mail.mail.user.clone(), mail.to_be_revoked_at, mail.is_revoked)).collect();
-    assert_eq!(dates, [(user_id(1), Some(at(900)), false), (user_id(2), Some(at(900)), false)]);
-    end(second, PlanEnd::Cancelled).await;
-    assert_eq!((date(1).await, date(2).await), (Some(at(1000)), None));
-    end(first, PlanEnd::Done).await;
+    call_off(&store, first).await;
     assert_eq!(date(1).await, None);
+}
 
-    // What was delivered isn't told again; what was withdrawn is, by the next plan.
-    for (mail, state) in claimed.iter().zip([MailState::Delivered, MailState::Withdrawn]) {
-        let settlement = Settlement { state, at: at(601), answer: "so".to_owned() };
-        assert!(store.settle_mail(&mail.mail, &settlement, None).await.expect("settled"));
-    }
-    planned(2000, &[1, 2]).await;
-    let states = async |n| {
-        let mails = told(&store, n).await;
-        mails.iter().map(|mail| (mail.state, mail.attempts)).collect::<Vec<_>>()
-    };
-    assert_eq!(states(1).await, [(MailState::Delivered, 1)]);
-    assert_eq!(states(2).await, [(MailState::Queued, 0)]);
-    let again = store.claim_mail(at(602), at(702)).await.expect("a claim").expect("a mail");
-    assert_eq!((again.mail.user, again.to_be_revoked_at), (user_id(2), Some(at(2000))));
+/// The first date of the plans that stand counts; who was told of it isn't told again, who was told another one is.
+pub async fn each_change_of_a_plan_is_told_once(store: impl Ledger) {
+    use MailState::Delivered;
+    customers(&store, 2).await;
+    issue(&store, 1).await;
+    issue(&store, 2).await;
+    store.withdraw_all_mail(at(500), "not these").await.expect("withdrawn");
+    let first = planned(&store, 1000, &[1]).await;
+    assert_eq!(settle(&store, Delivered).await, Some((user_id(1), says(Some(1000), None))));
+    let later = planned(&store, 2000, &[1]).await;
+    let same = planned(&store, 1000, &[1]).await;
+    assert_eq!(settle(&store, Delivered).await, None, "the first date is the same");
+    let earlier = planned(&store, 900, &[1, 2]).await;
+    assert_eq!(settle(&store, Delivered).await, Some((user_id(1), says(Some(900), Some(1000)))));
+    assert_eq!(settle(&store, Delivered).await, Some((user_id(2), says(Some(900), None))));
+    call_off(&store, earlier).await;
+    assert_eq!(settle(&store, Delivered).await, Some((user_id(1), says(Some(1000), Some(900)))));
+    assert_eq!(settle(&store, Delivered).await, Some((user_id(2), says(None, Some(900)))));
+    call_off(&store, first).await;
+    assert_eq!(settle(&store, Delivered).await, None, "another plan has the same date");
+    call_off(&store, same).await;
+    assert_eq!(settle(&store, Delivered).await, Some((user_id(1), says(Some(2000), Some(1000)))));
+    call_off(&store, later).await;
+    assert_eq!(settle(&store, Delivered).await, Some((user_id(1), says(None, Some(2000)))));
+    planned(&store, 2000, &[1]).await;
+    assert_eq!(settle(&store, Delivered).await, Some((user_id(1), says(Some(2000), None))), "told anew");
+    let kinds: Vec<MailKind> = told(&store, 1).await.iter().map(|mail| mail.kind).collect();
+    let (planned, called_off) = (MailKind::ToBeRevoked, MailKind::NotToBeRevoked);
+    assert_eq!(kinds, [planned, planned, planned, planned, called_off, planned]);
+}
+
+/// Of what is decided before anything was sent the last word counts.
+pub async fn a_change_overtakes_what_waits(store: impl Ledger) {
+    use MailState::{Delivered, Withdrawn};
+    customers(&store, 1).await;
+    issue(&store, 1).await;
+    store.withdraw_all_mail(at(500), "not these").await.expect("withdrawn");
+    let overtaken = Announcement { is_overtaken: true, ..says(Some(1000), None) };
+    let first = planned(&store, 1000, &[1]).await;
+    call_off(&store, first).await;
+    let second = planned(&store, 2000, &[1]).await;
+    assert_eq!(settle(&store, Withdrawn).await, Some((user_id(1), overtaken)));
+    assert_eq!(settle(&store, Withdrawn).await, Some((user_id(1), says(Some(2000), None))));
+    assert_eq!(settle(&store, Withdrawn).await, Some((user_id(1), says(None, None))), "nobody was told");
+    // What was withdrawn told nobody.
+    planned(&store, 2000, &[1]).await;
+    assert_eq!(settle(&store, Delivered).await, Some((user_id(1), says(Some(2000), None))));
+    call_off(&store, second).await;
+    assert_eq!(settle(&store, Delivered).await, None, "the other one stands");
+
+    // A mail whose attempt was lost may have arrived: that it is called off is told.
+    let earlier = planned(&store, 900, &[1]).await;
+    store.claim_mail(at(600), at(700)).await.expect("a claim").expect("a mail");
+    call_off(&store, earlier).await;
+    let again = store.claim_mail(at(600), at(710)).await.expect("a claim").expect("what is so by now");
+    assert_eq!(again.announcement, says(Some(2000), Some(900)), "the user may have got the other");
+    let lost = store.claim_mail(at(705), at(800)).await.expect("a claim").expect("the lost one");
+    assert!(lost.announcement.is_overtaken);
 }

@@ -1,7 +1,7 @@
 //! Mail to a user (お知らせ, rules 6 and 9): what there is to be told, and what becomes of it.
 //!
-//! A mail is queued in the same commit as its cause, once for each certificate and kind, and settled once: delivered,
-//! bounced or withdrawn. The stores' triggers queue what follows from a state by itself (`issued`, `revoked`,
+//! A mail is queued in the same commit as its cause, once for each certificate and kind (of plans: once for each change of
+//! their date), and settled once: delivered, bounced or withdrawn. The stores' triggers queue what follows from a state by itself (`issued`, `revoked`,
 //! `locked`), so that no way of getting there can forget it.
 
 mod address;
@@ -30,6 +30,8 @@ pub enum MailKind {
     Renewed,
     /// A plan names the date on which a certificate is to be revoked.
     ToBeRevoked,
+    /// That isn't planned any more, after the user was told of it.
+    NotToBeRevoked,
     /// A certificate was revoked, other than by its renewal.
     Revoked,
     /// The login was locked for wrong passwords (IDロック).
@@ -42,13 +44,14 @@ pub enum MailKind {
 
 impl MailKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ExpiresIn40Days,
         Self::ExpiresIn10Days,
         Self::ExpiresToday,
         Self::Issued,
         Self::Renewed,
         Self::ToBeRevoked,
+        Self::NotToBeRevoked,
         Self::Revoked,
         Self::Locked,
         Self::EmailChanged,
@@ -64,6 +67,7 @@ impl MailKind {
             Self::Issued => "issued",
             Self::Renewed => "renewed",
             Self::ToBeRevoked => "to-be-revoked",
+            Self::NotToBeRevoked => "not-to-be-revoked",
             Self::Revoked => "revoked",
             Self::Locked => "locked",
             Self::EmailChanged => "email-changed",
@@ -74,6 +78,11 @@ impl MailKind {
     /// Reads the stable name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether it says what is planned for a certificate: then each change of the plans is a mail of its own.
+    pub fn is_of_plans(self) -> bool {
+        matches!(self, Self::ToBeRevoked | Self::NotToBeRevoked)
     }
 
     /// The notice of a certificate's end that this kind of mail carries.

@@ -1,12 +1,14 @@
 //! 発行の可否: whether a user may have a certificate now. Asked when the enrolment is opened, and again with the proven
 //! assurance before anything is drafted; the store re-checks what concurrent requests could break.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{PolicyRules, PolicyVersion};
 use crate::domain::{
     attestation::Attested,
-    business_hours::IssuingHours,
+    business_hours::{BankCalendar, IssuingHours},
     certificate::{CertificateRecord, CertificateState},
     contract::{Contract, Plan},
     device::{Assurance, Device, DeviceKind},
@@ -21,7 +23,7 @@ pub struct IssuancePolicy {
     /// Which policy, in which version.
     pub id: PolicyVersion,
     /// When certificates can be obtained (rule 3).
-    pub hours: IssuingHours,
+    pub hours: Arc<IssuingHours>,
     /// Devices, keys, binding, inventory. What is proven must reach its lowest assurance to be issued at once.
     pub rules: PolicyRules,
     /// The lowest assurance that a member of staff may approve; `None` where that isn't done.
@@ -33,7 +35,7 @@ impl Default for IssuancePolicy {
     fn default() -> Self {
         Self {
             id: PolicyVersion { name: PolicyName::bank(), version: 1 },
-            hours: IssuingHours::BankBusinessHours(crate::domain::business_hours::BankCalendar::default()),
+            hours: Arc::new(IssuingHours::BankBusinessHours(BankCalendar::default())),
             rules: PolicyRules::default(),
             hold_from: None,
         }

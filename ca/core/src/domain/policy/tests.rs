@@ -1,5 +1,7 @@
 //! The rules of issuance, by number.
 
+use std::sync::Arc;
+
 use ca_x509::KeyKind;
 use jiff::SignedDuration;
 
@@ -95,7 +97,7 @@ fn rule_3_outside_the_hours_the_refusal_says_when() {
     let closed = Decision::Refuse(Reason::OutsideHours { opens_at: Some(at("2026-11-24T09:00:00+09:00")) });
     assert_eq!(may_open(&IssuancePolicy::default(), &applicant, first(&device("33064031")), evening), closed);
     let demonstration =
-        IssuancePolicy { hours: IssuingHours::AlwaysOpenForDemonstration, ..Default::default() };
+        IssuancePolicy { hours: Arc::new(IssuingHours::AlwaysOpenForDemonstration), ..Default::default() };
     assert_eq!(may_open(&demonstration, &applicant, first(&device("33064031")), evening), Decision::Approve);
 }
 

@@ -56,8 +56,6 @@ pub trait LoginStore: Send + Sync {
     async fn purge_sessions(&self, idle_since: Timestamp, opened_before: Timestamp) -> StoreResult<u64>;
     /// The user's last logins, newest first.
     async fn last_logins(&self, id: &UserId, limit: u32) -> StoreResult<Vec<LoginEntry>>;
-    /// Forgets logins before a time, all users'.
-    async fn purge_logins(&self, before: Timestamp) -> StoreResult<u64>;
 }
 
 /// Who sets a password.

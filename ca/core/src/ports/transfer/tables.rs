@@ -29,6 +29,11 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "removals",
+        key: 1,
+        columns: &[("user_id", Text), ("removed_at", Integer), ("erased_at", Integer)],
+    },
+    Table {
         name: "acquisition_codes",
         key: 1,
         columns: &[
@@ -181,6 +186,8 @@ pub const TABLES: &[Table] = &[
             ("next_attempt_at", Integer),
             ("settled_at", Integer),
             ("answer", Text),
+            ("announcement", Integer),
+            ("revoke_at", Integer),
         ],
     },
     Table {
@@ -428,5 +435,5 @@ pub const TABLES: &[Table] = &[
     },
 ];
 
-/// Tables of the schema that aren't moved: what the engine's own schema is, and who leads at the moment.
-pub const NOT_MOVED: &[&str] = &["_sqlx_migrations", "schema_versions", "leases", "moved"];
+/// Tables of the schema that aren't moved: what the engine's own schema is, who leads at the moment, and the view of others.
+pub const NOT_MOVED: &[&str] = &["_sqlx_migrations", "schema_versions", "leases", "moved", "erasable"];

@@ -96,6 +96,7 @@ impl CustomerStore for MemoryStore {
                 row.initial.clear();
                 state.sessions.retain(|_, session| session.user != *id);
                 state.forget_addresses(id);
+                state.removals.insert(id.clone(), (audit.at, None));
             }
             state.append(&audit);
             Ok(())

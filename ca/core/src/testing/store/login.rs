@@ -167,14 +167,6 @@ impl LoginStore for MemoryStore {
             of_user.filter_map(entry).collect()
         })
     }
-
-    async fn purge_logins(&self, before: Timestamp) -> StoreResult<u64> {
-        self.commit("purge_logins", |state| {
-            let kept = state.logins.len();
-            state.logins.retain(|login| login.opened_at >= before);
-            Ok((kept - state.logins.len()) as u64)
-        })
-    }
 }
 
 impl UserRow {

@@ -14,6 +14,7 @@ mod outbox;
 mod policies;
 mod rejudgements;
 mod responders;
+mod retention;
 mod revocations;
 mod search;
 mod signers;
@@ -27,6 +28,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::fault::{Fault, Faults, locked};
 use crate::{
@@ -97,6 +99,8 @@ struct State {
     unblockings: Vec<Unblocking>,
     outbox: Vec<outbox::OutboxRow>,
     email_changes: BTreeMap<UserId, EmailChange>,
+    /// When a user was removed, and when the name was erased.
+    removals: BTreeMap<UserId, (Timestamp, Option<Timestamp>)>,
     audit: Vec<AuditRow>,
 }
 

@@ -14,7 +14,7 @@ use crate::{
     },
     ports::{
         email::{EmailChange, EmailStore},
-        outbox::{Backlog, ClaimedMail, ExpiryNotice, MailList, OutboxStore, Settlement},
+        outbox::{Announcement, Backlog, ClaimedMail, ExpiryNotice, MailList, OutboxStore, Settlement},
         store::{Conflict, StoreResult},
     },
 };
@@ -24,6 +24,10 @@ use crate::{
 pub(super) struct OutboxRow {
     pub(super) mail: OutboxMail,
     pub(super) code: Option<String>,
+    /// Counts the mails about plans for a certificate, from 1; 0 for any other mail.
+    pub(super) announcement: u32,
+    /// The date that such a mail says.
+    pub(super) revoke_at: Option<Timestamp>,
 }
 
 impl MemoryStore {
@@ -75,7 +79,9 @@ impl OutboxStore for MemoryStore {
             let record = record.map(|row| &row.record);
             let to_be_revoked_at =
                 about.and_then(|(issuer, serial)| state.planned_revocation(issuer, serial));
+            let announcement = state.announcement(&row);
             Ok(Some(ClaimedMail {
+                announcement,
                 name: state
                     .users
                     .get(&row.mail.user)
@@ -192,14 +198,6 @@ impl OutboxStore for MemoryStore {
                 oldest: of(MailState::Queued).map(|mail| mail.queued_at).min(),
                 bounced: of(MailState::Bounced).count() as u64,
             }
-        })
-    }
-
-    async fn purge_mail(&self, settled_before: Timestamp) -> StoreResult<u64> {
-        self.commit("purge_mail", |state| {
-            let before = state.outbox.len();
-            state.outbox.retain(|row| row.mail.settled_at.is_none_or(|at| at >= settled_before));
-            Ok((before - state.outbox.len()) as u64)
         })
     }
 }
@@ -324,7 +322,55 @@ impl State {
             settled_at: None,
             answer: None,
         };
-        self.outbox.push(OutboxRow { mail, code });
+        self.outbox.push(OutboxRow { mail, code, announcement: 0, revoke_at: None });
+    }
+
+    /// The mails about plans for the certificate that this one is about, the first one first.
+    pub(super) fn announcements(
+        &self,
+        about: Option<&(IssuerId, SerialNumber)>,
+    ) -> impl Iterator<Item = &OutboxRow> {
+        self.outbox.iter().filter(move |row| row.announcement > 0 && row.mail.certificate.as_ref() == about)
+    }
+
+    /// Queues a mail about plans to the user's address of this moment.
+    pub(super) fn announce(
+        &mut self,
+        user: &UserId,
+        about: (IssuerId, SerialNumber),
+        revoke_at: Option<Timestamp>,
+        at: Timestamp,
+    ) {
+        let Some(address) = self.users.get(user).and_then(|row| row.user.email.clone()) else { return };
+        let before = self.announcements(Some(&about)).count();
+        let kind = if revoke_at.is_some() { MailKind::ToBeRevoked } else { MailKind::NotToBeRevoked };
+        self.put(kind, user, Some(about), address, None, at);
+        if let Some(row) = self.outbox.last_mut() {
+            (row.announcement, row.revoke_at) = (u32::try_from(before + 1).unwrap_or(u32::MAX), revoke_at);
+        }
+    }
+
+    fn announcement(&self, of: &OutboxRow) -> Announcement {
+        if of.announcement == 0 {
+            return Announcement::default();
+        }
+        let all = || self.announcements(of.mail.certificate.as_ref());
+        let may_have_told = |row: &&OutboxRow| match row.mail.state {
+            MailState::Delivered => true,
+            MailState::Bounced => false,
+            MailState::Queued => row.mail.attempts > 0,
+            // By the attempt that withdrew it nobody was told.
+            MailState::Withdrawn => row.mail.attempts > 1,
+        };
+        let earlier = all().filter(|row| row.announcement < of.announcement).filter(may_have_told);
+        let later = |row: &OutboxRow| {
+            row.announcement > of.announcement && row.mail.state != MailState::Withdrawn
+        };
+        Announcement {
+            revoke_at: of.revoke_at,
+            told: earlier.last().and_then(|row| row.revoke_at),
+            is_overtaken: all().any(later),
+        }
     }
 
     fn attempt_mut(&mut self, attempt: &OutboxMail) -> Option<&mut OutboxRow> {

@@ -7,9 +7,9 @@ use super::{MemoryStore, State, conflict};
 use crate::{
     domain::{
         audit::AuditEvent,
-        certificate::CertificateState,
+        certificate::{CertificateRecord, CertificateState},
         ids::{IssuerId, SerialNumber},
-        mail::{MailKind, MailState},
+        mail::MailState,
     },
     ports::{
         rejudgements::{Fallen, NewRejudgement, PlanEnd, Rejudgement, RejudgementStore},
@@ -35,10 +35,10 @@ impl RejudgementStore for MemoryStore {
                 reason: plan.reason,
                 ended: None,
             };
+            state.rejudgements.push((standing, fallen.clone()));
             for one in &fallen {
                 state.tell_of_plan(one, plan.at);
             }
-            state.rejudgements.push((standing, fallen));
             state.append(&audit);
             Ok(id)
         })
@@ -72,11 +72,14 @@ impl RejudgementStore for MemoryStore {
     ) -> StoreResult<()> {
         self.commit("end_rejudgement", |state| {
             let found = state.rejudgements.iter_mut().find(|(known, _)| known.id == plan);
-            let (known, _) = found.ok_or(conflict(Conflict::Missing))?;
+            let (known, fallen) = found.ok_or(conflict(Conflict::Missing))?;
             if known.ended.is_some() {
                 return Err(conflict(Conflict::Missing));
             }
             known.ended = Some((end, at));
+            for one in &fallen.clone() {
+                state.tell_of_plan(one, at);
+            }
             state.append(&audit);
             Ok(())
         })
@@ -92,29 +95,17 @@ impl State {
         naming.map(|(plan, _)| plan.revoke_at).min()
     }
 
-    /// Queues the mail to the user of a living certificate; one that was withdrawn is queued again.
+    /// Queues a mail to the user of a living certificate where the date that was told last isn't the present one.
     fn tell_of_plan(&mut self, fallen: &Fallen, at: Timestamp) {
-        let record = self.certificate(&fallen.issuer, &fallen.serial).map(|row| row.record.clone());
-        let lives = |state: &CertificateState| matches!(state, CertificateState::Issued { .. });
-        let Some(record) = record.filter(|record| lives(&record.state)) else { return };
-        let about = (record.issuer, record.serial);
-        let present = self.users.get(&record.user).and_then(|row| row.user.email.clone());
-        let told = self
-            .outbox
-            .iter_mut()
-            .map(|row| &mut row.mail)
-            .find(|mail| mail.kind == MailKind::ToBeRevoked && mail.certificate.as_ref() == Some(&about));
-        match told {
-            None => self.enqueue(MailKind::ToBeRevoked, &record.user, Some((&about.0, &about.1)), at),
-            Some(mail) if mail.state == MailState::Withdrawn && present.is_some() => {
-                mail.recipient = present;
-                mail.state = MailState::Queued;
-                mail.attempts = 0;
-                mail.next_attempt_at = at;
-                mail.settled_at = None;
-                mail.answer = None;
-            }
-            Some(_) => {}
+        let record = self.certificate(&fallen.issuer, &fallen.serial).map(|row| &row.record);
+        let lives = |record: &&CertificateRecord| matches!(record.state, CertificateState::Issued { .. });
+        let Some(user) = record.filter(lives).map(|record| record.user.clone()) else { return };
+        let about = (fallen.issuer.clone(), fallen.serial.clone());
+        let due = self.planned_revocation(&about.0, &about.1);
+        let counting = self.announcements(Some(&about)).filter(|row| row.mail.state != MailState::Withdrawn);
+        let told = counting.last().and_then(|row| row.revoke_at);
+        if due != told {
+            self.announce(&user, about, due, at);
         }
     }
 }

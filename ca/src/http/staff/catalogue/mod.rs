@@ -50,7 +50,7 @@ texts! {
     users
     register_user user_id user_id_hint user_id_bad email assigned_token code_out certificates
     no_certificates serial token valid_from valid_until last_logins state_active state_locked
-    state_suspended state_removed kind_yubikey kind_tpm kind_piv kind_pkcs11 unlock_title unlock unlock_text
+    state_suspended state_removed erased kind_yubikey kind_tpm kind_piv kind_pkcs11 unlock_title unlock unlock_text
     resume_title resume resume_text token_title token_text assign token_kind token_serial token_bad
     letter_title letter_text make_letter reobtain_title reobtain_text reobtain_reason_hint way way_code
     way_token way_token_hint choose_way release_title release release_text password_title password_text
@@ -69,7 +69,7 @@ texts! {
     unknown_member auditor_alone choose_role key_taken overall as_of all_well not_well well ill components
     part issuer trouble crls this_update next_update entries responders unfinished open_intents orphans
     unjournaled part_serving part_ledger part_schema part_reconciled part_signer part_crl obtaining open_now
-    closed_now opens_next always_open hours_text calendar_text business_days week_of monday tuesday
+    closed_now opens_next always_open hours_text calendar_text calendar_source calendar_by_law calendar_written calendar_taken_up calendar_trouble business_days week_of monday tuesday
     wednesday thursday friday saturday sunday open_day closed_day filter show actor_hint action_hint
     from_day until_day day_bad rows nothing_here older export_csv export_json done_contract done_user
     done_token done_released done_unlocked done_suspended done_resumed done_removed done_revoked done_asked
@@ -82,7 +82,7 @@ texts! {
     not_understood_title unavailable_title
     mail mail_number mail_queued mail_oldest mail_bounced mail_answer mail_state_queued mail_state_delivered
     mail_state_bounced mail_state_withdrawn mail_kind_40 mail_kind_10 mail_kind_today mail_kind_issued
-    mail_kind_renewed mail_kind_to_be_revoked mail_kind_revoked mail_kind_locked mail_kind_changed mail_kind_code
+    mail_kind_renewed mail_kind_to_be_revoked mail_kind_not_to_be_revoked mail_kind_revoked mail_kind_locked mail_kind_changed mail_kind_code
     mail_retry_title mail_retry
     mail_retry_text mail_retry_hint mail_gone done_mail
     ;
