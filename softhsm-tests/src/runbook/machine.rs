@@ -28,13 +28,18 @@ const TPM: [(&str, &str); 2] = [
 ];
 /// The other site is this machine too, so `ssh HOST COMMAND…` runs the command here. And what matters of a restart of the
 /// host here is that its TPM begins anew and that its services do.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("ssh", "#!/bin/sh\nshift\nexec sh -c \"$*\"\n"),
     // No kernel stands before this TPM, which would flush what a program that ended has left in it.
     (
         "systemd-creds",
         "#!/bin/sh\nfor left in loaded-session transient-object; do tpm2_flushcontext --$left; done 2>/dev/null\n\
          exec /usr/bin/systemd-creds \"$@\"\n",
+    ),
+    (
+        "systemctl",
+        "#!/bin/sh\nfor left in loaded-session transient-object; do tpm2_flushcontext --$left; done 2>/dev/null\n\
+         exec /usr/bin/systemctl \"$@\"\n",
     ),
     ("reboot", "#!/bin/sh\nsystemctl restart machine-tpm\nexec systemctl restart 'inro-signer@*'\n"),
 ];
