@@ -21,6 +21,8 @@ pub(super) struct Raw {
     throttle_free_failures: u32,
     throttle_first_wait: String,
     throttle_longest_wait: String,
+    throttle_source_free_failures: u32,
+    throttle_source_longest_wait: String,
     acquisition_code_lifetime: String,
     acquisition_code_attempts: u8,
 }
@@ -37,6 +39,8 @@ impl Default for Raw {
             throttle_free_failures: 3,
             throttle_first_wait: "2s".to_owned(),
             throttle_longest_wait: "15m".to_owned(),
+            throttle_source_free_failures: 30,
+            throttle_source_longest_wait: "1m".to_owned(),
             acquisition_code_lifetime: "80d".to_owned(),
             acquisition_code_attempts: 5,
         }
@@ -58,12 +62,16 @@ pub(crate) struct Enrolment {
     pub(crate) agent_packages: Option<PathBuf>,
     /// The certificate of whoever signs their list.
     pub(crate) agent_packages_signer: Option<PathBuf>,
-    /// Failures of one user ID that cost nothing (rule 13); an address, which a company shares, has ten times as many.
+    /// Failures of one user ID at one address that cost nothing (rule 13).
     pub(crate) throttle_free_failures: u32,
     /// The wait after the first failure that costs; it doubles with each further one.
     pub(crate) throttle_first_wait: Duration,
     /// The longest wait.
     pub(crate) throttle_longest_wait: Duration,
+    /// Failures that cost nothing of an address, which a company shares, and of one ID at all addresses.
+    pub(crate) throttle_source_free_failures: u32,
+    /// The longest wait of an address.
+    pub(crate) throttle_source_longest_wait: Duration,
     /// 取得期限 of a new acquisition code.
     pub(crate) acquisition_code_lifetime: Duration,
     /// Wrong attempts before a code is burnt.
@@ -102,6 +110,16 @@ impl Raw {
                 &self.throttle_longest_wait,
                 value::minutes(1)..=value::days(1),
             )?,
+            throttle_source_free_failures: value::within(
+                "enrolment.throttle_source_free_failures",
+                self.throttle_source_free_failures,
+                1..=10_000,
+            )?,
+            throttle_source_longest_wait: value::duration(
+                "enrolment.throttle_source_longest_wait",
+                &self.throttle_source_longest_wait,
+                value::seconds(1)..=value::days(1),
+            )?,
             acquisition_code_lifetime: value::duration(
                 "enrolment.acquisition_code_lifetime",
                 &self.acquisition_code_lifetime,
@@ -113,6 +131,13 @@ impl Raw {
                 1..=20,
             )?,
         };
+        if enrolment.throttle_source_free_failures < enrolment.throttle_free_failures {
+            return Err(ConfigError::value(
+                "enrolment.throttle_source_free_failures",
+                "it is less than enrolment.throttle_free_failures",
+                "choose more, such as ten times as many: a company's users share an address",
+            ));
+        }
         let download = &enrolment.agent_download;
         if !download.is_empty() && !download.starts_with("https://") {
             return Err(ConfigError::value(

@@ -10,13 +10,21 @@ use super::{ConfigError, ConfigResult, value};
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Raw {
     lock_at: u32,
+    attempts_at_once: u32,
+    attempt_every: String,
     idle: String,
     absolute: String,
 }
 
 impl Default for Raw {
     fn default() -> Self {
-        Self { lock_at: 5, idle: "15m".to_owned(), absolute: "8h".to_owned() }
+        Self {
+            lock_at: 5,
+            attempts_at_once: 20,
+            attempt_every: "3s".to_owned(),
+            idle: "15m".to_owned(),
+            absolute: "8h".to_owned(),
+        }
     }
 }
 
@@ -25,6 +33,10 @@ impl Default for Raw {
 pub(crate) struct Login {
     /// Wrong passwords in a row that lock a user (IDロック).
     pub(crate) lock_at: u32,
+    /// Passwords of a user that are looked at in a row, right or wrong.
+    pub(crate) attempts_at_once: u32,
+    /// From then on one in so long.
+    pub(crate) attempt_every: Duration,
     /// A session ends after so long without a request.
     pub(crate) idle: Duration,
     /// A session ends after so long.
@@ -43,7 +55,21 @@ impl Raw {
                 "choose a shorter one, such as \"15m\"",
             ));
         }
-        Ok(Login { lock_at: value::within("login.lock_at", self.lock_at, 3..=20)?, idle, absolute })
+        let lock_at = value::within("login.lock_at", self.lock_at, 3..=20)?;
+        let attempts_at_once = value::within("login.attempts_at_once", self.attempts_at_once, 5..=1_000)?;
+        if attempts_at_once < lock_at {
+            return Err(ConfigError::value(
+                "login.attempts_at_once",
+                format_args!("{attempts_at_once} is less than login.lock_at, {lock_at}"),
+                "choose at least as many: wrong passwords are to lock the ID before they are turned away",
+            ));
+        }
+        let attempt_every = value::duration(
+            "login.attempt_every",
+            &self.attempt_every,
+            value::seconds(1)..=value::minutes(10),
+        )?;
+        Ok(Login { lock_at, attempts_at_once, attempt_every, idle, absolute })
     }
 }
 

@@ -93,6 +93,11 @@ impl Clients {
         Self { customer_issuer: None, machines: HashMap::new(), machine_issuers: Vec::new(), proxies }
     }
 
+    /// Whether certificates of people are asked for, not those of reverse proxies alone.
+    pub(super) fn asks_people(&self) -> bool {
+        self.customer_issuer.is_some()
+    }
+
     /// Whether there are machines at all; where there are none, strangers aren't listened to.
     pub(super) fn has_machines(&self) -> bool {
         !self.machines.is_empty()

@@ -1,7 +1,14 @@
 //! The accept loop of a listener: bounded connections, handshakes and headers with deadlines, slow peers dropped,
 //! connections drained at the end.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -34,6 +41,9 @@ use crate::metrics::Metrics;
 
 /// A TLS handshake may take so long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The same where people are asked for a certificate: one of them may be typing the token's PIN in the middle of it, as
+/// with keys in slot 9c at each handshake. Browsers give up after half a minute.
+const HANDSHAKE_BY_HAND: Duration = Duration::from_secs(40);
 /// A request's header may take so long.
 const HEADER: Duration = Duration::from_secs(10);
 /// A connection that was made shortly before the end has so long for its first request.
@@ -55,6 +65,19 @@ pub(crate) struct Peer {
 /// A listener.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
+impl Peer {
+    /// By what a source of requests is throttled: an IPv4 address, or the /64 that an IPv6 host can move in.
+    pub(crate) fn throttled_as(&self) -> String {
+        match self.address.ip().to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+        }
+    }
+}
+
     pub(crate) max_connections: usize,
     pub(crate) service: Service,
 }
@@ -170,7 +193,9 @@ impl Service {
             let peer = Peer { address, identity: Identity::Nobody };
             return self.serve_http(Protocol::Http1, stream, peer).await;
         };
-        match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
+        let by_hand = self.clients.as_ref().is_some_and(|clients| clients.asks_people());
+        let patience = if by_hand { HANDSHAKE_BY_HAND } else { HANDSHAKE };
+        match timeout(patience, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(stream)) => {
                 let peer = Peer { address, identity: self.identity(stream.get_ref().1) };
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

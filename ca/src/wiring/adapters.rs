@@ -4,21 +4,28 @@ use std::sync::Arc;
 
 use ca_core::{
     app::{
-        accord::Accords, certificates::Certificates, customers::Customers, policies::Policies, revoke::Revoke,
+        accord::Accords,
+        attempts::Attempts,
+        certificates::Certificates,
+        customers::Customers,
+        policies::Policies,
+        revoke::Revoke,
+        throttles::{ThrottlePolicies, Throttles},
     },
     domain::{
         business_hours::{BankCalendar, IssuingHours},
         policy::IssuancePolicy,
+        throttle::{Rate, ThrottlePolicy},
     },
     ports::{census::LedgerCensus, clock::Clock, ledger::Ledger, rng::Rng, signer::Signer},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::ledger;
 use crate::{
     adapters::{clock::SystemClock, passwords::Argon2Passwords, rng::SystemRng, signer::Signers},
-    config::{Config, TomlPolicies},
+    config::{Config, Enrolment, TomlPolicies},
     metrics::Metrics,
 };
 
@@ -29,6 +36,10 @@ pub(crate) struct Adapters {
     pub(super) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(super) passwords: Arc<Argon2Passwords>,
+    /// How many passwords of a user are looked at, at the login and after it together.
+    pub(super) attempts: Arc<Attempts>,
+    /// The failures at the enrolment API; the portal tells it who logged in from where.
+    pub(super) throttles: Arc<Throttles>,
     pub(crate) metrics: Arc<Metrics>,
     /// The policies in force, for who assigns tokens: the hours of issuing are nothing to them.
     pub(super) policies: Arc<Policies>,
@@ -53,6 +64,11 @@ impl Adapters {
             clock,
             rng: Arc::new(SystemRng),
             passwords: Arc::new(Argon2Passwords::new(&config.passwords)?),
+            attempts: Arc::new(Attempts::new(Rate {
+                at_once: config.login.attempts_at_once,
+                every: SignedDuration::try_from(config.login.attempt_every)?,
+            })),
+            throttles: Arc::new(throttles(&config.enrolment)?),
             accords: Accords::new(config.issuers.iter().map(|issuer| issuer.id.clone())),
             metrics,
         })
@@ -106,9 +122,24 @@ impl Adapters {
             passwords: self.passwords.clone(),
             clock: self.clock.clone(),
             issuer: config.customer_issuer().id.clone(),
+            attempts: self.attempts.clone(),
             lock_at: config.login.lock_at,
         }
     }
+}
+
+fn throttles(enrolment: &Enrolment) -> anyhow::Result<Throttles> {
+    let longest_wait = SignedDuration::try_from(enrolment.throttle_longest_wait)?;
+    let user_at_source = ThrottlePolicy {
+        free_failures: enrolment.throttle_free_failures,
+        first_wait: SignedDuration::try_from(enrolment.throttle_first_wait)?.min(longest_wait),
+        longest_wait,
+        ..ThrottlePolicy::default()
+    };
+    let user = ThrottlePolicy { free_failures: enrolment.throttle_source_free_failures, ..user_at_source };
+    let longest_wait = SignedDuration::try_from(enrolment.throttle_source_longest_wait)?;
+    let source = ThrottlePolicy { first_wait: user.first_wait.min(longest_wait), longest_wait, ..user };
+    Ok(Throttles::new(ThrottlePolicies { user_at_source, user, source }))
 }
 
 fn policies(

@@ -3,18 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use ca_core::{
-    app::{
-        audit_budget::AuditBudget,
-        enrol::{
-            bearer::BearerKey, certify::CertifyEnrolment, confirm::ConfirmEnrolment, open::OpenEnrolment,
-            throttle::Throttles,
-        },
-        issue::Issue,
-        policies::Policies,
-        trust::Trusted,
-    },
-    domain::throttle::ThrottlePolicy,
+use ca_core::app::{
+    audit_budget::AuditBudget,
+    enrol::{bearer::BearerKey, certify::CertifyEnrolment, confirm::ConfirmEnrolment, open::OpenEnrolment},
+    issue::Issue,
+    policies::Policies,
+    trust::Trusted,
 };
 use ca_wire::Base64Url;
 use jiff::SignedDuration;
@@ -43,16 +37,8 @@ pub(super) fn api(
     let files = customer_material(config, material)?;
     let enrolment = &config.enrolment;
     let accord = adapters.accords.of(&config.customer_issuer().id).context("there is no customer issuer")?;
-    let users = ThrottlePolicy {
-        free_failures: enrolment.throttle_free_failures,
-        first_wait: SignedDuration::try_from(enrolment.throttle_first_wait)?,
-        longest_wait: SignedDuration::try_from(enrolment.throttle_longest_wait)?,
-        ..ThrottlePolicy::default()
-    };
-    let sources = ThrottlePolicy { free_failures: users.free_failures * 10, ..users };
     let budget = Arc::new(AuditBudget::default());
-    let throttles = Arc::new(Throttles::new(users, sources));
-    let tokens = custody::agents(config, adapters, passwords.clone(), throttles.clone(), &budget)?;
+    let tokens = custody::agents(config, adapters, passwords.clone(), &budget)?;
     let open = OpenEnrolment {
         customers: adapters.store.clone(),
         logins: adapters.store.clone(),
@@ -61,7 +47,7 @@ pub(super) fn api(
         passwords,
         clock: adapters.clock.clone(),
         rng: adapters.rng.clone(),
-        throttles,
+        throttles: adapters.throttles.clone(),
         budget: budget.clone(),
         policies: policies.clone(),
         inventory: adapters.store.clone(),

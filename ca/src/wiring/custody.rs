@@ -12,7 +12,6 @@ use ca_core::app::{
         seal::CustodyKeys,
         unblock::{DecideUnblocking, Unblock, UnblockTerms},
     },
-    enrol::throttle::Throttles,
     inventory::Inventory,
 };
 use jiff::SignedDuration;
@@ -32,7 +31,6 @@ pub(super) fn agents(
     config: &Config,
     adapters: &Adapters,
     passwords: Arc<Argon2Passwords>,
-    throttles: Arc<Throttles>,
     budget: &Arc<AuditBudget>,
 ) -> anyhow::Result<Agents> {
     let keys = material::custody_keys(config)?.map(Arc::new);
@@ -63,7 +61,7 @@ pub(super) fn agents(
         passwords,
         clock: adapters.clock.clone(),
         rng: adapters.rng.clone(),
-        throttles,
+        throttles: adapters.throttles.clone(),
         budget: budget.clone(),
         keys: keys.clone(),
         terms: terms(config)?,

@@ -74,6 +74,7 @@ pub(super) fn change_email(config: &Config, adapters: &Adapters) -> Option<Chang
         passwords: adapters.passwords.clone(),
         clock: adapters.clock.clone(),
         rng: adapters.rng.clone(),
+        attempts: adapters.attempts.clone(),
         lock_at: config.login.lock_at,
     })
 }

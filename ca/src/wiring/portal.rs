@@ -95,6 +95,8 @@ fn log_in(config: &Config, adapters: &Adapters) -> LogIn {
         rng: adapters.rng.clone(),
         issuer: config.customer_issuer().id.clone(),
         lock_at: config.login.lock_at,
+        attempts: adapters.attempts.clone(),
+        throttles: adapters.throttles.clone(),
         budget: Arc::default(),
     }
 }
@@ -106,6 +108,7 @@ fn account(config: &Config, adapters: &Adapters) -> Account {
         audit: adapters.store.clone(),
         passwords: adapters.passwords.clone(),
         clock: adapters.clock.clone(),
+        attempts: adapters.attempts.clone(),
         lock_at: config.login.lock_at,
     }
 }
@@ -126,6 +129,7 @@ fn manage_users(
         audit: adapters.store.clone(),
         passwords: adapters.passwords.clone(),
         clock: adapters.clock.clone(),
+        attempts: adapters.attempts.clone(),
         lock_at: config.login.lock_at,
     })
 }

@@ -97,6 +97,7 @@ pub(super) fn console(
             rng: adapters.rng.clone(),
             terms,
         },
+            policies: store.clone(),
         members: members(adapters, issuer),
         overview: Overview {
             guard: guard(adapters),

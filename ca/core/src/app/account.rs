@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
+    attempts::Attempts,
     failure::{Failure, carries_failure},
     own_password::{OwnPassword, Verdict},
     password_policy::{self, WeakPassword},
@@ -36,6 +38,8 @@ pub struct Account {
     pub passwords: Arc<dyn Passwords>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// How many passwords of a user are looked at.
+    pub attempts: Arc<Attempts>,
     /// Wrong passwords in a row that lock the user.
     pub lock_at: u32,
 }
@@ -71,6 +75,12 @@ pub enum AccountError {
     /// Not a user who may act, or a general user's confirmation password.
     #[error("the user may not do this")]
     NotPermitted,
+    /// Too many passwords in a short time: this one wasn't looked at.
+    #[error("too many passwords in a short time")]
+    TooOften {
+        /// When the next one is.
+        retry_at: Timestamp,
+    },
     /// Something below failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -83,6 +93,7 @@ impl AccountError {
             Self::WrongPassword => "password-wrong",
             Self::Weak(_) => "weak-password",
             Self::NotPermitted => "not-permitted",
+            Self::TooOften { .. } => "too-often",
             Self::Failure(_) => "failure",
         }
     }
@@ -115,12 +126,14 @@ impl Account {
             logins: &*self.logins,
             audit: &*self.audit,
             passwords: &*self.passwords,
+            attempts: &self.attempts,
             lock_at: self.lock_at,
         };
         let wrong = refusal(&AccountError::WrongPassword);
         match asked.verify((id, kind), change.current, now, wrong).await? {
             Verdict::Right => {}
             Verdict::Wrong => return Err(AccountError::WrongPassword),
+            Verdict::TooOften { retry_at } => return Err(AccountError::TooOften { retry_at }),
             Verdict::MayNotAct => return Err(self.refuse(refusal, AccountError::NotPermitted).await),
         }
         if let Err(weak) = self.check_new(id, kind, &change.new).await? {

@@ -9,10 +9,10 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::trail::{Details, refused};
+use super::trail::Details;
 use crate::{
     domain::audit::AuditEvent,
-    ports::store::{AuditStore, StoreError},
+    ports::store::{AuditStore, StoreError, StoreResult},
 };
 
 const WINDOW: SignedDuration = SignedDuration::from_mins(1);
@@ -61,18 +61,27 @@ impl AuditBudget {
     }
 }
 
+/// Writes down a refusal as far as the budget goes.
+pub(super) async fn note(
+    (audit, budget): (&dyn AuditStore, &AuditBudget),
+    kind: &'static str,
+    row: AuditEvent,
+) -> StoreResult<()> {
+    match budget.take(kind, row.at) {
+        None => Ok(()),
+        Some(0) => audit.append(row).await,
+        Some(unwritten) => audit.append(row.with("unwritten_before", unwritten)).await,
+    }
+}
+
 /// Writes down a stranger's refusal as far as the budget goes, then returns it.
 pub(super) async fn refused_stranger<E: From<StoreError>>(
-    (audit, budget): (&dyn AuditStore, &AuditBudget),
+    ports: (&dyn AuditStore, &AuditBudget),
     kind: &'static str,
     row: AuditEvent,
     refusal: E,
 ) -> E {
-    match budget.take(kind, row.at) {
-        None => refusal,
-        Some(0) => refused(audit, row, refusal).await,
-        Some(unwritten) => refused(audit, row.with("unwritten_before", unwritten), refusal).await,
-    }
+    note(ports, kind, row).await.map_or_else(Into::into, |()| refusal)
 }
 
 #[cfg(test)]

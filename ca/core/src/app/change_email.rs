@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::{
+    attempts::Attempts,
     failure::{Failure, carries_failure},
     own_password::{OwnPassword, Verdict},
     trail::{Details, event, refused},
@@ -53,6 +54,8 @@ pub struct ChangeEmail {
     pub clock: Arc<dyn Clock>,
     /// Codes.
     pub rng: Arc<dyn Rng>,
+    /// How many passwords of a user are looked at.
+    pub attempts: Arc<Attempts>,
     /// Wrong passwords in a row that lock the user.
     pub lock_at: u32,
 }
@@ -78,6 +81,12 @@ pub enum ChangeEmailError {
     /// Not a user who may act.
     #[error("the user may not do this")]
     NotPermitted,
+    /// Too many passwords in a short time: this one wasn't looked at.
+    #[error("too many passwords in a short time")]
+    TooOften {
+        /// When the next one is.
+        retry_at: Timestamp,
+    },
     /// Something below failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -93,6 +102,7 @@ impl ChangeEmailError {
             Self::TooMany => "too-many-codes",
             Self::Code => "code-wrong",
             Self::NotPermitted => "not-permitted",
+            Self::TooOften { .. } => "too-often",
             Self::Failure(_) => "failure",
         }
     }
@@ -115,12 +125,14 @@ impl ChangeEmail {
             logins: &*self.logins,
             audit: &*self.audit,
             passwords: &*self.passwords,
+            attempts: &self.attempts,
             lock_at: self.lock_at,
         };
         let wrong = refusal(now, id, &ChangeEmailError::WrongPassword);
         match asked.verify((id, PasswordKind::Login), password, now, wrong).await? {
             Verdict::Right => {}
             Verdict::Wrong => return Err(ChangeEmailError::WrongPassword),
+            Verdict::TooOften { retry_at } => return Err(ChangeEmailError::TooOften { retry_at }),
             Verdict::MayNotAct => return Err(self.refuse(now, id, ChangeEmailError::NotPermitted).await),
         }
         let email = match EmailAddress::parse(typed) {

@@ -1,8 +1,9 @@
 //! 電子証明書ログイン: the certificate of the TLS connection and the login password open a session (rule 7).
 //!
-//! Every attempt with a certificate of the ledger reads the same and verifies one password, so that neither text nor
-//! time tells anything of the account. Without such a certificate nothing depends on a password: none is verified, and
-//! strangers can't keep the verification busy.
+//! Every attempt with a good certificate reads the same and verifies one password, so that neither text nor time tells
+//! anything of the account; and a user has so many attempts, right or wrong, before some are turned away unread. Without
+//! a certificate, or with one that is revoked, superseded or out of its time, nothing depends on a password: none is
+//! verified, so neither strangers nor the finder of an old token keep the verification busy or use up the user's attempts.
 
 use std::sync::Arc;
 
@@ -11,10 +12,13 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::{
+    attempts::Attempts,
     audit_budget::{AuditBudget, refused_stranger},
     enrol::confirm::superseded_by,
     failure::{Failure, carries_failure},
-    session, token,
+    session,
+    throttles::Throttles,
+    token,
     trail::{Details, event, foreign, refused},
     wrong_password,
 };
@@ -23,7 +27,7 @@ use crate::{
         audit::Actor,
         certificate::CertificateRecord,
         ids::{IssuerId, SerialNumber, UserId},
-        login::{Attempt, Outcome, Reason, decide},
+        login::{Attempt, Outcome, Reason, decide, still_good},
         user::{PasswordKind, User},
     },
     ports::{
@@ -54,6 +58,10 @@ pub struct LogIn {
     pub issuer: IssuerId,
     /// Wrong passwords in a row that lock the login.
     pub lock_at: u32,
+    /// How many passwords of a user are looked at.
+    pub attempts: Arc<Attempts>,
+    /// Who logged in from where isn't held up there by what others do at the enrolment API.
+    pub throttles: Arc<Throttles>,
     /// What visitors without a certificate may write into the trail.
     pub budget: Arc<AuditBudget>,
 }
@@ -66,6 +74,8 @@ pub struct Login {
     pub login_id: Option<String>,
     /// ログインパスワード.
     pub password: SecretString,
+    /// Where it comes from, as throttles know it.
+    pub source: String,
 }
 
 /// A session was opened.
@@ -88,6 +98,12 @@ pub enum LoginError {
     /// ID, password or account: one answer.
     #[error("the login is refused")]
     Refused,
+    /// Too many passwords in a short time: this one wasn't looked at, so nothing is said of it.
+    #[error("too many passwords in a short time")]
+    TooOften {
+        /// When the next one is.
+        retry_at: Timestamp,
+    },
     /// Something below failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -102,16 +118,26 @@ struct Known {
     id_is_malformed: bool,
 }
 
+impl Known {
+    /// The user whose password counts: the certificate alone is no reason to refuse.
+    fn who_may_be_asked(&self, now: Timestamp) -> Option<&User> {
+        let (certificate, user) = (self.certificate.as_ref()?, self.user.as_ref()?);
+        let refused = still_good(certificate, user, now).err();
+        (!refused.is_some_and(Reason::is_the_certificates)).then_some(user)
+    }
+}
+
 impl LogIn {
     /// Logs in.
     ///
     /// # Errors
-    /// `Certificate`, `Refused`.
+    /// `Certificate`, `Refused`, `TooOften`.
     pub async fn run(&self, login: Login) -> Result<LoggedIn, LoginError> {
         let now = self.clock.now();
         let known = self.look_up(&login).await?;
-        let password_is_right = match &known.user {
+        let password_is_right = match known.who_may_be_asked(now) {
             Some(user) => {
+                self.take_attempt(user, now).await?;
                 let hash = self.logins.password(&user.id, PasswordKind::Login).await?;
                 self.passwords.verify(login.password, hash).await?
             }
@@ -127,13 +153,19 @@ impl LogIn {
         let outcome = decide(&attempt, now);
         match (outcome, known.user, known.certificate) {
             (Outcome::Admitted { .. }, Some(user), Some(certificate)) => {
-                self.open(user, certificate, now).await
+                self.open(user, certificate, &login.source, now).await
             }
             (Outcome::Admitted { .. }, ..) => Err(Failure::defect("a login without user").into()),
             (Outcome::Refused(reason), user, certificate) => {
                 Err(self.refuse(reason, user, certificate, login.login_id, now).await)
             }
         }
+    }
+
+    async fn take_attempt(&self, user: &User, now: Timestamp) -> Result<(), LoginError> {
+        let row = event(now, Actor::User(user.id.to_string()), "login.refused", &user.id);
+        let taken = self.attempts.take(&*self.audit, &user.id, row.with("reason", "login-too-often"));
+        taken.await?.map_err(|retry_at| LoginError::TooOften { retry_at })
     }
 
     async fn look_up(&self, login: &Login) -> Result<Known, LoginError> {
@@ -157,6 +189,7 @@ impl LogIn {
         &self,
         user: User,
         certificate: CertificateRecord,
+        source: &str,
         now: Timestamp,
     ) -> Result<LoggedIn, LoginError> {
         let session_token = token::encode(&self.rng.bytes());
@@ -180,7 +213,10 @@ impl LogIn {
             None => row,
         };
         match self.logins.open_session(&session, row).await {
-            Ok(()) => Ok(LoggedIn { session_token, user, certificate }),
+            Ok(()) => {
+                self.throttles.succeeded(&user.id, source, now);
+                Ok(LoggedIn { session_token, user, certificate })
+            }
             // Revoked, suspended or locked between the decision and the commit.
             Err(StoreError::Conflict(Conflict::Missing)) => {
                 Err(self.refuse(Reason::AccountClosed, Some(user), Some(certificate), None, now).await)
@@ -207,17 +243,8 @@ impl LogIn {
         if let Some(typed) = typed {
             row = row.with("login_id", foreign(&typed));
         }
-        let error = match reason {
-            Reason::NoCertificate
-            | Reason::UnknownCertificate
-            | Reason::Revoked
-            | Reason::Superseded
-            | Reason::Expired
-            | Reason::NotYetValid => LoginError::Certificate(reason),
-            Reason::OtherUser | Reason::AccountClosed | Reason::Locked | Reason::WrongPassword => {
-                LoginError::Refused
-            }
-        };
+        let error =
+            if reason.is_the_certificates() { LoginError::Certificate(reason) } else { LoginError::Refused };
         match user {
             Some(user) if reason.counts_as_wrong_password() => {
                 let (ports, wrong) = ((&*self.logins, &*self.audit), (&user.id, PasswordKind::Login));

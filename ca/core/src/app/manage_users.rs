@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
+    attempts::Attempts,
     custody::unblock::{DecideError, DecideUnblocking},
     customers::{CustomerError, Customers, NewUser},
     failure::{Failure, carries_failure},
@@ -54,6 +56,8 @@ pub struct ManageUsers {
     pub passwords: Arc<dyn Passwords>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// How many passwords of a user are looked at.
+    pub attempts: Arc<Attempts>,
     /// Wrong confirmation passwords in a row that lock the master.
     pub lock_at: u32,
 }
@@ -131,6 +135,12 @@ pub enum ManageError {
     /// The user has no token that could be lost, or it can't be lost any more.
     #[error("the user has no token that could be reported as lost")]
     NoToken,
+    /// Too many passwords in a short time: this one wasn't looked at.
+    #[error("too many passwords in a short time")]
+    TooOften {
+        /// When the next one is.
+        retry_at: Timestamp,
+    },
     /// Something below failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -283,12 +293,14 @@ impl ManageUsers {
             logins: &*self.logins,
             audit: &*self.audit,
             passwords: &*self.passwords,
+            attempts: &self.attempts,
             lock_at: self.lock_at,
         };
         let wrong = row(now, master, change, target, "confirmation-password");
         match asked.verify((&master.id, PasswordKind::Confirmation), confirmation, now, wrong).await? {
             Verdict::Right => Ok(()),
             Verdict::Wrong => Err(ManageError::Confirmation),
+            Verdict::TooOften { retry_at } => Err(ManageError::TooOften { retry_at }),
             Verdict::MayNotAct => {
                 let denied = Denied::NotAMaster;
                 Err(self.refuse(master, change, target, denied.code(), denied.into()).await)

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
+    attempts::Attempts,
     failure::Failure,
     trail::{Details, event},
     wrong_password,
@@ -31,6 +32,11 @@ pub(super) enum Verdict {
     Wrong,
     /// The user was locked or suspended while it was verified; nothing is written down yet.
     MayNotAct,
+    /// It wasn't looked at, for too many came in a short time. That is written down.
+    TooOften {
+        /// When the next one is looked at.
+        retry_at: Timestamp,
+    },
 }
 
 /// Where it is looked up, counted and written down.
@@ -38,6 +44,8 @@ pub(super) struct OwnPassword<'a> {
     pub(super) logins: &'a dyn LoginStore,
     pub(super) audit: &'a dyn AuditStore,
     pub(super) passwords: &'a dyn Passwords,
+    /// How many are looked at.
+    pub(super) attempts: &'a Attempts,
     /// Wrong ones in a row that lock.
     pub(super) lock_at: u32,
 }
@@ -51,15 +59,19 @@ impl OwnPassword<'_> {
         now: Timestamp,
         refusal: AuditEvent,
     ) -> Result<Verdict, Failure> {
+        let row =
+            |action| event(now, Actor::User(user.to_string()), action, user).with("kind", kind.as_str());
+        let throttled = row("user.password-throttled");
+        if let Err(retry_at) = self.attempts.take(self.audit, user, throttled).await? {
+            return Ok(Verdict::TooOften { retry_at });
+        }
         let hash = self.logins.password(user, kind).await?;
         if !self.passwords.verify(password, hash).await? {
             let ports = (self.logins, self.audit);
             wrong_password::count(ports, (user, kind), now, self.lock_at, refusal).await?;
             return Ok(Verdict::Wrong);
         }
-        let accepted = event(now, Actor::User(user.to_string()), "user.password-accepted", user)
-            .with("kind", kind.as_str());
-        match self.logins.accept_password(user, kind, accepted).await {
+        match self.logins.accept_password(user, kind, row("user.password-accepted")).await {
             Ok(()) => Ok(Verdict::Right),
             Err(StoreError::Conflict(Conflict::Missing)) => Ok(Verdict::MayNotAct),
             Err(error) => Err(error.into()),

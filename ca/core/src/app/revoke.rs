@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
     accord::Accords,
+    attempts::Attempts,
     failure::{Failure, carries_failure},
     journal::{push_revocations, whole_second},
     own_password::{OwnPassword, Verdict},
@@ -70,6 +72,8 @@ pub struct Revoke {
     pub clock: Arc<dyn Clock>,
     /// Whose certificates customers have.
     pub issuer: IssuerId,
+    /// How many passwords of a user are looked at.
+    pub attempts: Arc<Attempts>,
     /// Wrong confirmation passwords in a row that lock the master.
     pub lock_at: u32,
 }
@@ -135,6 +139,12 @@ pub enum RevokeError {
     /// No such user.
     #[error("there is no such user")]
     UnknownUser,
+    /// Too many passwords in a short time: this one wasn't looked at.
+    #[error("too many passwords in a short time")]
+    TooOften {
+        /// When the next one is.
+        retry_at: Timestamp,
+    },
     /// Something below failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -149,6 +159,7 @@ impl RevokeError {
             Self::Reason => "revoke-reason",
             Self::Targets => "revoke-targets",
             Self::UnknownUser => "revoke-unknown-user",
+            Self::TooOften { .. } => "revoke-too-often",
             Self::Failure(_) => "revoke-failure",
         }
     }
@@ -251,6 +262,7 @@ impl Revoke {
             logins: &*self.logins,
             audit: &*self.audit,
             passwords: &*self.passwords,
+            attempts: &self.attempts,
             lock_at: self.lock_at,
         };
         let wrong = row(&RevokeError::Confirmation);
@@ -258,6 +270,7 @@ impl Revoke {
         match asked.verify(whose, request.confirmation.clone(), now, wrong).await? {
             Verdict::Right => Ok(permitted),
             Verdict::Wrong => Err(RevokeError::Confirmation),
+            Verdict::TooOften { retry_at } => Err(RevokeError::TooOften { retry_at }),
             Verdict::MayNotAct => {
                 let error = RevokeError::NotPermitted;
                 Err(refused(&*self.audit, row(&error), error).await)

@@ -92,6 +92,19 @@ impl Reason {
         }
     }
 
+    /// Whether it lies in the certificate, whatever the password: its holder may be told.
+    pub fn is_the_certificates(self) -> bool {
+        match self {
+            Self::NoCertificate
+            | Self::UnknownCertificate
+            | Self::Revoked
+            | Self::Superseded
+            | Self::Expired
+            | Self::NotYetValid => true,
+            Self::OtherUser | Self::AccountClosed | Self::Locked | Self::WrongPassword => false,
+        }
+    }
+
     /// Whether a wrong password is to be counted against the user: only where the certificate was theirs and good, so
     /// that nobody without the token can lock anyone out.
     pub fn counts_as_wrong_password(self) -> bool {

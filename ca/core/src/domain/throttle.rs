@@ -1,5 +1,6 @@
-//! Throttling of authentication at the enrolment API (rule 13): after failures, a key (a user ID, an address) waits
-//! exponentially longer. It knows nothing of the login, so it can't lock anyone out of it.
+//! How often somebody may try. At the enrolment API (rule 13), after failures, a key (a user ID, an address) waits
+//! exponentially longer; that knows nothing of the login, so it can't lock anyone out of it. At the portal a user has so
+//! many attempts at once and then one at a time, whatever comes of them.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -64,6 +65,52 @@ impl Throttle {
     }
 }
 
+/// How often something may be tried, whatever comes of it: so many times at once, and from then on once in a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Attempts at once, one at least.
+    pub at_once: u32,
+    /// After so long there is one more.
+    pub every: SignedDuration,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self { at_once: 20, every: SignedDuration::from_secs(3) }
+    }
+}
+
+/// What one key has used of a [`Rate`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// When all of it is free again.
+    until: Option<Timestamp>,
+}
+
+impl Used {
+    /// Uses one attempt.
+    ///
+    /// # Errors
+    /// When the next attempt is free. This one used nothing, so hammering prolongs nothing.
+    pub fn take(&mut self, rate: &Rate, now: Timestamp) -> Result<(), Timestamp> {
+        let all = rate.every.saturating_mul(i32::try_from(rate.at_once).unwrap_or(i32::MAX));
+        let latest = now.saturating_add(all).unwrap_or(Timestamp::MAX);
+        // Never further away than everything used at once: a clock that went back costs nobody more than that.
+        let until = self.until.map_or(now, |until| until.clamp(now, latest));
+        let until = until.saturating_add(rate.every).unwrap_or(Timestamp::MAX);
+        if until > latest {
+            return Err(until.saturating_sub(all).unwrap_or(Timestamp::MIN));
+        }
+        self.until = Some(until);
+        Ok(())
+    }
+
+    /// Whether nothing is used any more: the owner may drop it.
+    pub fn is_forgotten(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| until <= now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -100,6 +147,25 @@ mod tests {
         assert!(throttle.is_forgotten(&policy, second(86_400)));
         throttle.fail(&policy, second(86_400));
         assert_eq!(throttle.blocked_until(&policy, second(86_400)), None);
+    }
+
+    #[test]
+    fn a_rate_gives_so_many_at_once_and_then_one_at_a_time() {
+        let rate = Rate { at_once: 3, every: SignedDuration::from_secs(10) };
+        let mut used = Used::default();
+        for _ in 0..3 {
+            assert_eq!(used.take(&rate, second(0)), Ok(()));
+        }
+        for _ in 0..50 {
+            assert_eq!(used.take(&rate, second(4)), Err(second(10)), "hammering prolongs nothing");
+        }
+        assert_eq!(used.take(&rate, second(10)), Ok(()));
+        assert_eq!(used.take(&rate, second(10)), Err(second(20)));
+        // Half a minute without any, and all of it is there again; a longer pause saves up no more.
+        assert!(!used.is_forgotten(second(39)) && used.is_forgotten(second(40)));
+        let taken = (0..9).filter(|_| used.take(&rate, second(4_000)).is_ok()).count();
+        assert_eq!(taken, 3);
+        assert_eq!(used.take(&rate, second(0)), Err(second(10)), "a clock that went back");
     }
 
     proptest! {

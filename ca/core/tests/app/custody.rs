@@ -12,8 +12,8 @@ use ca_core::{
             seal::CustodyKeys,
             unblock::{Ask, Asked, Unblock, UnblockError, UnblockTerms},
         },
-        enrol::throttle::Throttles,
         manage_users::{Change, ManageError},
+        throttles::{ThrottlePolicies, Throttles},
     },
     domain::{
         audit::Actor,
@@ -70,6 +70,7 @@ impl Custody {
             keys: Some(keys(1)),
         };
         let strict = ThrottlePolicy { free_failures: 1, ..ThrottlePolicy::default() };
+        let policies = ThrottlePolicies { user_at_source: strict, ..ThrottlePolicies::default() };
         let unblock = Unblock {
             customers: store.clone(),
             logins: store.clone(),
@@ -79,7 +80,7 @@ impl Custody {
             passwords: world.passwords.clone(),
             clock,
             rng: Arc::new(CountingRng::default()),
-            throttles: Arc::new(Throttles::new(strict, ThrottlePolicy::default())),
+            throttles: Arc::new(Throttles::new(policies)),
             budget: Arc::default(),
             keys: Some(keys(1)),
             terms: UnblockTerms::default(),

@@ -3,6 +3,7 @@
 use ca_core::{
     app::{
         login::{Login, LoginError},
+        revoke::{MasterRevocation, RevokeError},
         session::{Ended, SessionError, csrf_token},
     },
     domain::{
@@ -11,12 +12,16 @@ use ca_core::{
         revocation::RevocationReason,
         user::{PasswordKind, Role, UserState},
     },
-    ports::store::CertificateStore,
+    ports::{
+        clock::Clock,
+        store::{CertificateStore, CustomerStore},
+    },
 };
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
 
-use crate::world::{GENERAL, PASSWORD, World, at, clerk, user};
+use crate::device::Statement;
+use crate::world::{ATTEMPTS, CONFIRMATION, GENERAL, MASTER, PASSWORD, SOURCE, World, at, clerk, user};
 
 async fn enrolled(world: &World, id: &str, serial: u32) -> Vec<u8> {
     world.enrol(id, serial).await.der().expect("a certificate").to_vec()
@@ -47,7 +52,10 @@ async fn certificate_and_password_open_a_session_and_confirm_the_certificate() {
 async fn rule_7_certificate_password_and_id_must_be_one_users() {
     let world = World::new().await;
     world.register("hokkai-02", Role::General, Some(1_000_002)).await;
-    let own = enrolled(&world, GENERAL, 1_000_001).await;
+    let opened = world.opened(GENERAL, 1_000_001, "again").await;
+    let token = world.maker.token(&Statement::of(1_000_001));
+    world.certified(&opened, &token).await.expect("a certificate");
+    let own = world.record(&opened).await.der().expect("a certificate").to_vec();
     let others = enrolled(&world, "hokkai-02", 1_000_002).await;
     world.set_password("hokkai-02", PasswordKind::Login, "another good password").await;
 
@@ -55,6 +63,7 @@ async fn rule_7_certificate_password_and_id_must_be_one_users() {
         certificate: certificate.cloned(),
         login_id: login_id.map(str::to_owned),
         password: password.to_owned().into(),
+        source: SOURCE.to_owned(),
     };
     let mut texts = Vec::new();
     for login in [
@@ -222,7 +231,12 @@ async fn set_state(world: &World, state: UserState) {
 #[tokio::test]
 async fn visitors_without_a_certificate_write_so_many_rows_a_minute() {
     let world = World::new().await;
-    let stranger = || Login { certificate: None, login_id: None, password: PASSWORD.to_owned().into() };
+    let stranger = || Login {
+        certificate: None,
+        login_id: None,
+        password: PASSWORD.to_owned().into(),
+        source: SOURCE.to_owned(),
+    };
     for _ in 0..100 {
         world.log_in.run(stranger()).await.expect_err("no certificate");
     }
@@ -231,4 +245,120 @@ async fn visitors_without_a_certificate_write_so_many_rows_a_minute() {
     world.log_in.run(stranger()).await.expect_err("no certificate");
     assert_eq!(world.rows("login.refused"), 61);
     assert!(world.last_row().contains("unwritten_before=40"), "{}", world.last_row());
+}
+
+fn too_often<T: std::fmt::Debug>(answer: Result<T, LoginError>) -> jiff::Timestamp {
+    match answer {
+        Err(LoginError::TooOften { retry_at }) => retry_at,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Whoever holds a good certificate can't keep the verification of passwords busy, be they right, wrong or of somebody who
+/// is locked; what is turned away is not looked at, written so many times a minute, and counts as no wrong password.
+#[tokio::test]
+async fn a_user_has_so_many_attempts_and_then_one_at_a_time_whatever_the_password() {
+    let world = World::new().await;
+    let der = enrolled(&world, GENERAL, 1_000_001).await;
+    for attempt in 0..ATTEMPTS.at_once {
+        // Two wrong ones, then right ones: nobody is locked.
+        let password = if attempt < 2 { "not my password" } else { PASSWORD };
+        assert_eq!(world.logged_in(&der, password).await.is_ok(), attempt >= 2);
+    }
+    let (verified, rows) = (world.passwords.verified(), world.rows("login.refused"));
+    let next = world.clock.now() + ATTEMPTS.every;
+    for n in 0..200 {
+        let password = if n % 2 == 0 { PASSWORD } else { "not my password" };
+        assert_eq!(too_often(world.logged_in(&der, password).await), next, "hammering prolongs nothing");
+    }
+    assert_eq!(world.passwords.verified(), verified, "none was looked at");
+    assert_eq!(world.rows("login.refused"), rows + 60, "and the trail has room for others");
+    assert!(world.last_row().contains("login-too-often"), "{}", world.last_row());
+    let locked_at = world.store.user(&user(GENERAL)).await.expect("the store").expect("a user").locked_at;
+    assert_eq!(locked_at, None, "nor did it lock anybody");
+    world.clock.set(next);
+    world.logged_in(&der, PASSWORD).await.expect("a session");
+    too_often(world.logged_in(&der, PASSWORD).await);
+}
+
+/// A locked or suspended ID is turned away in the same way: the answer says nothing of the account.
+#[tokio::test]
+async fn the_limit_says_nothing_of_the_account() {
+    for state in [UserState::Active, UserState::Suspended, UserState::Removed] {
+        let world = World::new().await;
+        let der = enrolled(&world, GENERAL, 1_000_001).await;
+        set_state(&world, state).await;
+        let verified = world.passwords.verified();
+        for _ in 0..ATTEMPTS.at_once {
+            let refused = world.logged_in(&der, "not my password").await;
+            assert!(matches!(refused, Err(LoginError::Refused)), "{state:?}: {refused:?}");
+        }
+        assert_eq!(world.passwords.verified(), verified + ATTEMPTS.at_once, "{state:?}");
+        assert_eq!(too_often(world.logged_in(&der, PASSWORD).await), world.clock.now() + ATTEMPTS.every);
+    }
+}
+
+/// Attempts are the user's own: others have theirs, also at the same address, and a token that is revoked or superseded
+/// uses up none of its former user's and costs no verification.
+#[tokio::test]
+async fn nobody_uses_up_another_users_attempts() {
+    let world = World::new().await;
+    world.register("hokkai-02", Role::General, Some(1_000_002)).await;
+    let lost = enrolled(&world, GENERAL, 1_000_001).await;
+    let colleague = enrolled(&world, "hokkai-02", 1_000_002).await;
+    world.revoke_user(GENERAL, RevocationReason::KeyCompromise).await;
+    let own = enrolled(&world, GENERAL, 1_000_001).await;
+    let verified = world.passwords.verified();
+    for _ in 0..100 {
+        let refused = world.logged_in(&lost, "a guess").await;
+        assert!(matches!(refused, Err(LoginError::Certificate(Reason::Revoked))), "{refused:?}");
+    }
+    assert_eq!(world.passwords.verified(), verified, "the finder of a token costs nothing");
+    for _ in 0..100 {
+        let _ = world.logged_in(&colleague, "a guess").await;
+    }
+    too_often(world.logged_in(&colleague, PASSWORD).await);
+    world.logged_in(&own, PASSWORD).await.expect("a session");
+}
+
+/// The passwords that are asked for again after the login are of the same number.
+#[tokio::test]
+async fn a_master_who_confirms_too_often_waits_and_isnt_locked() {
+    let world = World::new().await;
+    let der = enrolled(&world, MASTER, 1_000_000).await;
+    let revoke = async || {
+        let request = MasterRevocation {
+            targets: vec![user(GENERAL)],
+            reason: "unspecified".to_owned(),
+            confirmation: CONFIRMATION.to_owned().into(),
+        };
+        world.revoke.by_master(&user(MASTER), request).await
+    };
+    for _ in 0..ATTEMPTS.at_once {
+        revoke().await.expect("an answer for each");
+    }
+    let refused = revoke().await;
+    assert!(matches!(refused, Err(RevokeError::TooOften { .. })), "{refused:?}");
+    assert!(world.last_row().contains("user.password-throttled"), "{}", world.last_row());
+    too_often(world.logged_in(&der, PASSWORD).await);
+    world.clock.advance(ATTEMPTS.every);
+    world.logged_in(&der, PASSWORD).await.expect("a session");
+}
+
+/// Who logged in from an address isn't held up there by what others do at the enrolment API.
+#[tokio::test]
+async fn a_login_acquaints_the_user_with_the_address() {
+    let world = World::new().await;
+    let der = enrolled(&world, GENERAL, 1_000_001).await;
+    let (now, elsewhere) = (world.clock.now(), "203.0.113.1");
+    world.log_in.throttles.failed(None, SOURCE, now);
+    for n in 0..100 {
+        let sprayed = user(&format!("sprayed-{n}"));
+        for source in [SOURCE, elsewhere] {
+            world.log_in.throttles.failed(Some(&sprayed), source, now);
+        }
+    }
+    world.logged_in(&der, PASSWORD).await.expect("a session");
+    let blocked = |source| world.log_in.throttles.blocked_until(Some(&user(GENERAL)), source, now).is_some();
+    assert!(!blocked(SOURCE) && blocked(elsewhere));
 }

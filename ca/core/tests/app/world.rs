@@ -7,6 +7,7 @@ use ca_core::{
         accord::{Accord, Accords},
         account::Account,
         answer_ocsp::AnswerOcsp,
+        attempts::Attempts,
         audit_verify::VerifyAudit,
         custody::unblock::{DecideUnblocking, UnblockTerms},
         customers::{CodeTerms, Customers, NewContract, NewUser},
@@ -16,7 +17,6 @@ use ca_core::{
             certify::{Certified, Certify, CertifyEnrolment, CertifyError},
             confirm::ConfirmEnrolment,
             open::{Open, OpenEnrolment, OpenError, Opened},
-            throttle::Throttles,
         },
         inventory::Inventory,
         issue::Issue,
@@ -28,6 +28,7 @@ use ca_core::{
         reconcile::{Reconcile, ReconcileTerms},
         revoke::Revoke,
         session::{CheckSession, SessionTerms},
+        throttles::Throttles,
         trust::Trusted,
     },
     domain::{
@@ -38,7 +39,7 @@ use ca_core::{
         ids::{ContractNumber, IdempotencyKey, SerialNumber, UserId},
         policy::IssuancePolicy,
         revocation::RevocationReason,
-        throttle::ThrottlePolicy,
+        throttle::Rate,
         user::{PasswordKind, Role},
     },
     ports::{
@@ -58,6 +59,10 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const CONFIRMATION: &str = "staple my revocations";
 pub(crate) const MASTER: &str = "hokkai-master";
 pub(crate) const GENERAL: &str = "hokkai-01";
+/// Where everybody comes from.
+pub(crate) const SOURCE: &str = "198.51.100.7";
+/// How many passwords of a user are looked at.
+pub(crate) const ATTEMPTS: Rate = Rate { at_once: 40, every: SignedDuration::from_secs(6) };
 
 pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
@@ -112,6 +117,7 @@ struct Backstage {
     passwords: Arc<PlainPasswords>,
     accords: Accords,
     accord: Arc<Accord>,
+    attempts: Arc<Attempts>,
 }
 
 impl Backstage {
@@ -148,6 +154,7 @@ impl Backstage {
             passwords: self.passwords.clone(),
             clock: self.clock.clone(),
             issuer: issuer_id(),
+            attempts: self.attempts.clone(),
             lock_at: 3,
         }
     }
@@ -159,6 +166,7 @@ impl Backstage {
             audit: self.store.clone(),
             passwords: self.passwords.clone(),
             clock: self.clock.clone(),
+            attempts: self.attempts.clone(),
             lock_at: 3,
         }
     }
@@ -189,6 +197,7 @@ impl Backstage {
             audit: self.store.clone(),
             passwords: self.passwords.clone(),
             clock: self.clock.clone(),
+            attempts: self.attempts.clone(),
             lock_at: 3,
         }
     }
@@ -298,6 +307,8 @@ impl World {
             accord: accord.clone(),
         });
         let trusted = Arc::new(Trusted::files(maker.anchors()));
+        let throttles = Arc::<Throttles>::default();
+        let attempts = Arc::new(Attempts::new(ATTEMPTS));
         let open = OpenEnrolment {
             trust: trusted.clone(),
             customers: store.clone(),
@@ -307,7 +318,7 @@ impl World {
             passwords: passwords.clone(),
             clock: clock.clone(),
             rng: rng.clone(),
-            throttles: Arc::new(Throttles::new(ThrottlePolicy::default(), ThrottlePolicy::default())),
+            throttles: throttles.clone(),
             budget: Arc::default(),
             policies: policies.clone(),
             inventory: store.clone(),
@@ -345,9 +356,11 @@ impl World {
             rng,
             issuer: issuer_id(),
             lock_at: 3,
+            attempts: attempts.clone(),
+            throttles,
             budget: Arc::default(),
         };
-        let backstage = Backstage { store, signer, clock, passwords, accords, accord };
+        let backstage = Backstage { store, signer, clock, passwords, accords, accord, attempts };
         let revoke = Arc::new(backstage.revoke());
         Self {
             account: backstage.account(),
@@ -489,6 +502,7 @@ impl World {
             certificate: Some(certificate.to_vec()),
             login_id: None,
             password: password.to_owned().into(),
+            source: SOURCE.to_owned(),
         };
         self.log_in.run(login).await
     }

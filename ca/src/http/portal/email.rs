@@ -11,7 +11,7 @@ use super::{
     catalogue::Catalogue,
     forms::{Fields, failed, field, foreign, not_permitted, secret},
     pages::{Frame, page},
-    see,
+    see, too_often,
     visitor::LoggedIn,
 };
 
@@ -173,6 +173,9 @@ async fn refused(portal: &Portal, logged_in: &LoggedIn, error: &ChangeEmailError
         ChangeEmailError::TooMany => (StatusCode::TOO_MANY_REQUESTS, t.email.too_many),
         ChangeEmailError::Code => (StatusCode::FORBIDDEN, t.email.code_wrong),
         ChangeEmailError::NotPermitted => return not_permitted(portal, logged_in),
+        ChangeEmailError::TooOften { retry_at } => {
+            return too_often("email_change", *retry_at, &logged_in.visitor, PATH, portal);
+        }
         ChangeEmailError::Failure(failure) => {
             return failed("a change of address", failure, portal, logged_in);
         }

@@ -25,7 +25,7 @@ use super::{
     Portal, cookies, message,
     pages::{Frame, LoginForm, page},
     renewal::first_page,
-    see, unavailable,
+    see, too_often, unavailable,
     visitor::{LoggedIn, Presented, Visitor, explain, presented},
 };
 
@@ -108,7 +108,8 @@ async fn finish(
     user: Option<UserId>,
     password: SecretString,
 ) -> Response {
-    let login = Login { certificate: visitor.certificate.clone(), login_id: None, password };
+    let (certificate, source) = (visitor.certificate.clone(), visitor.source.clone());
+    let login = Login { certificate, login_id: None, password, source };
     // On its own task: a connection that breaks off doesn't leave a counted attempt half done.
     let use_case = portal.login.clone();
     let result = portal.detached.spawn(async move { use_case.run(login).await }).await;
@@ -129,6 +130,9 @@ async fn finish(
         (Ok(Err(LoginError::Refused)), None) => {
             portal.metrics.outcome("login", "refused");
             see("/login")
+        }
+        (Ok(Err(LoginError::TooOften { retry_at })), _) => {
+            too_often("login", retry_at, visitor, "/login", portal)
         }
         (Ok(Err(LoginError::Failure(failure))), _) => {
             portal.metrics.outcome("login", "failed");

@@ -43,6 +43,7 @@ use ca_core::{
     domain::ids::IssuerId,
     ports::{clock::Clock, rejudgements::RejudgementStore, rng::Rng, store::LoginStore},
 };
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tower_http::csrf::CsrfLayer;
 
@@ -50,6 +51,7 @@ use super::{clients::Identity, connection::Peer, detached::Detached, support::Su
 use crate::{logging, metrics::Metrics};
 use catalogue::{Catalogue, Language};
 use pages::{Frame, Message, page};
+use visitor::Visitor;
 
 pub(crate) use public::{Package, Packages, Platform, Public, router as public_router};
 
@@ -239,6 +241,25 @@ fn unavailable(
     let mut response =
         message(StatusCode::SERVICE_UNAVAILABLE, language, text, None, Some(support_id), portal);
     response.headers_mut().insert(header::RETRY_AFTER, axum::http::HeaderValue::from_static("5"));
+    response
+}
+
+/// The page for somebody who sent more passwords than are looked at. It says nothing of the password or the account.
+fn too_often(
+    what: &'static str,
+    retry_at: Timestamp,
+    visitor: &Visitor,
+    back: &str,
+    portal: &Portal,
+) -> Response {
+    portal.metrics.outcome(what, "too-often");
+    let t = visitor.language.catalogue();
+    let text = (t.too_often_title, t.too_often_text);
+    let link = Some((t.back, back.to_owned()));
+    let mut response = message(StatusCode::TOO_MANY_REQUESTS, visitor.language, text, link, None, portal);
+    // Whole seconds, never too few.
+    let wait = retry_at.duration_since(portal.clock.now()).as_secs().saturating_add(1).max(1);
+    response.headers_mut().insert(header::RETRY_AFTER, wait.into());
     response
 }
 

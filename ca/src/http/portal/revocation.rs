@@ -28,7 +28,7 @@ use super::{
     catalogue::Catalogue,
     forms::{Fields, failed, field, not_permitted, secret},
     pages::{Frame, page},
-    see,
+    see, too_often,
     users::{Line, lines},
     visitor::LoggedIn,
 };
@@ -220,6 +220,9 @@ async fn refused(
         }
         RevokeError::Reason => list(portal, logged_in, StatusCode::BAD_REQUEST, Some(t.form_expired)).await,
         RevokeError::NotPermitted => not_permitted(portal, logged_in),
+        RevokeError::TooOften { retry_at } => {
+            too_often("revocation", retry_at, &logged_in.visitor, "/manage/users/revoke", portal)
+        }
         RevokeError::Failure(failure) => failed("a revocation", &failure, portal, logged_in),
     }
 }

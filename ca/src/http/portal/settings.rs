@@ -26,7 +26,7 @@ use super::{
     message,
     pages::{Frame, page},
     renewal::first_page,
-    see,
+    see, too_often,
     visitor::{LoggedIn, Visitor},
 };
 
@@ -167,6 +167,9 @@ fn refused(portal: &Portal, logged_in: &LoggedIn, kind: PasswordKind, error: &Ac
     match error {
         AccountError::WrongPassword => {
             ask(logged_in, kind, StatusCode::FORBIDDEN, Some(t.own.password_wrong))
+        }
+        AccountError::TooOften { retry_at } => {
+            too_often("password_change", *retry_at, &logged_in.visitor, password_path(kind), portal)
         }
         AccountError::Weak(why) => ask(logged_in, kind, StatusCode::BAD_REQUEST, Some(weak(t, *why))),
         AccountError::NotPermitted | AccountError::Failure(_) => not_permitted(portal, logged_in),

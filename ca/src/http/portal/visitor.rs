@@ -34,6 +34,8 @@ use crate::http::{connection::Peer, support::SupportId};
 pub(super) struct Visitor {
     pub(super) language: Language,
     pub(super) support_id: SupportId,
+    /// Where the request comes from, as throttles know it.
+    pub(super) source: String,
     /// The certificate whose key the connection proved, DER.
     pub(super) certificate: Option<Vec<u8>>,
     /// The session cookie.
@@ -54,6 +56,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
         Ok(Self {
             language: *parts.extensions.get::<Language>().ok_or(missing)?,
             support_id: *parts.extensions.get::<SupportId>().ok_or(missing)?,
+            source: peer.throttled_as(),
             certificate: peer.identity.customer().map(|certificate| certificate.to_vec()),
             session: cookie(cookies::SESSION),
             form: cookie(cookies::FORM),

@@ -12,8 +12,8 @@ use super::seal::CustodyKeys;
 use crate::{
     app::{
         audit_budget::{AuditBudget, refused_stranger},
-        enrol::throttle::Throttles,
         failure::{Failure, carries_failure},
+        throttles::Throttles,
         token,
         trail::{Details, event, foreign, refused},
     },
@@ -198,7 +198,7 @@ impl Unblock {
         let masters_business = is_masters_business(&user);
         match self.custody.unblocking_by_key(&ask.idempotency_key).await? {
             Some(first) if first.user == user.id && first.device == ask.device => {
-                self.throttles.succeeded(&user.id);
+                self.throttles.succeeded(&user.id, &ask.source, now);
                 self.custody.rebear_unblocking(first.id, &bearer_sha256).await?;
                 let unblocking = Unblocking { bearer_sha256, ..first };
                 Ok(Asked { unblocking, bearer, masters_business, is_new: false })
@@ -221,7 +221,7 @@ impl Unblock {
         if !self.is_holder(user, &ask.device).await? {
             return Err(self.fail(ask, Some(&user.id), "not-the-holder", now).await);
         }
-        self.throttles.succeeded(&user.id);
+        self.throttles.succeeded(&user.id, &ask.source, now);
         if !self.custody.puks_of(&ask.device).await?.iter().any(|kept| kept.user == user.id) {
             return Err(self.refuse(ask, UnblockError::NotKept, now).await);
         }

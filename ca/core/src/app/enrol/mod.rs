@@ -8,6 +8,5 @@ pub mod confirm;
 pub mod look_up;
 pub mod open;
 pub mod refusal;
-pub mod throttle;
 mod token_check;
 pub mod tpm;

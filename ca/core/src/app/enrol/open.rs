@@ -18,7 +18,6 @@ use super::{
     applicant::Credentials,
     bearer::BearerKey,
     refusal::{Refusal, RefusalKind},
-    throttle::Throttles,
     token_check,
     tpm::{self, TpmKeys},
 };
@@ -28,6 +27,7 @@ use crate::{
         audit_budget::AuditBudget,
         failure::{Failure, carries_failure},
         policies::Policies,
+        throttles::Throttles,
         trail::{Details, event, foreign, refused},
         trust::Trusted,
     },
@@ -210,7 +210,7 @@ impl OpenEnrolment {
     ) -> Result<Opened, OpenError> {
         let now = known.now;
         let bound = self.bind(open, known, policy).await?;
-        self.throttles.succeeded(&known.user.id);
+        self.got_in(open, &known.user, now);
         self.accord.may_issue()?;
         self.check_policy(open, &known.user, (policy, &bound), now).instrument(debug_span!("policy")).await?;
         let slots = self.slots(open, policy, bound.renews).await?;
@@ -328,7 +328,7 @@ impl OpenEnrolment {
         if certified.is_none() && ak_name != enrolment.ak_name.as_deref() {
             return Err(self.refuse(open, "idempotency-key-reused", OpenError::IdempotencyKey, now).await);
         }
-        self.throttles.succeeded(&user.id);
+        self.got_in(open, user, now);
         let slots = self.slots(open, policy, enrolment.renews).await?;
         let enrolment = self.with_live_bearer(open, enrolment, now).await?;
         let answer = self.answer((open, slots), policy, enrolment, certified, false)?;

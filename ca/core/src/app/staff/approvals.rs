@@ -25,6 +25,7 @@ use crate::{
         user::{Role, User, UserState},
     },
     ports::{
+        policies::PolicyStore,
         rng::Rng,
         staff::{ApprovalStore, Effect},
         store::{CertificateStore, Conflict, CustomerStore, StoreError},
@@ -42,6 +43,8 @@ pub struct Approvals {
     pub approvals: Arc<dyn ApprovalStore>,
     /// Users.
     pub customers: Arc<dyn CustomerStore>,
+    /// Which policy a contract has.
+    pub policies: Arc<dyn PolicyStore>,
     /// Whether a token may be assigned.
     pub desk: Customers,
     /// Whether a user's certificate still stands.
@@ -84,6 +87,9 @@ pub enum ApprovalError {
     /// The contract has that plan already.
     #[error("the contract has this plan")]
     SamePlan,
+    /// The contract has that policy already.
+    #[error("the contract has this policy")]
+    SamePolicy,
     /// The contract has more general users than the plan allows.
     #[error("the contract has more general users than that")]
     PlanTooSmall,
@@ -129,6 +135,7 @@ impl ApprovalError {
             Self::PlanTooSmall => "plan-too-small",
             Self::NotRevoked => "not-revoked",
             Self::FirstTime => "first-time",
+            Self::SamePolicy => "same-policy",
             Self::Asked => "asked",
             Self::Unknown => "unknown",
             Self::Barred(Barred::OwnRequest) => "own-request",
@@ -187,10 +194,9 @@ impl Approvals {
                     _ => ApprovalError::TokenUnfit,
                 })
             }
-            Proposal::AssignPolicy { contract, .. } => match self.customers.contract(contract).await? {
-                Some(_) => Ok(()),
-                None => Err(ApprovalError::UnknownContract),
-            },
+            Proposal::AssignPolicy { contract, policy } => {
+                self.may_assign_policy(contract, policy.as_ref()).await
+            }
             Proposal::ChangePlan { contract, plan } => self.may_change_plan(contract, *plan).await,
             // Read and checked when it was proposed.
             Proposal::Admit { .. } => Ok(()),
@@ -201,6 +207,18 @@ impl Approvals {
     async fn may_change_plan(&self, number: &ContractNumber, plan: Plan) -> Result<(), ApprovalError> {
         let contract = self.customers.contract(number).await?.ok_or(ApprovalError::UnknownContract)?;
         if contract.plan == plan {
+    /// Two members' work, and a row that says something changed, for a change.
+    async fn may_assign_policy(
+        &self,
+        number: &ContractNumber,
+        policy: Option<&PolicyName>,
+    ) -> Result<(), ApprovalError> {
+        self.customers.contract(number).await?.ok_or(ApprovalError::UnknownContract)?;
+        let assignments = self.policies.policy_assignments(number).await?;
+        let present = assignments.last().and_then(|assignment| assignment.policy.as_ref());
+        if present == policy { Err(ApprovalError::SamePolicy) } else { Ok(()) }
+    }
+
             return Err(ApprovalError::SamePlan);
         }
         let users = self.customers.users_of(number).await?;

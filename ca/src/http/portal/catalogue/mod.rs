@@ -183,6 +183,7 @@ texts! {
         not_permitted_title,
         not_found_title,
         not_understood_title,
+        too_often_title,
         unavailable_title,
         to_login,
         to_top,
@@ -200,6 +201,7 @@ texts! {
         not_permitted_text,
         not_found_text,
         not_understood_text,
+        too_often_text,
         unavailable_text,
     }
     parts {

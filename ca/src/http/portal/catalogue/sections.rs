@@ -6,6 +6,7 @@ texts! {
         obtain_lead,
         obtain_before,
         obtain_steps,
+        obtain_command,
         obtain_result,
         obtain_proxy,
         obtain_again,

@@ -35,6 +35,7 @@ use super::{
         pages::{Frame, page},
         see,
         settings::weak,
+        too_often,
         visitor::LoggedIn,
     },
     show::{find, unknown},
@@ -320,6 +321,11 @@ fn refused(
     if let ManageError::Failure(failure) = error {
         return failed("a change to a user", &failure, portal, logged_in);
     }
+    if let ManageError::TooOften { retry_at } = error {
+        let back =
+            user.map_or_else(|| "/manage/users".to_owned(), |user| format!("/manage/user/{}", user.id));
+        return too_often("user_change", retry_at, &logged_in.visitor, &back, portal);
+    }
     portal.metrics.outcome("user_change", "refused");
     match (problem(t, &error), user) {
         (Some((status, problem)), Some(user)) => {
@@ -336,7 +342,7 @@ pub(super) fn problem(t: &Catalogue, error: &ManageError) -> Option<(StatusCode,
         ManageError::Confirmation => return Some((StatusCode::FORBIDDEN, t.users.confirmation_wrong)),
         ManageError::Unblocking(_) => return Some((StatusCode::CONFLICT, t.users.nothing_to_unblock)),
         ManageError::NoToken => return Some((StatusCode::CONFLICT, t.users.no_token_to_lose)),
-        ManageError::Denied(_) | ManageError::Failure(_) => return None,
+        ManageError::Denied(_) | ManageError::TooOften { .. } | ManageError::Failure(_) => return None,
         ManageError::Customer(error) => error,
     };
     let text = match error {

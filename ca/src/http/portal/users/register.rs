@@ -16,7 +16,7 @@ use super::{
         catalogue::Catalogue,
         forms::{Fields, failed, field, foreign, not_permitted, secret},
         pages::{Frame, page},
-        see,
+        see, too_often,
         visitor::LoggedIn,
     },
     act::problem,
@@ -75,6 +75,9 @@ pub(in super::super) async fn submit(
             see(&format!("/manage/user/{}?done=register", user.id))
         }
         Ok(Err(ManageError::Failure(failure))) => failed("a registration", &failure, &portal, &logged_in),
+        Ok(Err(ManageError::TooOften { retry_at })) => {
+            too_often("user_change", retry_at, &logged_in.visitor, page.1, &portal)
+        }
         Ok(Err(error)) => {
             portal.metrics.outcome("user_change", "refused");
             match problem(t, &error) {

@@ -118,6 +118,7 @@ pub(super) const EN: Catalogue = Catalogue {
     ask_plan: "Change of plan",
     ask_plan_text: "Changes how many general users the contract may have. Another clerk has to approve.",
     same_plan: "The contract has this plan already.",
+    same_policy: "The contract has this policy already.",
     plan_too_small: "The contract has more general users than that. Remove users first.",
     bank_policy: "{} (the standard)",
     ask_policy: "Change of policy",

@@ -118,6 +118,7 @@ pub(super) const JA: Catalogue = Catalogue {
     ask_plan: "プランの変更",
     ask_plan_text: "この契約に登録できる一般ユーザの人数を変更します。別の担当者の承認が必要です。",
     same_plan: "すでにこのプランが適用されています。",
+    same_policy: "すでにこのポリシーが適用されています。",
     plan_too_small: "登録済みの一般ユーザ数より少ない人数には変更できません。先に利用者を削除してください。",
     bank_policy: "{}（標準）",
     ask_policy: "ポリシーの変更",

@@ -46,7 +46,7 @@ texts! {
     clerk hsm_operations auditor administrator search search_by search_for search_hint search_malformed
     by_user by_user_name by_contract by_contract_name by_token by_certificate results more register_contract
     contract_number contract_number_hint contract_number_bad contract_name name_hint plan general_users
-    general_users_hint general_users_bad policy bank_policy ask_policy ask_policy_text unknown_policy terms ask_plan ask_plan_text same_plan plan_too_small
+    general_users_hint general_users_bad policy bank_policy ask_policy ask_policy_text unknown_policy terms ask_plan ask_plan_text same_plan same_policy plan_too_small
     users
     register_user user_id user_id_hint user_id_bad email assigned_token code_out certificates
     no_certificates serial token valid_from valid_until last_logins state_active state_locked

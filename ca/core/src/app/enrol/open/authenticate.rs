@@ -123,6 +123,13 @@ impl OpenEnrolment {
         written.map_or_else(Into::into, |()| OpenError::Authentication)
     }
 
+    /// The user was authenticated and is bound to the token.
+    pub(super) fn got_in(&self, open: &Open, user: &User, now: Timestamp) {
+        if let Credentials::Password(login) = &open.credentials {
+            self.throttles.succeeded(&user.id, &login.source, now);
+        }
+    }
+
     /// The user was authenticated, but isn't bound to the token.
     pub(super) async fn unbound(
         &self,

@@ -84,7 +84,7 @@ pub(super) const RENEWAL: Renewal = Renewal {
     steps: &[
         "Connect your token and start the certificate agent.",
         "Pick the certificate from the list of those that can be renewed.",
-        "Choose Renew, enter your login ID and login password and confirm.",
-        "When it says that it is done, close all browser windows and log in with the new certificate.",
+        "Choose Renew a certificate, enter your login ID and login password, and press Authenticate and obtain.",
+        "When it says that it is done, close all browser windows and log in with the new certificate. If the browser offers two, pick the one that is valid longer.",
     ],
 };

@@ -6,6 +6,7 @@ pub(super) const PUBLIC: Public = Public {
     obtain_lead: "A certificate is issued for a key that is made inside your token. The key never leaves it, so nobody can use the certificate without the token and its PIN.",
     obtain_before: "What you need",
     obtain_steps: "How it goes",
+    obtain_command: "Or on a command line:",
     obtain_result: "When it is done, the agent shows what the certificate says. Close all browser windows once before your first certificate login.",
     obtain_proxy: "If your company's network uses an authenticating proxy, the agent asks for the proxy's user name and password as well. Those are not your login ID and login password.",
     obtain_again: "While you have a valid certificate you can't obtain another. After a replaced token or an expiry, the old one is revoked first: general users ask their master user, master users their branch.",
@@ -66,7 +67,7 @@ pub(super) const HELP: Help = Help {
     contents: "On this page",
     mail_title: "You answered a suspicious mail",
     lost_title: "Your token is lost or stolen",
-    pin_title: "You forgot the PIN, or it is blocked",
+    pin_title: "You forgot the PIN, it is blocked, or it is asked for again and again",
     password_title: "You forgot a password, or your ID is locked",
     expired_title: "Your certificate has expired",
     replace_title: "You replace or dispose of a computer or token",
@@ -82,7 +83,9 @@ pub(super) const HELP: Help = Help {
     ],
     pin_text: &[
         "Several wrong PINs block the token. With the PUK, the certificate agent sets a new PIN.",
-        "Without the PUK the token is reset and a certificate obtained again; the old one is revoked first.",
+        "Where the bank keeps the PUK, you can ask for it with Unblock the PIN in the certificate agent.",
+        "Where neither is possible, the token is reset and a certificate obtained again; the old one is revoked first.",
+        "If the PIN is asked for again while you move on after the login, nothing is broken: a renewed key lives in the token's place for signatures (slot 9c). Enter the PIN each time.",
     ],
     password_text: &[
         "General users ask their master user to unlock the ID or to set a new password.",
