@@ -40,7 +40,8 @@ pub(super) fn warnings(config: &Config) -> Vec<&'static str> {
 pub(super) fn run(command: &Command, config: &Config, output: Output) -> Result<(), CliError> {
     match command {
         Command::Check => {
-            material::load(config).map_err(CliError::configuration)?;
+            let material = material::load(config).map_err(CliError::configuration)?;
+            wiring::check_profile(config, &material).map_err(CliError::configuration)?;
             material::server_identity(&config.tls).map_err(CliError::configuration)?;
             wiring::check_address(config).map_err(CliError::configuration)?;
             let checked = Checked {

@@ -82,6 +82,8 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
     findings.push(Finding::of("database and its schema", &adapters));
     findings.extend(custody(config).await);
     let (Ok(material), Ok(adapters)) = (&material, &adapters) else { return findings };
+    let profile = wiring::check_profile(config, material);
+    findings.push(Finding::of("issuers, their policies and where they publish", &profile));
     let now = adapters.now();
     for (machine, _) in &material.machines {
         let lasts = lasts(machine.registered.not_after, now, MACHINE_ALARM);

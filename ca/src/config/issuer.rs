@@ -126,16 +126,31 @@ impl Raw {
             signer_socket: value::path(&key("signer_socket"), &self.signer_socket, base)?,
             ocsp_certificate: value::path(&key("ocsp_certificate"), &self.ocsp_certificate, base)?,
             first_crl: self.first_crl.map(|text| value::path(&key("first_crl"), &text, base)).transpose()?,
-            policies: PolicyOids {
-                asserted: oid(&key("policies.asserted"), &self.policies.asserted)?,
-                attested: oid(&key("policies.attested"), &self.policies.attested)?,
-                attested_with_pin: oid(&key("policies.attested_pin"), &self.policies.attested_pin)?,
-            },
+            policies: self.policies.validate(key)?,
             signer,
             issuing_key: self.issuing_key,
             ocsp_key: self.ocsp_key,
             id,
         })
+    }
+}
+
+impl RawPolicies {
+    /// A relying party demands an assurance by its policy: one for two levels would say less than it seems to.
+    fn validate(&self, key: impl Fn(&str) -> String) -> ConfigResult<PolicyOids> {
+        let levels = [
+            ("policies.attested_pin", &self.attested_pin),
+            ("policies.attested", &self.attested),
+            ("policies.asserted", &self.asserted),
+        ];
+        for (index, (name, text)) in levels.iter().enumerate() {
+            if let Some((other, _)) = levels[..index].iter().find(|(_, earlier)| earlier == text) {
+                let problem = format!("{text:?} is {} as well", key(other));
+                return Err(ConfigError::value(key(name), problem, "give each level of assurance its own"));
+            }
+        }
+        let [attested_with_pin, attested, asserted] = levels.map(|(name, text)| oid(&key(name), text));
+        Ok(PolicyOids { asserted: asserted?, attested: attested?, attested_with_pin: attested_with_pin? })
     }
 }
 

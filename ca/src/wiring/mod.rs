@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 pub(crate) use adapters::Adapters;
 pub(crate) use books::{Books, books};
 pub(crate) use custody::custody_desk;
+pub(crate) use issuers::check_profile;
 pub(crate) use ledger::{check_address, migrate};
 pub(crate) use mail::{mail_desk, mailer};
 pub(crate) use moving::{Route, move_ledger};

@@ -64,8 +64,8 @@ pub enum DraftError {
     /// The issuer's certificate isn't valid yet.
     #[error("the issuer's certificate is not valid before {0}")]
     IssuerNotYetValid(Timestamp),
-    /// The authority's own key.
-    #[error("the request is for the issuer's own key")]
+    /// A key of the authority's own: the issuer's, the root's, another issuer's, a responder's.
+    #[error("the request is for one of the authority's own keys")]
     IssuersKey,
     /// Something can't be encoded.
     #[error("the certificate can't be encoded")]
@@ -99,7 +99,7 @@ pub struct Draft {
 /// [`DraftError`].
 pub fn draft(order: &Order<'_>) -> Result<Draft, DraftError> {
     let issuer = order.profile.issuer();
-    if order.csr.public_key() == issuer.public_key() {
+    if order.profile.is_own_key(order.csr.public_key()) {
         return Err(DraftError::IssuersKey);
     }
     if order.now < issuer.not_before() {

@@ -1,5 +1,7 @@
 //! Issuers, and the profile of the certificates that they issue to users.
 
+use std::sync::Arc;
+
 use ca_x509::{
     SignatureAlgorithm,
     extension::{self, YUBICO_PIV},
@@ -201,6 +203,8 @@ pub struct Profile {
     issuer: Issuer,
     policies: PolicyOids,
     publication: Publication,
+    /// The authority's keys besides the issuer's. Shared, since each draft keeps its profile.
+    own_keys: Arc<[SubjectPublicKeyInfoOwned]>,
 }
 
 impl Profile {
@@ -223,7 +227,18 @@ impl Profile {
                 return Err(ProfileError::Url(url.clone()));
             }
         }
-        Ok(Self { issuer, policies, publication })
+        Ok(Self { issuer, policies, publication, own_keys: Arc::default() })
+    }
+
+    /// The same, where the authority has these keys besides the issuer's: its root, its other issuers, its OCSP responders.
+    #[must_use]
+    pub fn with_own_keys(self, keys: impl IntoIterator<Item = SubjectPublicKeyInfoOwned>) -> Self {
+        Self { own_keys: keys.into_iter().collect(), ..self }
+    }
+
+    /// Whether this is one of the authority's own keys, which are nobody's else.
+    pub fn is_own_key(&self, key: &SubjectPublicKeyInfoOwned) -> bool {
+        self.issuer.public_key == *key || self.own_keys.contains(key)
     }
 
     /// Who issues.

@@ -122,6 +122,16 @@ fn the_authoritys_own_key_and_bad_names_are_refused() {
     bench.csr = crate::domain::csr::verify(&request, &bench.user.id).expect("a request");
     assert_eq!(draft(&bench.order()).expect_err("the issuer's key").code(), "draft-issuers-key");
 
+    // The root's, a responder's, another issuer's.
+    for own in [TestKey::p384(), TestKey::rsa_2048()] {
+        let mut bench = Bench::new(TestKey::p256());
+        bench.csr =
+            crate::domain::csr::verify(&Request::plain(&own).der(), &bench.user.id).expect("a request");
+        assert!(draft(&bench.order()).is_ok(), "it is a stranger's");
+        bench.profile = bench.profile.with_own_keys([TestKey::p256().public_key(), own.public_key()]);
+        assert_eq!(draft(&bench.order()).expect_err("an own key").code(), "draft-issuers-key");
+    }
+
     let mut bench = Bench::new(TestKey::p256());
     bench.user.display_name = "山田\u{202e}太郎".to_owned();
     assert_eq!(draft(&bench.order()).expect_err("a reordered name").code(), "draft-subject");
