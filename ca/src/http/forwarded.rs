@@ -17,11 +17,7 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
-use base64::{
-    Engine,
-    alphabet::STANDARD,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine;
 use ca_core::{
     app::refuse_header::{HeaderFault, RefuseHeader},
     ports::clock::Clock,
@@ -29,19 +25,14 @@ use ca_core::{
 use rustls_pki_types::CertificateDer;
 
 use super::{
-    client_verifier::ClientVerifier, clients::Identity, connection::Peer, layers::plain, proxies::Proxy,
+    base64::BASE64, client_verifier::ClientVerifier, clients::Identity, connection::Peer, layers::plain,
+    proxies::Proxy,
 };
 use crate::{config::AddressHeader, logging};
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// RFC 8941, 4.2.7: missing padding is no error.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Reads what proxies say on a listener.
 #[derive(Clone)]

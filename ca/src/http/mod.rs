@@ -1,6 +1,7 @@
 //! The listeners and what they answer. Handlers decode, call a use case of `ca-core`, and encode; rules live below.
 
 pub(crate) mod api;
+mod base64;
 mod body;
 pub(crate) mod client_verifier;
 pub(crate) mod clients;

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::Response,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
 use ca_core::{
     app::answer_ocsp::{AnswerOcsp, OcspReply},
     domain::ocsp::MAX_REQUEST_BYTES,
@@ -16,7 +16,7 @@ use ca_core::{
 };
 
 use super::{Validation, cacheable, unless_known};
-use crate::http::layers::plain;
+use crate::http::{base64::BASE64, layers::plain};
 
 /// GET is for small requests (RFC 9919 speaks of 255 octets); longer ones are posted.
 const LONGEST_PATH: usize = 1024;
@@ -173,7 +173,7 @@ fn path_request(path: &str) -> Result<Vec<u8>, StatusCode> {
     }
     let decoded = percent_decode(encoded).ok_or(StatusCode::BAD_REQUEST)?;
     // Whoever encoded twice left a percent sign, which base64 doesn't have.
-    BASE64_STANDARD.decode(&decoded).map_err(|_| StatusCode::BAD_REQUEST)
+    BASE64.decode(&decoded).map_err(|_| StatusCode::BAD_REQUEST)
 }
 
 fn percent_decode(text: &str) -> Option<Vec<u8>> {
@@ -200,6 +200,7 @@ mod tests {
     fn a_path_is_decoded_once_and_bounded() {
         assert_eq!(path_request("/ocsp/MAMCAQE="), Ok(vec![0x30, 3, 2, 1, 1]));
         assert_eq!(path_request("/ocsp/MAMCAQE%3D"), Ok(vec![0x30, 3, 2, 1, 1]));
+        assert_eq!(path_request("/ocsp/MAMCAQE"), Ok(vec![0x30, 3, 2, 1, 1]), "without padding");
         assert_eq!(path_request("/ocsp//+8="), path_request("/ocsp/%2F%2b8%3D"));
         for (path, status) in [
             ("/ocsp", StatusCode::BAD_REQUEST),
@@ -210,6 +211,11 @@ mod tests {
             ("/ocsp/MAMCAQE=%+a", StatusCode::BAD_REQUEST),
             ("/ocsp/MAMCA%+4E=", StatusCode::BAD_REQUEST),
             ("/ocsp/MAM CAQE=", StatusCode::BAD_REQUEST),
+            ("/ocsp/MAM%0ACAQE=", StatusCode::BAD_REQUEST),
+            ("/ocsp/MAMCAQE==", StatusCode::BAD_REQUEST),
+            ("/ocsp/MAMCAQF=", StatusCode::BAD_REQUEST),
+            ("/ocsp/-_8=", StatusCode::BAD_REQUEST),
+            ("/ocsp/MAMCAQE=/", StatusCode::BAD_REQUEST),
             ("/ocsp/../crl/root.crl", StatusCode::BAD_REQUEST),
         ] {
             assert_eq!(path_request(path), Err(status), "{path}");
