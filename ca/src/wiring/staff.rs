@@ -7,8 +7,8 @@ use ca_core::app::{
     customers::CodeTerms,
     session::SessionTerms,
     staff::{
-        Guard, approvals::Approvals, desk::Desk, members::Members, overview::Overview,
-        session::StaffSessions, tokens::Tokens, trail::AuditTrail,
+        Guard, approvals::Approvals, desk::Desk, forms::RefuseStaffForm, members::Members,
+        overview::Overview, session::StaffSessions, tokens::Tokens, trail::AuditTrail,
     },
 };
 use jiff::SignedDuration;
@@ -77,6 +77,12 @@ pub(super) fn console(
     Ok(Some(Console {
         sessions: Arc::new(sessions),
         guard: guard(adapters),
+        forms: RefuseStaffForm {
+            staff: store.clone(),
+            audit: store.clone(),
+            clock: adapters.clock.clone(),
+            budget: Arc::default(),
+        },
         desk: Desk {
             guard: guard(adapters),
             customers: adapters.customers(),

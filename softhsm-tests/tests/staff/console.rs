@@ -55,7 +55,23 @@ fn an_auditor_reads_and_exports_and_changes_nothing() {
     assert!(page.contains("contract.registered") && !page.contains("staff.login"), "{page}");
     assert!(auditor.page("/audit?subject=9900001").contains("contract.registered"));
     assert!(!auditor.page("/audit?until=2020-01-01").contains("contract.registered"));
-    assert_eq!(auditor.browser.get("/audit?from=yesterday").expect("an answer").status, 400);
+    for odd in [
+        "from=yesterday",
+        "from=２０２６-１１-２２",
+        "until=9999-12-31",
+        "from=2026-02-30",
+        "before=-1",
+        "before=99999999999999999999",
+        "before=１",
+        "before=1&before=2",
+    ] {
+        assert_eq!(auditor.browser.get(&format!("/audit?{odd}")).expect("an answer").status, 400, "{odd}");
+        assert_eq!(
+            auditor.browser.get(&format!("/audit.csv?{odd}")).expect("an answer").status,
+            400,
+            "{odd}"
+        );
+    }
     for path in [
         "/search?by=contract&q=9900001",
         "/contracts/9900001",
@@ -111,22 +127,6 @@ fn health_and_calendar_at_a_glance() {
     }
 }
 
-#[test]
-fn forged_forms_are_refused() {
-    let (house, members) = StaffHouse::open("staff-forged");
-    let clerk = named(&members, "clerk-1");
-    let fields = [("csrf", "guess"), ("number", "9900003"), ("name", "x"), ("general_users", "9")];
-    let answer = clerk.browser.post("/contracts", &fields).expect("an answer");
-    assert_eq!(answer.status, 403, "{}", answer.text());
-    let request = clerk.browser.request("POST", "/contracts").expect("a request");
-    let request = request.header("content-type", "application/x-www-form-urlencoded").body("csrf=x");
-    let foreign = request.header("origin", "https://evil.example").header("sec-fetch-site", "cross-site");
-    let refused = SoftBrowser::response(foreign).expect("an answer");
-    assert_eq!(refused.status, 403);
-    assert!(refused.text().contains("受け付けられませんでした"), "{}", refused.text());
-    let home = clerk.browser.get("/home").expect("a page");
-    let policy = home.header("content-security-policy").expect("a policy");
-    assert!(policy.contains("default-src 'none'") && !policy.contains("script"), "{policy}");
 /// A changed calendar is taken up without a restart; a bad one leaves the one in use, and everybody is told.
 #[test]
 fn the_calendar_is_taken_up_as_it_changes() {
@@ -178,6 +178,31 @@ fn days(word: &str) -> String {
     days.map(|day| format!("{word} {day}\n")).collect()
 }
 
+#[test]
+fn forged_forms_are_refused() {
+    let (house, members) = StaffHouse::open("staff-forged");
+    let clerk = named(&members, "clerk-1");
+    let fields = [("csrf", "guess"), ("number", "9900003"), ("name", "x"), ("general_users", "9")];
+    let answer = clerk.browser.post("/contracts", &fields).expect("an answer");
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    let request = clerk.browser.request("POST", "/contracts").expect("a request");
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body("csrf=x");
+    let foreign = request.header("origin", "https://evil.example").header("sec-fetch-site", "cross-site");
+    let refused = SoftBrowser::response(foreign).expect("an answer");
+    assert_eq!(refused.status, 403);
+    assert!(refused.text().contains("受け付けられませんでした"), "{}", refused.text());
+    let rows = house.bank().audit_rows("staff.form-refused").expect("rows");
+    let written: Vec<_> = rows.iter().map(|row| (&row["actor"], &row["details"]["reason"])).collect();
+    assert_eq!(
+        written,
+        [
+            (&"staff:clerk-1".into(), &"form-token".into()),
+            (&"staff:clerk-1".into(), &"form-cross-site".into())
+        ]
+    );
+    let home = clerk.browser.get("/home").expect("a page");
+    let policy = home.header("content-security-policy").expect("a policy");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("script"), "{policy}");
     assert_eq!(home.header("cache-control"), Some("no-store"));
     assert!(
         house

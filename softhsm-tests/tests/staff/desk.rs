@@ -121,6 +121,24 @@ fn one_clerk_revokes_at_once_and_nothing_obtains_again_by_itself() {
         clerk.post(&format!("{path}/revoke"), &[("reason", "keyCompromise"), ("identity", identity)])
     };
     assert_eq!(revoke(" ").status, 400, "without how identity was checked");
+    // Whatever else is wrong with the form leaves a row as well, and everything as it is.
+    let refused = |serial: &str, reason: &str| {
+        let fields = [("reason", reason), ("identity", "ご来店、運転免許証を確認")];
+        clerk.post(&format!("/certificates/{serial}/revoke"), &fields).status
+    };
+    for reason in ["7", "certificateHold", "removeFromCRL", "KEYCOMPROMISE", "superseded", "１", ""] {
+        assert_eq!(refused(&customer.serial, reason), 400, "{reason}");
+    }
+    let (signed, padded) = (format!("+{}", customer.serial), format!("00{}", customer.serial));
+    let wide = customer.serial.replace(|c: char| c.is_ascii_digit(), "%EF%BC%91");
+    for serial in [&*signed, &padded, "-01", "0x01", &format!("{}%20", customer.serial), &wide] {
+        assert_eq!(refused(serial, "keyCompromise"), 404, "{serial}");
+    }
+    let rows = house.bank().audit_rows("certificate.revoke-refused").expect("rows");
+    let of = |why: &str| rows.iter().filter(|row| row["details"]["why"] == why).count();
+    assert_eq!((of("identity"), of("reason"), of("serial-number")), (1, 7, 6), "{rows:?}");
+    assert!(rows.iter().all(|row| row["actor"] == "staff:clerk-1"), "{rows:?}");
+    assert_eq!(house.bank().journal().expect("a journal")["revocations"], 0);
     assert_eq!(customer.browser.get("/home").expect("a page").status, 200, "it was revoked all the same");
     let done = revoke("ご来店、運転免許証を確認");
     assert_eq!(done.status, 303, "{}", done.text());

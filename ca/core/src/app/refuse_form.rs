@@ -43,7 +43,7 @@ pub enum Forgery {
 }
 
 impl Forgery {
-    fn code(self) -> &'static str {
+    pub(super) fn code(self) -> &'static str {
         match self {
             Self::CrossSite => "form-cross-site",
             Self::Token => "form-token",

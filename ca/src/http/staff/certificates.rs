@@ -139,21 +139,15 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
     Form(fields): Form<Fields>,
 ) -> Response {
-    let t = officer.t();
-    let Ok(serial) = serial(&id) else { return Trouble::NotFound.page(&officer, "/search") };
-    let back = format!("/certificates/{serial}");
-    let (acting, typed, desk) = (officer.acting().clone(), fields.clone(), console.clone());
-    let clerk = officer.clone();
+    let back = serial(&id).map_or("/search".to_owned(), |serial| format!("/certificates/{serial}"));
+    let (acting, desk) = (officer.acting().clone(), console.clone());
+    let typed = |name| field(&fields, name).to_owned();
+    let asked = BranchRevocation { serial: id, reason: typed("reason"), identity: typed("identity") };
     let done = console.act(&officer, &fields, async move {
-        desk.first(&clerk, Task::Revoke, &serial.to_string()).await?;
-        let reason =
-            RevocationReason::parse(field(&typed, "reason")).ok_or(Trouble::Field(t.choose_reason))?;
-        let identity = field(&typed, "identity").to_owned();
-        let asked = BranchRevocation { serial: serial.clone(), reason, identity };
-        desk.desk.revoke(&acting, asked).await?;
+        let revocation = desk.desk.revoke(&acting, asked).await?;
         desk.revoked.notify_one();
         desk.metrics.outcome("revocation", "revoked");
-        Ok(see(&format!("/certificates/{serial}?done=revoked")))
+        Ok(see(&format!("/certificates/{}?done=revoked", revocation.serial)))
     });
     done.await.unwrap_or_else(|trouble| trouble.page(&officer, &back))
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ca_core::{
-    app::{session::csrf_token, staff::session::StaffSessionError},
+    app::{refuse_form::Forgery, session::csrf_token, staff::session::StaffSessionError},
     domain::staff::{Member, Task},
 };
 use secrecy::ExposeSecret;
@@ -73,7 +73,7 @@ pub(super) async fn login(
     let belongs =
         !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(field(&fields, "csrf").as_bytes()));
     if !belongs {
-        console.metrics.outcome("form", "forged");
+        console.forged(visitor.presented.as_ref(), Forgery::Token).await;
         return match console.sessions.who(visitor.presented.as_ref()).await {
             Ok(member) => ask(&console, &visitor, &member, StatusCode::FORBIDDEN),
             Err(error) => no_session(error, &visitor),
@@ -99,7 +99,7 @@ pub(super) async fn logout(
     officer: Officer,
     Form(fields): Form<Fields>,
 ) -> Response {
-    if let Err(trouble) = console.check_form(&officer, &fields) {
+    if let Err(trouble) = console.check_form(&officer, &fields).await {
         return trouble.page(&officer, "/home");
     }
     let session = officer.visitor.session.clone().unwrap_or_default();

@@ -35,9 +35,17 @@ use axum::{
 use ca_core::{
     app::{
         mail_desk::MailDesk,
+        refuse_form::Forgery,
         staff::{
-            Guard, approvals::Approvals, desk::Desk, members::Members, overview::Overview,
-            session::StaffSessions, tokens::Tokens, trail::AuditTrail,
+            Guard,
+            approvals::Approvals,
+            desk::Desk,
+            forms::RefuseStaffForm,
+            members::Members,
+            overview::Overview,
+            session::{Presented, StaffSessions},
+            tokens::Tokens,
+            trail::AuditTrail,
         },
     },
     domain::staff::Task,
@@ -60,6 +68,8 @@ use visitor::{Officer, Visitor};
 pub(crate) struct Console {
     pub(crate) sessions: Arc<StaffSessions>,
     pub(crate) guard: Guard,
+    /// Writes down forms that weren't the console's.
+    pub(crate) forms: RefuseStaffForm,
     pub(crate) desk: Desk,
     pub(crate) approvals: Approvals,
     pub(crate) members: Members,
@@ -166,8 +176,7 @@ async fn explained(
         return response;
     }
     if response.status() == StatusCode::FORBIDDEN {
-        console.metrics.outcome("form", "forged");
-        tracing::warn!(peer = %peer.address, "another site's form came to the staff console");
+        console.forged(visitor::presented(&peer).as_ref(), Forgery::CrossSite).await;
     }
     let frame = page::Frame::anonymous(language);
     let (title, text) = (frame.t.not_understood_title, frame.t.not_understood_text);
@@ -186,14 +195,23 @@ fn see(path: &str) -> Response {
 
 impl Console {
     /// Whether a form is this session's.
-    #[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
-    fn check_form(&self, officer: &Officer, fields: &Fields) -> Result<(), Trouble> {
+    async fn check_form(&self, officer: &Officer, fields: &Fields) -> Result<(), Trouble> {
         if officer.active.csrf_matches(field(fields, "csrf")) {
             return Ok(());
         }
-        self.metrics.outcome("form", "forged");
-        tracing::warn!(member = %officer.acting().id(), "a form that isn't of the session was refused");
+        self.forged(officer.visitor.presented.as_ref(), Forgery::Token).await;
         Err(Trouble::Forged)
+    }
+
+    /// A form that wasn't the console's was refused; it stays refused when that can't be written down.
+    async fn forged(&self, presented: Option<&Presented>, forgery: Forgery) {
+        self.metrics.outcome("form", "forged");
+        if let Err(error) = self.forms.run(presented, forgery).await {
+            tracing::warn!(
+                error = logging::chain(&error),
+                "a refused form can't be written to the audit trail"
+            );
+        }
     }
 
     /// Who may not is told so before the form is read: what is wrong with it is then nobody's business. The use case asks
@@ -209,7 +227,7 @@ impl Console {
         fields: &Fields,
         act: impl Future<Output = Result<Response, Trouble>> + Send + 'static,
     ) -> Result<Response, Trouble> {
-        self.check_form(officer, fields)?;
+        self.check_form(officer, fields).await?;
         match self.detached.spawn(act).await {
             Ok(done) => done,
             Err(panicked) => Ok(trouble::unavailable(&panicked, &officer.visitor)),

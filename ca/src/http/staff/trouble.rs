@@ -174,6 +174,7 @@ fn desk_told<'a>(error: &'a DeskError, t: &'static Catalogue) -> Told<'a> {
         DeskError::TakesTwo => said(StatusCode::CONFLICT, t.takes_two),
         DeskError::Identity(_) => said(StatusCode::BAD_REQUEST, t.identity_missing),
         DeskError::UnknownCertificate => said(StatusCode::NOT_FOUND, t.not_found),
+        DeskError::Reason => said(StatusCode::BAD_REQUEST, t.choose_reason),
         DeskError::Failure(failure) => Told::Failure(failure),
         DeskError::Customer(error) => match error {
             CustomerError::Name(error) => text_told(error, t),

@@ -79,12 +79,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
         Ok(Self {
             language: *parts.extensions.get::<Language>().ok_or(missing)?,
             support_id: *parts.extensions.get::<SupportId>().ok_or(missing)?,
-            presented: peer.identity.customer().and_then(|certificate| read(certificate)),
+            presented: presented(peer),
             session: cookie(SESSION),
             form: cookie(FORM),
             query: kept.map(|pair| format!("{pair}&")).collect::<Vec<_>>().concat(),
         })
     }
+}
+
+/// What the connection's certificate says, when there is one.
+pub(super) fn presented(peer: &Peer) -> Option<Presented> {
+    peer.identity.customer().and_then(|certificate| read(certificate))
 }
 
 /// The verifier has checked its signature before.

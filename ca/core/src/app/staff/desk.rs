@@ -12,7 +12,7 @@ use crate::{
         customers::{CodeTerms, CustomerError, Customers, IssuedCode, NewContract, NewUser},
         failure::{Failure, carries_failure},
         revoke::{Revoke, RevokeError},
-        trail::{Details, event, refused},
+        trail::{Details, event, foreign, refused},
     },
     domain::{
         audit::AuditEvent,
@@ -55,10 +55,10 @@ pub struct Desk {
 /// A revocation at the branch.
 #[derive(Clone, Debug)]
 pub struct BranchRevocation {
-    /// The certificate.
-    pub serial: SerialNumber,
-    /// Why.
-    pub reason: RevocationReason,
+    /// The certificate's serial number, as it was sent.
+    pub serial: String,
+    /// Why: the name of a reason in RFC 5280, as it was sent.
+    pub reason: String,
     /// How the clerk checked who asks for it.
     pub identity: String,
 }
@@ -78,9 +78,12 @@ pub enum DeskError {
     /// How identity was checked isn't said.
     #[error(transparent)]
     Identity(InvalidText),
-    /// No such certificate.
+    /// No such certificate, or nothing that a certificate could have as its number.
     #[error("there is no such certificate")]
     UnknownCertificate,
+    /// A reason that a clerk can't give.
+    #[error("the reason is not one that a clerk can give")]
+    Reason,
     /// Something below failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -229,14 +232,18 @@ impl Desk {
     /// is out. Asked again, it finishes what was left undone.
     ///
     /// # Errors
-    /// `Identity`, `UnknownCertificate`.
+    /// `Reason`, `Identity`, `UnknownCertificate`.
     pub async fn revoke(&self, acting: &Acting, asked: BranchRevocation) -> DeskResult<Revocation> {
-        let BranchRevocation { serial, reason, identity } = asked;
-        self.guard.permit(acting, Task::Revoke, &serial).await?;
-        if let Err(error) = subject::check_note("note on identity", &identity) {
-            let row = self.row(acting, "certificate.revoke-refused", &serial).with("why", "identity");
-            return Err(refused(&*self.guard.audit, row, DeskError::Identity(error)).await);
-        }
+        self.guard.permit(acting, Task::Revoke, &asked.serial).await?;
+        let (serial, reason) = match read(&asked) {
+            Ok(read) => read,
+            Err((why, error)) => {
+                let subject = foreign(&asked.serial);
+                let row = self.row(acting, "certificate.revoke-refused", subject).with("why", why);
+                return Err(refused(&*self.guard.audit, row, error).await);
+            }
+        };
+        let identity = asked.identity;
         let record = self.certificates.certificate(&self.issuer, &serial).await?;
         let about = record.as_ref().map_or(serial.to_string(), |record| record.user.to_string());
         let checked = self.row(acting, "identity.checked", about);
@@ -271,4 +278,16 @@ impl Desk {
     fn row(&self, acting: &Acting, action: &'static str, subject: impl std::fmt::Display) -> AuditEvent {
         event(self.guard.clock.now(), acting.actor(), action, subject)
     }
+}
+
+/// What a clerk asks for; else what is wrong with it, also in a word for the trail.
+fn read(asked: &BranchRevocation) -> Result<(SerialNumber, RevocationReason), (&'static str, DeskError)> {
+    let serial =
+        SerialNumber::parse(&asked.serial).map_err(|_| ("serial-number", DeskError::UnknownCertificate))?;
+    // A certificate is superseded by its renewal, and by nothing else.
+    let reason = RevocationReason::parse(&asked.reason).filter(|r| *r != RevocationReason::Superseded);
+    let reason = reason.ok_or(("reason", DeskError::Reason))?;
+    subject::check_note("note on identity", &asked.identity)
+        .map_err(|error| ("identity", DeskError::Identity(error)))?;
+    Ok((serial, reason))
 }

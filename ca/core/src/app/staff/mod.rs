@@ -3,6 +3,7 @@
 
 pub mod approvals;
 pub mod desk;
+pub mod forms;
 pub mod members;
 pub mod overview;
 pub mod session;
