@@ -105,6 +105,40 @@ fn of_two_approvals_at_once_one_counts() {
     assert!(first.page("/approvals").contains("却下"));
 }
 
+/// Two pairs of eyes: one of them isn't there any more when its member was withdrawn, or works as something else.
+#[test]
+fn who_left_asks_for_nothing() {
+    let (house, members) = StaffHouse::open("staff-left");
+    let (first, second) = (named(&members, "clerk-1"), named(&members, "clerk-2"));
+    let customer = house.house.customer("left-01", "general", 49_000_021);
+    revoke(first, &customer.serial);
+    let again = [("way", "code"), ("reason", "PC入れ替え")];
+    let request = request_of(&first.done("/users/left-01/reobtain", &again));
+    members[0].done("/staff/clerk-1/withdraw", &[("reason", "退職")]);
+    let answer = second.post(&format!("{request}/approve"), &[]);
+    assert_eq!(answer.status, 409, "{}", answer.text());
+    assert!(answer.text().contains("依頼を出す権限がありません"), "{}", answer.text());
+    let rows = house.bank().audit_rows("approval.refused").expect("rows");
+    let row = rows.last().expect("a row");
+    assert_eq!(
+        (&row["details"]["why"], &row["details"]["asked_by"]),
+        (&"asker-left".into(), &"clerk-1".into())
+    );
+    assert!(
+        house.bank().audit_rows("approval.executed").expect("rows").iter().all(|r| r["subject"] != "left-01")
+    );
+
+    // It is refused, and asked for anew by somebody who is there; then that one works as something else.
+    second.done(&format!("{request}/refuse"), &[]);
+    let request = request_of(&second.done("/users/left-01/reobtain", &again));
+    let third = house.identity("clerk-3");
+    crate::staff_house::admit(&members[0], &members[1], "clerk-3", "clerk", &third);
+    let third = house.member("clerk-3", third);
+    third.login();
+    crate::staff_house::admit(&members[0], &members[1], "clerk-2", "auditor", &second.identity);
+    assert_eq!(third.post(&format!("{request}/approve"), &[]).status, 409);
+}
+
 #[test]
 fn a_contracts_policy_takes_two() {
     let (house, members) = StaffHouse::open("staff-policy");

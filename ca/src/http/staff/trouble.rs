@@ -216,6 +216,7 @@ fn approval_told<'a>(error: &'a ApprovalError, t: &'static Catalogue) -> Told<'a
         ApprovalError::DeviceInUse => conflict(t.device_in_use),
         ApprovalError::TokenUnfit => conflict(t.device_refused),
         ApprovalError::KeyTaken => conflict(t.key_taken),
+        ApprovalError::AskerLeft => conflict(t.asker_left),
         ApprovalError::Failure(failure) => Told::Failure(failure),
     }
 }

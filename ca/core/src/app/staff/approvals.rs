@@ -20,7 +20,7 @@ use crate::{
         enrolment::AcquisitionCode,
         ids::{ContractNumber, PolicyName, UserId},
         policy::Assignment,
-        staff::Task,
+        staff::{Member, MemberState, Task},
         subject::{self, InvalidText},
         user::{Role, User, UserState},
     },
@@ -117,6 +117,9 @@ pub enum ApprovalError {
     /// The certificate's key is another member's.
     #[error("the key is another member's")]
     KeyTaken,
+    /// Who asked was withdrawn, or has no role any more that may ask for it: one pair of eyes is missing.
+    #[error("who asked may not ask for this any more")]
+    AskerLeft,
     /// Something below failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -144,6 +147,7 @@ impl ApprovalError {
             Self::DeviceInUse => "device-in-use",
             Self::TokenUnfit => "token-unfit",
             Self::KeyTaken => "key-taken",
+            Self::AskerLeft => "asker-left",
             Self::Failure(_) => "failure",
         }
     }
@@ -258,6 +262,9 @@ impl Approvals {
         if let Err(barred) = approval.check(Outcome::Executed, acting.id(), now) {
             return Err(self.refuse(row, barred.into()).await);
         }
+        if let Err(error) = self.still_asked(&approval).await {
+            return Err(self.refuse(row, error).await);
+        }
         if let Err(error) = self.judge(&approval.proposal, &approval.reason).await {
             return Err(self.refuse(row, error).await);
         }
@@ -273,6 +280,14 @@ impl Approvals {
             Err(error) => return Err(error.into()),
         };
         Err(self.refuse(row, error).await)
+    }
+
+    /// Whoever was withdrawn since, or works as something else, asks for nothing here.
+    async fn still_asked(&self, approval: &Approval) -> Result<(), ApprovalError> {
+        let asker = self.members.staff.member(&approval.asked_by).await?;
+        let may =
+            |asker: Member| asker.state == MemberState::Active && asker.roles.may(approval.proposal.task());
+        asker.is_some_and(may).then_some(()).ok_or(ApprovalError::AskerLeft)
     }
 
     /// What the commit refused.

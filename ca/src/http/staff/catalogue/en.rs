@@ -371,6 +371,7 @@ pub(super) const EN: Catalogue = Catalogue {
     own_request: "You can't approve or refuse your own request. Another member of staff does.",
     not_yours: "Only who asked can withdraw.",
     not_open: "The request was decided already, or has expired.",
+    asker_left: "Who asked may no longer ask for this. Refuse the request, and ask anew if it is still needed.",
     no_certificate_title: "No certificate",
     unknown_title: "Not a member of staff",
     withdrawn_title: "Withdrawn",

@@ -371,6 +371,7 @@ pub(super) const JA: Catalogue = Catalogue {
     own_request: "ご自身の依頼は承認・却下できません。別の担当者が行います。",
     not_yours: "取り下げられるのは、依頼した本人だけです。",
     not_open: "この依頼は、すでに決裁されたか、期限が切れています。",
+    asker_left: "依頼した担当者に、現在この依頼を出す権限がありません。却下し、必要であれば改めて依頼してください。",
     no_certificate_title: "電子証明書が確認できません",
     unknown_title: "登録されていない証明書です",
     withdrawn_title: "登録が取り消されています",

@@ -80,6 +80,7 @@ texts! {
     not_a_master try_again takes_two not_revoked first_time asked_already own_request not_yours not_open
     no_certificate_title unknown_title withdrawn_title revoked_title expired_title session_over_title logged_out_title
     not_understood_title unavailable_title
+    asker_left
     mail mail_number mail_queued mail_oldest mail_bounced mail_answer mail_state_queued mail_state_delivered
     mail_state_bounced mail_state_withdrawn mail_kind_40 mail_kind_10 mail_kind_today mail_kind_issued
     mail_kind_renewed mail_kind_to_be_revoked mail_kind_not_to_be_revoked mail_kind_revoked mail_kind_locked mail_kind_changed mail_kind_code
