@@ -234,10 +234,10 @@ fn a_policy_comes_before_a_user_s_configuration_and_options() {
     assert!(ignored > 0, "the proxy was asked");
 
     // The grace after a renewal is the administrator's as well.
-    let serial = ["--serial", "00", "--password-file", &house.login()];
+    let login = house.login();
     let renew = |hours: &str| {
         let mut command = house.bare_agent();
-        command.args(["renew", "--json", "--grace-hours", hours]).args(serial);
+        command.args(["renew", "--json", "--grace-hours", hours, "--serial", "00", "--password-file", &login]);
         Run::of(&mut house.administered(&command))
     };
     let run = renew("0");
