@@ -46,6 +46,9 @@ pub(super) enum Command {
     },
 }
 
+/// How ledger and journal agree while the signer can't be asked.
+const UNKNOWN: &str = "unknown";
+
 #[derive(Serialize)]
 struct Status {
     agreed: bool,
@@ -169,6 +172,10 @@ async fn status(books: &Books, output: Output) -> Result<(), CliError> {
     if status.agreed {
         return Ok(());
     }
+    // A signer that can't be asked agrees with nothing, and disagrees neither.
+    if status.issuers.iter().all(|issuer| ["agreed", UNKNOWN].contains(&issuer.agreement)) {
+        return Err(CliError::new(Exit::Unavailable, anyhow::anyhow!("not every signer can be asked")));
+    }
     Err(CliError::new(Exit::CheckFailed, anyhow::anyhow!("a ledger and a journal don't agree")))
 }
 
@@ -184,7 +191,7 @@ async fn of_issuer(books: &Books, reconcile: &Reconcile) -> Result<IssuerStatus,
     let mut status = IssuerStatus {
         issuer: issuer.to_string(),
         signer: here.to_string(),
-        agreement: "unknown",
+        agreement: UNKNOWN,
         explanation: String::new(),
         next_step: String::new(),
         journal: None,

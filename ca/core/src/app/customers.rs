@@ -108,7 +108,7 @@ pub enum CustomerError {
     #[error("{0:?} is not an e-mail address")]
     Email(String),
     /// The number or ID is taken, now or by a removed user; IDs are never used again.
-    #[error("it is already registered")]
+    #[error("it is registered already, or was before: no number and no ID is used a second time")]
     Taken,
     /// No such contract.
     #[error("there is no such contract")]

@@ -165,7 +165,11 @@ impl SerialNumber {
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         let canonical = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let bytes = hex::decode(text).ok().filter(|_| canonical);
-        Self::from_bytes(&bytes.unwrap_or_default())
+        Self::from_bytes(&bytes.unwrap_or_default()).map_err(|_| InvalidId {
+            what: "a serial number",
+            form: "written in lower-case hexadecimal digits in pairs, as a positive INTEGER of at most 20 octets in its \
+                   shortest form: no sign, no prefix, no separators",
+        })
     }
 
     /// The serial number that a certificate's DER carries; `None` when that is no certificate, or its number has another
