@@ -196,7 +196,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match done(arguments.command) {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!("{error:#}");
+            super::complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

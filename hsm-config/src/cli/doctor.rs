@@ -102,7 +102,6 @@ impl Target {
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let mut stderr = io::stderr().lock();
     let reports = match reports(arguments) {
         Ok(reports) => reports,
         Err(error) => {
@@ -111,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
                 let _ =
                     writeln!(io::stdout().lock(), "{:#}", json!({ "worst": "error", "message": message }));
             }
-            let _ = writeln!(stderr, "inro-hsm: {message}");
+            super::complain(&message);
             return ExitCode::from(2);
         }
     };

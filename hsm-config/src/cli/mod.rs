@@ -11,7 +11,7 @@ mod latch;
 mod signer;
 mod vendors;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -23,7 +23,7 @@ use crate::worker::process;
 
 /// Keys in hardware: ceremonies and the signer.
 #[derive(Debug, Parser)]
-#[command(name = "inro-hsm", version, about, propagate_version = true)]
+#[command(name = "inro-hsm", version, propagate_version = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -65,14 +65,14 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Ceremony(arguments) => ceremony::run(&arguments),
         Command::Custody(arguments) => custody::run(arguments),
-        Command::Signer(arguments) => outcome(signer::run(&arguments)),
+        Command::Signer(arguments) => logged(signer::run(&arguments)),
         Command::Journal(arguments) => outcome(journal::run(arguments)),
         Command::Latch(arguments) => outcome(latch::run(&arguments)),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Bench(arguments) => outcome(bench::run(&arguments)),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Vendors(arguments) => outcome(vendors::run(arguments)),
-        Command::Worker => outcome(process::run().map_err(Into::into)),
+        Command::Worker => logged(process::run().map_err(Into::into)),
     }
 }
 
@@ -85,8 +85,19 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("the program has no threads")
 }
 
-/// 0, or 1 with the error and its causes on standard error.
+/// 0, or 1 with the error and its causes on standard error: a sentence, for somebody waits for it.
 fn outcome(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The same of what runs in the background: a line of its log.
+fn logged(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,6 +105,11 @@ fn outcome(result: anyhow::Result<()>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A line on standard error.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr().lock(), "inro-hsm: {message}");
 }
 
 /// Logs to standard error at `RUST_LOG`, `info` when it isn't set; a worker's lines name its threads, for they share

@@ -32,6 +32,14 @@ pub struct PinError {
     pub cause: Option<io::Error>,
 }
 
+impl PinError {
+    /// What is wrong, without what to do about it.
+    pub fn problem(&self) -> String {
+        let cause = self.cause.as_ref().map_or_else(String::new, |cause| format!(" ({cause})"));
+        format!("PIN file {:?} {}{cause}", self.path, self.fault)
+    }
+}
+
 /// What is wrong with a PIN file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PinFault {

@@ -251,7 +251,7 @@ fn fingerprints(files: &[PathBuf]) -> ExitCode {
                 print(false, &json!(null), &format!("{}\n{text}", file.display()));
             }
             Err(problem) => {
-                report::complain(&format!("{} {problem}", file.display()));
+                super::complain(&format!("{} {problem}", file.display()));
                 code = ExitCode::from(MISTAKES);
             }
         }
@@ -265,7 +265,7 @@ fn verify(folder: &Path, signed_by: &[PathBuf], json: bool) -> ExitCode {
         match Input::read(path) {
             Ok(input) => trusted.push(input),
             Err(problem) => {
-                report::complain(&format!("--signed-by {} {problem}", path.display()));
+                super::complain(&format!("--signed-by {} {problem}", path.display()));
                 return ExitCode::from(MISTAKES);
             }
         }

@@ -113,13 +113,8 @@ pub(super) fn report(as_json: bool, error: &CeremonyError) -> ExitCode {
     for mistake in mistakes {
         let _ = writeln!(io::stderr().lock(), "{mistake}");
     }
-    complain(&message);
+    super::super::complain(&message);
     ExitCode::from(code)
-}
-
-/// A line on standard error.
-pub(super) fn complain(message: &str) {
-    let _ = writeln!(io::stderr().lock(), "inro-hsm: {message}");
 }
 
 /// The result on standard output.

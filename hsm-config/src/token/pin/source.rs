@@ -164,7 +164,7 @@ impl PinSource {
             Self::File(_) => match self.read() {
                 Err(PinSourceError::File(error)) => Some(PinMistake {
                     key: "pin_file",
-                    problem: error.to_string(),
+                    problem: error.problem(),
                     remedy: error.fault.remedy(),
                 }),
                 _ => None,
@@ -246,6 +246,12 @@ mod tests {
         let source = PinSource::Custody("/etc/inro/set".into());
         assert!(matches!(source.read(), Err(PinSourceError::Custodians(_))));
         assert_eq!(source.mistake().expect("no set").key, "pin_custody");
+        let mistake = PinSource::File("/nowhere/pin".into()).mistake().expect("no file");
+        assert_eq!(
+            mistake.problem,
+            "PIN file \"/nowhere/pin\" can't be read (No such file or directory (os error 2))"
+        );
+        assert!(mistake.remedy.contains("create it"), "said once, by whoever tells both");
         assert!(PinSource::ProtectedPath.read().expect("no PIN of ours").is_at_the_token());
     }
 }
