@@ -50,6 +50,9 @@ const HEADER: Duration = Duration::from_secs(10);
 const FIRST: Duration = Duration::from_secs(2);
 /// A connection on which nothing moves for so long, in either direction, is dropped. Longer than any request takes.
 const STALLED: Duration = Duration::from_secs(45);
+/// A connection over HTTP/2 that carried no request for so long is closed. Over HTTP/1.1 the deadline of the next header
+/// does it; here the answers to pings would keep a place occupied for ever.
+const IDLE: Duration = Duration::from_secs(60);
 /// At the most so much of a request's header.
 const HEADER_BYTES: u32 = 32 * 1024;
 
@@ -228,9 +231,10 @@ impl Service {
         peer: Peer,
     ) {
         let (name, address, ending) = (self.name, peer.address, self.ending.clone());
-        let (tell_asked, asked) = watch::channel(false);
+        let (usage, used) = watch::channel(Usage::default());
+        let usage = Arc::new(usage);
         let service = tower::service_fn(move |request: Request<Incoming>| {
-            tell_asked.send_replace(true);
+            let under_way = UnderWay::begin(usage.clone());
             let (router, ending) = (self.router.clone(), self.ending.clone());
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
@@ -239,6 +243,7 @@ impl Service {
                 if protocol == Protocol::Http1 && ending.is_draining() {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
+                drop(under_way);
                 Ok::<_, Infallible>(response)
             }
         });
@@ -248,7 +253,11 @@ impl Service {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = may_close(&ending, protocol, asked) => {
+            () = may_close(&ending, protocol, used.clone()) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = is_idle(protocol, used, IDLE) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -259,13 +268,57 @@ impl Service {
     }
 }
 
+/// What a connection is used for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    /// Requests so far.
+    begun: u64,
+    /// Those that aren't answered yet.
+    under_way: usize,
+}
+
+/// A request that isn't answered yet; also one that is given up ends.
+struct UnderWay(Arc<watch::Sender<Usage>>);
+
+impl UnderWay {
+    fn begin(usage: Arc<watch::Sender<Usage>>) -> Self {
+        usage.send_modify(|usage| {
+            usage.begun += 1;
+            usage.under_way += 1;
+        });
+        Self(usage)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|usage| usage.under_way -= 1);
+    }
+}
+
+/// Waits until a connection over HTTP/2 had nothing to do for `patience`. An answer that is still being read then is
+/// finished all the same.
+async fn is_idle(protocol: Protocol, mut used: watch::Receiver<Usage>, patience: Duration) {
+    while protocol == Protocol::Http2 {
+        let is_busy = used.borrow_and_update().under_way > 0;
+        let next = timeout(if is_busy { Duration::MAX } else { patience }, used.changed());
+        match next.await {
+            Ok(Ok(())) => {}
+            // Nobody is left who could ask.
+            Ok(Err(_)) => break,
+            Err(_) => return,
+        }
+    }
+    std::future::pending().await
+}
+
 /// Waits for the closing, and on a connection that is only just made for its first request: hyper would close it, and cut
 /// off what is on its way.
-async fn may_close(ending: &Ending, protocol: Protocol, mut asked: watch::Receiver<bool>) {
+async fn may_close(ending: &Ending, protocol: Protocol, mut used: watch::Receiver<Usage>) {
     ending.closing().await;
     if protocol == Protocol::Http1 {
         // Either way it may close now.
-        let _ = timeout(FIRST, asked.wait_for(|asked| *asked)).await;
+        let _ = timeout(FIRST, used.wait_for(|usage| usage.begun > 0)).await;
     }
 }
 
@@ -289,4 +342,33 @@ fn builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(30);
+    /// Far longer than that.
+    const LONG: Duration = Duration::from_millis(300);
+
+    #[tokio::test]
+    async fn a_connection_is_idle_when_nothing_was_asked_for_long_enough() {
+        let (usage, used) = watch::channel(Usage::default());
+        let usage = Arc::new(usage);
+        is_idle(Protocol::Http2, used.clone(), PATIENCE).await;
+        let over_http_1 = timeout(LONG, is_idle(Protocol::Http1, used.clone(), PATIENCE)).await;
+        assert!(over_http_1.is_err(), "hyper has a deadline for that");
+
+        let request = UnderWay::begin(usage.clone());
+        let busy = timeout(LONG, is_idle(Protocol::Http2, used.clone(), PATIENCE)).await;
+        assert!(busy.is_err(), "a request is under way");
+        assert_eq!((used.borrow().begun, used.borrow().under_way), (1, 1));
+        drop(request);
+        assert_eq!((used.borrow().begun, used.borrow().under_way), (1, 0));
+        is_idle(Protocol::Http2, used.clone(), PATIENCE).await;
+
+        drop(usage);
+        assert!(timeout(LONG, is_idle(Protocol::Http2, used, PATIENCE)).await.is_err());
+    }
 }
