@@ -156,6 +156,103 @@ fn forms_of_other_sites_planted_cookies_and_old_sessions_are_worth_nothing() {
 
 /// IDロック: wrong passwords in a row lock the login, only for who holds the token; the branch unlocks.
 #[test]
+/// A request that a browser would never send, and that two programs might read in two ways.
+#[test]
+fn requests_that_could_be_read_in_two_ways_open_nothing() {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let house = House::open("login-crooked");
+    let alice = house.customer("crooked-01", "general", 40_000_041);
+    let bob = house.customer("crooked-02", "general", 40_000_042);
+    let browser = &alice.browser;
+    let csrf = hidden(&browser.get("/login").expect("a form"), "csrf").expect("a token");
+    let right = format!("csrf={csrf}&password={LOGIN_PASSWORD}");
+    let sent = |kind: &str, body: String| {
+        let request = browser.request("POST", "/login").expect("a request").header("content-type", kind);
+        SoftBrowser::response(request.body(body)).expect("an answer").status
+    };
+    let multipart = format!(
+        "--b\r\ncontent-disposition: form-data; name=\"csrf\"\r\n\r\n{csrf}\r\n\
+         --b\r\ncontent-disposition: form-data; name=\"password\"\r\n\r\n{LOGIN_PASSWORD}\r\n--b--\r\n"
+    );
+    for (what, kind, body) in [
+        ("a field twice", FORM, format!("{right}&password=another")),
+        ("the token twice", FORM, format!("csrf=x&{right}")),
+        ("no password", FORM, format!("csrf={csrf}")),
+        ("names that aren't the form's", FORM, format!("csrf={csrf}&Password={LOGIN_PASSWORD}")),
+        ("parts", "multipart/form-data; boundary=b", multipart),
+        ("JSON", "application/json", format!(r#"{{"csrf":"{csrf}","password":"{LOGIN_PASSWORD}"}}"#)),
+        ("text, which other sites may send", "text/plain", right.clone()),
+        ("no kind", "", right.clone()),
+        ("far too much", FORM, format!("{right}&x={}", "x".repeat(10_000_000))),
+    ] {
+        assert!((400..500).contains(&sent(kind, body)), "{what}");
+    }
+    let in_the_address = format!("/login?{right}");
+    assert_eq!(browser.get(&in_the_address).expect("a page").status, 200, "the form, and nothing else");
+    assert!(house.audit("login.admitted").is_empty());
+
+    browser.login().expect("a login");
+    bob.browser.login().expect("a login");
+    let session = browser.cookie("__Host-inro-session").expect("a session");
+    let window = house.window(&alice);
+    let get = |cookie: String| {
+        let request = window.request("GET", "/home").expect("a request").header("cookie", cookie);
+        SoftBrowser::response(request).expect("an answer").status
+    };
+    let name = "__Host-inro-session";
+    assert_eq!(get(format!("{name}={session}")), 200, "the session itself");
+    for cookies in [
+        format!("{name}={session}; {name}={session}"),
+        format!("{name}=x; {name}={session}"),
+        format!("inro-session={session}"),
+        format!("__host-inro-session={session}"),
+        format!("{name}=\"{session}\""),
+        format!("{name}={session}%20"),
+        format!("{name}={}", session.to_lowercase()),
+    ] {
+        assert_eq!(get(cookies.clone()), 303, "{cookies}");
+    }
+
+    // Other methods, and the same method by another name.
+    for (method, path) in [
+        ("TRACE", "/home"),
+        ("OPTIONS", "/home"),
+        ("PUT", "/login"),
+        ("DELETE", "/home"),
+        ("GET", "/logout"),
+        ("HEAD", "/logout"),
+        ("POST", "/home"),
+        ("get", "/home"),
+    ] {
+        let request = browser.request(method, path).expect("a request");
+        let request = request.header("x-http-method-override", "POST").header("x-echo", "echoed");
+        let answer = SoftBrowser::response(request).expect("an answer");
+        assert!((400..500).contains(&answer.status), "{method} {path}: {}", answer.status);
+        assert!(!answer.text().contains("echoed"), "{method} {path}");
+    }
+    for path in ["//home", "/home/", "/HOME", "/home;a=1", "/home%00", "/home%20", "/%68ome%2f", "/home%2e"] {
+        assert_eq!(browser.get(path).expect("an answer").status, 404, "{path}");
+    }
+    let odd = browser.get("/home?lang=en%0d%0aset-cookie:%20a=1&lang=%3Cscript%3E&x=%22%3E%3Cscript%3E");
+    let odd = odd.expect("a page");
+    assert_eq!(odd.status, 200);
+    assert!(!odd.text().contains("<script") && odd.header("set-cookie").is_none(), "{:?}", odd.headers);
+
+    // Bob's token in Alice's form.
+    let token =
+        |browser: &SoftBrowser| hidden(&browser.get("/home").expect("a page"), "csrf").expect("a token");
+    for csrf in
+        [token(&bob.browser), token(browser).to_lowercase(), String::new(), format!("{} ", token(browser))]
+    {
+        let answer = browser.post("/settings/stop", &[("csrf", &csrf), ("sure", "yes")]).expect("an answer");
+        assert_eq!(answer.status, 403, "{csrf}");
+    }
+    assert_eq!(browser.get("/home").expect("a page").status, 200, "something stopped Alice");
+    assert_eq!(house.audit("login.admitted").len(), 2);
+    let rows = house.audit("form.refused");
+    assert!(rows.len() >= 4 && rows.iter().all(|row| row["subject"] == "crooked-01"), "{rows:?}");
+}
+
 fn wrong_passwords_lock_and_the_operator_unlocks() {
     let house = House::open("login-lock");
     let customer = house.customer("locked-01", "general", 40_000_031);
