@@ -237,7 +237,16 @@ fn a_policy_comes_before_a_user_s_configuration_and_options() {
     let login = house.login();
     let renew = |hours: &str| {
         let mut command = house.bare_agent();
-        command.args(["renew", "--json", "--grace-hours", hours, "--serial", "00", "--password-file", &login]);
+        command.args([
+            "renew",
+            "--json",
+            "--grace-hours",
+            hours,
+            "--serial",
+            "00",
+            "--password-file",
+            &login,
+        ]);
         Run::of(&mut house.administered(&command))
     };
     let run = renew("0");
