@@ -27,7 +27,7 @@ use super::{
     pages::{Frame, page},
     renewal::first_page,
     see, too_often,
-    visitor::{LoggedIn, Visitor},
+    visitor::{LoggedIn, Visitor, password_path},
 };
 
 #[derive(Template)]
@@ -83,14 +83,6 @@ pub(super) async fn confirmation_password(
         return not_permitted(&portal, &logged_in);
     }
     ask(&logged_in, PasswordKind::Confirmation, StatusCode::OK, None)
-}
-
-/// The form for a password.
-pub(super) fn password_path(kind: PasswordKind) -> &'static str {
-    match kind {
-        PasswordKind::Login => "/settings/password",
-        PasswordKind::Confirmation => "/settings/confirmation-password",
-    }
 }
 
 fn ask(

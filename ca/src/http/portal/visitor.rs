@@ -13,7 +13,7 @@ use ca_core::{
     domain::{
         ids::{SerialNumber, UserId},
         login::{Reason, still_good},
-        user::Role,
+        user::{PasswordKind, Role},
     },
 };
 use std::sync::Arc;
@@ -24,7 +24,6 @@ use super::{
     cookies, message,
     pages::{Frame, Who},
     see,
-    settings::password_path,
     unavailable,
 };
 use crate::http::{connection::Peer, support::SupportId};
@@ -159,6 +158,14 @@ where
             Err(error) => error,
         };
         Err(ended(error, &visitor, &portal))
+    }
+}
+
+/// The address of the form for a password.
+pub(super) fn password_path(kind: PasswordKind) -> &'static str {
+    match kind {
+        PasswordKind::Login => "/settings/password",
+        PasswordKind::Confirmation => "/settings/confirmation-password",
     }
 }
 

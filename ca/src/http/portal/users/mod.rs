@@ -1,6 +1,7 @@
 //! 「管理」→「利用者管理」: the master's list of general users, on the page, in print and as a file.
 
 mod act;
+mod acts;
 mod csv;
 mod list;
 mod register;

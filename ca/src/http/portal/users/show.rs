@@ -29,7 +29,7 @@ use super::{
         visitor::LoggedIn,
     },
     Line,
-    act::Act,
+    acts::Act,
 };
 
 /// Something that can be done.
