@@ -14,5 +14,6 @@ mod mail;
 mod material;
 mod metrics;
 mod readiness;
+mod responders;
 mod telemetry;
 mod wiring;

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use ca_core::{
-    app::staff::members::{MemberError, NewMember, any},
+    app::staff::{
+        admission::NewMember,
+        members::{MemberError, any},
+    },
     domain::{
         ids::StaffId,
         staff::{Member, Roles},

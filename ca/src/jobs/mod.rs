@@ -8,7 +8,6 @@ mod observe;
 mod publish_crl;
 mod reconcile;
 mod renew_responder;
-mod responders;
 mod revoke_fallen;
 mod send_mail;
 mod sweep_sessions;
@@ -43,11 +42,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{calendar::Calendar, http::validation::Validation, metrics::Metrics};
+use crate::{calendar::Calendar, http::validation::Validation, metrics::Metrics, responders::Responders};
 
 pub(crate) use lease::Leader;
 pub(crate) use observe::Observe;
-pub(crate) use responders::Responders;
 pub(crate) use send_mail::{Mailing, Outgoing};
 pub(crate) use watch_files::{Files, MACHINE_ALARM};
 pub(crate) use watch_staff_crl::StaffCrlFile;

@@ -15,8 +15,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Leader, Responders};
-use crate::metrics::Metrics;
+use super::Leader;
+use crate::{metrics::Metrics, responders::Responders};
 
 /// The lease wants to be prolonged so often.
 const TICK: Duration = Duration::from_secs(5);

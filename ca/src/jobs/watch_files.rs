@@ -14,11 +14,12 @@ use ca_core::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
-use super::{Responders, pause, publish_crl::seconds};
+use super::{pause, publish_crl::seconds};
 use crate::{
     http::validation::Validation,
     material,
     metrics::{IssuerLabels, Metrics},
+    responders::Responders,
 };
 
 const PERIOD: Duration = Duration::from_secs(10);

@@ -17,8 +17,9 @@ use jiff::SignedDuration;
 use super::{adapters::Adapters, validation::OcspFactory};
 use crate::{
     config::{self, Config},
-    jobs::{Files, Leader, Responders},
+    jobs::{Files, Leader},
     material::Material,
+    responders::Responders,
 };
 
 pub(super) fn publish_crl(

@@ -8,11 +8,7 @@ use ca_core::{
 };
 
 use super::{adapters::Adapters, issuers, jobs};
-use crate::{
-    config::Config,
-    jobs::{Leader, Responders},
-    material,
-};
+use crate::{config::Config, jobs::Leader, material, responders::Responders};
 
 pub(super) fn responders(
     config: &Config,

@@ -7,8 +7,8 @@ use ca_core::app::{
     customers::CodeTerms,
     session::SessionTerms,
     staff::{
-        Guard, approvals::Approvals, desk::Desk, forms::RefuseStaffForm, members::Members,
-        overview::Overview, session::StaffSessions, tokens::Tokens, trail::AuditTrail,
+        Guard, admission::StaffIssuer, approvals::Approvals, desk::Desk, forms::RefuseStaffForm,
+        members::Members, overview::Overview, session::StaffSessions, tokens::Tokens, trail::AuditTrail,
     },
 };
 use jiff::SignedDuration;
@@ -20,9 +20,10 @@ use crate::{
     calendar::Calendar,
     config::Config,
     http::{detached::Detached, staff::Console},
-    jobs::{Responders, StaffCrlFile},
+    jobs::StaffCrlFile,
     material::{self, Material},
     readiness::Readiness,
+    responders::Responders,
 };
 
 /// What the console shares with the rest of the server.
@@ -39,8 +40,8 @@ fn guard(adapters: &Adapters) -> Guard {
     Guard { audit: adapters.store.clone(), clock: adapters.clock.clone() }
 }
 
-fn members(adapters: &Adapters, issuer: &[u8]) -> Members {
-    Members { guard: guard(adapters), staff: adapters.store.clone(), issuer: issuer.to_vec() }
+fn members(adapters: &Adapters, issuer: StaffIssuer) -> Members {
+    Members { guard: guard(adapters), staff: adapters.store.clone(), issuer }
 }
 
 /// The console, where one is configured.
@@ -57,6 +58,7 @@ pub(super) fn console(
         return Ok(None);
     };
     let store = &adapters.store;
+    let issuer = StaffIssuer { certificate: issuer.clone() };
     let terms = CodeTerms {
         lifetime: SignedDuration::try_from(config.enrolment.acquisition_code_lifetime)?,
         attempts: config.enrolment.acquisition_code_attempts,
@@ -99,11 +101,12 @@ pub(super) fn console(
             customers: store.clone(),
             desk: adapters.customers(),
             certificates: store.clone(),
-            members: members(adapters, issuer),
+            staff: store.clone(),
+            issuer: issuer.clone(),
             rng: adapters.rng.clone(),
             terms,
         },
-            policies: store.clone(),
+        policies: store.clone(),
         members: members(adapters, issuer),
         overview: Overview {
             guard: guard(adapters),
@@ -160,5 +163,5 @@ pub(crate) async fn staff_desk(config: &Config) -> anyhow::Result<StaffDesk> {
     let issuer = material::staff_issuer(config)?;
     let issuer = issuer.context("staff: there is no such section; add it with issuer_certificate")?;
     let adapters = Adapters::open(config).await?;
-    Ok(StaffDesk { members: members(&adapters, &issuer) })
+    Ok(StaffDesk { members: members(&adapters, StaffIssuer { certificate: issuer }) })
 }

@@ -23,8 +23,7 @@ use super::{
     catalogue::Language,
     cookies, message,
     pages::{Frame, Who},
-    see,
-    unavailable,
+    see, unavailable,
 };
 use crate::http::{connection::Peer, support::SupportId};
 

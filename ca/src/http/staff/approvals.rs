@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use super::{
     Console, Fields, Trouble,
-    catalogue::{Catalogue, role},
-    letters, members,
+    catalogue::Catalogue,
+    letters,
     page::{Cell, Form as Entry, Page, Section},
-    see, shown, terms, users,
+    pieces, see, shown,
     visitor::Officer,
 };
 
@@ -38,7 +38,7 @@ pub(super) fn rows(officer: &Officer, approvals: &[Approval], now: Timestamp) ->
             Cell::Link { href: format!("/approvals/{}", approval.id), label },
             Cell::code(approval.proposal.subject()),
             Cell::code(&approval.asked_by),
-            Cell::Time(users::time(officer, approval.asked_at)),
+            Cell::Time(officer.time(approval.asked_at)),
             Cell::text(state(t, approval.standing(now))),
         ]
     };
@@ -99,7 +99,7 @@ async fn request_page(console: &Console, officer: &Officer, id: &str) -> Result<
     let approval = console.approvals.show(officer.acting(), id).await?;
     let now = console.clock.now();
     let mut page = officer.page("/approvals", kind(t, &approval.proposal)).crumb(t.approvals, "/approvals");
-    page.notice = users::notice(officer);
+    page.notice = officer.notice();
     page = page.section(Section::Facts { title: String::new(), facts: facts(officer, &approval, now) });
     let may = officer.may(approval.proposal.task());
     if may && approval.standing(now) == Standing::Open {
@@ -123,13 +123,13 @@ fn facts(officer: &Officer, approval: &Approval, now: Timestamp) -> Vec<(&'stati
     facts.extend([
         (t.reason, Cell::text(&approval.reason)),
         (t.asked_by, Cell::code(&approval.asked_by)),
-        (t.when, Cell::Time(users::time(officer, approval.asked_at))),
-        (t.decide_until, Cell::Time(users::time(officer, approval.expires_at))),
+        (t.when, Cell::Time(officer.time(approval.asked_at))),
+        (t.decide_until, Cell::Time(officer.time(approval.expires_at))),
         (t.state, Cell::text(state(t, approval.standing(now)))),
     ]);
     if let Some(end) = &approval.end {
         facts.push((t.decided_by, Cell::code(&end.by)));
-        facts.push((t.decided_at, Cell::Time(users::time(officer, end.at))));
+        facts.push((t.decided_at, Cell::Time(officer.time(end.at))));
     }
     facts
 }
@@ -142,23 +142,22 @@ fn particulars(t: &'static Catalogue, proposal: &Proposal) -> Vec<(&'static str,
         Proposal::ReobtainWithToken { user, device } => vec![
             (t.user_id, Cell::user(user)),
             (t.way, Cell::text(t.way_token)),
-            (t.token, users::device_cell(t, device)),
+            (t.token, pieces::device_cell(t, device)),
         ],
         Proposal::AssignPolicy { contract, policy } => vec![
             (t.contract_number, Cell::contract(contract)),
             (t.policy, Cell::code(policy.clone().unwrap_or_else(PolicyName::bank))),
         ],
         Proposal::ChangePlan { contract, plan } => {
-            vec![(t.contract_number, Cell::contract(contract)), (t.plan, Cell::text(terms::plan(*plan)))]
+            vec![(t.contract_number, Cell::contract(contract)), (t.plan, Cell::text(pieces::plan(*plan)))]
         }
         Proposal::Admit { id, name, roles, certificate } => {
-            let names: Vec<&str> = roles.iter().map(|of| role(t, of)).collect();
             let mut facts = vec![
                 (t.staff_id, Cell::code(id)),
                 (t.name, Cell::text(name)),
-                (t.roles, Cell::text(names.join(t.list_separator))),
+                (t.roles, Cell::text(pieces::roles(t, roles))),
             ];
-            facts.extend(members::certificate_facts(t, certificate));
+            facts.extend(pieces::certificate_facts(t, certificate));
             facts
         }
     }

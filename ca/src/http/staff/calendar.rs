@@ -13,7 +13,6 @@ use jiff::civil::{Date, Weekday};
 use super::{
     Console, Trouble,
     page::{Cell, Section},
-    users,
     visitor::Officer,
 };
 use crate::calendar::Source;
@@ -27,14 +26,10 @@ pub(super) async fn show(State(console): State<Arc<Console>>, officer: Officer) 
     }
     let (t, now) = (officer.t(), console.clock.now());
     let hours = console.calendar.hours();
-    let open = if hours.are_open(now) {
-        Cell::Good(t.open_now.to_owned())
-    } else {
-        Cell::text(t.closed_now)
-    };
+    let open = if hours.are_open(now) { Cell::Good(t.open_now.to_owned()) } else { Cell::text(t.closed_now) };
     let mut facts = vec![(t.obtaining, open)];
     if let Some(next) = hours.opens_next(now).filter(|next| *next != now) {
-        facts.push((t.opens_next, Cell::Time(users::time(&officer, next))));
+        facts.push((t.opens_next, Cell::Time(officer.time(next))));
     }
     let page = officer.page("/calendar", t.calendar);
     let page = match &*hours {
@@ -58,7 +53,7 @@ pub(super) async fn show(State(console): State<Arc<Console>>, officer: Officer) 
 pub(super) fn source(officer: &Officer, source: &Source) -> Vec<(&'static str, Cell)> {
     let t = officer.t();
     let Some(file) = &source.file else { return vec![(t.calendar_source, Cell::text(t.calendar_by_law))] };
-    let time = |at| Cell::Time(users::time(officer, at));
+    let time = |at| Cell::Time(officer.time(at));
     let mut facts = vec![(t.calendar_source, Cell::code(file.display()))];
     facts.extend(source.written_at.map(|at| (t.calendar_written, time(at))));
     facts.push((t.calendar_taken_up, time(source.taken_up_at)));

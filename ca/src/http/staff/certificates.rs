@@ -22,10 +22,9 @@ use ca_core::{
 use super::{
     Console, Fields, Trouble,
     catalogue::{Catalogue, assurance, reason, standing_word},
-    customers::MAX_NOTE,
     field,
-    page::{Cell, Field, Form as Entry, Page, Section},
-    see, shown, users,
+    page::{Cell, Field, Form as Entry, MAX_NOTE, Page, Section},
+    pieces, see, shown,
     visitor::Officer,
 };
 
@@ -52,7 +51,7 @@ async fn certificate_page(console: &Console, officer: &Officer, id: &str) -> Res
     let serial = serial(id)?;
     let found = console.overview.certificate(officer.acting(), &serial).await?.ok_or(Trouble::NotFound)?;
     let mut page = officer.page("/search", t.certificate).crumb(t.customers, "/search");
-    page.notice = users::notice(officer);
+    page.notice = officer.notice();
     let revocable = match &found {
         AnyCertificate::OfUser(record, evidence) => {
             page = page.crumb(record.user.to_string(), format!("/users/{}", record.user));
@@ -83,17 +82,17 @@ fn facts(console: &Console, officer: &Officer, record: &CertificateRecord) -> Se
         (t.state, Cell::text(standing_word(t, now))),
     ];
     if let Some((at, why)) = now.revocation() {
-        facts.push((t.revoked_at, Cell::Time(users::time(officer, at))));
+        facts.push((t.revoked_at, Cell::Time(officer.time(at))));
         facts.push((t.reason, Cell::text(reason(t, why))));
     }
     facts.extend([
-        (t.token, users::device_cell(t, &record.device)),
+        (t.token, pieces::device_cell(t, &record.device)),
         (t.assurance, Cell::text(assurance(t, record.assurance))),
-        (t.valid_from, Cell::Time(users::time(officer, record.not_before))),
-        (t.valid_until, Cell::Time(users::time(officer, record.not_after))),
+        (t.valid_from, Cell::Time(officer.time(record.not_before))),
+        (t.valid_until, Cell::Time(officer.time(record.not_after))),
     ]);
     if let CertificateState::Issued { confirmed_at, .. } = &record.state {
-        let confirmed = confirmed_at.map_or(Cell::text(t.not_yet), |at| Cell::Time(users::time(officer, at)));
+        let confirmed = confirmed_at.map_or(Cell::text(t.not_yet), |at| Cell::Time(officer.time(at)));
         facts.push((t.confirmed, confirmed));
     }
     Section::Facts { title: String::new(), facts }
@@ -105,7 +104,7 @@ fn proof(officer: &Officer, evidence: &StoredEvidence) -> Section {
         title: t.evidence.to_owned(),
         facts: vec![
             (t.verdict, Cell::code(&evidence.verdict)),
-            (t.judged_at, Cell::Time(users::time(officer, evidence.judged_at))),
+            (t.judged_at, Cell::Time(officer.time(evidence.judged_at))),
             (t.decoded, Cell::Details(evidence.decoded.clone())),
         ],
     }
@@ -118,7 +117,7 @@ fn orphan_facts(officer: &Officer, orphan: &Orphan) -> Section {
         facts: vec![
             (t.serial, Cell::code(&orphan.serial)),
             (t.signer, Cell::code(&orphan.signer)),
-            (t.valid_until, Cell::Time(users::time(officer, orphan.not_after))),
+            (t.valid_until, Cell::Time(officer.time(orphan.not_after))),
         ],
     }
 }

@@ -25,14 +25,10 @@ use super::{
     Console, Fields, Trouble,
     catalogue::Catalogue,
     field,
-    page::{Cell, Field, Form as Entry, Page, Section},
-    search, see, shown, terms, users,
+    page::{Cell, Field, Form as Entry, MAX_NAME, Page, Section},
+    pieces, see, shown, terms,
     visitor::Officer,
 };
-
-pub(super) const MAX_NAME: usize = 64;
-/// Characters of a reason or a note.
-pub(super) const MAX_NOTE: usize = 200;
 
 /// The registration form with what was typed.
 fn form(t: &'static Catalogue, fields: &Fields) -> Entry {
@@ -95,12 +91,12 @@ fn again(
             trouble.page(officer, "/home")
         }
         (_, Ok(refused)) => show(refused),
-        (_, Err(failure)) => super::trouble::unavailable(failure, &officer.visitor),
+        (_, Err(failure)) => officer.visitor.unavailable(failure),
     }
 }
 
 #[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
-pub(super) fn number(text: &str) -> Result<ContractNumber, Trouble> {
+fn number(text: &str) -> Result<ContractNumber, Trouble> {
     ContractNumber::parse(text).map_err(|_| Trouble::NotFound)
 }
 
@@ -122,21 +118,21 @@ async fn contract_page(console: &Console, officer: &Officer, id: &str) -> Result
     let facts = vec![
         (t.contract_number, Cell::code(&contract.number)),
         (t.contract_name, Cell::text(&contract.name)),
-        (t.plan, Cell::text(terms::plan(contract.plan))),
+        (t.plan, Cell::text(pieces::plan(contract.plan))),
         (t.policy, Cell::code(policy.as_ref().map_or("bank", PolicyName::as_str))),
-        (t.registered, Cell::Time(users::time(officer, contract.registered_at))),
+        (t.registered, Cell::Time(officer.time(contract.registered_at))),
     ];
     let mut page = officer.page("/search", &*contract.name).crumb(t.customers, "/search");
-    page.notice = users::notice(officer);
+    page.notice = officer.notice();
     page = page
         .section(Section::Facts { title: String::new(), facts })
-        .section(search::users(t, t.users, &members, None));
+        .section(pieces::users(t, t.users, &members, None));
     if officer.may(Task::KeepCustomers) {
         let links = vec![(t.register_user.to_owned(), format!("/contracts/{number}/users/new"))];
         page = page.section(Section::Links { title: String::new(), links });
         page = page.forms(t.terms, terms::forms(console, t, &contract, policy.as_ref()).await?);
     }
-    Ok(page.section(users::history(officer, &rows)))
+    Ok(page.section(pieces::history(officer, &rows)))
 }
 
 /// The registration form of a user, with what was typed.

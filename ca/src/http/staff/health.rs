@@ -10,7 +10,6 @@ use super::{
     Console, Trouble,
     catalogue::component,
     page::{Cell, Page, Section},
-    users,
     visitor::Officer,
 };
 
@@ -23,7 +22,7 @@ pub(super) async fn show(State(console): State<Arc<Console>>, officer: Officer) 
     }
     match health(&console, &officer).await {
         Ok(page) => page.respond(StatusCode::OK),
-        Err(failure) => super::trouble::unavailable(&failure, &officer.visitor),
+        Err(failure) => officer.visitor.unavailable(&failure),
     }
 }
 
@@ -59,11 +58,11 @@ async fn health(console: &Console, officer: &Officer) -> Result<Page, Failure> {
     }
     let responders = console.responders.in_use().await?;
     let responders = console.issuers.iter().zip(&responders).map(|(issuer, responder)| {
-        let until = users::time(officer, responder.not_after());
+        let until = officer.time(responder.not_after());
         let soon = responder.not_after().duration_since(now) < SOON;
         vec![Cell::code(issuer), if soon { Cell::Bad(until) } else { Cell::Time(until) }]
     });
-    let mut facts = vec![(t.overall, overall), (t.as_of, Cell::Time(users::time(officer, now)))];
+    let mut facts = vec![(t.overall, overall), (t.as_of, Cell::Time(officer.time(now)))];
     if let Some(trouble) = console.calendar.source().trouble {
         facts.push((t.calendar_trouble, Cell::Bad(trouble)));
     }
@@ -102,11 +101,11 @@ fn crl_row(officer: &Officer, issuer: &str, crl: Option<CrlHead>, now: Timestamp
             Cell::text(""),
         ];
     };
-    let until = users::time(officer, crl.next_update);
+    let until = officer.time(crl.next_update);
     vec![
         Cell::code(issuer),
         Cell::code(crl.number),
-        Cell::Time(users::time(officer, crl.this_update)),
+        Cell::Time(officer.time(crl.this_update)),
         if crl.next_update <= now { Cell::Bad(until) } else { Cell::Time(until) },
         Cell::text(crl.entries.to_string()),
     ]

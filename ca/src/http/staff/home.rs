@@ -17,11 +17,9 @@ use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
 use super::{
-    Console, Fields,
-    catalogue::role,
-    field,
+    Console, Fields, field,
     page::{Cell, Form as Entry, Page, Section},
-    search, see,
+    pieces, search, see,
     visitor::{FORM, Officer, SESSION, Visitor, no_session},
 };
 use crate::http::portal::cookies;
@@ -47,7 +45,7 @@ fn ask(console: &Console, visitor: &Visitor, member: &Member, status: StatusCode
     let facts = vec![
         (t.staff_id, Cell::code(&member.id)),
         (t.name, Cell::text(&member.name)),
-        (t.roles, Cell::text(roles(member, t))),
+        (t.roles, Cell::text(pieces::roles(t, &member.roles))),
     ];
     let mut page = Page::new(visitor.frame(), t.login_title)
         .with_csrf(csrf_token(&random))
@@ -55,12 +53,6 @@ fn ask(console: &Console, visitor: &Visitor, member: &Member, status: StatusCode
         .form(Entry::post("login", "/login", "", t.login).text(t.login_text));
     page.alert = (status != StatusCode::OK).then(|| t.form_expired.to_owned());
     with_cookie(page.respond(status), cookies::set(FORM, &random))
-}
-
-/// The roles in words.
-pub(super) fn roles(member: &Member, t: &'static super::catalogue::Catalogue) -> String {
-    let names: Vec<&str> = member.roles.iter().map(|of| role(t, of)).collect();
-    names.join(t.list_separator)
 }
 
 /// The button was pressed.
@@ -104,7 +96,7 @@ pub(super) async fn logout(
     }
     let session = officer.visitor.session.clone().unwrap_or_default();
     if let Err(failure) = console.sessions.close(&session).await {
-        return super::trouble::unavailable(&failure, &officer.visitor);
+        return officer.visitor.unavailable(&failure);
     }
     with_cookie(see("/logged-out"), cookies::delete(SESSION))
 }
@@ -125,7 +117,7 @@ pub(super) async fn home(State(console): State<Arc<Console>>, officer: Officer) 
         facts: vec![
             (t.name, Cell::text(&member.name)),
             (t.staff_id, Cell::code(&member.id)),
-            (t.roles, Cell::text(roles(member, t))),
+            (t.roles, Cell::text(pieces::roles(t, &member.roles))),
         ],
     });
     if officer.may(Task::ReadApprovals) {

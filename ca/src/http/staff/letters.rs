@@ -12,7 +12,7 @@ use ca_core::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Console, Trouble, page::Letter, users::time, visitor::Officer};
+use super::{Console, Trouble, page::Letter, visitor::Officer};
 
 /// 取得用コードのお知らせ.
 pub(super) async fn code(
@@ -26,7 +26,7 @@ pub(super) async fn code(
     let facts = vec![
         (t.contract_number, contract.number.to_string()),
         (t.user_id, user.id.to_string()),
-        (t.deadline, time(officer, code.expires_at)),
+        (t.deadline, officer.time(code.expires_at)),
     ];
     Ok(Letter {
         title: t.code_letter_title,
@@ -70,7 +70,7 @@ fn blank(console: &Console, officer: &Officer, user: &User, contract: &Contract)
     Letter {
         frame: officer.page("/search", "").frame,
         title: "",
-        date: time(officer, console.clock.now()),
+        date: officer.time(console.clock.now()),
         contract_name: contract.name.clone(),
         user_name: user.display_name.clone(),
         paragraphs: &[],

@@ -17,7 +17,7 @@ use super::{
     catalogue::Catalogue,
     field,
     page::{Cell, Field, Form as Entry, Page, Section},
-    see, shown, users,
+    see, shown,
     visitor::Officer,
 };
 
@@ -42,10 +42,10 @@ async fn mail_page(console: &Console, officer: &Officer) -> Result<Page, Trouble
     let bounced = console.mail.list(&MailList::Bounced, MOST).await?;
     let queued = console.mail.list(&MailList::Queued, MOST).await?;
     let mut page = officer.page("/mail", t.mail);
-    page.notice = users::notice(officer);
+    page.notice = officer.notice();
     let facts = vec![
         (t.mail_queued, Cell::text(backlog.queued.to_string())),
-        (t.mail_oldest, backlog.oldest.map_or(Cell::text("–"), |at| Cell::Time(users::time(officer, at)))),
+        (t.mail_oldest, backlog.oldest.map_or(Cell::text("–"), |at| Cell::Time(officer.time(at)))),
         (t.mail_bounced, Cell::text(backlog.bounced.to_string())),
     ];
     page = page.section(Section::Facts { title: String::new(), facts });
@@ -76,7 +76,7 @@ pub(super) fn table(officer: &Officer, title: &'static str, mails: &[OutboxMail]
         let state = state(t, mail.state);
         vec![
             Cell::code(mail.id),
-            Cell::Time(users::time(officer, mail.settled_at.unwrap_or(mail.queued_at))),
+            Cell::Time(officer.time(mail.settled_at.unwrap_or(mail.queued_at))),
             Cell::user(&mail.user),
             Cell::text(kind(t, mail.kind)),
             if mail.state == MailState::Delivered { Cell::Good(state.to_owned()) } else { Cell::text(state) },

@@ -9,24 +9,22 @@ use axum::{
     response::Response,
 };
 use ca_core::{
-    app::staff::members::{MemberError, NewMember, fingerprint},
+    app::staff::{admission::NewMember, members::MemberError},
     domain::{
         ids::StaffId,
         staff::{Member, MemberState, Roles, StaffRole, Task},
     },
 };
-use der::{Decode, pem::LineEnding};
+use der::pem::LineEnding;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
-use x509_cert::Certificate;
 
 use super::{
     Console, Fields, Trouble,
     catalogue::{Catalogue, role},
-    customers::{MAX_NAME, MAX_NOTE},
-    field, home,
-    page::{Cell, Field, Form as Entry, Page, Section},
-    see, shown, users,
+    field,
+    page::{Cell, Field, Form as Entry, MAX_NAME, MAX_NOTE, Page, Section},
+    pieces, see, shown,
     visitor::Officer,
 };
 
@@ -40,15 +38,15 @@ pub(super) async fn list(State(console): State<Arc<Console>>, officer: Officer) 
         vec![
             Cell::CodeLink { href: format!("/staff/{}", member.id), label: member.id.to_string() },
             Cell::text(&member.name),
-            Cell::text(home::roles(member, t)),
+            Cell::text(pieces::roles(t, &member.roles)),
             state(t, member),
-            Cell::Time(users::time(&officer, member.admitted_at)),
+            Cell::Time(officer.time(member.admitted_at)),
         ]
     };
     let head = [t.staff_id, t.name, t.roles, t.state, t.admitted];
     let rows = members.iter().map(row).collect();
     let mut page = officer.page("/staff", t.staff).section(Section::table("", &head, rows, t.nothing_found));
-    page.notice = users::notice(&officer);
+    page.notice = officer.notice();
     if officer.may(Task::KeepStaff) {
         let links = vec![(t.admit_title.to_owned(), "/staff/new".to_owned())];
         page = page.section(Section::Links { title: String::new(), links });
@@ -61,23 +59,6 @@ fn state(t: &'static Catalogue, member: &Member) -> Cell {
         MemberState::Active => Cell::Good(t.member_active.to_owned()),
         MemberState::Withdrawn => Cell::Bad(t.member_withdrawn.to_owned()),
     }
-}
-
-/// What a certificate says of itself, for comparing.
-pub(super) fn certificate_facts(t: &'static Catalogue, der: &[u8]) -> Vec<(&'static str, Cell)> {
-    let parsed = Certificate::from_der(der);
-    let (subject, until) = parsed.map_or_else(
-        |_| (String::new(), String::new()),
-        |certificate| {
-            let tbs = certificate.tbs_certificate();
-            (tbs.subject().to_string(), tbs.validity().not_after.to_string())
-        },
-    );
-    vec![
-        (t.subject, Cell::text(subject)),
-        (t.valid_until, Cell::Time(until)),
-        (t.fingerprint, Cell::code(fingerprint(der))),
-    ]
 }
 
 pub(super) async fn show(
@@ -99,16 +80,16 @@ async fn member_page(console: &Console, officer: &Officer, id: &str) -> Result<P
     let mut facts = vec![
         (t.staff_id, Cell::code(&member.id)),
         (t.name, Cell::text(&member.name)),
-        (t.roles, Cell::text(home::roles(&member, t))),
+        (t.roles, Cell::text(pieces::roles(t, &member.roles))),
         (t.state, state(t, &member)),
-        (t.admitted, Cell::Time(users::time(officer, member.admitted_at))),
+        (t.admitted, Cell::Time(officer.time(member.admitted_at))),
     ];
-    facts.extend(certificate_facts(t, &member.certificate));
+    facts.extend(pieces::certificate_facts(t, &member.certificate));
     let mut page = officer
         .page("/staff", &*member.name)
         .crumb(t.staff, "/staff")
         .section(Section::Facts { title: String::new(), facts });
-    page.notice = users::notice(officer);
+    page.notice = officer.notice();
     if officer.may(Task::KeepStaff) {
         let links = vec![(t.change_member.to_owned(), format!("/staff/new?id={}", member.id))];
         page = page.section(Section::Links { title: String::new(), links });
@@ -210,7 +191,7 @@ pub(super) async fn propose(
         }
         Err(trouble) => match trouble.sentence(t) {
             Ok(refused) => form_page(&officer, &fields, Some(refused)),
-            Err(failure) => super::trouble::unavailable(failure, &officer.visitor),
+            Err(failure) => officer.visitor.unavailable(failure),
         },
     }
 }

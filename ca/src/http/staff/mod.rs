@@ -13,6 +13,7 @@ mod letters;
 mod mails;
 mod members;
 mod page;
+mod pieces;
 mod search;
 mod terms;
 mod tokens;
@@ -60,7 +61,7 @@ use super::{
     portal::{self, pages},
     support::SupportId,
 };
-use crate::{calendar::Calendar, jobs::Responders, logging, metrics::Metrics, readiness::Readiness};
+use crate::{calendar::Calendar, logging, metrics::Metrics, readiness::Readiness, responders::Responders};
 use trouble::{Trouble, shown};
 use visitor::{Officer, Visitor};
 
@@ -230,7 +231,7 @@ impl Console {
         self.check_form(officer, fields).await?;
         match self.detached.spawn(act).await {
             Ok(done) => done,
-            Err(panicked) => Ok(trouble::unavailable(&panicked, &officer.visitor)),
+            Err(panicked) => Ok(officer.visitor.unavailable(&panicked)),
         }
     }
 }

@@ -211,6 +211,11 @@ impl Form {
     }
 }
 
+/// Characters of a name at the most.
+pub(super) const MAX_NAME: usize = 64;
+/// Characters of a reason or a note at the most.
+pub(super) const MAX_NOTE: usize = 200;
+
 /// A field of a form.
 pub(super) struct Field {
     pub(super) name: &'static str,

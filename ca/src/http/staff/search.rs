@@ -12,15 +12,15 @@ use ca_core::{
     domain::{
         contract::Contract,
         ids::{ContractNumber, SerialNumber, TokenSerial, UserId},
-        user::{User, UserState},
     },
 };
 use serde::Deserialize;
 
 use super::{
     Console, Trouble,
-    catalogue::{Catalogue, user_role},
+    catalogue::Catalogue,
     page::{Cell, Field, Form, Section},
+    pieces,
     visitor::Officer,
 };
 
@@ -139,7 +139,7 @@ fn results(
             let full = found.users.len() == PAGE as usize && by != "token";
             let last = found.users.last().filter(|_| full);
             let more = last.and_then(|last| next(last.id.to_string(), &last.display_name));
-            page.section(users(t, t.results, &found.users, more))
+            page.section(pieces::users(t, t.results, &found.users, more))
         }
     }
 }
@@ -159,7 +159,7 @@ fn contracts(t: &'static Catalogue, contracts: &[Contract], more: Option<(String
         vec![
             Cell::contract(&contract.number),
             Cell::text(&contract.name),
-            Cell::text(super::terms::plan(contract.plan)),
+            Cell::text(pieces::plan(contract.plan)),
         ]
     };
     Section::Table {
@@ -168,45 +168,5 @@ fn contracts(t: &'static Catalogue, contracts: &[Contract], more: Option<(String
         rows: contracts.iter().map(row).collect(),
         empty: t.nothing_found,
         more,
-    }
-}
-
-/// A list of users.
-pub(super) fn users(
-    t: &'static Catalogue,
-    title: &str,
-    users: &[User],
-    more: Option<(String, String)>,
-) -> Section {
-    let row = |user: &User| {
-        vec![
-            Cell::user(&user.id),
-            Cell::text(name(t, user)),
-            Cell::text(user_role(t, user.role)),
-            standing(t, user),
-            Cell::contract(&user.contract),
-        ]
-    };
-    Section::Table {
-        title: title.to_owned(),
-        head: vec![t.user_id, t.name, t.role, t.state, t.contract_number],
-        rows: users.iter().map(row).collect(),
-        empty: t.nothing_found,
-        more,
-    }
-}
-
-/// A user's name, while it is kept.
-pub(super) fn name<'a>(t: &'static Catalogue, user: &'a User) -> &'a str {
-    if user.display_name.is_empty() { t.erased } else { &user.display_name }
-}
-
-/// Whether a user may act, in a word.
-pub(super) fn standing(t: &'static Catalogue, user: &User) -> Cell {
-    match (user.state, user.locked_at) {
-        (UserState::Removed, _) => Cell::text(t.state_removed),
-        (UserState::Suspended, _) => Cell::Bad(t.state_suspended.to_owned()),
-        (UserState::Active, Some(_)) => Cell::Bad(t.state_locked.to_owned()),
-        (UserState::Active, None) => Cell::Good(t.state_active.to_owned()),
     }
 }

@@ -20,17 +20,11 @@ use ca_core::{
 use super::{
     Console, Fields, Trouble,
     catalogue::Catalogue,
-    customers::{MAX_NOTE, number},
     field,
-    page::{Field, Form as Entry},
+    page::{Field, Form as Entry, MAX_NOTE},
     see,
     visitor::Officer,
 };
-
-/// A plan in short: the master, and the general users at the most.
-pub(super) fn plan(plan: Plan) -> String {
-    format!("1 + {}", plan.general_users)
-}
 
 /// The policy of a contract; `None` for the bank's own.
 pub(super) async fn policy_of(
@@ -83,7 +77,7 @@ fn policies(
 
 /// Someone followed the language switch on the answer to a form.
 pub(super) async fn back_to(_: Officer, Path(id): Path<String>) -> Response {
-    number(&id).map_or_else(|_| see("/search"), |number| see(&format!("/contracts/{number}")))
+    ContractNumber::parse(&id).map_or_else(|_| see("/search"), |number| see(&format!("/contracts/{number}")))
 }
 
 #[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
@@ -129,7 +123,8 @@ async fn ask(
     let reason = field(fields, "reason").to_owned();
     let done = console.act(officer, fields, async move {
         desk.first(&clerk, Task::KeepCustomers, &of).await?;
-        let asked = desk.approvals.ask(clerk.acting(), proposal(number(&of)?)?, &reason).await?;
+        let contract = ContractNumber::parse(&of).map_err(|_| Trouble::NotFound)?;
+        let asked = desk.approvals.ask(clerk.acting(), proposal(contract)?, &reason).await?;
         Ok(see(&format!("/approvals/{}?done=asked", asked.id)))
     });
     done.await.unwrap_or_else(|trouble| trouble.page(officer, &back))

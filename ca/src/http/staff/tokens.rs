@@ -22,11 +22,11 @@ use uuid::Uuid;
 use super::{
     Console, Fields, Trouble,
     catalogue::Catalogue,
-    customers::MAX_NOTE,
     field,
-    page::{Cell, Field, Form as Entry, Page, Section},
+    page::{Cell, Field, Form as Entry, MAX_NOTE, Page, Section},
+    pieces::{self, token_path},
     search::address,
-    see, shown, users,
+    see, shown,
     visitor::Officer,
 };
 
@@ -45,10 +45,6 @@ pub(super) fn state_word(t: &'static Catalogue, state: &str) -> &'static str {
         "retired" => t.token_retired,
         _ => t.token_in_stock,
     }
-}
-
-pub(super) fn path(device: &Device) -> String {
-    format!("/tokens/{}/{}", device.kind.as_str(), device.serial)
 }
 
 #[expect(clippy::result_large_err, reason = "a refusal goes to a page at once, never up a hot path")]
@@ -76,13 +72,13 @@ async fn list_page(console: &Console, officer: &Officer, query: &Fields) -> Resu
     let after = device(field(query, "kind"), field(query, "after")).ok();
     let tokens = console.tokens.list(acting, state, after.as_ref()).await?;
     let mut page = officer.page("/tokens", t.tokens);
-    page.notice = users::notice(officer);
+    page.notice = officer.notice();
     let rows = waiting.iter().map(|request| {
         vec![
             Cell::CodeLink { href: format!("/unblockings/{}", request.id), label: request.number() },
             Cell::user(&request.user),
-            Cell::CodeLink { href: path(&request.device), label: request.device.serial.to_string() },
-            Cell::Time(users::time(officer, request.asked_at)),
+            Cell::CodeLink { href: token_path(&request.device), label: request.device.serial.to_string() },
+            Cell::Time(officer.time(request.asked_at)),
         ]
     });
     let head = [t.unblock_number, t.user_id, t.token, t.when];
@@ -120,7 +116,7 @@ fn row(t: &'static Catalogue, token: &TokenRecord) -> Vec<Cell> {
     };
     let state = if token.user.is_some() { "assigned" } else { token.state.as_str() };
     vec![
-        Cell::CodeLink { href: path(&token.device), label: token.device.serial.to_string() },
+        Cell::CodeLink { href: token_path(&token.device), label: token.device.serial.to_string() },
         Cell::text(state_word(t, state)),
         contract,
         token.user.as_ref().map_or(Cell::text(t.none), Cell::user),
@@ -142,7 +138,7 @@ pub(super) async fn show(
 
 /// Someone followed the language switch on the answer to the form.
 pub(super) async fn back_to(_: Officer, Path((kind, serial)): Path<(String, String)>) -> Response {
-    device(&kind, &serial).map_or_else(|_| see("/tokens"), |device| see(&path(&device)))
+    device(&kind, &serial).map_or_else(|_| see("/tokens"), |device| see(&token_path(&device)))
 }
 
 async fn token_page(console: &Console, officer: &Officer, kind: &str, serial: &str) -> Result<Page, Trouble> {
@@ -150,7 +146,7 @@ async fn token_page(console: &Console, officer: &Officer, kind: &str, serial: &s
     let device = device(kind, serial)?;
     let token = console.tokens.show(officer.acting(), &device).await?;
     let mut page = officer.page("/tokens", format!("{kind} {serial}")).crumb(t.tokens, "/tokens");
-    page.notice = users::notice(officer);
+    page.notice = officer.notice();
     let state = match (&token.record, token.living.is_empty()) {
         (_, false) => "in-use",
         (Some(record), true) if record.user.is_some() => "assigned",
@@ -169,19 +165,19 @@ async fn token_page(console: &Console, officer: &Officer, kind: &str, serial: &s
         if let Some(user) = &record.user {
             facts.push((t.assigned_to, Cell::user(user)));
         }
-        facts.push((t.registered, Cell::Time(users::time(officer, record.registered_at))));
+        facts.push((t.registered, Cell::Time(officer.time(record.registered_at))));
     }
     page = page.section(Section::Facts { title: String::new(), facts });
-    page = page.section(users::certificates(officer, &token.living, console.clock.now()));
+    page = page.section(pieces::certificates(officer, &token.living, console.clock.now()));
     let over = matches!(token.record.as_ref().map(|record| &record.state), Some(TokenState::Retired));
     if officer.may(Task::KeepCustomers) && !over {
         page = page.form(form(t, &device));
     }
-    Ok(page.section(users::history(officer, &token.rows)))
+    Ok(page.section(pieces::history(officer, &token.rows)))
 }
 
 fn form(t: &'static Catalogue, device: &Device) -> Entry {
-    Entry::post("state", format!("{}/state", path(device)), t.token_state_title, t.token_state)
+    Entry::post("state", format!("{}/state", token_path(device)), t.token_state_title, t.token_state)
         .text(t.token_state_text)
         .with(Field::choice("state", t.state, "lost", states(t, false)))
         .with(Field::line("contract", t.contract_number, "", 10).optional().hint(t.token_contract_hint))
@@ -197,7 +193,7 @@ pub(super) async fn put(
     Form(fields): Form<Fields>,
 ) -> Response {
     let Ok(device) = device(&kind, &serial) else { return Trouble::NotFound.page(&officer, "/tokens") };
-    let back = path(&device);
+    let back = token_path(&device);
     let (t, acting, desk, typed) = (officer.t(), officer.acting().clone(), console.clone(), fields.clone());
     let clerk = officer.clone();
     let done = console.act(&officer, &fields, async move {
@@ -211,7 +207,7 @@ pub(super) async fn put(
             desk.revoked.notify_one();
             desk.metrics.outcome("revocation", "revoked");
         }
-        Ok(see(&format!("{}?done=token-state", path(&device))))
+        Ok(see(&format!("{}?done=token-state", token_path(&device))))
     });
     done.await.unwrap_or_else(|trouble| trouble.page(&officer, &back))
 }
@@ -239,9 +235,12 @@ async fn unblocking_page(console: &Console, officer: &Officer, id: &str) -> Resu
     let facts = vec![
         (t.unblock_number, Cell::code(request.number())),
         (t.user_id, Cell::user(&request.user)),
-        (t.token, Cell::CodeLink { href: path(&request.device), label: request.device.serial.to_string() }),
-        (t.when, Cell::Time(users::time(officer, request.asked_at))),
-        (t.decide_until, Cell::Time(users::time(officer, request.expires_at))),
+        (
+            t.token,
+            Cell::CodeLink { href: token_path(&request.device), label: request.device.serial.to_string() },
+        ),
+        (t.when, Cell::Time(officer.time(request.asked_at))),
+        (t.decide_until, Cell::Time(officer.time(request.expires_at))),
     ];
     let page = page.section(Section::Facts { title: String::new(), facts });
     if !officer.may(Task::KeepCustomers) {

@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     Console, Trouble,
     page::{Cell, Field, Form, Section},
-    users,
     visitor::Officer,
 };
 
@@ -108,7 +107,7 @@ fn table(officer: &Officer, piece: &Piece, query: &str) -> Section {
     let row = |row: &AuditRow| {
         vec![
             Cell::code(row.sequence),
-            Cell::Time(moment(row).map(|at| users::time(officer, at)).unwrap_or_default()),
+            Cell::Time(moment(row).map(|at| officer.time(at)).unwrap_or_default()),
             Cell::code(&row.action),
             Cell::text(row.actor.clone()),
             Cell::code(&row.subject),

@@ -1,9 +1,6 @@
 //! Why the console didn't do what was asked, in a sentence for the member of staff.
 
-use axum::{
-    http::{HeaderValue, StatusCode, header},
-    response::Response,
-};
+use axum::{http::StatusCode, response::Response};
 use ca_core::{
     app::{
         custody::unblock::DecideError,
@@ -18,13 +15,7 @@ use ca_core::{
     domain::{approval::Barred, staff::InvalidRoles, subject::InvalidText},
 };
 
-use super::{
-    catalogue::Catalogue,
-    page::Page,
-    visitor::{Officer, Visitor},
-};
-use crate::logging;
-
+use super::{catalogue::Catalogue, page::Page, visitor::Officer};
 /// Why nothing was done.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -119,7 +110,7 @@ impl Trouble {
     pub(super) fn page(&self, officer: &Officer, back: &str) -> Response {
         let t = officer.t();
         match self.told(t) {
-            Told::Failure(failure) => unavailable(failure, &officer.visitor),
+            Told::Failure(failure) => officer.visitor.unavailable(failure),
             Told::Sentence(status, sentence) => {
                 let mut page = officer.page("", t.not_done_title).support(officer.visitor.support_id);
                 page.alert = Some(sentence);
@@ -219,14 +210,4 @@ fn approval_told<'a>(error: &'a ApprovalError, t: &'static Catalogue) -> Told<'a
         ApprovalError::AskerLeft => conflict(t.asker_left),
         ApprovalError::Failure(failure) => Told::Failure(failure),
     }
-}
-
-/// The page for what went wrong below; what it was stands in the log under the support ID.
-pub(super) fn unavailable(error: &(dyn std::error::Error + 'static), visitor: &Visitor) -> Response {
-    tracing::error!(error = %logging::chain(error), "the console failed");
-    let t = visitor.t();
-    let mut response =
-        visitor.explain(StatusCode::SERVICE_UNAVAILABLE, t.unavailable_title, t.unavailable_text);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-    response
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::FromRequestParts,
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
 use ca_core::{
@@ -19,19 +19,23 @@ use ca_core::{
     domain::{ids::SerialNumber, staff::Task},
 };
 use der::{Decode, Encode};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
 
 use super::{
     Console,
-    catalogue::Catalogue,
+    catalogue::{Catalogue, done},
     page::{Frame, Page, Who},
 };
-use crate::http::{
-    clients::validity,
-    connection::Peer,
-    portal::{catalogue::Language, cookies},
-    support::SupportId,
+use crate::{
+    http::{
+        clients::validity,
+        connection::Peer,
+        portal::{catalogue::Language, cookies},
+        support::SupportId,
+    },
+    logging,
 };
 
 /// The session's cookie. Cookies know no port: it isn't the portal's, should both be on one host.
@@ -64,6 +68,16 @@ impl Visitor {
     /// A page that explains something to somebody who isn't logged in.
     pub(super) fn explain(&self, status: StatusCode, title: &'static str, paragraphs: &[&str]) -> Response {
         Page::new(self.frame(), title).paragraphs(paragraphs).support(self.support_id).respond(status)
+    }
+
+    /// The page for what went wrong below; what it was stands in the log under the support ID.
+    pub(super) fn unavailable(&self, error: &(dyn std::error::Error + 'static)) -> Response {
+        tracing::error!(error = %logging::chain(error), "the console failed");
+        let t = self.t();
+        let mut response =
+            self.explain(StatusCode::SERVICE_UNAVAILABLE, t.unavailable_title, t.unavailable_text);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        response
     }
 }
 
@@ -122,6 +136,17 @@ impl Officer {
         self.acting().may(task)
     }
 
+    /// A moment in Japan time.
+    pub(super) fn time(&self, at: Timestamp) -> String {
+        self.visitor.language.catalogue().time(at)
+    }
+
+    /// What was just done, told by the page that follows.
+    pub(super) fn notice(&self) -> Option<&'static str> {
+        let word = self.visitor.query.split('&').find_map(|pair| pair.strip_prefix("done="))?;
+        done(self.t(), word)
+    }
+
     /// A page with the menu that the member's roles have.
     pub(super) fn page(&self, section: &'static str, title: impl Into<String>) -> Page {
         let t = self.t();
@@ -167,7 +192,7 @@ pub(super) fn no_session(error: StaffSessionError, visitor: &Visitor) -> Respons
             page.linked(t.to_login, "/").respond(StatusCode::FORBIDDEN)
         }
         StaffSessionError::Unfit(unfit) => unfit_page(unfit, visitor),
-        StaffSessionError::Failure(failure) => return super::trouble::unavailable(&failure, visitor),
+        StaffSessionError::Failure(failure) => return visitor.unavailable(&failure),
     };
     if let Some(cookie) = cookies::delete(SESSION) {
         response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use uuid::Builder;
 
-use super::{Acting, Denied, Guard, members::Members};
+use super::{
+    Acting, Denied, Guard,
+    admission::{NewMember, StaffIssuer, fingerprint},
+};
 use crate::{
     app::{
         acquisition_code,
@@ -27,7 +30,7 @@ use crate::{
     ports::{
         policies::PolicyStore,
         rng::Rng,
-        staff::{ApprovalStore, Effect},
+        staff::{ApprovalStore, Effect, StaffStore},
         store::{CertificateStore, Conflict, CustomerStore, StoreError},
     },
 };
@@ -49,8 +52,10 @@ pub struct Approvals {
     pub desk: Customers,
     /// Whether a user's certificate still stands.
     pub certificates: Arc<dyn CertificateStore>,
-    /// Members, and which certificates they may have.
-    pub members: Members,
+    /// Who asked.
+    pub staff: Arc<dyn StaffStore>,
+    /// Which certificates members may have.
+    pub issuer: StaffIssuer,
     /// Names and codes.
     pub rng: Arc<dyn Rng>,
     /// How acquisition codes are issued.
@@ -211,17 +216,17 @@ impl Approvals {
     async fn may_change_plan(&self, number: &ContractNumber, plan: Plan) -> Result<(), ApprovalError> {
         let contract = self.customers.contract(number).await?.ok_or(ApprovalError::UnknownContract)?;
         if contract.plan == plan {
-    /// Two members' work, and a row that says something changed, for a change.
-    async fn may_assign_policy(
-        &self,
-        number: &ContractNumber,
-        policy: Option<&PolicyName>,
-    ) -> Result<(), ApprovalError> {
-        self.customers.contract(number).await?.ok_or(ApprovalError::UnknownContract)?;
-        let assignments = self.policies.policy_assignments(number).await?;
-        let present = assignments.last().and_then(|assignment| assignment.policy.as_ref());
-        if present == policy { Err(ApprovalError::SamePolicy) } else { Ok(()) }
-    }
+            /// Two members' work, and a row that says something changed, for a change.
+            async fn may_assign_policy(
+                &self,
+                number: &ContractNumber,
+                policy: Option<&PolicyName>,
+            ) -> Result<(), ApprovalError> {
+                self.customers.contract(number).await?.ok_or(ApprovalError::UnknownContract)?;
+                let assignments = self.policies.policy_assignments(number).await?;
+                let present = assignments.last().and_then(|assignment| assignment.policy.as_ref());
+                if present == policy { Err(ApprovalError::SamePolicy) } else { Ok(()) }
+            }
 
             return Err(ApprovalError::SamePlan);
         }
@@ -284,7 +289,7 @@ impl Approvals {
 
     /// Whoever was withdrawn since, or works as something else, asks for nothing here.
     async fn still_asked(&self, approval: &Approval) -> Result<(), ApprovalError> {
-        let asker = self.members.staff.member(&approval.asked_by).await?;
+        let asker = self.staff.member(&approval.asked_by).await?;
         let may =
             |asker: Member| asker.state == MemberState::Active && asker.roles.may(approval.proposal.task());
         asker.is_some_and(may).then_some(()).ok_or(ApprovalError::AskerLeft)
@@ -346,8 +351,13 @@ impl Approvals {
             }
             Proposal::ChangePlan { contract, plan } => (Effect::Plan(contract.clone(), *plan), None),
             Proposal::Admit { id, name, roles, certificate } => {
-                let member = self.members.member(id, name, roles, certificate, now);
-                (Effect::Member(member.map_err(Failure::defect)?), None)
+                let new = NewMember {
+                    id: id.clone(),
+                    name: name.clone(),
+                    roles: roles.clone(),
+                    certificate: certificate.clone(),
+                };
+                (Effect::Member(self.issuer.member(&new, now).map_err(Failure::defect)?), None)
             }
         })
     }
@@ -423,7 +433,7 @@ impl Approvals {
             Proposal::Admit { name, roles, certificate, .. } => row
                 .with("name", name)
                 .with("roles", roles)
-                .with("certificate_sha256", crate::app::staff::members::fingerprint(certificate)),
+                .with("certificate_sha256", fingerprint(certificate)),
         }
     }
 

@@ -3,14 +3,11 @@
 
 use std::sync::Arc;
 
-use ca_x509::signed::Signed;
-use der::{Decode, Encode};
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
-use x509_cert::Certificate;
 
 use super::{
     Acting, Denied, Guard,
+    admission::{NewMember, StaffIssuer, UnfitCertificate, fingerprint},
     approvals::{ApprovalError, Approvals},
 };
 use crate::{
@@ -22,7 +19,7 @@ use crate::{
         approval::{Approval, Proposal},
         audit::{Actor, AuditEvent},
         ids::StaffId,
-        staff::{Member, MemberState, Roles, StaffRole, Task},
+        staff::{Member, MemberState, StaffRole, Task},
         subject::{self, InvalidText},
     },
     ports::{
@@ -41,32 +38,8 @@ pub struct Members {
     pub guard: Guard,
     /// Members.
     pub staff: Arc<dyn StaffStore>,
-    /// The staff issuer's certificate, DER.
-    pub issuer: Vec<u8>,
-}
-
-/// A person to be admitted.
-#[derive(Clone, Debug)]
-pub struct NewMember {
-    /// The name in the audit trail.
-    pub id: StaffId,
-    /// The person's name.
-    pub name: String,
-    /// What the member may do.
-    pub roles: Roles,
-    /// The certificate, DER.
-    pub certificate: Vec<u8>,
-}
-
-/// Why a certificate can't be a member's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnfitCertificate {
-    /// Not a certificate.
-    #[error("it isn't a certificate")]
-    Unreadable,
-    /// Another authority's.
-    #[error("the staff CA hasn't issued it")]
-    NotOurs,
+    /// Which certificates they may have.
+    pub issuer: StaffIssuer,
 }
 
 /// Why nothing was changed.
@@ -110,47 +83,7 @@ impl From<ApprovalError> for MemberError {
     }
 }
 
-/// SHA-256 of a certificate as people compare it.
-pub fn fingerprint(certificate: &[u8]) -> String {
-    hex::encode(Sha256::digest(certificate))
-}
-
 impl Members {
-    /// A member with this certificate, if the staff CA issued it.
-    pub(super) fn member(
-        &self,
-        id: &StaffId,
-        name: &str,
-        roles: &Roles,
-        certificate: &[u8],
-        now: Timestamp,
-    ) -> Result<Member, UnfitCertificate> {
-        Ok(Member {
-            id: id.clone(),
-            name: name.to_owned(),
-            roles: roles.clone(),
-            state: MemberState::Active,
-            key_sha256: self.key(certificate)?,
-            certificate: certificate.to_vec(),
-            admitted_at: now,
-        })
-    }
-
-    /// The key of a certificate that the staff CA issued.
-    fn key(&self, certificate: &[u8]) -> Result<[u8; 32], UnfitCertificate> {
-        let unreadable = |_| UnfitCertificate::Unreadable;
-        let parsed = Certificate::from_der(certificate).map_err(unreadable)?;
-        let issuer = Certificate::from_der(&self.issuer).map_err(unreadable)?;
-        let (tbs, above) = (parsed.tbs_certificate(), issuer.tbs_certificate());
-        let signed = Signed::parse(certificate).map_err(unreadable)?;
-        let ours = tbs.issuer() == above.subject() && signed.verify(above.subject_public_key_info()).is_ok();
-        if !ours {
-            return Err(UnfitCertificate::NotOurs);
-        }
-        let key = tbs.subject_public_key_info().to_der().map_err(unreadable)?;
-        Ok(Sha256::digest(key).into())
-    }
-
     /// Enters an administrator of the key ceremony, by the operator's hand. With two active administrators it takes a
     /// reason: break-glass.
     ///
@@ -194,7 +127,7 @@ impl Members {
             None if self.administrators().await? >= ENOUGH => return Err(MemberError::NotNeeded),
             None => {}
         }
-        Ok(self.member(&new.id, &new.name, &new.roles, &new.certificate, now)?)
+        Ok(self.issuer.member(new, now)?)
     }
 
     async fn administrators(&self) -> Result<usize, Failure> {
@@ -217,14 +150,14 @@ impl Members {
         reason: &str,
     ) -> Result<Approval, MemberError> {
         self.guard.permit(acting, Task::KeepStaff, &new.id).await?;
+        let row = event(self.guard.clock.now(), acting.actor(), "staff.refused", &new.id);
+        if let Err(error) = subject::check_common_name(&new.name) {
+            return Err(self.refuse(row, error.into()).await);
+        }
+        if let Err(error) = self.issuer.key_of(&new.certificate) {
+            return Err(self.refuse(row, error.into()).await);
+        }
         let NewMember { id, name, roles, certificate } = new;
-        let row = event(self.guard.clock.now(), acting.actor(), "staff.refused", &id);
-        if let Err(error) = subject::check_common_name(&name) {
-            return Err(self.refuse(row, error.into()).await);
-        }
-        if let Err(error) = self.key(&certificate) {
-            return Err(self.refuse(row, error.into()).await);
-        }
         Ok(approvals.ask(acting, Proposal::Admit { id, name, roles, certificate }, reason).await?)
     }
 

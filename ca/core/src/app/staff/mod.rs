@@ -1,6 +1,7 @@
 //! The staff console's use cases. Each begins with who acts and whether one of the member's roles may do it; the
 //! handlers above decide nothing.
 
+pub mod admission;
 pub mod approvals;
 pub mod desk;
 pub mod forms;

@@ -5,7 +5,11 @@ mod en;
 mod ja;
 
 use ca_core::domain::{
-    device::Assurance, revocation::RevocationReason, staff::StaffRole, standing::Standing, user::Role,
+    device::{Assurance, DeviceKind},
+    revocation::RevocationReason,
+    staff::StaffRole,
+    standing::Standing,
+    user::Role,
 };
 
 use crate::http::portal::catalogue::Language;
@@ -134,6 +138,16 @@ pub(super) fn standing_word(t: &'static Catalogue, standing: Standing) -> &'stat
     }
 }
 
+/// A kind of token in words.
+pub(super) fn device_kind(t: &'static Catalogue, kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::YubiKeyPiv => t.kind_yubikey,
+        DeviceKind::Tpm => t.kind_tpm,
+        DeviceKind::Piv => t.kind_piv,
+        DeviceKind::Pkcs11 => t.kind_pkcs11,
+    }
+}
+
 /// What was proven, in words.
 pub(super) fn assurance(t: &'static Catalogue, assurance: Assurance) -> &'static str {
     match assurance {
@@ -153,6 +167,31 @@ pub(super) fn reason(t: &'static Catalogue, reason: RevocationReason) -> &'stati
         RevocationReason::CessationOfOperation => t.reason_cessation,
         RevocationReason::PrivilegeWithdrawn => t.reason_privilege_withdrawn,
     }
+}
+
+/// What was just done, by the word in the address.
+pub(super) fn done(t: &'static Catalogue, word: &str) -> Option<&'static str> {
+    Some(match word {
+        "contract" => t.done_contract,
+        "user" => t.done_user,
+        "token" => t.done_token,
+        "released" => t.done_released,
+        "unlocked" => t.done_unlocked,
+        "suspended" => t.done_suspended,
+        "resumed" => t.done_resumed,
+        "removed" => t.done_removed,
+        "revoked" => t.done_revoked,
+        "asked" => t.done_asked,
+        "token-state" => t.done_token_state,
+        "unblocking-approved" => t.done_unblocking_approved,
+        "unblocking-declined" => t.done_unblocking_declined,
+        "executed" => t.done_executed,
+        "refused" => t.done_refused,
+        "withdrawn" => t.done_withdrawn,
+        "mail" => t.done_mail,
+        "withdrawn-member" => t.done_withdrawn_member,
+        _ => return None,
+    })
 }
 
 /// A part of the node in words; one that is new goes by its name.
