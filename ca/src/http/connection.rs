@@ -65,9 +65,6 @@ pub(crate) struct Peer {
     pub(crate) identity: Identity,
 }
 
-/// A listener.
-pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
 impl Peer {
     /// By what a source of requests is throttled: an IPv4 address, or the /64 that an IPv6 host can move in.
     pub(crate) fn throttled_as(&self) -> String {
@@ -81,6 +78,9 @@ impl Peer {
     }
 }
 
+/// A listener.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
     pub(crate) max_connections: usize,
     pub(crate) service: Service,
 }

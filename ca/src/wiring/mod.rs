@@ -37,15 +37,15 @@ pub(crate) use ledger::{check_address, migrate};
 pub(crate) use mail::{mail_desk, mailer};
 pub(crate) use moving::{Route, move_ledger};
 pub(crate) use responders::{Renewals, renewals, responders_in_use};
-pub(crate) use staff::staff_desk;
 pub(crate) use retention::retention_desk;
+pub(crate) use staff::staff_desk;
 pub(crate) use trust::{EvidenceDesk, evidence_desk, trust_desk};
 pub(crate) use validation::root_crls;
 
 use crate::{
     adapters::{passwords::Argon2Passwords, staff_crl::CurrentStaffCrl},
-    config::Config,
     calendar::Calendar,
+    config::Config,
     http::{
         api::Api,
         clients::Clients,
@@ -206,8 +206,8 @@ pub(crate) async fn server(
         responders: responders.clone(),
         revoked: revoked.clone(),
         detached: detached.clone(),
-        crl: Arc::new(CurrentStaffCrl::new(material.staff_crl.clone())),
         calendar: calendar.clone(),
+        crl: Arc::new(CurrentStaffCrl::new(material.staff_crl.clone())),
     };
     let api = Arc::new(api::api(
         &config,
@@ -246,9 +246,9 @@ pub(crate) async fn server(
             mailing: mail::mailing(&config, adapters)?,
             rejudge: (adapters.rejudge(), jobs::rejudgements(&config, adapters)),
             lapse: jobs::lapse_renewals(&config, adapters),
-            validation: validation.clone(),
             erase: retention::led(&config, adapters),
             calendar,
+            validation: validation.clone(),
             revocations: adapters.store.clone(),
             clock: adapters.clock.clone(),
             metrics: metrics.clone(),

@@ -99,6 +99,7 @@ pub(super) fn console(
             guard: guard(adapters),
             approvals: store.clone(),
             customers: store.clone(),
+            policies: store.clone(),
             desk: adapters.customers(),
             certificates: store.clone(),
             staff: store.clone(),
@@ -106,7 +107,6 @@ pub(super) fn console(
             rng: adapters.rng.clone(),
             terms,
         },
-        policies: store.clone(),
         members: members(adapters, issuer),
         overview: Overview {
             guard: guard(adapters),

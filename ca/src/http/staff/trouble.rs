@@ -196,8 +196,8 @@ fn approval_told<'a>(error: &'a ApprovalError, t: &'static Catalogue) -> Told<'a
         }
         ApprovalError::UnknownPolicy => said(StatusCode::NOT_FOUND, t.unknown_policy),
         ApprovalError::SamePlan => conflict(t.same_plan),
-        ApprovalError::PlanTooSmall => conflict(t.plan_too_small),
         ApprovalError::SamePolicy => conflict(t.same_policy),
+        ApprovalError::PlanTooSmall => conflict(t.plan_too_small),
         ApprovalError::NotRevoked => conflict(t.not_revoked),
         ApprovalError::FirstTime => conflict(t.first_time),
         ApprovalError::Asked => conflict(t.asked_already),

@@ -140,10 +140,10 @@ impl ApprovalError {
             Self::UnknownContract => "unknown-contract",
             Self::UnknownPolicy => "unknown-policy",
             Self::SamePlan => "same-plan",
+            Self::SamePolicy => "same-policy",
             Self::PlanTooSmall => "plan-too-small",
             Self::NotRevoked => "not-revoked",
             Self::FirstTime => "first-time",
-            Self::SamePolicy => "same-policy",
             Self::Asked => "asked",
             Self::Unknown => "unknown",
             Self::Barred(Barred::OwnRequest) => "own-request",
@@ -212,22 +212,22 @@ impl Approvals {
         }
     }
 
+    /// Two members' work, and a row that says something changed, for a change.
+    async fn may_assign_policy(
+        &self,
+        number: &ContractNumber,
+        policy: Option<&PolicyName>,
+    ) -> Result<(), ApprovalError> {
+        self.customers.contract(number).await?.ok_or(ApprovalError::UnknownContract)?;
+        let assignments = self.policies.policy_assignments(number).await?;
+        let present = assignments.last().and_then(|assignment| assignment.policy.as_ref());
+        if present == policy { Err(ApprovalError::SamePolicy) } else { Ok(()) }
+    }
+
     /// Rule 1 holds for the users that there are.
     async fn may_change_plan(&self, number: &ContractNumber, plan: Plan) -> Result<(), ApprovalError> {
         let contract = self.customers.contract(number).await?.ok_or(ApprovalError::UnknownContract)?;
         if contract.plan == plan {
-            /// Two members' work, and a row that says something changed, for a change.
-            async fn may_assign_policy(
-                &self,
-                number: &ContractNumber,
-                policy: Option<&PolicyName>,
-            ) -> Result<(), ApprovalError> {
-                self.customers.contract(number).await?.ok_or(ApprovalError::UnknownContract)?;
-                let assignments = self.policies.policy_assignments(number).await?;
-                let present = assignments.last().and_then(|assignment| assignment.policy.as_ref());
-                if present == policy { Err(ApprovalError::SamePolicy) } else { Ok(()) }
-            }
-
             return Err(ApprovalError::SamePlan);
         }
         let users = self.customers.users_of(number).await?;
