@@ -142,8 +142,8 @@ pub async fn a_removed_user_leaves_an_id(store: impl Ledger) {
     deliver(&store, 50).await;
     assert_eq!(erase(&store, PersonalData::RemovedUsers, 0).await, 0, "they were removed at second 0");
     assert_eq!(erase(&store, PersonalData::RemovedUsers, 1).await, 1, "the other's certificate stands");
-    let user = store.user(&user_id(1)).await.expect("a query").expect("the ID stays");
-    assert_eq!((user.state, &*user.display_name, user.email), (UserState::Removed, "", None));
+    let left = store.user(&user_id(1)).await.expect("a query").expect("the ID stays");
+    assert_eq!((left.state, &*left.display_name, left.email), (UserState::Removed, "", None));
     assert_eq!(store.last_logins(&user_id(1), 9).await.expect("a query"), []);
     assert_eq!(store.mails(&MailList::OfUser(user_id(1)), 9).await.expect("a query"), []);
     assert_eq!(store.certificates_of(&user_id(1)).await.expect("a query").len(), 1, "certificates stay");
