@@ -294,7 +294,11 @@ mod tests {
             ("endpoint = \"\"", "endpoint = \"https://collector.example\"", "telemetry.endpoint"),
             ("lowest_agent = \"0.1.0\"", "lowest_agent = \"0.1\"", "enrolment.lowest_agent"),
             ("attested_pin = \"1.3.6.1.4.1.32473.1.1\"", "attested_pin = \"1.9.x\"", "policies.attested_pin"),
-            ("attested_pin = \"1.3.6.1.4.1.32473.1.1\"", "attested_pin = \"1.3.6.1.4.1.32473.1.2\"", "policies.attested"),
+            (
+                "attested_pin = \"1.3.6.1.4.1.32473.1.1\"",
+                "attested_pin = \"1.3.6.1.4.1.32473.1.2\"",
+                "policies.attested",
+            ),
         ] {
             let text = EXAMPLE.replacen(good, bad, 1);
             assert_ne!(text, EXAMPLE, "the example lost {good:?}");
