@@ -22,6 +22,7 @@ mod reaper;
 pub mod relay;
 pub mod runbook;
 pub mod scratch;
+pub mod screen;
 pub mod simulated_hsm;
 pub mod smtp;
 pub mod soak;

@@ -3,6 +3,8 @@
 //! router's source.
 
 mod customers;
+#[path = "access_matrix/listeners.rs"]
+mod listeners;
 #[path = "access_matrix/public.rs"]
 mod public;
 #[path = "access_matrix/staff.rs"]

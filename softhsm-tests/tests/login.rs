@@ -1,6 +1,8 @@
 //! Certificate login through real TLS: rule 7, and what attackers of a portal try.
 
 mod customers;
+#[path = "login/limits.rs"]
+mod limits;
 
 use customers::{CONTRACT, House, page};
 use rcgen::DnType;

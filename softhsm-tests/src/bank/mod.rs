@@ -146,7 +146,7 @@ impl Bank {
         Ok(bank)
     }
 
-    /// Holds the key ceremony.
+    /// Holds the key ceremony, by the signer's clock.
     ///
     /// # Errors
     /// With its words when it fails.
@@ -154,7 +154,7 @@ impl Bank {
         let mut command = Command::new(binaries::find("inro-hsm")?);
         command.args(["ceremony", "run"]).arg(self.path("ceremony.toml"));
         command.arg("--out").arg(self.path("ceremony"));
-        run(&mut command).context("holding the key ceremony")?;
+        run(command.envs(self.signer_extra.iter().cloned())).context("holding the key ceremony")?;
         Ok(())
     }
 

@@ -1,9 +1,10 @@
-//! A customer's browser: Chromium without a screen, driven through chromedriver, with the certificate's key on the virtual
-//! YubiKey. TLS goes the way it goes at a customer's: NSS, OpenSC's PKCS#11 module, pcscd, the card. The one thing that no
-//! person does here is typing the PIN; `p11-login` does.
+//! A customer's browser: Chromium, driven through chromedriver, with the certificate's key on the virtual YubiKey. TLS goes
+//! the way it goes at a customer's: NSS, OpenSC's PKCS#11 module, pcscd, the card. Without a screen nobody can type the
+//! PIN; `p11-login` does. Where it matters how often it is asked for, a [`Person`] types it at a screen.
 
 mod accessibility;
 mod command;
+mod person;
 mod profile;
 
 use std::{
@@ -24,6 +25,8 @@ use crate::{
 };
 
 pub use accessibility::Finding;
+pub use person::Person;
+use profile::PinBy;
 
 /// Nothing that a browser does on a loaded machine takes longer.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -49,7 +52,23 @@ impl Browser {
         directory: &Path,
         screenshots: &str,
     ) -> Result<Self> {
-        Self::at_home(profile::prepare(bank, token, directory)?, directory, screenshots)
+        Self::start(profile::prepare(bank, token, PinBy::Module, directory)?, true, directory, screenshots)
+    }
+
+    /// The same on the screen of a person, who types the PIN into the browser's own dialog: nothing stands between NSS and
+    /// OpenSC.
+    ///
+    /// # Errors
+    /// When a program is missing or doesn't start.
+    pub fn before(
+        person: &Person,
+        bank: &Bank,
+        token: (&Desk, u32),
+        directory: &Path,
+        screenshots: &str,
+    ) -> Result<Self> {
+        let environment = profile::prepare(bank, Some(token), PinBy::Person(person), directory)?;
+        Self::start(environment, false, directory, screenshots)
     }
 
     /// The same in a home that somebody else prepared: `directory`, which the environment names as `HOME`.
@@ -57,6 +76,15 @@ impl Browser {
     /// # Errors
     /// When a program is missing or doesn't start.
     pub fn at_home(environment: Environment, directory: &Path, screenshots: &str) -> Result<Self> {
+        Self::start(environment, true, directory, screenshots)
+    }
+
+    fn start(
+        environment: Environment,
+        headless: bool,
+        directory: &Path,
+        screenshots: &str,
+    ) -> Result<Self> {
         let mut command = Command::new("chromedriver");
         command.args(["--port=0", "--allowed-ips=127.0.0.1"]).envs(environment);
         let mut driver = Process::spawn("chromedriver", &mut command, directory)?;
@@ -67,7 +95,7 @@ impl Browser {
         })?;
         let port = port.context("chromedriver says no port")?;
         let runtime = Runtime::new().context("starting a runtime")?;
-        let capabilities = profile::capabilities(directory)?;
+        let capabilities = profile::capabilities(headless, directory)?;
         let client = runtime
             .block_on(
                 ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::Person;
 use crate::{
     bank::{Bank, Desk},
     binaries,
@@ -16,8 +17,22 @@ use crate::{
     process::{Environment, run},
 };
 
+/// Who types the token's PIN.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PinBy<'a> {
+    /// `p11-login`, before anybody is asked.
+    Module,
+    /// A person, whenever the browser asks.
+    Person(&'a Person),
+}
+
 /// Makes the profile and returns the environment for it.
-pub(super) fn prepare(bank: &Bank, token: Option<(&Desk, u32)>, directory: &Path) -> Result<Environment> {
+pub(super) fn prepare(
+    bank: &Bank,
+    token: Option<(&Desk, u32)>,
+    pin_by: PinBy<'_>,
+    directory: &Path,
+) -> Result<Environment> {
     let nss = directory.join(".pki/nssdb");
     fs::create_dir_all(&nss).with_context(|| format!("making {}", nss.display()))?;
     let database = format!("sql:{}", nss.display());
@@ -26,9 +41,16 @@ pub(super) fn prepare(bank: &Bank, token: Option<(&Desk, u32)>, directory: &Path
             let key =
                 desk.keys.iter().find(|key| key.serial() == serial).context("no such token at the desk")?;
             let mut environment = opensc_environment(&desk.pcscd, key.reader(), directory)?;
-            let pin = bank.secret("token-pin");
-            environment.push(("P11_LOGIN_MODULE".to_owned(), OPENSC_MODULE.to_owned()));
-            environment.push(("P11_LOGIN_PIN_FILE".to_owned(), pin.display().to_string()));
+            match pin_by {
+                PinBy::Module => {
+                    let pin = bank.secret("token-pin").display().to_string();
+                    environment.push(("P11_LOGIN_MODULE".to_owned(), OPENSC_MODULE.to_owned()));
+                    environment.push(("P11_LOGIN_PIN_FILE".to_owned(), pin));
+                }
+                PinBy::Person(person) => {
+                    environment.push(("DISPLAY".to_owned(), person.display().to_owned()));
+                }
+            }
             environment
         }
         None => Environment::new(),
@@ -40,7 +62,10 @@ pub(super) fn prepare(bank: &Bank, token: Option<(&Desk, u32)>, directory: &Path
     trust.args(["-d", &database, "-A", "-n", "server authority", "-t", "C,,", "-i"]).arg(&authority);
     run(&mut trust)?;
     if token.is_some() {
-        let module = binaries::find_library("p11_login")?;
+        let module = match pin_by {
+            PinBy::Module => binaries::find_library("p11_login")?,
+            PinBy::Person(_) => PathBuf::from(OPENSC_MODULE),
+        };
         let mut add = Command::new("modutil");
         add.args(["-dbdir", &database, "-force", "-add", "token", "-libfile"]).arg(module);
         run(add.envs(environment.iter().cloned()))?;
@@ -49,7 +74,7 @@ pub(super) fn prepare(bank: &Bank, token: Option<(&Desk, u32)>, directory: &Path
 }
 
 /// What the driver asks of Chromium.
-pub(super) fn capabilities(directory: &Path) -> Result<Map<String, Value>> {
+pub(super) fn capabilities(headless: bool, directory: &Path) -> Result<Map<String, Value>> {
     let profile = directory.join("profile");
     let filters = json!({ "filters": [{}] });
     let anywhere = json!({ "https://localhost,*": { "setting": filters } });
@@ -57,7 +82,8 @@ pub(super) fn capabilities(directory: &Path) -> Result<Map<String, Value>> {
         "goog:chromeOptions": {
             "binary": "/usr/bin/chromium",
             "args": [
-                "--headless=new",
+                // Nothing for the other: it is on a screen anyway.
+                if headless { "--headless=new" } else { "--lang=en-US" },
                 // Tests run as root in containers.
                 "--no-sandbox",
                 "--disable-dev-shm-usage",

@@ -26,11 +26,11 @@ const EVERYBODY: &[&str] = &[CLERK, AUDITOR, OPERATIONS, ADMINISTRATOR];
 
 /// Method, route as the router spells it, path that is asked for, and who gets past the question of roles: whether the
 /// form then makes sense is not asked here.
-type Row = (&'static str, &'static str, &'static str, &'static [&'static str]);
+pub(crate) type Row = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 const ID: &str = "00000000-0000-4000-8000-000000000000";
 
-const MATRIX: &[Row] = &[
+pub(crate) const MATRIX: &[Row] = &[
     ("GET", "/home", "/home", EVERYBODY),
     ("GET", "/search", "/search", CUSTOMERS),
     ("GET", "/search", "/search?by=user&q=target", CUSTOMERS),

@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use softhsm_tests::process::{Environment, Process, run};
+use softhsm_tests::{
+    process::{Environment, Process, run},
+    screen::Screen,
+};
 use zbus::{
     blocking::{Connection, Proxy, connection::Builder},
     zvariant::{OwnedObjectPath, Value},
@@ -23,7 +26,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// The desktop. Dropping it ends everything on it.
 pub(crate) struct Desktop {
     accessibility: Connection,
-    _screen: Process,
+    _screen: Screen,
     _bus: Process,
     display: String,
     environment: Environment,
@@ -79,24 +82,8 @@ impl Desktop {
         fs::create_dir_all(directory)?;
         let runtime = directory.join("run");
         fs::create_dir_all(&runtime)?;
-        let mut command = Command::new("Xvfb");
-        // Whoever leaves last, such as a program that only looks for the window, must not restart the screen.
-        command.arg("-noreset");
-        command.args([
-            "-displayfd",
-            "1",
-            "-screen",
-            "0",
-            &format!("{width}x{height}x24"),
-            "-nolisten",
-            "tcp",
-        ]);
-        let mut screen = Process::spawn("xvfb", &mut command, directory)?;
-        screen.wait_until("the display's number", DEADLINE, |process| {
-            Ok(process.log().lines().any(|line| line.trim().parse::<u32>().is_ok()))
-        })?;
-        let number = screen.log().lines().find_map(|line| line.trim().parse::<u32>().ok());
-        let display = format!(":{}", number.context("no number")?);
+        let screen = Screen::start(directory, width, height)?;
+        let display = screen.display().to_owned();
 
         let mut environment: Environment = vec![
             ("DISPLAY".into(), display.clone()),

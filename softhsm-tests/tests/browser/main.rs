@@ -7,6 +7,7 @@ mod flows;
 mod keyboard;
 mod pages;
 mod site;
+mod slots;
 
 use anyhow::{Result, ensure};
 use softhsm_tests::browser::Browser;

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use anyhow::{Result, ensure};
+use jiff::SignedDuration;
 use softhsm_tests::{
     bank::{Bank, Desk, LOGIN_PASSWORD, NewUser, Officer, Options},
     browser::Browser,
@@ -33,24 +34,46 @@ impl Site {
 
     /// The same with members of staff, each with a token.
     pub(crate) fn with_staff(name: &'static str, tokens: &[u32], staff: &[Officer]) -> Result<Self> {
+        let customers = tokens.iter().map(|token| Profile::new(*token, Firmware(5, 7, 2)));
+        Self::founded(name, customers.collect(), staff, SignedDuration::ZERO)
+    }
+
+    /// A bank that was founded so long ago and lives there still; a token for each profile.
+    pub(crate) fn founded(
+        name: &'static str,
+        mut profiles: Vec<Profile>,
+        staff: &[Officer],
+        ago: SignedDuration,
+    ) -> Result<Self> {
         let scratch = Scratch::new(name)?;
         let clock = Faults::new(&scratch.join("clock"), &[])?;
+        clock.clock(-ago)?;
         let mut bank = Bank::prepare(&scratch.join("bank"), &Options::default())?;
         bank.authority_extra = clock.environment()?;
+        if !ago.is_zero() {
+            bank.signer_extra = clock.environment()?;
+        }
         bank.hold_ceremony()?;
         bank.migrate()?;
         bank.start_signer()?;
         bank.start_authority()?;
         bank.register_contract(CONTRACT, COMPANY)?;
-        let customers = tokens.iter().map(|token| Profile::new(*token, Firmware(5, 7, 2)));
         let staffs = staff.iter().map(|officer| Profile::new(officer.token, Firmware(5, 4, 3)));
-        let profiles = customers.chain(staffs).collect();
+        profiles.extend(staffs);
         let desk = Desk::new(&scratch.directory("desk")?, bank.attestation(), profiles)?;
         if !staff.is_empty() {
             bank.certify_staff(&desk, staff)?;
             bank.admit_staff(&desk, staff)?;
         }
         Ok(Self { bank, clock, desk, scratch, name, browsers: Cell::new(0) })
+    }
+
+    /// A bank that was founded long ago is here now. A signer follows no jump of its clock, so another one begins.
+    pub(crate) fn today(&mut self) -> Result<()> {
+        self.clock.clock(SignedDuration::ZERO)?;
+        (self.bank.authority, self.bank.signer) = (None, None);
+        self.bank.start_signer()?;
+        self.bank.start_authority()
     }
 
     /// Registers a user and, at the agent, obtains a certificate.

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::SignedDuration;
 use serde_json::Value;
 use softhsm_tests::{
@@ -32,6 +33,15 @@ pub(crate) struct Customer {
     /// As `inro-ca` spells it.
     pub(crate) serial: String,
     pub(crate) browser: SoftBrowser,
+}
+
+impl Customer {
+    /// Key and certificate, PEM.
+    pub(crate) fn pem(&self) -> String {
+        let encoded = BASE64_STANDARD.encode(&self.certificate);
+        let certificate = format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n");
+        self.token.key_pem().expect("a key") + &certificate
+    }
 }
 
 impl House {

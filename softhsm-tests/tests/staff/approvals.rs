@@ -149,13 +149,26 @@ fn a_contracts_policy_takes_two() {
     let request = request_of(&first.done(&path, &[("policy", "no-such-policy"), ("reason", "x")]));
     assert_eq!(second.post(&format!("{request}/approve"), &[]).status, 404, "there is no such policy");
     first.done(&format!("{request}/withdraw"), &[]);
-    let request = request_of(&first.done(&path, &[("policy", "bank"), ("reason", "標準に戻す")]));
-    assert_eq!(first.post(&format!("{request}/approve"), &[]).status, 403);
-    second.done(&format!("{request}/approve"), &[]);
-    assert_eq!(
-        house.bank().audit_rows("approval.executed").expect("rows").last().expect("a row")["details"]["policy"],
-        "bank"
-    );
+    let file = house.bank().path("touch.toml");
+    std::fs::write(&file, "name = \"touch\"\nversion = 1\n").expect("a policy");
+    let file = file.to_string_lossy();
+    house.bank().operator(&["policy", "set", &file, "--reason", "a test"]).expect("set");
+    let ask = |policy: &str| first.post(&path, &[("policy", policy), ("reason", "お申し込みによる")]);
+    for (present, other) in [("bank", "touch"), ("touch", "bank")] {
+        // What the contract has needs nobody's approval.
+        let same = ask(present);
+        assert_eq!(same.status, 409, "{present}: {}", same.text());
+        assert!(same.text().contains("すでにこのポリシーが適用されています"), "{}", same.text());
+        let asked = ask(other);
+        let request = request_of(asked.header("location").expect("a request"));
+        assert_eq!(first.post(&format!("{request}/approve"), &[]).status, 403);
+        second.done(&format!("{request}/approve"), &[]);
+        let executed = house.bank().audit_rows("approval.executed").expect("rows");
+        assert_eq!(executed.last().expect("a row")["details"]["policy"], other);
+    }
+    let refused = house.bank().audit_rows("approval.refused").expect("rows");
+    let same = refused.iter().filter(|row| row["details"]["why"] == "same-policy").count();
+    assert_eq!(same, 2, "{refused:#?}");
 }
 
 /// Rule 1: "The limits 1 + 9 are the default plan; the plan is configuration per contract"; changing it takes two.

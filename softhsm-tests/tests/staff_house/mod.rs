@@ -35,8 +35,12 @@ pub(crate) const MEMBERS: [(&str, &str); 6] = [
 impl StaffHouse {
     /// A bank with two administrators, who are imported as after a ceremony.
     pub(crate) fn bare(name: &str) -> (Self, [Member; 2]) {
+        Self::bare_with(name, &Options::default())
+    }
+
+    fn bare_with(name: &str, options: &Options) -> (Self, [Member; 2]) {
         let scratch = Scratch::new(name).expect("a scratch directory");
-        let mut bank = Bank::prepare(&scratch.join("bank"), &Options::default()).expect("a bank");
+        let mut bank = Bank::prepare(&scratch.join("bank"), options).expect("a bank");
         let authority = SoftAuthority::new("Example Staff CA").expect("an authority");
         fs::create_dir_all(bank.path("staff")).expect("a folder");
         fs::write(bank.path("staff/ca.pem"), authority.certificate()).expect("a file");
@@ -60,7 +64,12 @@ impl StaffHouse {
 
     /// The same with everybody in [`MEMBERS`], admitted by the two administrators.
     pub(crate) fn open(name: &str) -> (Self, Vec<Member>) {
-        let (house, [first, second]) = Self::bare(name);
+        Self::open_with(name, &Options::default())
+    }
+
+    /// The same at a bank with these options.
+    pub(crate) fn open_with(name: &str, options: &Options) -> (Self, Vec<Member>) {
+        let (house, [first, second]) = Self::bare_with(name, options);
         first.login();
         second.login();
         let mut members = vec![first, second];
