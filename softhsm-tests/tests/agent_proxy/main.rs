@@ -160,9 +160,10 @@ fn the_system_s_proxy_is_found_and_its_exceptions_are_kept() {
     // A script isn't run. Where there is no way without it, that is what is said.
     let script = "[system/proxy]\nmode='auto'\nautoconfig-url='http://wpad.example/proxy.pac'\n";
     fs::write(settings.join("keyfile"), script).expect("written");
-    let (what, found) = way(&desktop);
+    let report = Run::of(house.doctor_command(&[]).envs(desktop)).json();
+    let what = finding(&report, "proxy.script")["what"].as_str().expect("words").to_owned();
     assert!(what.contains("http://wpad.example/proxy.pac") && what.contains("doesn't run"), "{what}");
-    assert!(found.contains(&"server.genuine".to_owned()), "directly: {found:?}");
+    finding(&report, "server.genuine");
     let mut command = house.agent();
     command.args(["enroll", "--json", "--server", "https://no-such-name.invalid", "--user", "hokkai-01"]);
     let run = Run::of(command.args(["--password-file", &house.login()]).envs(desktop));
