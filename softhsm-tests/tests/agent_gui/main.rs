@@ -2,7 +2,9 @@
 //! with a virtual YubiKey behind a real pcscd and the real authority.
 
 mod desktop;
+mod erase;
 mod office;
+mod tpm;
 
 use std::{fs, time::Duration};
 
@@ -18,7 +20,7 @@ const NEW: Firmware = Firmware(5, 7, 2);
 
 fn slow_to_touch(serial: u32) -> Profile {
     let mut profile = Profile::new(serial, NEW);
-    profile.touch = Touch::After(Duration::from_secs(2));
+    profile.touch = Touch::After(Duration::from_secs(5));
     profile
 }
 
@@ -39,6 +41,7 @@ fn a_whole_enrolment_in_japanese() {
     screen.press("認証して発行").expect("pressed");
 
     screen.wait_for("新しいPINの設定").expect("asked for a PIN");
+    screen.wait_for("認証: 完了").expect("a screen reader says how far it is");
     screen.fill("新しいPIN", "111111").expect("typed");
     screen.fill("新しいPIN(確認)", "111111").expect("typed");
     screen.press("OK").expect("pressed");
@@ -263,15 +266,7 @@ fn a_renewal_in_japanese_and_what_is_cleared_away_afterwards() {
     screen.wait_for("証明書の更新が完了しました").expect("done");
     screen.picture("ja-13-renewed").expect("a picture");
     screen.press("閉じる").expect("pressed");
-    let states = |office: &Office| -> Vec<String> {
-        let list = office.bank.operator(&["certificate", "list", "--user", "hokkai-05"]).expect("a list");
-        let rows = list.as_array().expect("a list").iter();
-        let mut states: Vec<String> =
-            rows.map(|row| row["state"].as_str().expect("a state").to_owned()).collect();
-        states.sort();
-        states
-    };
-    assert_eq!(states(&office), ["issued", "revoked"]);
+    assert_eq!(office.states("hokkai-05"), ["issued", "revoked"]);
     screen.press("証明書更新").expect("pressed");
     screen.wait_for("更新済みです").expect("the old one");
     assert!(!screen.says("更新前の証明書の消去").expect("read"), "its grace isn't over");
@@ -290,4 +285,40 @@ fn a_renewal_in_japanese_and_what_is_cleared_away_afterwards() {
     screen.picture("ja-14-cleared-away").expect("a picture");
     let slots: Vec<u8> = office.desk.keys[0].state().slots.keys().copied().collect();
     assert_eq!(slots, [0x9a], "one key is left, where the first one was");
+}
+
+#[test]
+fn a_renewal_by_keyboard_alone_in_english_on_a_small_screen() {
+    let mut office = Office::open("gui-renew-keys", vec![Profile::new(31_000_006, NEW)], (480, 420));
+    office.user("hokkai-06", "Hokkai Rokuro", Some(31_000_006));
+    office.desk.enroll(&office.bank, "hokkai-06", 31_000_006).expect("a certificate");
+    office.days_later(340);
+    let mut agent = office.window("en", "", &[]);
+    let screen = &office.desktop;
+    let focus = |name: &str| {
+        screen.wait(&format!("the focus on {name:?}"), |element| element.focused && element.name == name)
+    };
+    focus("Obtain a certificate").expect("the first entry");
+    screen.keys(&["Tab"]).expect("pressed");
+    focus("Renew a certificate").expect("the next");
+    screen.keys(&["Return"]).expect("pressed");
+    // There is one certificate, and its login ID is filled in: the password comes next.
+    focus("Login password").expect("there");
+    screen.type_text(LOGIN_PASSWORD).expect("typed");
+    screen.picture("en-5-small-renew").expect("a picture");
+    screen.keys(&["Return"]).expect("pressed");
+    focus("PIN").expect("there");
+    screen.type_text(TOKEN_PIN).expect("typed");
+    screen.keys(&["Return"]).expect("pressed");
+    screen.wait_for("The certificate is renewed").expect("done");
+    focus("Close").expect("there");
+    screen.picture("en-6-small-renewed").expect("a picture");
+    assert_eq!(office.states("hokkai-06"), ["issued", "revoked"]);
+    screen.keys(&["Return"]).expect("pressed");
+    focus("Obtain a certificate").expect("the start menu again");
+    // The last button before the first entry, around the corner, is the other language; before it comes “Quit”.
+    screen.keys(&["shift+Tab", "shift+Tab"]).expect("pressed");
+    focus("Quit").expect("there");
+    screen.keys(&["Return"]).expect("pressed");
+    assert!(agent.wait(Duration::from_secs(20)).expect("it ends").success(), "{}", agent.log());
 }

@@ -32,6 +32,12 @@ fn a_lost_token_s_certificate_is_revoked_at_once_and_a_returned_token_serves_aga
     };
     state("returned", "");
     assert_eq!(office.certificate_state(&returned), "revoked");
+    let listed =
+        |query: &str, token: u32| clerk.page(&format!("/tokens?{query}")).contains(&token.to_string());
+    assert!(listed("state=lost", first) && !listed("state=lost", second), "only those of the state");
+    assert!(listed("state=returned", second) && listed("state=", first), "and all of them");
+    let after = format!("state=&kind=yubikey-piv&after={second}");
+    assert!(!listed(&after, second), "those that come after it");
     let serial = second.to_string();
     let erase = ["erase", "--token", &serial, "--whole-token"];
     let run: Run = office.desk.agent(&erase).expect("the agent runs").into();
@@ -91,6 +97,41 @@ fn what_is_erased_is_told_to_the_bank_now_or_later() {
     let mut tokens: Vec<&str> = erased.iter().filter_map(|row| row["subject"].as_str()).collect();
     tokens.sort_unstable();
     assert_eq!(tokens, [first.to_string(), second.to_string()]);
+}
+
+#[test]
+fn a_whole_token_is_told_to_the_bank_where_its_pin_is_known() {
+    let (first, second) = (63_410_001, 63_410_002);
+    let tokens = [("hokkai-01", Profile::new(first, NEW)), ("hokkai-02", Profile::new(second, OLD))];
+    let office = Office::open("lifecycle-whole", &tokens);
+    let serial = |user: &str, token: u32| {
+        let enrolled = office.desk.enroll(office.bank(), user, token).expect("a certificate");
+        enrolled["certificate"]["serial"].as_str().expect("a serial").to_owned()
+    };
+    let (one, two) = (serial("hokkai-01", first), serial("hokkai-02", second));
+    let pin = office.bank().secret("token-pin").display().to_string();
+    // The proxy's password can't be read, so there is no way to the bank: erased all the same.
+    let token = first.to_string();
+    let erase = ["--token", &token, "--whole-token", "--yes", "--pin-file", &pin];
+    let proxy = ["--proxy-user", "office", "--proxy-password-file", "/nonexistent"];
+    let more = [&erase[..], &["--proxy", "http://127.0.0.1:9"], &proxy].concat();
+    let run = office.agent("erase", &more);
+    let json = run.json();
+    assert_eq!((run.status, &json["told"], &json["untold"]), (Some(0), &false.into(), &1.into()), "{run:?}");
+    assert_eq!(json["to_revoke"], serde_json::json!([]), "its key has signed");
+    assert!(office.state(first).slots.is_empty());
+    assert_ne!(office.certificate_state(&one), "revoked");
+    let run = office.agent("erase", &["--tell"]);
+    let json = run.json();
+    assert_eq!((run.status, &json["told"], &json["untold"]), (Some(0), &true.into(), &0.into()), "{run:?}");
+    assert_eq!(office.certificate_state(&one), "revoked");
+    // Nobody knows the other's PIN: it says whose certificate is to be revoked.
+    let token = second.to_string();
+    let run = office.agent("erase", &["--token", &token, "--whole-token", "--yes"]);
+    let json = run.json();
+    assert_eq!((run.status, &json["told"]), (Some(0), &false.into()), "{run:?}");
+    assert_eq!(json["to_revoke"], serde_json::json!([two]), "{run:?}");
+    assert_ne!(office.certificate_state(&two), "revoked");
 }
 
 #[test]

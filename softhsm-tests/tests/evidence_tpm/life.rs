@@ -49,8 +49,13 @@ fn a_key_is_born_logs_in_lives_through_reboots_changes_its_pin_and_ends() {
     let renewed = house.browser(&computer, "tpm-user-1", "yx-27182");
     assert!(logs_in(&house, &renewed).expect("an answer"), "no login with the new PIN");
 
-    let erased = json(&computer.agent(&["erase", "--token", "tpm", "--key", "1", "--yes"]), 0);
-    assert_eq!(erased["erased"], true);
+    let (trust, url) = (house.bank.path("tls/ca.pem").display().to_string(), house.bank.urls().public);
+    let erase = ["erase", "--token", "tpm", "--key", "1", "--yes", "--pin-file", &new];
+    let erased = json(&computer.agent(&[&erase[..], &["--server", &url, "--ca-file", &trust]].concat()), 0);
+    assert_eq!((&erased["erased"], &erased["told"]), (&true.into(), &true.into()), "{erased}");
+    let number = certificate["serial"].as_str().expect("a number");
+    let shown = house.bank.operator(&["certificate", "show", number]).expect("a certificate");
+    assert_eq!(shown["state"], "revoked", "the bank was told by the key itself");
     assert_eq!(erased["certificate"]["serial"], certificate["serial"]);
     assert!(computer.list().is_empty());
     assert!(logs_in(&house, &renewed).is_err(), "a login with an erased key");

@@ -254,7 +254,8 @@ pub(super) fn stage(ui: &mut Ui, text: &str, state: &str, order: Ordering) {
             let tick = [vec2(-4.0, 0.0), vec2(-1.0, 3.5), vec2(4.5, -3.5)].map(|at| rect.center() + at);
             painter.line(tick.to_vec(), Stroke::new(2.0, Color32::WHITE));
         }
-        ui.label(RichText::new(text).color(colour)).accessible_name(format!("{text}: {state}"));
+        let label = ui.label(RichText::new(text).color(colour));
+        ui.ctx().accesskit_node_builder(label.id, |node| node.set_value(format!("{text}: {state}")));
     });
 }
 
