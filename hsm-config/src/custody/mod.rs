@@ -22,6 +22,7 @@
 //! | `switch` | the token's PIN is changed |
 //! | `sharing`, `envelope`, `passphrase`, `piv` | splitting; sealing; passphrases; PIV tokens |
 //! | `people` | whom a set asks |
+//! | `pin_source` | what is wrong with where a PIN comes from |
 //! | `vault`, `socket`, `locked` | the signer's side: what it holds, how it gets it, memory |
 //!
 //! What a ceremony needs is [`Set::create`], which returns the PIN for the token that it initialises, [`Set::prove`] for
@@ -36,6 +37,7 @@ mod locked;
 mod opening;
 mod passphrase;
 mod people;
+mod pin_source;
 pub mod piv;
 mod plan;
 mod set;

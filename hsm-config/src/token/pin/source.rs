@@ -8,7 +8,6 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Pin, PinError};
-use crate::token::TokenSelection;
 
 /// Which of a token's PINs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,52 +156,6 @@ impl PinSource {
             Self::Credential(name) => Ok(Pin::from_credential(&credential(name)?)?),
         }
     }
-
-    /// What a look at this machine finds wrong, without asking anybody: key, problem and remedy.
-    pub fn mistake(&self) -> Option<PinMistake> {
-        match self {
-            Self::File(_) => match self.read() {
-                Err(PinSourceError::File(error)) => Some(PinMistake {
-                    key: "pin_file",
-                    problem: error.problem(),
-                    remedy: error.fault.remedy(),
-                }),
-                _ => None,
-            },
-            // They are there only while the service runs.
-            Self::Credential(_) | Self::ProtectedPath => None,
-            Self::Custody(folder) => match crate::custody::Document::read(folder) {
-                Ok(_) => None,
-                Err(error) => Some(PinMistake {
-                    key: "pin_custody",
-                    problem: crate::error_text::chain(&error),
-                    remedy: "mend that; or correct the path, or make the set with `inro-hsm custody create`",
-                }),
-            },
-        }
-    }
-}
-
-impl PinSource {
-    /// [`mistake`](Self::mistake), and whether a custody set keeps this PIN of this token, which may be known by several
-    /// things: another's would cost a try.
-    pub fn mistake_for(&self, token: &[TokenSelection], kind: PinKind) -> Option<PinMistake> {
-        if let Some(mistake) = self.mistake() {
-            return Some(mistake);
-        }
-        let Self::Custody(folder) = self else { return None };
-        // It could be read just now.
-        let document = crate::custody::Document::read(folder).ok()?;
-        let others: Result<Vec<_>, ()> =
-            token.iter().map(|token| document.is_for(token, kind).err().ok_or(())).collect();
-        let other = others.ok()?.into_iter().next()?;
-        Some(PinMistake {
-            key: "pin_custody",
-            problem: format!("in {} {other}", folder.display()),
-            remedy: "name the folder of the set that keeps this PIN, and name the token as that set does, by label or \
-                     by serial number",
-        })
-    }
 }
 
 #[cfg(test)]
@@ -245,13 +198,6 @@ mod tests {
     fn custodians_are_never_asked_by_the_way() {
         let source = PinSource::Custody("/etc/inro/set".into());
         assert!(matches!(source.read(), Err(PinSourceError::Custodians(_))));
-        assert_eq!(source.mistake().expect("no set").key, "pin_custody");
-        let mistake = PinSource::File("/nowhere/pin".into()).mistake().expect("no file");
-        assert_eq!(
-            mistake.problem,
-            "PIN file \"/nowhere/pin\" can't be read (No such file or directory (os error 2))"
-        );
-        assert!(mistake.remedy.contains("create it"), "said once, by whoever tells both");
         assert!(PinSource::ProtectedPath.read().expect("no PIN of ours").is_at_the_token());
     }
 }
