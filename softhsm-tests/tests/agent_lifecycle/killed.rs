@@ -1,4 +1,4 @@
-//! Unblocking a PIN when a process dies (kill -9): the agent before and after every command that counts, the authority at
+//! Unblocking a PIN when a process dies (kill -9): the agent around every command that counts, the authority at
 //! every step that the agent announces. Each time running again comes to the end, and what the token has is in the bank's
 //! custody: the next unblocking works as well.
 
@@ -19,8 +19,7 @@ use softhsm_tests::{
 use crate::rig::{NEW, Office};
 
 const FIRST: u32 = 63_600_001;
-/// SELECT, RESET RETRY COUNTER and CHANGE REFERENCE DATA (NIST SP 800-73-4, part 2).
-const SELECT: u8 = 0xa4;
+/// RESET RETRY COUNTER and CHANGE REFERENCE DATA (NIST SP 800-73-4, part 2).
 const UNBLOCK: u8 = 0x2c;
 const CHANGE: u8 = 0x24;
 /// Progress that unblocking announces once it is approved, from the first to the last at which the server matters.
@@ -107,7 +106,7 @@ impl Office {
         self.key(customer).card().instructions()[before..].to_vec()
     }
 
-    /// Runs the agent and kills it at this command.
+    /// Runs the agent and kills it at this command. The card does one that is on its way all the same.
     fn killed_at(&self, customer: &Customer, moment: Moment, when: &str) {
         let key = self.key(customer);
         let before = key.card().commands();
@@ -144,22 +143,20 @@ fn the_agent_killed_at_every_command_that_counts_leaves_nothing_lost() {
         found.unwrap_or_else(|| panic!("no {instruction:x}: {instructions:x?}"))
     };
     let (unblock, change) = (place(UNBLOCK), place(CHANGE));
-    // The token is opened anew after the approval, and before the PUK is fetched.
-    let opened = instructions[..unblock].iter().rposition(|i| *i == SELECT).expect("opened");
     let at = |place: usize| place as u64;
     let moments = [
-        ("before anything", Moment::Before(0)),
-        ("before the PUK is fetched", Moment::Before(at(opened))),
-        ("before the PIN is set", Moment::Before(at(unblock))),
+        ("at the first command", Moment::After(0)),
+        ("before the PUK is fetched", Moment::After(at(unblock) - 1)),
+        ("while the PIN is set", Moment::Before(at(unblock))),
         ("after the PIN is set", Moment::After(at(unblock))),
-        ("before the PUK is replaced", Moment::Before(at(change))),
+        ("while the PUK is replaced", Moment::Before(at(change))),
         ("after the PUK is replaced", Moment::After(at(change))),
     ];
     for (customer, (when, moment)) in customers[1..].iter().zip(moments) {
         office.block_and_approve(customer, when);
         office.killed_at(customer, moment, when);
         let blocked = office.state(customer.token).pin.left == 0;
-        let before = matches!(moment, Moment::Before(number) if number <= at(unblock));
+        let before = matches!(moment, Moment::After(number) if number < at(unblock));
         assert_eq!(blocked, before, "{when}");
         office.resume(customer, when);
         office.assert_whole(customer, when);
