@@ -1,5 +1,5 @@
 //! A login with a key in slot 9c, where a renewal leaves it on firmware that can't move keys. OpenSC says of keys there
-//! that every signature wants the PIN (PKCS#11's CKA_ALWAYS_AUTHENTICATE), whatever the key's own policy is. So a person
+//! that every signature wants the PIN (PKCS#11's `CKA_ALWAYS_AUTHENTICATE`), whatever the key's own policy is. So a person
 //! sits before this browser, without anything between NSS and OpenSC, and it is counted how often the PIN is asked for.
 
 use anyhow::{Context, Result, ensure};
