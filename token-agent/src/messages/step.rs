@@ -182,8 +182,8 @@ pub(crate) fn question(question: &Question, lang: Lang) -> String {
             let what = content(certificate.as_deref(), lang);
             say!(
                 lang,
-                "Key {place} of this computer's TPM is {what}. It will be destroyed for ever. Erase it?",
-                "このパソコンのTPMの鍵{place}は{what}です。消去すると元に戻せません。消去しますか?"
+                "This computer's TPM (key {place}) holds {what}. It will be destroyed for ever. Erase it?",
+                "このパソコンのTPM(鍵{place})には{what}があります。消去すると元に戻せません。消去しますか?"
             )
         }
         Question::EraseAll { token, certificates } => {

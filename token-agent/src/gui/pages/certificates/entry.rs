@@ -93,7 +93,8 @@ impl Entry {
             }
             look::hint(ui, &self.seat.name(lang));
             if purpose == Purpose::Erase {
-                return look::destructive(ui, desk.word(Word::EraseButton), true).clicked();
+                let erase = |ui: &mut Ui| look::destructive(ui, desk.word(Word::EraseButton), true);
+                return ui.horizontal(erase).inner.clicked();
             }
             if let Content::Certificate(details) = &self.content {
                 let word = if self.open.is_some() { Word::FewerDetails } else { Word::Details };

@@ -175,7 +175,8 @@ impl Found {
             let mut target = None;
             for token in &self.resettable {
                 look::hint(ui, &tokens::name(token, desk.lang));
-                if look::destructive(ui, desk.word(Word::WholeTokenButton), true).clicked() {
+                let reset = |ui: &mut Ui| look::destructive(ui, desk.word(Word::WholeTokenButton), true);
+                if ui.horizontal(reset).inner.clicked() {
                     target = Some(Target::WholeToken(token.serial.clone()));
                 }
             }
