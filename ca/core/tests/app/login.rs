@@ -52,10 +52,7 @@ async fn certificate_and_password_open_a_session_and_confirm_the_certificate() {
 async fn rule_7_certificate_password_and_id_must_be_one_users() {
     let world = World::new().await;
     world.register("hokkai-02", Role::General, Some(1_000_002)).await;
-    let opened = world.opened(GENERAL, 1_000_001, "again").await;
-    let token = world.maker.token(&Statement::of(1_000_001));
-    world.certified(&opened, &token).await.expect("a certificate");
-    let own = world.record(&opened).await.der().expect("a certificate").to_vec();
+    let own = enrolled(&world, GENERAL, 1_000_001).await;
     let others = enrolled(&world, "hokkai-02", 1_000_002).await;
     world.set_password("hokkai-02", PasswordKind::Login, "another good password").await;
 
@@ -307,7 +304,10 @@ async fn nobody_uses_up_another_users_attempts() {
     let lost = enrolled(&world, GENERAL, 1_000_001).await;
     let colleague = enrolled(&world, "hokkai-02", 1_000_002).await;
     world.revoke_user(GENERAL, RevocationReason::KeyCompromise).await;
-    let own = enrolled(&world, GENERAL, 1_000_001).await;
+    let opened = world.opened(GENERAL, 1_000_001, "again").await;
+    let token = world.maker.token(&Statement::of(1_000_001));
+    world.certified(&opened, &token).await.expect("a certificate");
+    let own = world.record(&opened).await.der().expect("a certificate").to_vec();
     let verified = world.passwords.verified();
     for _ in 0..100 {
         let refused = world.logged_in(&lost, "a guess").await;
