@@ -79,12 +79,7 @@ impl Browser {
         Self::start(environment, true, directory, screenshots)
     }
 
-    fn start(
-        environment: Environment,
-        headless: bool,
-        directory: &Path,
-        screenshots: &str,
-    ) -> Result<Self> {
+    fn start(environment: Environment, headless: bool, directory: &Path, screenshots: &str) -> Result<Self> {
         let mut command = Command::new("chromedriver");
         command.args(["--port=0", "--allowed-ips=127.0.0.1"]).envs(environment);
         let mut driver = Process::spawn("chromedriver", &mut command, directory)?;
