@@ -10,6 +10,7 @@ mod login;
 mod machines;
 mod mail;
 mod manage_users;
+mod names;
 mod open;
 mod pki;
 mod policies;

@@ -32,14 +32,12 @@ use ca_core::{
         trust::Trusted,
     },
     domain::{
-        audit::Actor,
         certificate::CertificateRecord,
         contract::Plan,
         crl::CrlPolicy,
-        ids::{ContractNumber, IdempotencyKey, SerialNumber, UserId},
+        ids::SerialNumber,
         policy::IssuancePolicy,
         revocation::RevocationReason,
-        throttle::Rate,
         user::{PasswordKind, Role},
     },
     ports::{
@@ -48,21 +46,15 @@ use ca_core::{
     },
     testing::{CountingRng, ManualClock, MemoryForm, MemorySigner, MemoryStore, PlainPasswords},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
+pub(crate) use crate::names::{
+    ATTEMPTS, CONFIRMATION, GENERAL, MASTER, PASSWORD, SOURCE, at, clerk, contract, key, user,
+};
 use crate::{
     device::{FIRMWARE, Maker, Statement, Token, device},
     pki::{Authority, issuer_id},
 };
-
-pub(crate) const PASSWORD: &str = "correct horse battery";
-pub(crate) const CONFIRMATION: &str = "staple my revocations";
-pub(crate) const MASTER: &str = "hokkai-master";
-pub(crate) const GENERAL: &str = "hokkai-01";
-/// Where everybody comes from.
-pub(crate) const SOURCE: &str = "198.51.100.7";
-/// How many passwords of a user are looked at.
-pub(crate) const ATTEMPTS: Rate = Rate { at_once: 40, every: SignedDuration::from_secs(6) };
 
 pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
@@ -87,26 +79,6 @@ pub(crate) struct World {
     pub(crate) publish: PublishCrl,
     pub(crate) ocsp: AnswerOcsp,
     pub(crate) audit: VerifyAudit,
-}
-
-pub(crate) fn at(text: &str) -> Timestamp {
-    text.parse().expect("a timestamp")
-}
-
-pub(crate) fn user(id: &str) -> UserId {
-    UserId::parse(id).expect("a user ID")
-}
-
-pub(crate) fn key(text: &str) -> IdempotencyKey {
-    IdempotencyKey::parse(&format!("key-for-the-tests-{text}")).expect("an idempotency key")
-}
-
-pub(crate) fn contract() -> ContractNumber {
-    ContractNumber::parse("1234567").expect("a contract number")
-}
-
-pub(crate) fn clerk() -> Actor {
-    Actor::Operator("clerk".to_owned())
 }
 
 /// The fakes behind the use cases.
