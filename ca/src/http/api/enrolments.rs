@@ -18,7 +18,6 @@ use ca_core::{
 };
 use ca_wire::enrolment::{Certified, Certify, Confirm, Open, Opened};
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 use super::{Api, decode};
 use crate::http::{

@@ -21,7 +21,6 @@ use ca_core::{
 };
 use ca_wire::token::{self, Approvers, KeptPuk, Released, UnblockState};
 use secrecy::ExposeSecret;
-use uuid::Uuid;
 
 use super::{Api, decode};
 use crate::http::{connection::Peer, documented::Refusals, enrolment::device, support::SupportId};
