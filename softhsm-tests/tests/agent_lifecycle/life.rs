@@ -32,8 +32,10 @@ fn a_lost_token_s_certificate_is_revoked_at_once_and_a_returned_token_serves_aga
     };
     state("returned", "");
     assert_eq!(office.certificate_state(&returned), "revoked");
-    let listed =
-        |query: &str, token: u32| clerk.page(&format!("/tokens?{query}")).contains(&token.to_string());
+    // Its row, not a link of the page that repeats what was asked.
+    let listed = |query: &str, token: u32| {
+        clerk.page(&format!("/tokens?{query}")).contains(&format!("/tokens/yubikey-piv/{token}"))
+    };
     assert!(listed("state=lost", first) && !listed("state=lost", second), "only those of the state");
     assert!(listed("state=returned", second) && listed("state=", first), "and all of them");
     let after = format!("state=&kind=yubikey-piv&after={second}");
