@@ -32,8 +32,10 @@ pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> 
                 )
             }),
             Some((previous, read)) => {
-                let before = AuditPosition { sequence: read.sequence.wrapping_sub(1), hash: previous };
-                findings.fits(verify(before, &read).is_ok(), || {
+                // Rows are numbered from 1.
+                let before = read.sequence.checked_sub(1);
+                let before = before.map(|sequence| AuditPosition { sequence, hash: previous });
+                findings.fits(before.is_some_and(|before| verify(before, &read).is_ok()), || {
                     let number = row.sequence;
                     told!(
                         "audit row {number} was changed: its hash doesn't follow from what it says",
