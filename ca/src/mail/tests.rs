@@ -131,7 +131,11 @@ fn each_mail_says_what_it_is_about_in_both_languages() {
     moved.announcement.told = Some(at("2027-01-15T00:00:00+09"));
     let moved = letter(&head(), &moved).body;
     assert!(moved.contains("先にお知らせした日時（2027年1月15日 00:00）は、変更になりました"), "{moved}");
-    assert!(moved.contains("The date that we told you before, 15 January 2027, 00:00 (Japan time), no longer holds."));
+    assert!(
+        moved.contains(
+            "The date that we told you before, 15 January 2027, 00:00 (Japan time), no longer holds."
+        )
+    );
     let kept = letter(&head(), &claimed(MailKind::NotToBeRevoked, "山田 太郎"));
     assert!(kept.body.contains("失効の予定は、取り消しました") && kept.body.contains("2026年12月31日"));
     assert!(kept.body.contains("That is called off") && !kept.body.contains("If this wasn't you"));
@@ -154,8 +158,9 @@ fn both_languages_say_everything() {
         assert!(japanese(ja.about().0) && japanese(ja.about().1), "{kind:?}");
         assert!(!japanese(&en.text()) && !japanese(en.about().0), "{kind:?}: {}", en.text());
         assert!(en.about().1.len() > 40, "{kind:?}");
-        let places =
-            |text: &str| ["{at}", "{last}", "{code}", "{revoke_at}", "{told}"].map(|place| text.contains(place));
+        let places = |text: &str| {
+            ["{at}", "{last}", "{code}", "{revoke_at}", "{told}"].map(|place| text.contains(place))
+        };
         assert_eq!(
             places(ja.about().1),
             places(en.about().1),

@@ -287,7 +287,9 @@ async fn set_user_state(
         sqlx::query!("DELETE FROM passwords WHERE user_id = $1", id).execute(&mut *tx).await?;
         sqlx::query!("DELETE FROM sessions WHERE user_id = $1", id).execute(&mut *tx).await?;
         outbox::forget_addresses(&mut *tx, id).await?;
-        sqlx::query!("INSERT INTO removals (user_id, removed_at) VALUES ($1, $2)", id, at).execute(tx).await?;
+        sqlx::query!("INSERT INTO removals (user_id, removed_at) VALUES ($1, $2)", id, at)
+            .execute(tx)
+            .await?;
     }
     Ok(Written::Changed(()))
 }

@@ -101,12 +101,18 @@ async fn mail(tx: &mut PgConnection, keys: &[String], before: i64) -> Result<u64
 
 /// With the evidence of those that were refused on it. The foreign keys keep what a certificate came of.
 async fn enrolments(tx: &mut PgConnection, keys: &[String], before: i64) -> Result<u64, sqlx::Error> {
-    sqlx::query!("DELETE FROM evidence_parts WHERE enrolment IN (SELECT decode(k, 'hex') FROM unnest($1::text[]) k)", keys)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query!("DELETE FROM evidence WHERE enrolment IN (SELECT decode(k, 'hex') FROM unnest($1::text[]) k)", keys)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM evidence_parts WHERE enrolment IN (SELECT decode(k, 'hex') FROM unnest($1::text[]) k)",
+        keys
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM evidence WHERE enrolment IN (SELECT decode(k, 'hex') FROM unnest($1::text[]) k)",
+        keys
+    )
+    .execute(&mut *tx)
+    .await?;
     let erased = sqlx::query!(
         "DELETE FROM enrolments
          WHERE id IN (SELECT decode(k, 'hex') FROM unnest($1::text[]) k) AND expires_at < $2
@@ -121,9 +127,12 @@ async fn enrolments(tx: &mut PgConnection, keys: &[String], before: i64) -> Resu
 }
 
 async fn evidence(tx: &mut PgConnection, keys: &[String], before: i64) -> Result<u64, sqlx::Error> {
-    sqlx::query!("DELETE FROM evidence_parts WHERE enrolment IN (SELECT decode(k, 'hex') FROM unnest($1::text[]) k)", keys)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM evidence_parts WHERE enrolment IN (SELECT decode(k, 'hex') FROM unnest($1::text[]) k)",
+        keys
+    )
+    .execute(&mut *tx)
+    .await?;
     let erased = sqlx::query!(
         "DELETE FROM evidence
          WHERE enrolment IN (SELECT decode(k, 'hex') FROM unnest($1::text[]) k)
@@ -154,10 +163,15 @@ async fn removed_users(
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query!("UPDATE users SET display_name = '', email = NULL WHERE id IN (SELECT unnest($1::text[]))", keys)
+    sqlx::query!(
+        "UPDATE users SET display_name = '', email = NULL WHERE id IN (SELECT unnest($1::text[]))",
+        keys
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("DELETE FROM logins WHERE user_id IN (SELECT unnest($1::text[]))", keys)
         .execute(&mut *tx)
         .await?;
-    sqlx::query!("DELETE FROM logins WHERE user_id IN (SELECT unnest($1::text[]))", keys).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM wrong_passwords WHERE user_id IN (SELECT unnest($1::text[]))", keys)
         .execute(&mut *tx)
         .await?;

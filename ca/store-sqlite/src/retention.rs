@@ -101,9 +101,12 @@ async fn mail(tx: &mut SqliteConnection, keys: &str, before: i64) -> Result<u64,
 
 /// With the evidence of those that were refused on it. The foreign keys keep what a certificate came of.
 async fn enrolments(tx: &mut SqliteConnection, keys: &str, before: i64) -> Result<u64, sqlx::Error> {
-    sqlx::query!("DELETE FROM evidence_parts WHERE enrolment IN (SELECT unhex(value) FROM json_each($1))", keys)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM evidence_parts WHERE enrolment IN (SELECT unhex(value) FROM json_each($1))",
+        keys
+    )
+    .execute(&mut *tx)
+    .await?;
     sqlx::query!("DELETE FROM evidence WHERE enrolment IN (SELECT unhex(value) FROM json_each($1))", keys)
         .execute(&mut *tx)
         .await?;
@@ -121,9 +124,12 @@ async fn enrolments(tx: &mut SqliteConnection, keys: &str, before: i64) -> Resul
 }
 
 async fn evidence(tx: &mut SqliteConnection, keys: &str, before: i64) -> Result<u64, sqlx::Error> {
-    sqlx::query!("DELETE FROM evidence_parts WHERE enrolment IN (SELECT unhex(value) FROM json_each($1))", keys)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM evidence_parts WHERE enrolment IN (SELECT unhex(value) FROM json_each($1))",
+        keys
+    )
+    .execute(&mut *tx)
+    .await?;
     let erased = sqlx::query!(
         "DELETE FROM evidence
          WHERE enrolment IN (SELECT unhex(value) FROM json_each($1))
@@ -154,13 +160,20 @@ async fn removed_users(
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query!("UPDATE users SET display_name = '', email = NULL WHERE id IN (SELECT value FROM json_each($1))", keys)
+    sqlx::query!(
+        "UPDATE users SET display_name = '', email = NULL WHERE id IN (SELECT value FROM json_each($1))",
+        keys
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("DELETE FROM logins WHERE user_id IN (SELECT value FROM json_each($1))", keys)
         .execute(&mut *tx)
         .await?;
-    sqlx::query!("DELETE FROM logins WHERE user_id IN (SELECT value FROM json_each($1))", keys).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM wrong_passwords WHERE user_id IN (SELECT value FROM json_each($1))", keys)
         .execute(&mut *tx)
         .await?;
-    sqlx::query!("DELETE FROM outbox WHERE user_id IN (SELECT value FROM json_each($1))", keys).execute(tx).await?;
+    sqlx::query!("DELETE FROM outbox WHERE user_id IN (SELECT value FROM json_each($1))", keys)
+        .execute(tx)
+        .await?;
     Ok(erased.rows_affected())
 }

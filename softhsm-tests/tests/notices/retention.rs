@@ -25,7 +25,8 @@ fn status(post: &Post) -> Value {
 fn erased(post: &Post, kind: &str) -> u64 {
     let rows = post.house.audit("personal-data.erased");
     let of = rows.iter().filter(|row| row["subject"] == kind);
-    of.map(|row| row["details"]["records"].as_str().and_then(|n| n.parse::<u64>().ok()).expect("a number")).sum()
+    of.map(|row| row["details"]["records"].as_str().and_then(|n| n.parse::<u64>().ok()).expect("a number"))
+        .sum()
 }
 
 #[test]

@@ -20,8 +20,8 @@ use super::{
     trust::{fallen, plan},
 };
 use crate::samples::{
-    Ledger, at, customers, digest, enrolment, event, evidence, intend, intent_id, issue, issuer, record, refused,
-    serial, user, user_id, verified_actions,
+    Ledger, at, customers, digest, enrolment, event, evidence, intend, intent_id, issue, issuer, record,
+    refused, serial, user, user_id, verified_actions,
 };
 
 /// Erases what is due and says how much it was.
@@ -97,7 +97,13 @@ pub async fn an_enrolment_without_certificate_goes_with_its_evidence(store: impl
         store.open_enrolment(&enrolment(n), None, event("opened")).await.expect("opened");
     }
     let refused = store
-        .refuse_enrolment(intent_id(2), "key-quality", "weak", Some(&evidence("key-quality")), event("refused"))
+        .refuse_enrolment(
+            intent_id(2),
+            "key-quality",
+            "weak",
+            Some(&evidence("key-quality")),
+            event("refused"),
+        )
         .await;
     refused.expect("refused");
     issue(&store, 3).await;
@@ -168,10 +174,7 @@ pub async fn what_somebody_else_erased_is_not_erased_again(store: impl Ledger) {
     let keys = store.erasable(PersonalData::Logins, at(900), 9).await.expect("a query");
     assert_eq!(keys.len(), 1);
     // Another period would have kept it: what may go is decided in the commit.
-    refused(
-        store.erase(PersonalData::Logins, at(0), &keys, event("erased")).await,
-        Conflict::Missing,
-    );
+    refused(store.erase(PersonalData::Logins, at(0), &keys, event("erased")).await, Conflict::Missing);
     let (one, other) = tokio::join!(
         store.erase(PersonalData::Logins, at(900), &keys, event("erased")),
         store.erase(PersonalData::Logins, at(900), &keys, event("erased")),

@@ -363,9 +363,8 @@ impl State {
             MailState::Withdrawn => row.mail.attempts > 1,
         };
         let earlier = all().filter(|row| row.announcement < of.announcement).filter(may_have_told);
-        let later = |row: &OutboxRow| {
-            row.announcement > of.announcement && row.mail.state != MailState::Withdrawn
-        };
+        let later =
+            |row: &OutboxRow| row.announcement > of.announcement && row.mail.state != MailState::Withdrawn;
         Announcement {
             revoke_at: of.revoke_at,
             told: earlier.last().and_then(|row| row.revoke_at),
