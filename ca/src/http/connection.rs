@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
@@ -299,17 +300,19 @@ impl Drop for UnderWay {
 /// Waits until a connection over HTTP/2 had nothing to do for `patience`. An answer that is still being read then is
 /// finished all the same.
 async fn is_idle(protocol: Protocol, mut used: watch::Receiver<Usage>, patience: Duration) {
-    while protocol == Protocol::Http2 {
+    if protocol != Protocol::Http2 {
+        return pending().await;
+    }
+    loop {
         let is_busy = used.borrow_and_update().under_way > 0;
         let next = timeout(if is_busy { Duration::MAX } else { patience }, used.changed());
         match next.await {
             Ok(Ok(())) => {}
             // Nobody is left who could ask.
-            Ok(Err(_)) => break,
+            Ok(Err(_)) => return pending().await,
             Err(_) => return,
         }
     }
-    std::future::pending().await
 }
 
 /// Waits for the closing, and on a connection that is only just made for its first request: hyper would close it, and cut

@@ -1,8 +1,6 @@
 //! Out of a request into typed values; what doesn't decode is refused without repeating any of it, for it may hold a
 //! password.
 
-use std::net::IpAddr;
-
 use axum::{
     body::Body,
     http::{HeaderMap, header, request::Parts},
@@ -14,7 +12,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::http::{body, connection::Peer, problem::Refused};
+use crate::http::{body, problem::Refused};
 
 /// A JSON body of at most `limit` octets.
 pub(super) async fn json<T: DeserializeOwned>(parts: &Parts, body: Body, limit: usize) -> Result<T, Refused> {
@@ -52,17 +50,6 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<SecretString, Refused> {
     }
 }
 
-/// By what a source of requests is throttled: an IPv4 address, or the /64 that an IPv6 host can move in.
-pub(super) fn source(peer: &Peer) -> String {
-    match peer.address.ip().to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
-}
-
 /// Whether version `text` is at least `lowest`, number by number; a text that is no version is below all.
 pub(super) fn is_at_least(text: &str, lowest: &str) -> bool {
     let numbers = |text: &str| -> Option<Vec<u32>> {
@@ -75,7 +62,6 @@ pub(super) fn is_at_least(text: &str, lowest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::clients::Identity;
 
     #[test]
     fn versions_compare_number_by_number() {
@@ -101,18 +87,8 @@ mod tests {
             &*format!("urn:uuid:{right}"),
             "",
         ] {
-            assert_eq!(uuid(other).err().expect(other).code, Code::NotFound);
+            assert_eq!(uuid(other).expect_err(other).code, Code::NotFound);
         }
-    }
-
-    #[test]
-    fn an_ipv6_host_does_not_escape_its_throttle_by_another_address() {
-        let at = |text: &str| {
-            source(&Peer { address: text.parse().expect("an address"), identity: Identity::Nobody })
-        };
-        assert_eq!(at("[2001:db8::1]:1"), at("[2001:db8::ffff:ffff:ffff:ffff]:2"));
-        assert_ne!(at("[2001:db8::1]:1"), at("[2001:db8:0:1::1]:1"));
-        assert_eq!(at("[::ffff:192.0.2.1]:1"), "192.0.2.1");
     }
 
     #[tokio::test]
