@@ -351,6 +351,17 @@ fn builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_ipv6_host_does_not_escape_its_throttle_by_another_address() {
+        let at = |text: &str| {
+            let address = text.parse().expect("an address");
+            Peer { address, identity: Identity::Nobody }.throttled_as()
+        };
+        assert_eq!(at("[2001:db8::1]:1"), at("[2001:db8::ffff:ffff:ffff:ffff]:2"));
+        assert_ne!(at("[2001:db8::1]:1"), at("[2001:db8:0:1::1]:1"));
+        assert_eq!(at("[::ffff:192.0.2.1]:1"), "192.0.2.1");
+    }
+
     const PATIENCE: Duration = Duration::from_millis(30);
     /// Far longer than that.
     const LONG: Duration = Duration::from_millis(300);

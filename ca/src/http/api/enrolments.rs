@@ -72,7 +72,7 @@ fn open_command(api: &Api, parts: &Parts, peer: &Peer, wire: Open) -> Result<ope
         credentials: Credentials::Password(PasswordCredentials {
             password: wire.password.into(),
             acquisition_code: wire.acquisition_code.map(Into::into),
-            source: decode::source(peer),
+            source: peer.throttled_as(),
         }),
         device,
         tpm: wire.tpm.map(tpm_keys),

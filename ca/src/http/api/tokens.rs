@@ -113,7 +113,7 @@ pub(super) async fn ask(
         let wire: token::Ask = decode::json(&parts, body, SMALL).await?;
         api.check_agent(&wire.agent_version)?;
         let (device, _) = device(&wire.device)?;
-        let (user_id, password, source) = (wire.user_id, wire.password.into(), decode::source(&peer));
+        let (user_id, password, source) = (wire.user_id, wire.password.into(), peer.throttled_as());
         Ok(Ask { user_id, password, device, source, idempotency_key })
     };
     let use_case = api.unblock.clone();
