@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use clap::{CommandFactory, ValueEnum};
+use clap::{Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
@@ -19,11 +19,14 @@ fn write(folder: &Path) -> std::io::Result<()> {
     let (man, completions) = (folder.join("man"), folder.join("completions"));
     fs::create_dir_all(&man)?;
     fs::create_dir_all(&completions)?;
-    // A page of the manual is read by itself.
-    let pages = Args::command().mut_subcommands(|command| command.after_help(EXIT_CODES));
-    clap_mangen::generate_to(pages, &man)?;
+    clap_mangen::generate_to(Args::command().mut_subcommands(with_exit_codes), &man)?;
     for shell in Shell::value_variants() {
         clap_complete::generate_to(*shell, &mut Args::command(), "inro-agent", &completions)?;
     }
     Ok(())
+}
+
+/// A page of the manual is read by itself.
+fn with_exit_codes(command: Command) -> Command {
+    command.after_help(EXIT_CODES).mut_subcommands(with_exit_codes)
 }

@@ -161,7 +161,7 @@ impl Word {
             Self::StartTitle => ("Start menu", "スタートメニュー"),
             Self::StartIntroduction => (
                 "The certificate's key is made on your token, or in this computer's TPM, and never leaves it.",
-                "電子証明書の鍵は、トークンまたはこのパソコン(TPM)の中で作られ、外に出ることはありません。",
+                "電子証明書の鍵は、トークンまたはこのパソコン(TPM)の中で作られ、外には出ません。",
             ),
             Self::Obtain => ("Obtain a certificate", "証明書発行"),
             Self::ObtainHint => (
