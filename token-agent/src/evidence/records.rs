@@ -33,9 +33,8 @@ pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> 
             }),
             Some((previous, read)) => {
                 // Rows are numbered from 1.
-                let before = read.sequence.checked_sub(1);
-                let before = before.map(|sequence| AuditPosition { sequence, hash: previous });
-                findings.fits(before.is_some_and(|before| verify(before, &read).is_ok()), || {
+                let follows = |sequence| verify(AuditPosition { sequence, hash: previous }, &read).is_ok();
+                findings.fits(read.sequence.checked_sub(1).is_some_and(follows), || {
                     let number = row.sequence;
                     told!(
                         "audit row {number} was changed: its hash doesn't follow from what it says",
