@@ -36,7 +36,7 @@ impl PinError {
     /// What is wrong, without what to do about it.
     pub fn problem(&self) -> String {
         let cause = self.cause.as_ref().map_or_else(String::new, |cause| format!(" ({cause})"));
-        format!("PIN file {:?} {}{cause}", self.path, self.fault)
+        format!("PIN file \"{}\" {}{cause}", self.path.display(), self.fault)
     }
 }
 
