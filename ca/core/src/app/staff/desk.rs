@@ -237,10 +237,10 @@ impl Desk {
         self.guard.permit(acting, Task::Revoke, &asked.serial).await?;
         let (serial, reason) = match read(&asked) {
             Ok(read) => read,
-            Err((why, error)) => {
-                let subject = foreign(&asked.serial);
-                let row = self.row(acting, "certificate.revoke-refused", subject).with("why", why);
-                return Err(refused(&*self.guard.audit, row, error).await);
+            Err(unreadable) => {
+                let row = self.row(acting, "certificate.revoke-refused", foreign(&asked.serial));
+                let row = row.with("why", unreadable.code());
+                return Err(refused(&*self.guard.audit, row, unreadable.into()).await);
             }
         };
         let identity = asked.identity;
@@ -280,14 +280,39 @@ impl Desk {
     }
 }
 
-/// What a clerk asks for; else what is wrong with it, also in a word for the trail.
-fn read(asked: &BranchRevocation) -> Result<(SerialNumber, RevocationReason), (&'static str, DeskError)> {
-    let serial =
-        SerialNumber::parse(&asked.serial).map_err(|_| ("serial-number", DeskError::UnknownCertificate))?;
+/// What is wrong with what a clerk asks for.
+enum Unreadable {
+    Serial,
+    Reason,
+    Identity(InvalidText),
+}
+
+impl Unreadable {
+    /// In a word, for the trail.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Serial => "serial-number",
+            Self::Reason => "reason",
+            Self::Identity(_) => "identity",
+        }
+    }
+}
+
+impl From<Unreadable> for DeskError {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::Serial => Self::UnknownCertificate,
+            Unreadable::Reason => Self::Reason,
+            Unreadable::Identity(error) => Self::Identity(error),
+        }
+    }
+}
+
+fn read(asked: &BranchRevocation) -> Result<(SerialNumber, RevocationReason), Unreadable> {
+    let serial = SerialNumber::parse(&asked.serial).map_err(|_| Unreadable::Serial)?;
     // A certificate is superseded by its renewal, and by nothing else.
     let reason = RevocationReason::parse(&asked.reason).filter(|r| *r != RevocationReason::Superseded);
-    let reason = reason.ok_or(("reason", DeskError::Reason))?;
-    subject::check_note("note on identity", &asked.identity)
-        .map_err(|error| ("identity", DeskError::Identity(error)))?;
+    let reason = reason.ok_or(Unreadable::Reason)?;
+    subject::check_note("note on identity", &asked.identity).map_err(Unreadable::Identity)?;
     Ok((serial, reason))
 }
