@@ -229,7 +229,7 @@ impl Desktop {
 
     /// Types at the keyboard.
     pub(crate) fn type_text(&self, text: &str) -> Result<()> {
-        self.keyboard(&["type", "--delay", "15", text])
+        self.keyboard(&["type", "--delay", "40", text])
     }
 
     /// Presses keys, one after the other.
