@@ -156,8 +156,6 @@ fn forms_of_other_sites_planted_cookies_and_old_sessions_are_worth_nothing() {
     assert_eq!(browser.get("/home").expect("an answer").status, 303, "the session outlived the logout");
 }
 
-/// IDロック: wrong passwords in a row lock the login, only for who holds the token; the branch unlocks.
-#[test]
 /// A request that a browser would never send, and that two programs might read in two ways.
 #[test]
 fn requests_that_could_be_read_in_two_ways_open_nothing() {
@@ -255,6 +253,8 @@ fn requests_that_could_be_read_in_two_ways_open_nothing() {
     assert!(rows.len() >= 4 && rows.iter().all(|row| row["subject"] == "crooked-01"), "{rows:?}");
 }
 
+/// IDロック: wrong passwords in a row lock the login, only for who holds the token; the branch unlocks.
+#[test]
 fn wrong_passwords_lock_and_the_operator_unlocks() {
     let house = House::open("login-lock");
     let customer = house.customer("locked-01", "general", 40_000_031);

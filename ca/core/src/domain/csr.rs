@@ -177,13 +177,12 @@ fn check_key(public_key: &SubjectPublicKeyInfoOwned) -> Result<KeyKind, Refusal>
         key::KeyError::Malformed => Refusal::Malformed,
     })?;
     match kind {
-        KeyKind::P256 | KeyKind::P384 => {}
         // RFC 3279, 2.3.1: NULL. With something else, or nothing, the same key would have another hash, and pass for a key
         // that was never certified or revoked.
         KeyKind::Rsa { .. } if public_key.algorithm.parameters != Some(Any::null()) => {
             return Err(Refusal::Malformed);
         }
-        KeyKind::Rsa { bits: 2048 | 3072 | 4096 } => {}
+        KeyKind::P256 | KeyKind::P384 | KeyKind::Rsa { bits: 2048 | 3072 | 4096 } => {}
         KeyKind::Rsa { .. } => return Err(Refusal::KeyKind),
     }
     key_quality::check(public_key).map_err(Refusal::WeakKey)?;

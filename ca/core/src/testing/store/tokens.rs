@@ -73,9 +73,6 @@ impl InventoryStore for MemoryStore {
                 (TokenFilter::With(wanted), TokenState::HandedOut { contract }) => wanted == contract,
                 (TokenFilter::With(_), _) => false,
             };
-            fn place(device: &Device) -> (&str, &str) {
-                (device.kind.as_str(), device.serial.as_str())
-            }
             let mut tokens: Vec<&TokenRecord> = state.tokens.iter().filter(wanted).collect();
             tokens.sort_by_key(|token| place(&token.device));
             let later =
@@ -146,4 +143,8 @@ impl State {
         }
         Ok(())
     }
+}
+/// By which the list is in order.
+fn place(device: &Device) -> (&str, &str) {
+    (device.kind.as_str(), device.serial.as_str())
 }
