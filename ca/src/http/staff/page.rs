@@ -78,6 +78,11 @@ pub(super) enum Cell {
         href: String,
         label: String,
     },
+    /// An act of the audit trail, in words and by its name there.
+    Act {
+        words: &'static str,
+        name: String,
+    },
     Good(String),
     Bad(String),
     /// Several lines, small.
@@ -416,6 +421,7 @@ mod tests {
             Cell::Time(text.clone()),
             Cell::Link { href: text.clone(), label: text.clone() },
             Cell::CodeLink { href: text.clone(), label: text.clone() },
+            Cell::Act { words: SCRIPT, name: text.clone() },
             Cell::Good(text.clone()),
             Cell::Bad(text.clone()),
             Cell::Details(text.clone()),

@@ -17,10 +17,16 @@ use jiff::Timestamp;
 use x509_cert::Certificate;
 
 use super::{
-    catalogue::{Catalogue, device_kind, role, standing_word, user_role},
+    catalogue::{Catalogue, device_kind, in_words, role, standing_word, user_role},
     page::{Cell, Section},
     visitor::Officer,
 };
+
+/// What was done, in words where there are any.
+pub(super) fn act(officer: &Officer, row: &AuditRow) -> Cell {
+    let words = in_words(officer.visitor.language, &row.action);
+    words.map_or_else(|| Cell::code(&row.action), |words| Cell::Act { words, name: row.action.clone() })
+}
 
 /// Rows of the audit trail about somebody.
 pub(super) fn history(officer: &Officer, rows: &[AuditRow]) -> Section {
@@ -29,7 +35,7 @@ pub(super) fn history(officer: &Officer, rows: &[AuditRow]) -> Section {
         let at = Timestamp::from_millisecond(row.at_ms).map(|at| officer.time(at)).unwrap_or_default();
         vec![
             Cell::Time(at),
-            Cell::code(&row.action),
+            act(officer, row),
             Cell::text(row.actor.clone()),
             Cell::code(&row.subject),
             Cell::Details(row.details.clone()),

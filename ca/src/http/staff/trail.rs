@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Console, Trouble,
     page::{Cell, Field, Form, Section},
+    pieces,
     visitor::Officer,
 };
 
@@ -108,7 +109,7 @@ fn table(officer: &Officer, piece: &Piece, query: &str) -> Section {
         vec![
             Cell::code(row.sequence),
             Cell::Time(moment(row).map(|at| officer.time(at)).unwrap_or_default()),
-            Cell::code(&row.action),
+            pieces::act(officer, row),
             Cell::text(row.actor.clone()),
             Cell::code(&row.subject),
             Cell::Details(row.details.clone()),

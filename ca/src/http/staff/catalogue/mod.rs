@@ -1,6 +1,7 @@
 //! Every sentence that a member of staff reads, once per language. A string that is missing in one of them doesn't
 //! compile.
 
+mod acts;
 mod en;
 mod ja;
 
@@ -12,6 +13,7 @@ use ca_core::domain::{
     user::Role,
 };
 
+pub(super) use self::acts::in_words;
 use crate::http::portal::catalogue::Language;
 
 /// Defines the catalogue, so that a test can walk through all of it.
@@ -82,9 +84,9 @@ texts! {
     login_password confirmation_password not_done_title not_permitted not_found_title not_found text_empty
     text_too_long text_forbidden email_invalid taken plan_exhausted device_in_use device_refused
     not_a_master try_again takes_two not_revoked first_time asked_already own_request not_yours not_open
+    asker_left
     no_certificate_title unknown_title withdrawn_title revoked_title expired_title session_over_title logged_out_title
     not_understood_title unavailable_title
-    asker_left
     mail mail_number mail_queued mail_oldest mail_bounced mail_answer mail_state_queued mail_state_delivered
     mail_state_bounced mail_state_withdrawn mail_kind_40 mail_kind_10 mail_kind_today mail_kind_issued
     mail_kind_renewed mail_kind_to_be_revoked mail_kind_not_to_be_revoked mail_kind_revoked mail_kind_locked mail_kind_changed mail_kind_code

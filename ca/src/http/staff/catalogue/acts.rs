@@ -1,0 +1,155 @@
+//! What the audit trail records, in a reader's words; the trail itself keeps its stable names.
+
+use crate::http::portal::catalogue::Language;
+
+/// An act's name in the trail, in Japanese and in English. In order of the names.
+const ACTS: &[(&str, &str, &str)] = &[
+    ("approval.asked", "承認の依頼", "Approval asked for"),
+    ("approval.declined", "承認依頼の却下", "Approval refused"),
+    ("approval.executed", "承認・実行", "Approved and carried out"),
+    ("approval.refused", "承認手続きの拒否", "Approval procedure refused by the system"),
+    ("approval.withdrawn", "承認依頼の取り下げ", "Approval request withdrawn"),
+    ("audit.exported", "監査証跡の出力", "Audit trail exported"),
+    ("certificate.adopted", "証明書の台帳への取り込み", "Certificate taken up from the journal"),
+    ("certificate.break-glass", "証明書の緊急失効", "Certificate revoked in an emergency"),
+    ("certificate.confirmed", "証明書の受領確認", "Certificate confirmed"),
+    ("certificate.intended", "証明書の発行開始", "Certificate about to be issued"),
+    ("certificate.intent-abandoned", "証明書の発行中止", "Issuance abandoned"),
+    ("certificate.issued", "証明書の発行", "Certificate issued"),
+    ("certificate.renewal-lapsed", "未確認の更新の取り消し", "Unconfirmed renewal lapsed"),
+    ("certificate.renewed", "証明書の更新", "Certificate renewed"),
+    ("certificate.revoke-refused", "証明書失効の拒否", "Revocation refused"),
+    ("certificate.revoked", "証明書の失効", "Certificate revoked"),
+    ("certificate.signature-wrong", "証明書の署名不正", "Wrong signature on a certificate"),
+    ("certification.refused", "証明書発行の拒否", "Issuance refused"),
+    ("confirmation.refused", "受領確認の拒否", "Confirmation refused"),
+    ("contract.refused", "契約登録・変更の拒否", "Contract refused"),
+    ("contract.registered", "契約の登録", "Contract registered"),
+    ("crl.adopted", "失効リストの取り込み", "Revocation list taken up"),
+    ("crl.published", "失効リストの発行", "Revocation list published"),
+    ("enrolment.challenged-again", "証明書取得の再開", "Enrolment resumed"),
+    ("enrolment.opened", "証明書取得の開始", "Enrolment begun"),
+    ("enrolment.refused", "証明書取得の拒否", "Enrolment refused"),
+    ("form.refused", "不正なフォームの拒否", "Forged form refused"),
+    ("identity.checked", "本人確認", "Identity checked"),
+    ("journal.orphan-found", "台帳にない証明書の検出", "Certificate found that the ledger lacks"),
+    ("journal.signature-wrong", "署名記録の署名不正", "Wrong signature in the journal"),
+    ("journal.unreadable", "署名記録の読み取り不能", "Journal unreadable"),
+    ("ledger.moved", "台帳の移行", "Ledger moved"),
+    ("login.admitted", "ログイン", "Login"),
+    ("login.refused", "ログインの拒否", "Login refused"),
+    ("machine.refused", "接続システムの拒否", "Machine refused"),
+    ("mail.bounced", "メールの不達", "Mail undeliverable"),
+    ("mail.retried", "メールの再送", "Mail sent again"),
+    ("ocsp.refused", "OCSP要求の拒否", "OCSP request refused"),
+    ("personal-data.erased", "個人情報の消去", "Personal data erased"),
+    ("policy.assigned", "ポリシーの割り当て", "Policy assigned"),
+    ("policy.assignment-refused", "ポリシー割り当ての拒否", "Policy assignment refused"),
+    ("policy.refused", "ポリシーの拒否", "Policy refused"),
+    ("policy.set", "ポリシーの設定", "Policy set"),
+    ("proxy.refused", "中継サーバの拒否", "Proxy refused"),
+    ("puk.confirmed", "PUK預託の確認", "PUK deposit confirmed"),
+    ("puk.deposited", "PUKの預託", "PUK deposited"),
+    ("puk.refused", "PUK預託の拒否", "PUK deposit refused"),
+    ("puk.release-refused", "PUK引き渡しの拒否", "PUK release refused"),
+    ("puk.released", "PUKの引き渡し", "PUK released"),
+    ("puk.resealed", "PUKの再暗号化", "PUK encrypted anew"),
+    ("reconcile.agreed", "台帳と署名記録の一致", "Ledger and journal agree"),
+    ("reconcile.diverged", "台帳と署名記録の不一致", "Ledger and journal disagree"),
+    ("reconcile.loss-accepted", "台帳の欠落の承認", "Loss in the ledger accepted"),
+    ("rejudgement.ended", "再判定の終了", "Judging anew ended"),
+    ("rejudgement.planned", "再判定による失効の計画", "Revocations planned after judging anew"),
+    ("renewal.chosen", "更新の選択", "Renewal chosen"),
+    ("renewal.declined", "更新の見送り", "Renewal put off"),
+    ("responder.adopted", "OCSP証明書の取り込み", "OCSP certificate taken up"),
+    ("responder.intended", "OCSP証明書の発行開始", "OCSP certificate about to be issued"),
+    ("responder.intent-abandoned", "OCSP証明書の発行中止", "OCSP issuance abandoned"),
+    ("responder.issued", "OCSP証明書の発行", "OCSP certificate issued"),
+    ("responder.signature-wrong", "OCSP証明書の署名不正", "Wrong signature on an OCSP certificate"),
+    ("revocation.restored", "失効の復元", "Revocation restored"),
+    ("root-crl.taken-up", "ルートの失効リストの取り込み", "Root revocation list taken up"),
+    ("session.closed", "ログアウト", "Logout"),
+    ("session.ended", "ログイン状態の終了", "Session ended"),
+    ("session.refused", "別の証明書による操作の拒否", "Session refused to another certificate"),
+    ("signer.introduced", "署名装置の登録", "Signer introduced"),
+    ("signer.retired", "署名装置の引退", "Signer retired"),
+    ("staff.admitted", "行員の登録", "Member of staff admitted"),
+    ("staff.denied", "権限外の操作の拒否", "Member of staff denied"),
+    ("staff.form-refused", "行員画面の不正なフォームの拒否", "Forged form at the console refused"),
+    ("staff.imported", "行員の取り込み", "Members of staff imported"),
+    ("staff.login", "行員のログイン", "Staff login"),
+    ("staff.login-refused", "行員のログインの拒否", "Staff login refused"),
+    ("staff.logout", "行員のログアウト", "Staff logout"),
+    ("staff.refused", "行員登録の拒否", "Member of staff refused"),
+    ("staff.session-ended", "行員のログイン状態の終了", "Staff session ended"),
+    ("staff.session-refused", "行員の操作の拒否", "Staff session refused"),
+    ("staff.withdrawn", "行員の登録抹消", "Member of staff withdrawn"),
+    ("token.broken", "トークンの故障", "Token broken"),
+    ("token.erased", "トークンの消去", "Token erased"),
+    ("token.erasure-refused", "トークン消去の通知の拒否", "Word of an erasure refused"),
+    ("token.handed-out", "トークンの交付", "Token handed out"),
+    ("token.imported", "トークンの取り込み", "Tokens imported"),
+    ("token.lost", "トークンの紛失", "Token lost"),
+    ("token.put-in-stock", "トークンの入庫", "Token put in stock"),
+    ("token.refused", "トークン手続きの拒否", "Token refused"),
+    ("token.registered", "トークンの登録", "Token registered"),
+    ("token.replaced", "トークンの交換", "Token replaced"),
+    ("token.retired", "トークンの廃棄", "Token retired"),
+    ("token.returned", "トークンの返却", "Token returned"),
+    ("trust.approved", "信頼設定の承認", "Trust store approved"),
+    ("trust.staged", "信頼設定の提案", "Trust store staged"),
+    ("trust.withdrawn", "信頼設定の取り下げ", "Trust store withdrawn"),
+    ("unblocking.approved", "PINロック解除の承認", "Unblocking approved"),
+    ("unblocking.asked", "PINロック解除の依頼", "Unblocking asked for"),
+    ("unblocking.decision-refused", "PINロック解除の判断の拒否", "Decision on unblocking refused"),
+    ("unblocking.declined", "PINロック解除の却下", "Unblocking declined"),
+    ("unblocking.refused", "PINロック解除の拒否", "Unblocking refused"),
+    ("user.change-refused", "利用者変更の拒否", "Change to a user refused"),
+    ("user.code-issued", "取得用コードの発行", "Acquisition code issued"),
+    ("user.code-withdrawn", "取得用コードの取り消し", "Acquisition code withdrawn"),
+    ("user.device-assigned", "トークンの割り当て", "Token assigned"),
+    ("user.device-refused", "トークン割り当ての拒否", "Token assignment refused"),
+    ("user.device-released", "トークンの割り当て解除", "Token released"),
+    ("user.email-changed", "メールアドレスの変更", "E-mail address changed"),
+    ("user.email-dropped", "メールアドレス変更の取りやめ", "E-mail change dropped"),
+    ("user.email-proposed", "メールアドレス変更の申し込み", "E-mail change proposed"),
+    ("user.email-refused", "メールアドレス変更の拒否", "E-mail change refused"),
+    ("user.locked", "利用者のロック", "User locked"),
+    ("user.password-accepted", "パスワードの確認", "Password accepted"),
+    ("user.password-changed", "パスワードの変更", "Password changed"),
+    ("user.password-refused", "パスワードの拒否", "Password refused"),
+    ("user.password-set", "パスワードの設定", "Password set"),
+    ("user.password-throttled", "パスワード試行の制限", "Password attempts limited"),
+    ("user.refused", "利用者登録の拒否", "User refused"),
+    ("user.registered", "利用者の登録", "User registered"),
+    ("user.removed", "利用者の削除", "User removed"),
+    ("user.reobtain-refused", "再取得許可の拒否", "Permission to obtain again refused"),
+    ("user.resumed", "利用停止の解除", "User resumed"),
+    ("user.suspended", "利用停止", "User suspended"),
+    ("user.unlocked", "ロックの解除", "User unlocked"),
+];
+
+/// The words for an act of the trail; `None` for one that an older or newer release wrote.
+pub(crate) fn in_words(language: Language, act: &str) -> Option<&'static str> {
+    let place = ACTS.binary_search_by_key(&act, |(name, _, _)| name).ok()?;
+    let (_, japanese, english) = ACTS[place];
+    Some(match language {
+        Language::Japanese => japanese,
+        Language::English => english,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_act_is_found_under_its_name() {
+        for (name, japanese, english) in ACTS {
+            assert_eq!(in_words(Language::Japanese, name), Some(*japanese));
+            assert_eq!(in_words(Language::English, name), Some(*english));
+            assert!(!japanese.is_ascii() && english.is_ascii(), "{name}");
+        }
+        assert_eq!(in_words(Language::Japanese, "test.happened"), None);
+    }
+}
