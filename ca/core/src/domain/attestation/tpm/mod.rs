@@ -11,6 +11,7 @@ mod ek;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixtures;
 mod identity;
+mod key_policy;
 mod public;
 mod reader;
 mod refusal;

@@ -16,6 +16,7 @@ use super::{
     attest::certified_key,
     attributes::Attributes,
     identity::Identity,
+    key_policy::asks_for_the_auth_value,
     public::Public,
     signature::Signature,
     vouching::{Vouchers, Word},
@@ -51,7 +52,7 @@ pub struct CertifiedKey {
     pub name: Vec<u8>,
     /// What the TPM does with it.
     pub attributes: Attributes,
-    /// Whether a policy authorises its use.
+    /// Whether a policy authorises its use without its auth value.
     pub has_policy: bool,
     /// The hash under the attestation key's signature.
     pub signature_hash: Hash,
@@ -75,7 +76,7 @@ impl CertifiedKey {
         Ok(Self {
             name: public.name().to_vec(),
             attributes: public.attributes,
-            has_policy: !public.policy.is_empty(),
+            has_policy: !asks_for_the_auth_value(&public.policy),
             signature_hash,
             public_key: public.key,
         })

@@ -31,6 +31,10 @@ const LIES: &[Lie] = &[
     ("a key with a policy besides", "evidence-key-policy", |b| {
         b.with_area(&Area { policy: vec![1; 32], ..b.area() })
     }),
+    ("Windows' policy, which asks for the auth value as well", "ok", |b| {
+        let policy = "9dffcbf36c383ae699fb9868dc6dcb89d7153884be2803922c124158bfad22ae";
+        b.with_area(&Area { policy: hex::decode(policy).expect("digits"), ..b.area() })
+    }),
     ("a reserved attribute", "evidence-tpm-malformed", |b| {
         b.with_area(&Area { attributes: b.area().attributes | 1, ..b.area() })
     }),
