@@ -138,6 +138,9 @@ fn the_installer_the_program_and_the_window_work_and_uninstalling_leaves_nothing
     let tokens = run(&mut computer.agent(&["tokens", "--json"])).expect("tokens");
     let tokens: Value = serde_json::from_str(&tokens).expect("JSON");
     assert_eq!(tokens["readers"][0]["token"]["serial"], TOKEN.to_string(), "{tokens}");
+    let tpm = run(&mut computer.agent(&["--lang", "en", "tpm"]));
+    let tpm = format!("{:#}", tpm.expect_err("Wine has none"));
+    assert!(tpm.contains("No TPM 2.0 answers at platform"), "{tpm}");
     enrol(&computer);
     picture(&computer);
 

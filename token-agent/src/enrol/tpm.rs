@@ -282,6 +282,7 @@ impl KeyAtHome for TpmKey<'_> {
         };
         machine.shelf.put(&entry)?;
         machine.shelf.forget_predecessors(&entry)?;
+        tpm.publish(&self.key, &issued.certificate)?;
         if machine.shelf.of_key(&self.key)?.as_ref() == Some(&entry) {
             Ok(Place::Tpm { identity: identity.clone(), place: self.key.place })
         } else {

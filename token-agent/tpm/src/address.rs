@@ -1,9 +1,11 @@
-//! Where the TPM is, in the spelling of tpm2-tss' TCTI names.
+//! Where the TPM is, in the spelling of tpm2-tss' TCTI names; on Windows it is `platform`.
 
 use std::{env, fmt, path::PathBuf, str::FromStr};
 
 /// The variable that the TPM's other tools read as well.
 const VARIABLE: &str = "TPM2TOOLS_TCTI";
+/// Linux' device with a resource manager.
+const DEVICE: &str = "/dev/tpmrm0";
 
 /// A TPM's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,11 +14,13 @@ pub enum Address {
     Device(PathBuf),
     /// Another TCTI of tpm2-tss: `swtpm:…`, `mssim:…` or `tabrmd:…`.
     Tcti(String),
+    /// The TPM of Windows, behind its Platform Crypto Provider.
+    Platform,
 }
 
 /// The text is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("“{0}” is neither a device's absolute path nor device:…, swtpm:…, mssim:… or tabrmd:…")]
+#[error("“{0}” is neither a device's absolute path nor device:…, swtpm:…, mssim:…, tabrmd:… or platform")]
 pub struct BadAddress(String);
 
 impl Address {
@@ -31,7 +35,7 @@ impl Address {
 
 impl Default for Address {
     fn default() -> Self {
-        Self::Device(PathBuf::from("/dev/tpmrm0"))
+        if cfg!(windows) { Self::Platform } else { Self::Device(PathBuf::from(DEVICE)) }
     }
 }
 
@@ -44,7 +48,8 @@ impl FromStr for Address {
             return Ok(Self::Device(PathBuf::from(text)));
         }
         match text.split_once(':').unwrap_or((text, "")) {
-            ("device", "") => Ok(Self::default()),
+            ("device", "") => Ok(Self::Device(PathBuf::from(DEVICE))),
+            ("platform", "") => Ok(Self::Platform),
             ("device", path) if path.starts_with('/') => Ok(Self::Device(PathBuf::from(path))),
             ("swtpm" | "mssim" | "tabrmd", _) => Ok(Self::Tcti(text.to_owned())),
             _ => Err(bad()),
@@ -57,6 +62,7 @@ impl fmt::Display for Address {
         match self {
             Self::Device(path) => path.display().fmt(f),
             Self::Tcti(name) => f.write_str(name),
+            Self::Platform => f.write_str("platform"),
         }
     }
 }
@@ -71,6 +77,7 @@ mod tests {
             ("/dev/tpm0", "/dev/tpm0"),
             ("device", "/dev/tpmrm0"),
             ("device:/dev/tpmrm1", "/dev/tpmrm1"),
+            ("platform", "platform"),
             ("swtpm:host=127.0.0.1,port=2321", "swtpm:host=127.0.0.1,port=2321"),
         ] {
             assert_eq!(text.parse::<Address>().map(|address| address.to_string()), Ok(shown.to_owned()));

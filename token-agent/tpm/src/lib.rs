@@ -10,8 +10,10 @@
 
 mod address;
 mod error;
+#[cfg(any(windows, test))]
+mod platform;
 mod shelf;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod spki;
 #[cfg(target_os = "linux")]
 mod tss;
@@ -98,6 +100,15 @@ pub trait Tpm {
     /// # Errors
     /// [`TpmError`].
     fn storage_name(&mut self) -> Result<Vec<u8>, TpmError>;
+
+    /// Shows the key's certificate to the system's browsers, where the system has a place for that: Windows' store of the
+    /// user's certificates, from which [`Self::erase`] takes it away again. On Linux each browser has its own.
+    ///
+    /// # Errors
+    /// [`TpmError::Failed`].
+    fn publish(&mut self, _key: &Key, _certificate: &[u8]) -> Result<(), TpmError> {
+        Ok(())
+    }
 }
 
 /// Reaches the TPM at this address.
@@ -106,8 +117,11 @@ pub trait Tpm {
 /// [`TpmError::Absent`], [`TpmError::NotPermitted`], [`TpmError::Busy`]; [`TpmError::Unsupported`] on systems whose TPM
 /// this crate can't use.
 pub fn connect(address: &Address) -> Result<Box<dyn Tpm>, TpmError> {
-    #[cfg(target_os = "linux")]
-    return Ok(Box::new(tss::TssTpm::connect(address)?));
-    #[cfg(not(target_os = "linux"))]
-    Err(TpmError::Unsupported(address.to_string()))
+    match address {
+        #[cfg(target_os = "linux")]
+        Address::Device(_) | Address::Tcti(_) => Ok(Box::new(tss::TssTpm::connect(address)?)),
+        #[cfg(windows)]
+        Address::Platform => Ok(Box::new(platform::PlatformTpm::open(address.to_string())?)),
+        other => Err(TpmError::Unsupported(other.to_string())),
+    }
 }

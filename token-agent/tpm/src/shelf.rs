@@ -69,11 +69,15 @@ impl Shelf {
         Self(state.join("tpm"))
     }
 
-    /// The user's own: `$XDG_STATE_HOME/inro-agent/tpm` or `~/.local/state/inro-agent/tpm`.
+    /// The user's own: `$XDG_STATE_HOME/inro-agent/tpm`, `~/.local/state/inro-agent/tpm`, or
+    /// `%LOCALAPPDATA%\Inro\Agent\tpm`.
     pub fn usual() -> Option<Self> {
         // Relative paths in these variables are to be ignored (XDG Base Directory Specification).
         let absolute =
             |name| env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+        if cfg!(windows) {
+            return absolute("LOCALAPPDATA").map(|folder| Self::new(&folder.join("Inro").join("Agent")));
+        }
         absolute("XDG_STATE_HOME")
             .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
             .map(|state| Self::new(&state.join("inro-agent")))

@@ -36,6 +36,18 @@ pub(crate) fn explain_tpm(error: &TpmError, lang: Lang) -> Explanation {
                 ),
             )
         }
+        TpmError::NotPermitted { .. } if cfg!(windows) => (
+            say!(
+                lang,
+                "Windows does not permit you to use the TPM for this.",
+                "WindowsがTPMのこの操作を許可していません。"
+            ),
+            say!(
+                lang,
+                "Start the program as administrator, or have the administrator do it.",
+                "管理者として実行するか、管理者に依頼してください。"
+            ),
+        ),
         TpmError::NotPermitted { address, .. } => {
             let address = printable(address);
             (

@@ -47,6 +47,7 @@ pub(super) fn open(address: &Address) -> Result<Context, TpmError> {
             let path = path.to_str().ok_or_else(|| absent("its path is no text".into()))?;
             TctiNameConf::Device(path.parse::<DeviceConfig>().map_err(|error| absent(Box::new(error)))?)
         }
+        Address::Platform => return Err(TpmError::Unsupported(address.to_string())),
         Address::Tcti(text) => text.parse().map_err(|error: tss_esapi::Error| absent(Box::new(error)))?,
     };
     Context::new(name).map_err(|error| absent(Box::new(error)))
