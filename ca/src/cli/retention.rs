@@ -52,8 +52,8 @@ impl KindView {
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), CliError> {
     let desk = wiring::retention_desk(config).await.map_err(CliError::configuration)?;
     let looked = desk.look().await?;
-    let erases = matches!(command, Command::Run { dry_run: false });
-    let erased = if erases {
+    let for_real = matches!(command, Command::Run { dry_run: false });
+    let erased = if for_real {
         output.progress("erasing what is due");
         desk.run(&operator()).await?
     } else {
@@ -63,12 +63,12 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         erased.iter().find(|(kind, _)| *kind == standing.kind).map_or(0, |(_, records)| *records)
     };
     let views: Vec<KindView> = looked.iter().map(|of| KindView::of(of, count(of))).collect();
-    output.result(&views, |out| table(out, &rows(&views, erases)))
+    output.result(&views, |out| table(out, &rows(&views, for_real)))
 }
 
-fn rows(views: &[KindView], erases: bool) -> Vec<Vec<String>> {
+fn rows(views: &[KindView], for_real: bool) -> Vec<Vec<String>> {
     let mut head = vec!["KIND", "KEPT FOR", "DUE BEFORE", "DUE"];
-    head.extend(erases.then_some("ERASED"));
+    head.extend(for_real.then_some("ERASED"));
     let mut rows = vec![head.into_iter().map(String::from).collect::<Vec<_>>()];
     rows.extend(views.iter().map(|view| {
         let mut row = vec![
@@ -77,7 +77,7 @@ fn rows(views: &[KindView], erases: bool) -> Vec<Vec<String>> {
             view.before.to_string(),
             view.due.to_string(),
         ];
-        row.extend(erases.then(|| view.erased.to_string()));
+        row.extend(for_real.then(|| view.erased.to_string()));
         row
     }));
     rows

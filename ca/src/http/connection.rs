@@ -53,7 +53,7 @@ const FIRST: Duration = Duration::from_secs(2);
 const STALLED: Duration = Duration::from_secs(45);
 /// A connection over HTTP/2 that carried no request for so long is closed. Over HTTP/1.1 the deadline of the next header
 /// does it; here the answers to pings would keep a place occupied for ever.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// At the most so much of a request's header.
 const HEADER_BYTES: u32 = 32 * 1024;
 

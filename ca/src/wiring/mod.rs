@@ -23,7 +23,7 @@ use std::sync::Arc;
 use ca_core::{
     app::{
         accord::Accords, audit_verify::VerifyAudit, certificates::Certificates, customers::Customers,
-        inventory::Inventory, manage_policies::ManagePolicies, revoke::Revoke,
+        inventory::Inventory, manage_policies::ManagePolicies, policies::Policies, revoke::Revoke,
     },
     ports::{ledger::Ledger, rng::Rng, staff::StaffStore},
 };
@@ -154,6 +154,14 @@ pub(crate) fn clients(config: &Config, material: &Material) -> anyhow::Result<Cl
     machine::clients(config, material)
 }
 
+/// The policies with the hours of issuing, and the calendar of business days that those hours go by.
+fn hours(config: &Config, material: &Material, adapters: &Adapters) -> (Arc<Policies>, Arc<Calendar>) {
+    let policies = adapters.policies_with(config, material.hours.hours.clone());
+    let (hours, now) = (policies.hours().clone(), adapters.now());
+    let calendar = Calendar::new(config.hours.clone(), hours, &material.hours, now);
+    (policies, Arc::new(calendar))
+}
+
 /// Builds the server from configuration, files and adapters.
 ///
 /// # Errors
@@ -163,25 +171,18 @@ pub(crate) async fn server(
     material: &Material,
     adapters: &Adapters,
 ) -> anyhow::Result<Server> {
-    let (metrics, detached) = (adapters.metrics.clone(), Detached::default());
+    let (metrics, detached, revoked) =
+        (adapters.metrics.clone(), Detached::default(), Arc::new(Notify::new()));
     // Its own: a flood of strangers' passwords there must not keep customers out of the portal.
     let enrolment_passwords = Arc::new(Argon2Passwords::new(&config.passwords)?);
-    let revoked = Arc::new(Notify::new());
     let sessions = Arc::new(portal::check_session(&config, adapters)?);
-    let policies = adapters.policies_with(&config, material.hours.hours.clone());
-    let calendar = Arc::new(Calendar::new(
-        config.hours.clone(),
-        policies.hours().clone(),
-        &material.hours,
-        adapters.now(),
-    ));
+    let (policies, calendar) = hours(&config, material, adapters);
     let (trusted, read_trust) = trust::trusted(&config, adapters).await?;
     let issuers = issuers::issuers(&config, material)?;
     let admit = Arc::new(machine::admit(adapters));
     let responders = Arc::new(responders::responders(&config, adapters, &issuers)?);
     let in_use = responders::in_use(&responders).await;
-    let root_crls = validation::root_crls(material, adapters)?;
-    let root_crl = validation::root_crl(&root_crls, &material.root_crl).await?;
+    let (root_crls, root_crl) = validation::roots(material, adapters).await?;
     let validation = Arc::new(validation::validation(
         &config,
         material,

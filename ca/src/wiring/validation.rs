@@ -61,16 +61,20 @@ pub(crate) fn root_crls(material: &Material, adapters: &Adapters) -> anyhow::Res
     }))
 }
 
-/// The root's CRL to begin with: the file's, unless a newer one was served.
+/// The root's CRLs, and the one to begin with: the file's, unless a newer one was served.
 ///
 /// # Errors
-/// When the ledger can't be asked.
-pub(super) async fn root_crl(crls: &RootCrls, file: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let newest = crls.newest(file).await.context("the root's CRL")?;
+/// When the root's certificate isn't that of a CA, or the ledger can't be asked.
+pub(super) async fn roots(
+    material: &Material,
+    adapters: &Adapters,
+) -> anyhow::Result<(Arc<RootCrls>, Vec<u8>)> {
+    let crls = root_crls(material, adapters)?;
+    let newest = crls.newest(&material.root_crl).await.context("the root's CRL")?;
     if let Some(unfit) = newest.instead {
         tracing::error!(reason = %unfit, "validation.root_crl isn't served: a newer one was, and goes on to be");
     }
-    Ok(newest.der)
+    Ok((crls, newest.der))
 }
 
 /// Builds OCSP responders: at the start, and again when a responder certificate was renewed.

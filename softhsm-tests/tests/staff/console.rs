@@ -175,7 +175,7 @@ fn the_calendar_is_taken_up_as_it_changes() {
 fn days(word: &str) -> String {
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(9))).date();
     let days = today.series(jiff::Span::new().days(1)).take(21);
-    days.map(|day| format!("{word} {day}\n")).collect()
+    days.map(|day| [word, " ", &day.to_string(), "\n"].concat()).collect()
 }
 
 #[test]
