@@ -140,7 +140,7 @@ fn the_installer_the_program_and_the_window_work_and_uninstalling_leaves_nothing
     assert_eq!(tokens["readers"][0]["token"]["serial"], TOKEN.to_string(), "{tokens}");
     let tpm = run(&mut computer.agent(&["--lang", "en", "tpm"]));
     let tpm = format!("{:#}", tpm.expect_err("Wine has none"));
-    assert!(tpm.contains("No TPM 2.0 answers at platform"), "{tpm}");
+    assert!(tpm.contains("Windows knows of no TPM 2.0"), "{tpm}");
     enrol(&computer);
     picture(&computer);
 

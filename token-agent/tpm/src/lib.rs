@@ -9,11 +9,13 @@
 //! at every moment.
 
 mod address;
+#[cfg(any(target_os = "linux", windows))]
+mod ecdsa;
 mod error;
 #[cfg(any(windows, test))]
 mod platform;
 mod shelf;
-#[cfg(any(target_os = "linux", windows))]
+#[cfg(target_os = "linux")]
 mod spki;
 #[cfg(target_os = "linux")]
 mod tss;

@@ -1,4 +1,4 @@
-//! A TPM's public keys and signatures in the encoding of X.509.
+//! A TPM's public keys in the encoding of X.509.
 
 use ca_x509::key::RsaPublicKey;
 use const_oid::db::{rfc5912::ID_EC_PUBLIC_KEY, rfc5912::RSA_ENCRYPTION, rfc5912::SECP_256_R_1};
@@ -8,7 +8,8 @@ use der::{
 };
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
-const COORDINATE: usize = 32;
+use crate::ecdsa::padded;
+
 /// The exponent that a TPM writes as 0 (Part 2, 12.2.3.5).
 const EXPONENT: [u8; 3] = [1, 0, 1];
 
@@ -24,24 +25,12 @@ pub(crate) fn of_rsa(modulus: &[u8]) -> der::Result<Vec<u8>> {
     info(RSA_ENCRYPTION, Any::from(Null), &key.to_der()?)
 }
 
-/// `ECDSA-Sig-Value`.
-pub(crate) fn ecdsa(r: &[u8], s: &[u8]) -> der::Result<Vec<u8>> {
-    ca_x509::ecdsa::der_from_fixed(&[padded(r), padded(s)].concat())
-}
-
 fn info(oid: const_oid::ObjectIdentifier, parameters: Any, key: &[u8]) -> der::Result<Vec<u8>> {
     SubjectPublicKeyInfoOwned {
         algorithm: AlgorithmIdentifierOwned { oid, parameters: Some(parameters) },
         subject_public_key: BitString::from_bytes(key)?,
     }
     .to_der()
-}
-
-fn padded(number: &[u8]) -> [u8; COORDINATE] {
-    let mut all = [0; COORDINATE];
-    let kept = number.len().min(COORDINATE);
-    all[COORDINATE - kept..].copy_from_slice(&number[number.len() - kept..]);
-    all
 }
 
 #[cfg(test)]

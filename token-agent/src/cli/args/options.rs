@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use agent_tpm::Place;
-use clap::{Args, Subcommand};
+use clap::Args;
 
 use super::{
     secrets::{LoginArgs, NewPinArgs, PasswordArgs, PinArgs},
@@ -17,7 +17,7 @@ use crate::{
 
 /// What to do about browsers.
 #[cfg(target_os = "linux")]
-#[derive(Debug, Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum BrowserCommand {
     /// Register the PKCS#11 modules for your browsers (Chromium and its like, Firefox) and other programs
     Setup {

@@ -25,6 +25,18 @@ pub(crate) fn explain_tpm(error: &TpmError, lang: Lang) -> Explanation {
                 "セキュリティキーまたはICカードを使ってください。"
             ),
         ),
+        TpmError::Absent { .. } if cfg!(windows) => (
+            say!(
+                lang,
+                "Windows knows of no TPM 2.0 in this computer.",
+                "このパソコンにTPM 2.0が見つかりません。"
+            ),
+            say!(
+                lang,
+                "Switch the TPM on in the computer's firmware settings (“TPM”, “fTPM” or “PTT”), or use a security key.",
+                "パソコンのファームウェア設定でTPM(fTPM、PTT)を有効にするか、セキュリティキーを使ってください。"
+            ),
+        ),
         TpmError::Absent { address, .. } => {
             let address = printable(address);
             (

@@ -15,7 +15,7 @@ use super::{
     store::Store,
     tbs::{Object, Property, Services, present},
 };
-use crate::{Algorithm, Certification, Identity, Key, Lockout, Place, Scheme, Tpm, TpmError, spki};
+use crate::{Algorithm, Certification, Identity, Key, Lockout, Place, Scheme, Tpm, TpmError, ecdsa};
 
 /// The provider's name for the attestation key; each of Windows' users has one of their own.
 const ATTESTATION_KEY: &str = "Inro attestation key";
@@ -221,7 +221,7 @@ impl Tpm for PlatformTpm {
         match (key.algorithm, scheme) {
             (Algorithm::P256, Scheme::Ecdsa) => {
                 let (r, s) = signature.split_at(signature.len() / 2);
-                spki::ecdsa(r, s).map_err(|_| TpmError::Malformed("sign"))
+                ecdsa::signature(r, s).map_err(|_| TpmError::Malformed("sign"))
             }
             (Algorithm::Rsa2048, Scheme::Pkcs1 | Scheme::Pss) => Ok(signature),
             _ => Err(TpmError::NotCapable("such signatures with this kind of key")),

@@ -23,7 +23,7 @@ use tss_esapi::{
 };
 
 use super::{TssTpm, connection::Hiding, failure::failed, spki_of, templates};
-use crate::{Algorithm, Key, Place, Scheme, TpmError, spki};
+use crate::{Algorithm, Key, Place, Scheme, TpmError, ecdsa};
 
 /// Handles 0x81014910 and following: four for each place, the last of them never used. Owners choose freely above
 /// 0x81010000 what makers and the TCG don't use (Registry of Reserved TPM 2.0 Handles).
@@ -171,7 +171,7 @@ impl TssTpm {
             context.execute_with_session(Some(session), |context| context.sign(user, digest, scheme, ticket))
         })?;
         match signed.map_err(|error| self.pin_failed(action, error))? {
-            Signature::EcDsa(ecc) => spki::ecdsa(ecc.signature_r().value(), ecc.signature_s().value())
+            Signature::EcDsa(ecc) => ecdsa::signature(ecc.signature_r().value(), ecc.signature_s().value())
                 .map_err(|_| TpmError::Malformed(action)),
             Signature::RsaSsa(rsa) | Signature::RsaPss(rsa) => Ok(rsa.signature().value().to_vec()),
             _ => Err(TpmError::Malformed(action)),
