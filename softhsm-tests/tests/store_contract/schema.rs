@@ -163,8 +163,10 @@ async fn every_query_uses_an_index() {
     let plans = database.execute(&script).expect("plans");
     for plan in plans.split("== ").skip(1) {
         let (number, plan) = plan.split_once('\n').expect("a number and a plan");
-        let harmless = WHOLE_TABLES.iter().any(|table| plan.contains(table));
         let query = &queries[number.trim().parse::<usize>().expect("a number")];
+        // What may be erased is looked for through everything, once in a while.
+        let once_in_a_while = query.contains(" erasable ");
+        let harmless = once_in_a_while || WHOLE_TABLES.iter().any(|table| plan.contains(table));
         assert!(!plan.contains("Seq Scan") || harmless, "{plan}\n{query}");
     }
     store.certificates(&issuer(), None, 1).await.expect("a query");

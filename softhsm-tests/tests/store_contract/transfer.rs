@@ -7,7 +7,7 @@ use ca_core::{
     domain::{
         enrolment::AcquisitionCode,
         revocation::RevocationReason,
-        user::{PasswordHash, PasswordKind},
+        user::{PasswordHash, PasswordKind, UserState},
     },
     ports::{
         email::EmailStore,
@@ -116,6 +116,7 @@ async fn fill(store: &impl Ledger) {
     custody::keep_some(store).await;
     staff::keep_some(store).await;
     trust::keep_some(store).await;
+    store.set_user_state(&user_id(5), UserState::Removed, event("user.removed")).await.expect("removed");
 }
 
 async fn sqlite(path: &Path) -> SqliteStore {
