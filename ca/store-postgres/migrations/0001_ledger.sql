@@ -240,6 +240,7 @@ CREATE TABLE orphans (
 );
 
 CREATE INDEX orphans_of_issuer ON orphans (issuer, journal_sequence);
+CREATE INDEX orphans_of_intent ON orphans (intent);
 
 CREATE TRIGGER orphans_are_kept BEFORE DELETE ON orphans
     FOR EACH ROW EXECUTE FUNCTION refuse('an orphan is never deleted');

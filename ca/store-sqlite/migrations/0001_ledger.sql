@@ -232,6 +232,7 @@ CREATE TABLE orphans (
 ) STRICT;
 
 CREATE INDEX orphans_of_issuer ON orphans (issuer, journal_sequence);
+CREATE INDEX orphans_of_intent ON orphans (intent);
 
 CREATE TRIGGER orphans_are_kept BEFORE DELETE ON orphans
 BEGIN SELECT RAISE(ABORT, 'an orphan is never deleted'); END;
