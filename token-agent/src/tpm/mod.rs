@@ -4,7 +4,7 @@ mod erase;
 mod pin;
 mod survey;
 
-use agent_tpm::{Address, Algorithm, BadAddress, Key, Place, Scheme, Shelf, Tpm, TpmError, connect};
+use agent_tpm::{Address, BadAddress, Key, Place, Shelf, Tpm, TpmError, connect};
 use sha2::{Digest, Sha256};
 
 pub(crate) use erase::{ErasedKey, erase};
@@ -47,11 +47,7 @@ pub(crate) fn holds_something(shelf: &Shelf) -> bool {
 
 /// A key's signature over a message, hashed with SHA-256.
 pub(crate) fn sign(tpm: &mut dyn Tpm, key: &Key, pin: &Pin, message: &[u8]) -> Result<Vec<u8>, TpmError> {
-    let scheme = match key.algorithm {
-        Algorithm::P256 => Scheme::Ecdsa,
-        Algorithm::Rsa2048 => Scheme::Pkcs1,
-    };
-    tpm.sign(key, pin.expose(), scheme, &Sha256::digest(message))
+    tpm.sign(key, pin.expose(), key.algorithm.scheme(), &Sha256::digest(message))
 }
 
 /// The key that is meant: the one at this place, or the only one.

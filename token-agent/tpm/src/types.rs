@@ -44,6 +44,16 @@ pub enum Algorithm {
     Rsa2048,
 }
 
+impl Algorithm {
+    /// How such a key signs where nobody asks for something else.
+    pub fn scheme(self) -> Scheme {
+        match self {
+            Self::P256 => Scheme::Ecdsa,
+            Self::Rsa2048 => Scheme::Pkcs1,
+        }
+    }
+}
+
 /// How a digest is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -68,6 +78,20 @@ pub struct Identity {
     pub ek_public: Vec<u8>,
     /// The maker's certificate of it, DER, where the TPM keeps one.
     pub ek_certificate: Option<Vec<u8>>,
+}
+
+#[cfg(any(target_os = "linux", windows))]
+impl Identity {
+    /// `TPM_PT_MANUFACTURER` (Part 2, 6.13) as text.
+    pub(crate) fn letters(manufacturer: u32) -> String {
+        manufacturer.to_be_bytes().into_iter().filter(u8::is_ascii_graphic).map(char::from).collect()
+    }
+
+    /// `TPM_PT_FIRMWARE_VERSION_1` and `_2`, two numbers in each.
+    pub(crate) fn numbers(first: u32, second: u32) -> String {
+        let halves = |number: u32| format!("{}.{}", number >> 16, number & 0xffff);
+        format!("{}.{}", halves(first), halves(second))
+    }
 }
 
 /// A user's key.
@@ -110,6 +134,10 @@ pub struct Lockout {
 }
 
 impl Lockout {
+    /// `inLockout` in `TPMA_PERMANENT` (Part 2, 8.6).
+    #[cfg(any(target_os = "linux", windows))]
+    pub(crate) const FLAG: u32 = 1 << 9;
+
     /// Before it locks.
     pub fn tries_left(&self) -> u32 {
         if self.locked { 0 } else { self.most.saturating_sub(self.failed) }

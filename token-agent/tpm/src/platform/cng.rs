@@ -34,7 +34,7 @@ fn done(status: i32) -> Result<(), Status> {
 }
 
 /// UTF-16 with the NUL at its end, wiped afterwards: it may be a PIN.
-fn wide(text: &str) -> Zeroizing<Vec<u16>> {
+pub(super) fn wide(text: &str) -> Zeroizing<Vec<u16>> {
     Zeroizing::new(text.encode_utf16().chain([0]).collect())
 }
 

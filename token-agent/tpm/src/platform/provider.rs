@@ -102,12 +102,15 @@ impl PlatformTpm {
         self.services.read_public(handle)
     }
 
-    /// A user's key and its handle in the provider, ready to be used with this PIN.
+    /// A user's key, while it is the same.
+    fn same(&self, key: &Key) -> Result<cng::Key, TpmError> {
+        let found = self.find(&name_of(key.place))?.filter(|(_, object)| object.name == key.name);
+        found.map(|(found, _)| found).ok_or(TpmError::KeyGone(key.place))
+    }
+
+    /// The same, ready to be used with this PIN.
     fn user_key(&self, key: &Key, pin: &[u8]) -> Result<cng::Key, TpmError> {
-        let (found, object) = self.find(&name_of(key.place))?.ok_or(TpmError::KeyGone(key.place))?;
-        if object.name != key.name {
-            return Err(TpmError::KeyGone(key.place));
-        }
+        let found = self.same(key)?;
         found.pin(&text(pin)?).map_err(self.failed("take the PIN"))?;
         Ok(found)
     }
@@ -149,14 +152,12 @@ impl Tpm for PlatformTpm {
     fn identity(&mut self) -> Result<Identity, TpmError> {
         let ek = self.services.read_public(ENDORSEMENT)?;
         let (spki, _) = public_key(&ek.public)?;
-        let manufacturer = self.services.property(Property::Manufacturer)?.to_be_bytes();
-        let halves = |number: u32| format!("{}.{}", number >> 16, number & 0xffff);
         let [first, second] =
             [Property::Firmware1, Property::Firmware2].map(|part| self.services.property(part));
         Ok(Identity {
             serial: hex::encode(Sha256::digest(&spki)),
-            manufacturer: manufacturer.into_iter().filter(u8::is_ascii_graphic).map(char::from).collect(),
-            firmware: format!("{}.{}", halves(first?), halves(second?)),
+            manufacturer: Identity::letters(self.services.property(Property::Manufacturer)?),
+            firmware: Identity::numbers(first?, second?),
             ek_certificate: self.endorsement_certificate(&spki),
             ek_public: ek.public,
         })
@@ -230,11 +231,7 @@ impl Tpm for PlatformTpm {
 
     /// By a signature over nothing of anybody's.
     fn verify_pin(&mut self, key: &Key, pin: &[u8]) -> Result<(), TpmError> {
-        let scheme = match key.algorithm {
-            Algorithm::P256 => Scheme::Ecdsa,
-            Algorithm::Rsa2048 => Scheme::Pkcs1,
-        };
-        self.sign(key, pin, scheme, &[0; 32]).map(drop)
+        self.sign(key, pin, key.algorithm.scheme(), &[0; 32]).map(drop)
     }
 
     fn change_pin(&mut self, key: &Key, current: &[u8], new: &[u8]) -> Result<Key, TpmError> {
@@ -246,11 +243,7 @@ impl Tpm for PlatformTpm {
     }
 
     fn erase(&mut self, key: &Key) -> Result<(), TpmError> {
-        let (found, object) = self.find(&name_of(key.place))?.ok_or(TpmError::KeyGone(key.place))?;
-        if object.name != key.name {
-            return Err(TpmError::KeyGone(key.place));
-        }
-        found.delete().map_err(self.failed("erase the key"))?;
+        self.same(key)?.delete().map_err(self.failed("erase the key"))?;
         if let Ok(store) = Store::own() {
             store.forget(&key.spki);
         }

@@ -18,6 +18,8 @@ use windows_sys::{
     core::w,
 };
 
+use super::cng::wide;
+
 /// An open store.
 pub(super) struct Store(*mut c_void);
 
@@ -65,7 +67,7 @@ impl Store {
         if added == 0 {
             return Err(io::Error::last_os_error());
         }
-        let mut name: Vec<u16> = key.encode_utf16().chain([0]).collect();
+        let mut name = wide(key);
         let key = CRYPT_KEY_PROV_INFO {
             pwszContainerName: name.as_mut_ptr(),
             pwszProvName: MS_PLATFORM_KEY_STORAGE_PROVIDER.cast_mut(),

@@ -18,8 +18,6 @@ const READ_PUBLIC: u32 = 0x0000_0173;
 const TPM_PROPERTIES: u32 = 6;
 /// More than either answer.
 const ROOM: usize = 4096;
-/// `inLockout` in `TPMA_PERMANENT` (Part 2, 8.6).
-const IN_LOCKOUT: u32 = 1 << 9;
 
 /// `TPM_PT` (Part 2, 6.13).
 #[derive(Clone, Copy)]
@@ -86,7 +84,7 @@ impl Services {
             failed: self.property(Property::LockoutCounter)?,
             most: self.property(Property::MaxAuthFail)?,
             seconds: self.property(Property::LockoutInterval)?,
-            locked: self.property(Property::Permanent)? & IN_LOCKOUT != 0,
+            locked: self.property(Property::Permanent)? & Lockout::FLAG != 0,
         })
     }
 

@@ -24,9 +24,6 @@ use super::{
 };
 use crate::{Address, Hierarchy, Key, Lockout, TpmError};
 
-/// `inLockout` in `TPMA_PERMANENT` (Part 2, 8.6).
-const IN_LOCKOUT: u32 = 1 << 9;
-
 /// Which parameters a session hides on the bus. Not every command has such that can be hidden.
 #[derive(Clone, Copy)]
 pub(super) enum Hiding {
@@ -109,7 +106,7 @@ impl TssTpm {
             PropertyTag::MaxAuthFail,
             PropertyTag::LockoutInterval,
         ])?;
-        Ok(Lockout { failed, most, seconds, locked: permanent & IN_LOCKOUT != 0 })
+        Ok(Lockout { failed, most, seconds, locked: permanent & Lockout::FLAG != 0 })
     }
 
     /// A failure of an action that the PIN authorizes.

@@ -28,12 +28,10 @@ impl TssTpm {
             PropertyTag::FirmwareVersion1,
             PropertyTag::FirmwareVersion2,
         ])?;
-        let letters = manufacturer.to_be_bytes().into_iter().filter(u8::is_ascii_graphic);
-        let halves = |number: u32| format!("{}.{}", number >> 16, number & 0xffff);
         Ok(Identity {
             serial: hex::encode(Sha256::digest(spki_of(&endorsement.public)?)),
-            manufacturer: letters.map(char::from).collect(),
-            firmware: format!("{}.{}", halves(first), halves(second)),
+            manufacturer: Identity::letters(manufacturer),
+            firmware: Identity::numbers(first, second),
             ek_public: endorsement.public.marshall().map_err(failed("describe its endorsement key"))?,
             ek_certificate: endorsement.certificate,
         })
