@@ -1,5 +1,7 @@
 //! What the bank is told of a key that was destroyed: signed by the key itself, just before. The note is kept until the
-//! bank has it, so erasing works without the network.
+//! bank has it, so erasing works without the network. Of a key that could not sign, because nobody knows its PIN, the bank
+//! can't be told: without a signature anybody could say so of anybody's key. Its certificate is to be revoked by hand, and
+//! the note of that is kept until it is.
 //!
 //! A note is written before the key is destroyed and counts from then on that it is: one that was interrupted between
 //! the two is told once the key is found destroyed. It holds nothing secret.
@@ -18,6 +20,7 @@ use ca_wire::{
 };
 use der::Decode;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use x509_cert::Certificate;
@@ -41,6 +44,17 @@ pub(crate) struct Farewell {
     ready: PathBuf,
 }
 
+/// Such a note.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    certificate: Base64Url,
+    erased_at: Timestamp,
+    /// `None` when the key could not sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<Base64Url>,
+}
+
 /// What telling came to.
 #[derive(Debug, Default)]
 pub(crate) struct Telling {
@@ -50,15 +64,24 @@ pub(crate) struct Telling {
     pub(crate) left: usize,
     /// Why not.
     pub(crate) why: Option<RouteError>,
+    /// Certificates whose keys could not sign that they go: somebody has to revoke them by hand.
+    pub(crate) to_revoke: Vec<CertificateDetails>,
 }
+
+/// Signed notes.
+const SIGNED: &str = "json";
+/// Notes of keys that could not sign.
+const UNSIGNED: &str = "unsigned";
+/// Notes of keys that are still there.
+const WAITING: &str = "waiting";
 
 impl Farewells {
     pub(crate) fn new(directory: &Path) -> Self {
         Self(directory.join("erasures"))
     }
 
-    /// Has the key in a slot sign that it is about to be destroyed, and keeps that. The PIN has been verified just before.
-    /// `None` when the key can't: there is none, or it isn't the certificate's.
+    /// Has the key in a slot sign that it is about to be destroyed, and keeps that, or that it couldn't. The PIN has been
+    /// verified just before, where it is known. `None` when nobody has to be told.
     pub(crate) fn sign(
         &self,
         token: &mut dyn Token,
@@ -87,6 +110,29 @@ impl Farewells {
         self.signed(certificate, now, |_, message| Ok(Some(tpm::sign(tpm, key, pin, message)?)))
     }
 
+    /// Of a key that is lost, or whose PIN nobody knows: keeps that its certificate is to be revoked by hand. A note from
+    /// before an interruption may have been signed.
+    pub(crate) fn unsigned(
+        &self,
+        certificate: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Farewell>, RecordError> {
+        let waiting = self.path(certificate, WAITING);
+        if let Some(earlier) = read(&waiting) {
+            return Ok(Some(self.farewell(&earlier)));
+        }
+        if self.path(certificate, SIGNED).exists() {
+            return Ok(None);
+        }
+        // What names no login ID is no bank's certificate of a user.
+        let details = CertificateDetails::read(certificate).ok().filter(|details| details.user_id.is_some());
+        if details.is_none_or(|details| details.not_after < now) {
+            return Ok(None);
+        }
+        self.keep(&Note { certificate: Base64Url(certificate.to_vec()), erased_at: now, signature: None })
+            .map(Some)
+    }
+
     fn signed(
         &self,
         certificate: &[u8],
@@ -95,23 +141,26 @@ impl Farewells {
     ) -> Result<Option<Farewell>, EnrolError> {
         let Ok(parsed) = Certificate::from_der(certificate) else { return Ok(None) };
         let key = parsed.tbs_certificate().subject_public_key_info();
-        let Some(algorithm) = KeyAlgorithm::of_public_key(key) else { return Ok(None) };
+        let Some(algorithm) = KeyAlgorithm::of_public_key(key) else {
+            return Ok(self.unsigned(certificate, now)?);
+        };
         let message = erasure_message(certificate, now);
-        let Some(signature) = sign(algorithm, &message)? else { return Ok(None) };
         // The bank would refuse another key's for ever.
-        if ca_x509::verify::verify(key, algorithm.signature(), &message, &signature).is_err() {
-            return Ok(None);
-        }
-        let note = Erasure {
+        let own = |signature: &Vec<u8>| {
+            ca_x509::verify::verify(key, algorithm.signature(), &message, signature).is_ok()
+        };
+        let Some(signature) = sign(algorithm, &message)?.filter(own) else {
+            return Ok(self.unsigned(certificate, now)?);
+        };
+        Ok(Some(self.keep(&Note {
             certificate: Base64Url(certificate.to_vec()),
             erased_at: now,
-            signature: Base64Url(signature),
-        };
-        Ok(Some(self.keep(&note)?))
+            signature: Some(Base64Url(signature)),
+        })?))
     }
 
-    fn keep(&self, note: &Erasure) -> Result<Farewell, RecordError> {
-        let farewell = self.name(&note.certificate.0);
+    fn keep(&self, note: &Note) -> Result<Farewell, RecordError> {
+        let farewell = self.farewell(note);
         let write = || -> io::Result<()> {
             create_private(&self.0)?;
             let mut file = NamedTempFile::new_in(&self.0)?;
@@ -125,47 +174,84 @@ impl Farewells {
         Ok(farewell)
     }
 
-    fn name(&self, certificate: &[u8]) -> Farewell {
+    fn path(&self, certificate: &[u8], extension: &str) -> PathBuf {
         let name = hex::encode(Sha256::digest(certificate));
-        Farewell {
-            waiting: self.0.join(format!("{}.waiting", &name[..32])),
-            ready: self.0.join(format!("{}.json", &name[..32])),
-        }
+        self.0.join(format!("{}.{extension}", &name[..32]))
     }
 
-    /// The note of a certificate whose key was found destroyed: the interruption came in between.
-    pub(crate) fn of(&self, certificate: &[u8]) -> Option<Farewell> {
-        Some(self.name(certificate)).filter(|farewell| farewell.waiting.exists())
+    fn farewell(&self, note: &Note) -> Farewell {
+        let ready = if note.signature.is_some() { SIGNED } else { UNSIGNED };
+        Farewell {
+            waiting: self.path(&note.certificate.0, WAITING),
+            ready: self.path(&note.certificate.0, ready),
+        }
     }
 
     /// No key is left on the token with this serial: every note of one counts, also those of before an interruption.
     pub(crate) fn done_with(&self, token_serial: &str) -> Result<(), RecordError> {
-        for path in self.notes("waiting")? {
+        for path in self.notes(WAITING)? {
             let Some(note) = read(&path) else { continue };
             let details = CertificateDetails::read(&note.certificate.0);
             if details.is_ok_and(|details| details.token_serial.as_deref() == Some(token_serial)) {
-                self.name(&note.certificate.0).done()?;
+                self.farewell(&note).done()?;
             }
         }
         Ok(())
     }
 
     /// Tells the bank over the way that `connect` finds, where there is something to tell. Erasing is done, whatever the
-    /// network says: without a way it is told later.
+    /// network says: without a way it is told later. `is_revoked`, where it is given, is asked of what is to be revoked
+    /// by hand.
     ///
     /// # Errors
     /// As [`Farewells::tell`].
     pub(crate) fn tell_over<A: CustodyApi>(
         &self,
         connect: impl FnOnce() -> Result<A, RouteError>,
+        is_revoked: Option<IsRevoked<'_, A>>,
+        now: Timestamp,
     ) -> Result<Telling, RecordError> {
         let left = self.count()?;
-        if left == 0 {
-            return Ok(Telling::default());
+        let to_revoke = self.settle(|_, details| details.not_after < now)?;
+        let is_revoked = is_revoked.filter(|_| !to_revoke.is_empty());
+        if left == 0 && is_revoked.is_none() {
+            return Ok(Telling { to_revoke, ..Telling::default() });
         }
         match connect() {
-            Ok(api) => self.tell(&api),
-            Err(why) => Ok(Telling { told: 0, left, why: Some(why) }),
+            Ok(api) => {
+                let told = self.tell(&api)?;
+                let to_revoke = match is_revoked {
+                    Some(is_revoked) => self.settle(|certificate, _| is_revoked(&api, certificate))?,
+                    None => to_revoke,
+                };
+                Ok(Telling { to_revoke, ..told })
+            }
+            Err(why) => Ok(Telling { told: 0, left, why: Some(why).filter(|_| left > 0), to_revoke }),
+        }
+    }
+
+    /// Forgets those that are to be revoked by hand of which this is true; says which are left.
+    pub(crate) fn settle(
+        &self,
+        is_settled: impl Fn(&[u8], &CertificateDetails) -> bool,
+    ) -> Result<Vec<CertificateDetails>, RecordError> {
+        let mut left = Vec::new();
+        for path in self.notes(UNSIGNED)? {
+            let note = read(&path).map(|note| note.certificate.0);
+            let details = note.as_deref().and_then(|der| Some((der, CertificateDetails::read(der).ok()?)));
+            match details {
+                Some((der, details)) if !is_settled(der, &details) => left.push(details),
+                _ => forget(&path)?,
+            }
+        }
+        left.sort_by(|one, other| one.serial.cmp(&other.serial));
+        Ok(left)
+    }
+
+    /// A new certificate was obtained: the bank gives none while the user has another.
+    pub(crate) fn settle_by_new(&self, user_id: &str) {
+        if let Err(error) = self.settle(|_, details| details.user_id.as_deref() == Some(user_id)) {
+            tracing::warn!(%error, "the notes of erased keys can't be read");
         }
     }
 
@@ -175,8 +261,8 @@ impl Farewells {
     /// Only when the folder can't be read; what can't be told stays.
     pub(crate) fn tell(&self, api: &dyn CustodyApi) -> Result<Telling, RecordError> {
         let mut told = Telling::default();
-        for path in self.notes("json")? {
-            let Some(note) = read(&path) else {
+        for path in self.notes(SIGNED)? {
+            let Some(note) = read(&path).and_then(Note::signed) else {
                 forget(&path)?;
                 continue;
             };
@@ -207,7 +293,7 @@ impl Farewells {
 
     /// How much there is to tell.
     pub(crate) fn count(&self) -> Result<usize, RecordError> {
-        Ok(self.notes("json")?.len())
+        Ok(self.notes(SIGNED)?.len())
     }
 
     fn notes(&self, extension: &str) -> Result<Vec<PathBuf>, RecordError> {
@@ -220,6 +306,17 @@ impl Farewells {
         Ok(paths.filter(|path| path.extension().is_some_and(|own| own == extension)).collect())
     }
 }
+
+impl Note {
+    /// As the bank takes it.
+    fn signed(self) -> Option<Erasure> {
+        let Self { certificate, erased_at, signature } = self;
+        signature.map(|signature| Erasure { certificate, erased_at, signature })
+    }
+}
+
+/// Whether the bank publishes that a certificate (DER) is revoked.
+pub(crate) type IsRevoked<'a, A> = &'a dyn Fn(&A, &[u8]) -> bool;
 
 impl Farewell {
     /// The key is gone: the note counts.
@@ -236,6 +333,6 @@ fn unusable(path: &Path, source: io::Error) -> RecordError {
     RecordError::Unusable { path: path.to_owned(), source }
 }
 
-fn read(note: &Path) -> Option<Erasure> {
+fn read(note: &Path) -> Option<Note> {
     fs::read(note).ok().and_then(|json| serde_json::from_slice(&json).ok())
 }

@@ -1,7 +1,8 @@
 //! `inro-agent`: what the customer runs to obtain a certificate whose key lives on a token.
 //!
-//! `cli` and `gui` are the two ways to use it; `enrol`, `renew`, `change_pin`, `unblock` and `erase` are the flows; `token` and `server` are the two worlds
-//! they work with, each behind a port; `messages` holds every sentence that people read. The agent opens no port.
+//! `cli` and `gui` are the two ways to use it; `enrol`, `renew`, `change_pin`, `unblock` and `erase` are the flows;
+//! `token`, `tpm` and `server` are the worlds that they work with, each behind a port; `messages` holds every sentence
+//! that people read. The agent opens no port.
 
 #[cfg(target_os = "linux")]
 mod browser;
@@ -23,6 +24,8 @@ mod inventory;
 mod messages;
 mod paths;
 mod policy;
+#[cfg(target_os = "linux")]
+mod program;
 mod proxy;
 mod renew;
 mod route;

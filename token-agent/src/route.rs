@@ -1,6 +1,11 @@
 //! The way to the bank's server: its address, who may certify it, and the company's proxy.
 
-use std::{fs, io, path::PathBuf, sync::OnceLock, time::Duration};
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use zeroize::Zeroizing;
 
@@ -31,7 +36,7 @@ pub(crate) struct Route {
     pub(crate) proxy_user: Option<String>,
     pub(crate) proxy_password: Option<ProxyPassword>,
     /// The same, once somebody was asked for it.
-    pub(crate) asked_password: OnceLock<Secret>,
+    pub(crate) asked_password: Mutex<Option<Secret>>,
     /// How long an answer may take; `None` for the usual time.
     pub(crate) patience: Option<Duration>,
     /// What the administrator's policy has fixed.
@@ -75,11 +80,20 @@ impl Route {
             no_proxy: config.no_proxy.clone(),
             proxy_user: config.proxy_user.clone(),
             proxy_password: config.proxy_password_file.clone().map(ProxyPassword::File),
-            asked_password: OnceLock::new(),
+            asked_password: Mutex::default(),
             patience: config.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into())),
             fixed: config.fixed,
             against_policy: None,
         }
+    }
+
+    fn asked_password(&self) -> MutexGuard<'_, Option<Secret>> {
+        self.asked_password.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The proxy didn't take it: whoever tries again is asked again.
+    pub(crate) fn forget_asked_password(&self) {
+        *self.asked_password() = None;
     }
 
     /// Asks for the proxy's password where its user is named and nothing holds it; once.
@@ -87,10 +101,10 @@ impl Route {
         &self,
         ask: impl FnOnce(&str) -> Result<Secret, SecretError>,
     ) -> Result<(), RouteError> {
-        let held = self.proxy_password.is_some() || self.asked_password.get().is_some();
+        let held = self.proxy_password.is_some() || self.asked_password().is_some();
         if let Some(user) = self.proxy_user.as_deref().filter(|_| !held && self.against_policy.is_none()) {
-            // Whoever was asked first has answered.
-            let _ = self.asked_password.set(ask(user)?);
+            let password = ask(user)?;
+            *self.asked_password() = Some(password);
         }
         Ok(())
     }
@@ -114,7 +128,7 @@ impl Route {
     /// Those that are given come before those of the environment.
     fn authenticate(&self, way: &mut Way) -> Result<(), RouteError> {
         if let (Some(proxy), Some(user)) = (&mut way.proxy, &self.proxy_user) {
-            let password = match (&self.proxy_password, self.asked_password.get()) {
+            let password = match (&self.proxy_password, self.asked_password().as_ref()) {
                 (Some(ProxyPassword::File(path)), _) => SecretSource::File(path.clone()).read()?,
                 (Some(ProxyPassword::Typed(password)), _) | (None, Some(password)) => {
                     Secret::new(Zeroizing::new(password.expose().to_owned()))

@@ -71,7 +71,7 @@ impl Role {
 
 impl Element {
     /// What it says, wherever it keeps that.
-    fn says(&self, words: &str) -> bool {
+    pub(crate) fn says(&self, words: &str) -> bool {
         self.name.contains(words) || self.text.contains(words)
     }
 }

@@ -5,7 +5,7 @@ use softhsm_tests::{
     virtual_yubikey::Profile,
 };
 
-use crate::{NEW, office::Office};
+use crate::{NEW, desktop::Element, office::Office};
 
 #[test]
 fn a_whole_token_is_reset_and_the_bank_is_told_later() {
@@ -67,7 +67,37 @@ fn a_whole_token_is_reset_and_the_bank_is_told_later() {
     screen.fill(label, "0031").expect("typed");
     screen.press("初期化する").expect("pressed");
     screen.press("PINがわからない").expect("pressed");
-    screen.wait_for("の失効も行ってください").expect("what is left to be done");
+    screen.wait_for("失効も行ってください").expect("what is left to be done");
     screen.picture("ja-19-to-revoke").expect("a picture");
     assert_eq!(office.states("hokkai-31"), ["issued", "revoked"]);
+    let list = office.bank.operator(&["certificate", "list", "--user", "hokkai-31"]).expect("a list");
+    let mut rows = list.as_array().expect("a list").iter();
+    let issued = rows.find(|row| row["state"] == "issued").expect("one");
+    let serial = issued["serial"].as_str().expect("a serial number");
+    screen.wait_for(serial).expect("named");
+
+    // The agent reminds of it until the bank says that it is revoked.
+    screen.press("閉じる").expect("pressed");
+    screen.wait_for("失効を確認できていません").expect("reminded");
+    screen.picture("ja-19-start-to-revoke").expect("a picture");
+    screen.press("失効を確認する").expect("pressed");
+    screen.wait_for("失効も行ってください").expect("not yet");
+    screen.press("閉じる").expect("pressed");
+    office
+        .bank
+        .operator(&["certificate", "revoke", serial, "--reason", "cessationOfOperation"])
+        .expect("revoked");
+    let known = "銀行に通知する内容はありません";
+    // The responder knows within seconds.
+    loop {
+        screen.press("失効を確認する").expect("pressed");
+        let said = |element: &Element| element.says(known) || element.says("失効も行ってください");
+        if screen.wait("what the bank says", said).expect("said").says(known) {
+            break;
+        }
+        screen.press("閉じる").expect("pressed");
+    }
+    screen.press("閉じる").expect("pressed");
+    screen.wait_for("スタートメニュー").expect("the start menu");
+    assert!(!screen.says("失効を確認できていません").expect("read"));
 }

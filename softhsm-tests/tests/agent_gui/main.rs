@@ -4,6 +4,7 @@
 mod desktop;
 mod erase;
 mod office;
+mod proxy;
 mod tpm;
 
 use std::{fs, time::Duration};

@@ -40,7 +40,8 @@ fn a_key_in_the_tpm_lives_its_whole_life_in_the_window() {
         screen.picture("tpm-ja-2-pin").expect("a picture");
         screen.press("OK").expect("pressed");
         screen.wait_for("証明書の取得が完了しました").expect("done");
-        screen.wait_for("ブラウザを設定する").expect("what a key in the TPM needs once");
+        screen.press("ブラウザを設定する").expect("pressed");
+        screen.wait_for("設定しました").expect("browsers know the module");
         screen.picture("tpm-ja-3-done").expect("a picture");
         assert!(screen.says("北海 廿一").expect("read"));
         screen.press("閉じる").expect("pressed");

@@ -134,6 +134,11 @@ fn a_whole_token_is_told_to_the_bank_where_its_pin_is_known() {
     assert_eq!((run.status, &json["told"]), (Some(0), &false.into()), "{run:?}");
     assert_eq!(json["to_revoke"], serde_json::json!([two]), "{run:?}");
     assert_ne!(office.certificate_state(&two), "revoked");
+    // The list is kept, until the bank has revoked it or somebody has asked for that.
+    let run = office.agent("erase", &["--tell"]);
+    assert_eq!((run.status, &run.json()["to_revoke"]), (Some(0), &serde_json::json!([two])), "{run:?}");
+    let run = office.agent("erase", &["--tell", "--settled"]);
+    assert_eq!((run.status, &run.json()["to_revoke"]), (Some(0), &serde_json::json!([])), "{run:?}");
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(crate) enum BrowserError {
     NoModule,
     #[error("{tool} failed on {}: {words}", database.display())]
     Refused { tool: &'static str, database: PathBuf, words: String },
+    #[error("{tool} came to no end on {}", database.display())]
+    Hung { tool: &'static str, database: PathBuf },
     #[error("{} can't be read or written", path.display())]
     Unusable {
         path: PathBuf,

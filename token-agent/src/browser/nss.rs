@@ -3,13 +3,17 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
+    time::Duration,
 };
 
 use super::{BrowserError, Change, Module, Outcome};
+use crate::program;
 
 const MODUTIL: &str = "modutil";
 const CERTUTIL: &str = "certutil";
+/// Both take a tenth of a second, but the modules that `modutil` loads ask the smart-card service, which may hang.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,16 +105,16 @@ impl Database {
     }
 
     fn run(&self, tool: &'static str, arguments: &[&str]) -> Result<String, BrowserError> {
-        let output = Command::new(tool).args(arguments).stdin(Stdio::null()).output();
-        let output = output.map_err(|error| match error.kind() {
+        let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => BrowserError::NoTool(tool),
+            io::ErrorKind::TimedOut => BrowserError::Hung { tool, database: self.0.clone() },
             _ => BrowserError::Unusable { path: self.0.clone(), source: error },
-        })?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        };
+        let done = program::run(Command::new(tool).args(arguments), PATIENCE).map_err(failed)?;
+        if done.status.success() {
+            return Ok(done.stdout);
         }
-        let words = [output.stdout, output.stderr].concat();
-        let words = String::from_utf8_lossy(&words).trim().to_owned();
+        let words = [done.stdout, done.stderr].concat().trim().to_owned();
         Err(BrowserError::Refused { tool, database: self.0.clone(), words })
     }
 }

@@ -28,7 +28,8 @@ pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Res
     let state = args.state.folder(config)?;
     let records = Records::new(&state);
     // What was erased without the network is told first: it may be what stands in the way.
-    Farewells::new(&state).tell_by_the_way(&api);
+    let farewells = Farewells::new(&state);
+    farewells.tell_by_the_way(&api);
     let mut person = TerminalPerson {
         lang: output.lang,
         password: args.login.password(),
@@ -63,6 +64,7 @@ pub(super) fn run(args: EnrollArgs, config: &Config, output: &mut Output) -> Res
         enrol(&mut world, &order)
     };
     let outcome = outcome.map_err(CliError::Flow)?;
+    farewells.settle_by_new(&order.user_id);
     report(&outcome, output)?;
     save(args.key.out.as_deref(), &outcome, output)
 }

@@ -13,12 +13,13 @@ use super::{
 };
 use crate::{
     config::Config,
+    doctor::is_revoked,
     enrol::EnrolError,
-    erase::{Gone, empty, erase},
-    farewell::{Farewells, Telling},
+    erase::{Gone, empty, erase, erase_key},
+    farewell::{Farewells, IsRevoked, Telling},
     messages::{self, Lang},
+    server::https::HttpsApi,
     token::all::Tokens,
-    tpm::erase as erase_key,
 };
 
 pub(super) fn run(args: &EraseArgs, config: &Config, output: &mut Output) -> Result<(), CliError> {
@@ -26,8 +27,11 @@ pub(super) fn run(args: &EraseArgs, config: &Config, output: &mut Output) -> Res
     let gone = act(args, config, &farewells, output.lang)?;
     // Erasing is done, whatever the network says, and whether or not anybody knows the proxy's password.
     let connect = || args.service.route_with_password(config, output.lang)?.connect();
-    let mut told = farewells.tell_over(connect).map_err(EnrolError::from)?;
-    if matches!(gone, Gone::Nothing)
+    let now = Timestamp::now();
+    let ask: IsRevoked<'_, HttpsApi> = &|api, certificate| is_revoked(api, certificate, now);
+    let ask = args.tell.then_some(ask);
+    let mut told = farewells.tell_over(connect, ask, now).map_err(EnrolError::from)?;
+    if args.tell
         && let Some(why) = told.why.take()
     {
         return Err(why.into());
@@ -36,7 +40,12 @@ pub(super) fn run(args: &EraseArgs, config: &Config, output: &mut Output) -> Res
 }
 
 fn act(args: &EraseArgs, config: &Config, farewells: &Farewells, lang: Lang) -> Result<Gone, CliError> {
-    let Some(token) = args.token.as_deref() else { return Ok(Gone::Nothing) };
+    let Some(token) = args.token.as_deref() else {
+        if args.settled {
+            farewells.settle(|_, _| true).map_err(EnrolError::from)?;
+        }
+        return Ok(Gone::Nothing);
+    };
     let mut person = TerminalPerson {
         lang,
         password: None,
@@ -65,26 +74,23 @@ fn to_json(gone: &Gone, told: &Telling) -> Value {
         Gone::Slot(erased) => json!({
             "token": erased.token.serial,
             "slot": erased.slot.to_string(),
-            "erased": erased.what.is_some(),
-            "certificate": erased.what.as_ref().and_then(|what| what.certificate.as_ref()),
+            "erased": !erased.was_empty,
+            "certificate": erased.certificate,
         }),
-        Gone::Token(emptied) => {
-            let certificates = emptied.gone.iter().filter_map(|gone| gone.certificate.as_ref());
-            json!({
-                "token": emptied.token.serial,
-                "reset": true,
-                "certificates": certificates.collect::<Vec<_>>(),
-            })
-        }
+        Gone::Token(emptied) => json!({
+            "token": emptied.token.serial,
+            "reset": true,
+            "certificates": emptied.certificates,
+        }),
         Gone::TpmKey(erased) => json!({
             "token": TPM,
             "key": erased.place,
             "erased": erased.place.is_some(),
-            "certificate": erased.what.certificate,
+            "certificate": erased.certificate,
         }),
         Gone::Nothing => json!({}),
     };
-    let to_revoke: Vec<&str> = gone.to_revoke().iter().map(|details| details.serial.as_str()).collect();
+    let to_revoke: Vec<&str> = told.to_revoke.iter().map(|details| details.serial.as_str()).collect();
     json["told"] = json!(told.told > 0 && told.left == 0);
     json["untold"] = json!(told.left);
     json["to_revoke"] = json!(to_revoke);

@@ -17,7 +17,7 @@ pub(crate) use fact::{Area, Chain, Fact, Grade, Place, Published, Route as Passa
 
 use crate::{
     route::Route,
-    server::Version,
+    server::{Version, https::HttpsApi},
     token::{all::Tokens, permitted::Permitted},
     tpm::Machine,
 };
@@ -85,6 +85,15 @@ pub(crate) fn examine(patient: &Patient<'_>, at: Timestamp, mut said: impl FnMut
     facts.sort_by_key(Fact::area);
     let system = format!("{} {}", env::consts::OS, env::consts::ARCH);
     Report { at, version: Version::OWN, system, facts }
+}
+
+/// Whether the bank publishes that this certificate (DER) is revoked; false as well when it publishes nothing that can be
+/// believed.
+pub(crate) fn is_revoked(api: &HttpsApi, certificate: &[u8], now: Timestamp) -> bool {
+    let (_, issuer) = chain::examine(api, certificate, now);
+    let Some(issuer) = issuer else { return false };
+    let found = published::examine(certificate, &issuer, now, &|url, posted| api.fetch(url, posted));
+    found.iter().any(|found| matches!(found.word, Word::Revoked { .. }))
 }
 
 #[cfg(target_os = "linux")]

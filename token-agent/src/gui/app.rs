@@ -1,6 +1,6 @@
 //! The window itself: one page at a time, and the flow that is under way.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use eframe::egui::{self, Context, Ui, ViewportCommand};
 
@@ -8,12 +8,11 @@ use super::{
     Setup,
     desk::Desk,
     look,
-    pages::{Page, connection::ConnectionForm, failed::Failed},
+    pages::{Page, failed::Failed},
     reminder::Reminder,
     work::{Ended, Machine, News},
 };
 use crate::{
-    farewell::Farewells,
     messages::{Lang, window::Word},
     token::watch::Watch,
 };
@@ -29,15 +28,14 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(setup: Setup, context: &Context) -> Self {
-        let connection = ConnectionForm::of(&setup.route);
         let reminder = Reminder::new(setup.remind_after);
-        let desk = Desk {
+        let mut desk = Desk {
             lang: setup.lang,
             route: Arc::new(setup.route),
-            connection,
             user_id: setup.user_id,
             fresh: true,
-            untold: untold(&setup.state_dir),
+            untold: 0,
+            to_revoke: 0,
             watch: Watch::start({
                 let context = context.clone();
                 move || context.request_repaint()
@@ -52,13 +50,14 @@ impl Window {
             },
             context: context.clone(),
         };
+        desk.look_what_is_left();
         Self { desk, page: Page::Start, held: false, reminder }
     }
 
     fn turn_to(&mut self, page: Page) {
         self.page = page;
         self.desk.fresh = true;
-        self.desk.untold = untold(&self.desk.machine.state_dir);
+        self.desk.look_what_is_left();
         self.held = false;
         self.desk.context.request_repaint();
     }
@@ -101,6 +100,9 @@ impl Window {
                     return self.turn_to(next);
                 }
                 News::Ended(Err(error)) => {
+                    if error.wants_proxy_password() {
+                        self.desk.route.forget_asked_password();
+                    }
                     let next = match Failed::of(error, working.purpose) {
                         Some(failed) => Page::Failed(Box::new(failed)),
                         None => working.purpose.begin(&self.desk),
@@ -110,10 +112,6 @@ impl Window {
             }
         }
     }
-}
-
-fn untold(state: &Path) -> usize {
-    Farewells::new(state).count().unwrap_or_default()
 }
 
 impl eframe::App for Window {

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use eframe::egui::{Context, ViewportCommand};
+use jiff::Timestamp;
 
-use super::{
-    pages::connection::ConnectionForm,
-    work::{Job, Machine, Work},
-};
+use super::work::{Job, Machine, Work};
 use crate::{
+    farewell::Farewells,
     messages::{Lang, window::Word},
     route::Route,
     token::watch::Watch,
@@ -18,13 +17,14 @@ use crate::{
 pub(super) struct Desk {
     pub(super) lang: Lang,
     pub(super) route: Arc<Route>,
-    pub(super) connection: ConnectionForm,
     /// What was typed last; the password never stays.
     pub(super) user_id: String,
     /// Whether the page is shown for the first time.
     pub(super) fresh: bool,
     /// How much the bank doesn't know yet of what was erased.
     pub(super) untold: usize,
+    /// How many certificates are to be revoked by hand, because their keys could not sign that they go.
+    pub(super) to_revoke: usize,
     /// Cards that come and go.
     pub(super) watch: Watch,
     pub(super) machine: Machine,
@@ -44,6 +44,25 @@ impl Desk {
     /// Starts a flow.
     pub(super) fn start(&self, job: Job) -> Work {
         Work::start(job, self.machine.clone(), self.context.clone())
+    }
+
+    fn farewells(&self) -> Farewells {
+        Farewells::new(&self.machine.state_dir)
+    }
+
+    /// Looks what the bank doesn't know.
+    pub(super) fn look_what_is_left(&mut self) {
+        let (farewells, now) = (self.farewells(), Timestamp::now());
+        self.untold = farewells.count().unwrap_or_default();
+        let to_revoke = farewells.settle(|_, details| details.not_after < now);
+        self.to_revoke = to_revoke.map_or(0, |certificates| certificates.len());
+    }
+
+    /// The person has asked for the revocation of what is to be revoked by hand.
+    pub(super) fn revocation_is_asked_for(&self) {
+        if let Err(error) = self.farewells().settle(|_, _| true) {
+            tracing::warn!(%error, "the notes of erased keys can't be removed");
+        }
     }
 
     pub(super) fn close_window(&self) {

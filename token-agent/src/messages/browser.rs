@@ -75,8 +75,23 @@ pub(crate) fn explain_browser(error: &BrowserError, lang: Lang) -> Explanation {
                 ),
                 say!(
                     lang,
-                    "Close all browsers and run the same command again.",
-                    "ブラウザをすべて閉じて、同じコマンドを実行してください。"
+                    "Close all browsers and try again.",
+                    "ブラウザをすべて閉じて、もう一度実行してください。"
+                ),
+            )
+        }
+        BrowserError::Hung { tool, database } => {
+            let database = printable(&database.display().to_string());
+            (
+                say!(
+                    lang,
+                    "{tool} came to no end on {database} and was stopped.",
+                    "{database} に対する {tool} の処理が終わらないため、中止しました。"
+                ),
+                say!(
+                    lang,
+                    "Close all browsers, pull out card readers and tokens, and try again. If it happens again, start the smart-card service anew (sudo systemctl restart pcscd).",
+                    "ブラウザをすべて閉じ、カードリーダーとトークンを取り外してから、もう一度実行してください。繰り返し発生する場合は、スマートカードサービスを再起動してください(sudo systemctl restart pcscd)。"
                 ),
             )
         }

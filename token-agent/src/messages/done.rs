@@ -11,11 +11,11 @@ use crate::{
 /// What erasing came to, what is left to be done by hand, and whether the bank knows.
 pub(crate) fn erased(gone: &Gone, told: &Telling, lang: Lang) -> String {
     let mut text = match gone {
-        Gone::Nothing if told.told + told.left == 0 => {
+        Gone::Nothing if told.told + told.left + told.to_revoke.len() == 0 => {
             say!(lang, "The bank knows of everything.\n", "銀行に通知する内容はありません。\n")
         }
         Gone::Nothing => String::new(),
-        Gone::Slot(erased) if erased.what.is_none() => {
+        Gone::Slot(erased) if erased.was_empty => {
             let (serial, slot) = (&erased.token.serial, erased.slot);
             say!(
                 lang,
@@ -52,8 +52,8 @@ pub(crate) fn erased(gone: &Gone, told: &Telling, lang: Lang) -> String {
             ),
         },
     };
-    text.extend(gone.to_revoke().into_iter().map(|certificate| still_to_revoke(certificate, lang)));
     text.push_str(&self::told(told, lang));
+    text.push_str(&to_revoke(&told.to_revoke, lang));
     text
 }
 
@@ -83,12 +83,25 @@ fn told(told: &Telling, lang: Lang) -> String {
     text
 }
 
-/// What erasing leaves to be done.
-fn still_to_revoke(certificate: &CertificateDetails, lang: Lang) -> String {
-    let number = printable(&certificate.serial);
-    say!(
+/// What erasing leaves to be done by hand, now or before.
+fn to_revoke(certificates: &[CertificateDetails], lang: Lang) -> String {
+    if certificates.is_empty() {
+        return String::new();
+    }
+    let mut text = say!(
         lang,
-        "The bank doesn't know that: have certificate {number} revoked as well (by the master user; a master's own at the branch).\n",
-        "銀行側の失効は別の手続きです。証明書 {number} の失効も行ってください(マスターユーザが操作。マスターユーザ本人の証明書は窓口)。\n"
-    )
+        "These keys could not sign that they are gone, so the bank doesn't know. Have their certificates revoked as well (by the master user; a master's own at the branch):\n",
+        "次の証明書は、鍵が消去を証明できないため、銀行に通知できません。失効も行ってください(マスターユーザが操作。マスターユーザ本人の証明書は窓口)。\n"
+    );
+    for certificate in certificates {
+        let number = printable(&certificate.serial);
+        let user = printable(certificate.user_id.as_deref().unwrap_or_default());
+        text.push_str(&say!(lang, "  {user}: certificate {number}\n", "・{user} 証明書 {number}\n"));
+    }
+    text.push_str(&say!(
+        lang,
+        "The agent reminds of them until the bank has revoked them.\n",
+        "失効を確認できるまで、このアプリでお知らせします。\n"
+    ));
+    text
 }

@@ -1,23 +1,23 @@
 //! The desktop's settings on Linux: `org.gnome.system.proxy`, which GNOME, Cinnamon, MATE, Budgie and others share. They
 //! are asked of `gsettings`, where a desktop is running; an unattended machine has its environment.
 
-use std::{
-    env,
-    process::{Command, Stdio},
-};
+use std::{env, process::Command, time::Duration};
 
 use super::{Origin, Setting};
+use crate::program;
 
 const SCHEMA: &str = "org.gnome.system.proxy";
+/// A desktop that doesn't answer is as good as none.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn setting() -> Option<Setting> {
     let desktop = ["XDG_CURRENT_DESKTOP", "WAYLAND_DISPLAY", "DISPLAY"];
     desktop.into_iter().find(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))?;
     let mut gsettings = Command::new("gsettings");
-    gsettings.args(["list-recursively", SCHEMA]).stdin(Stdio::null()).stderr(Stdio::null());
+    let asked = program::run(gsettings.args(["list-recursively", SCHEMA]), PATIENCE);
     // A desktop without these settings has no such program or no such schema.
-    let output = gsettings.output().ok().filter(|output| output.status.success())?;
-    read(&String::from_utf8_lossy(&output.stdout))
+    let done = asked.ok().filter(|done| done.status.success())?;
+    read(&done.stdout)
 }
 
 /// Lines such as `org.gnome.system.proxy.https host 'proxy.example'`.

@@ -1,14 +1,12 @@
-//! What the agent does with this computer's TPM beside enrolling: telling what is in it, changing a key's PIN, erasing.
+//! This computer's TPM, for the flows: where it is, which key is meant, what is in it, and the PINs of its keys.
 
-mod erase;
 mod pin;
 mod survey;
 
 use agent_tpm::{Address, BadAddress, Key, Place, Shelf, Tpm, TpmError, connect};
 use sha2::{Digest, Sha256};
 
-pub(crate) use erase::{ErasedKey, erase};
-pub(crate) use pin::{change_pin, verified_pin};
+pub(crate) use pin::{change_pin, pin_if_known, verified_pin};
 pub(crate) use survey::{Held, survey};
 
 use crate::{enrol::EnrolError, secret::Pin};
@@ -51,7 +49,7 @@ pub(crate) fn sign(tpm: &mut dyn Tpm, key: &Key, pin: &Pin, message: &[u8]) -> R
 }
 
 /// The key that is meant: the one at this place, or the only one.
-fn the_key(tpm: &mut dyn Tpm, machine: &Machine, place: Option<Place>) -> Result<Key, EnrolError> {
+pub(crate) fn the_key(tpm: &mut dyn Tpm, machine: &Machine, place: Option<Place>) -> Result<Key, EnrolError> {
     let mut keys = tpm.keys()?;
     match place {
         Some(place) => {

@@ -30,7 +30,7 @@ pub(crate) fn verified_pin(tpm: &mut dyn Tpm, key: &Key, person: &mut dyn Person
 }
 
 /// The PIN of a key that is to be erased; `None` when nobody knows it, or the TPM hears none for now.
-pub(super) fn pin_if_known(
+pub(crate) fn pin_if_known(
     tpm: &mut dyn Tpm,
     key: &Key,
     person: &mut dyn Person,

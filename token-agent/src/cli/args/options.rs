@@ -148,6 +148,7 @@ pub(in crate::cli) struct UnblockArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a command line")]
 pub(in crate::cli) struct EraseArgs {
     /// Serial of the token; `tpm` for this computer's TPM
     #[arg(long, value_name = "SERIAL|tpm", required_unless_present = "tell")]
@@ -161,9 +162,13 @@ pub(in crate::cli) struct EraseArgs {
     /// Everything on the token, PIN and PUK as well, as it was in the factory; does without the PIN where nobody knows it
     #[arg(long, conflicts_with_all = ["slot", "key"])]
     pub(in crate::cli) whole_token: bool,
-    /// Erase nothing; tell the bank what was erased when it could not be told
+    /// Erase nothing; tell the bank what was erased when it could not be told, and look whether it has revoked what could
+    /// not sign
     #[arg(long, conflicts_with_all = ["token", "slot", "key", "whole_token"])]
     pub(in crate::cli) tell: bool,
+    /// With --tell: don't remind any more of what is to be revoked, for somebody has asked for it
+    #[arg(long, requires = "tell")]
+    pub(in crate::cli) settled: bool,
     /// Don't ask whether it is meant, nor for the PIN of a whole token or of a key in the TPM
     #[arg(long)]
     pub(in crate::cli) yes: bool,

@@ -45,12 +45,15 @@ impl Browsers {
                     look::status(ui, RichText::new(words.what).color(look::RED));
                     look::paragraph(ui, &words.next);
                 }
-                None if self.setting_up.is_some() => {
-                    look::status(ui, RichText::new(desk.word(Word::StagePresent)));
-                }
                 None => {}
             }
-            if look::secondary(ui, desk.word(Word::BrowsersButton)).clicked() && self.setting_up.is_none() {
+            if self.setting_up.is_some() {
+                ui.horizontal(|ui| {
+                    ui.spinner();
+                    look::status(ui, RichText::new(desk.word(Word::StagePresent)));
+                });
+            } else if look::secondary(ui, desk.word(Word::BrowsersButton)).clicked() {
+                self.done = None;
                 self.setting_up = Some(desk.start(Job::SetUpBrowsers));
             }
         });

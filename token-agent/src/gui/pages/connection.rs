@@ -32,7 +32,7 @@ pub(in crate::gui) struct ConnectionForm {
 }
 
 impl ConnectionForm {
-    pub(in crate::gui) fn of(route: &Route) -> Self {
+    pub(super) fn of(route: &Route) -> Self {
         let given = route.proxy.as_deref().filter(|proxy| *proxy != DIRECT);
         let (host, port) = given.map(host_and_port).unwrap_or_default();
         Self {
@@ -97,13 +97,12 @@ impl ConnectionForm {
         look::focusable(field::secret(ui, Word::ProxyPassword.text(lang), &mut self.password));
     }
 
-    pub(super) fn show(ui: &mut Ui, desk: &mut Desk) -> Option<Page> {
+    pub(super) fn show(&mut self, ui: &mut Ui, desk: &mut Desk) -> Option<Page> {
         let lang = desk.lang;
-        let form = &mut desk.connection;
         look::title(ui, Word::Connection.text(lang));
         let fixed = desk.route.fixed;
         let first = ui.add_enabled_ui(!fixed.server, |ui| {
-            look::focusable(field::text(ui, Word::Server.text(lang), &mut form.server))
+            look::focusable(field::text(ui, Word::Server.text(lang), &mut self.server))
         });
         if desk.fresh && !fixed.server {
             first.inner.request_focus();
@@ -114,16 +113,16 @@ impl ConnectionForm {
         }
         ui.add_space(8.0);
         ui.add_enabled_ui(!fixed.proxy, |ui| {
-            look::focusable(ui.checkbox(&mut form.use_proxy, Word::UseProxy.text(lang)));
+            look::focusable(ui.checkbox(&mut self.use_proxy, Word::UseProxy.text(lang)));
         });
-        if form.use_proxy {
-            form.proxy_fields(ui, fixed.proxy, lang);
+        if self.use_proxy {
+            self.proxy_fields(ui, fixed.proxy, lang);
         } else {
             look::hint(ui, Word::SystemProxy.text(lang));
         }
-        if form.wrong {
+        if self.wrong {
             let said = look::status(ui, RichText::new(Word::PortWrong.text(lang)).color(look::RED));
-            if std::mem::take(&mut form.unseen) {
+            if std::mem::take(&mut self.unseen) {
                 said.scroll_to_me(None);
             }
         }
@@ -132,17 +131,14 @@ impl ConnectionForm {
             (look::secondary(ui, Word::Back.text(lang)).clicked(), next)
         });
         if next {
-            if let Some(route) = form.apply(&desk.route) {
-                form.wrong = false;
+            if let Some(route) = self.apply(&desk.route) {
+                self.wrong = false;
                 desk.route = Arc::new(route);
                 return Some(Page::Start);
             }
-            (form.wrong, form.unseen) = (true, true);
+            (self.wrong, self.unseen) = (true, true);
             ui.ctx().request_repaint();
             return None;
-        }
-        if back {
-            *form = Self::of(&desk.route);
         }
         back.then_some(Page::Start)
     }

@@ -31,31 +31,34 @@ impl Erased {
 
     pub(super) fn show(&self, ui: &mut Ui, desk: &Desk) -> Option<Page> {
         look::title(ui, desk.word(Word::Erase));
-        let to_do = self.told.left > 0 || !self.gone.to_revoke().is_empty();
-        look::callout(ui, if to_do { look::AMBER } else { look::GREEN }, |ui| {
+        let (untold, to_revoke) = (self.told.left > 0, !self.told.to_revoke.is_empty());
+        look::callout(ui, if untold || to_revoke { look::AMBER } else { look::GREEN }, |ui| {
             let text = erased(&self.gone, &self.told, desk.lang);
             look::status(ui, RichText::new(printable_lines(&text)))
         });
-        let untold = self.told.left > 0;
         if let Some(why) = &self.told.why {
             look::card(ui, |ui| look::paragraph(ui, &route_words(why, desk.lang).next));
         }
-        let (close, connection, tell) = look::buttons(ui, |ui| {
+        let (close, connection, tell, asked) = look::buttons(ui, |ui| {
             let close = look::primary(ui, desk.word(Word::Close), true);
             if desk.fresh {
                 close.request_focus();
             }
             let tell = untold && look::secondary(ui, desk.word(Word::TellNow)).clicked();
             let connection = untold && look::secondary(ui, desk.word(Word::Connection)).clicked();
-            (close.clicked(), connection, tell)
+            let asked = to_revoke && look::secondary(ui, desk.word(Word::RevocationAskedFor)).clicked();
+            (close.clicked(), connection, tell, asked)
         });
         if tell {
             return Some(tell_now(desk));
         }
         if connection {
-            return Some(Page::Connection);
+            return Some(Page::connection(desk));
         }
-        close.then_some(Page::Start)
+        if asked {
+            desk.revocation_is_asked_for();
+        }
+        (close || asked).then_some(Page::Start)
     }
 }
 

@@ -100,7 +100,7 @@ impl Failed {
             return Some(self.purpose.begin(desk));
         }
         if connection {
-            return Some(Page::Connection);
+            return Some(Page::connection(desk));
         }
         close.then_some(Page::Start)
     }

@@ -3,7 +3,7 @@
 #[cfg(target_os = "linux")]
 mod browsers;
 pub(super) mod certificates;
-pub(super) mod connection;
+mod connection;
 mod diagnosis;
 mod dialog;
 mod erased;
@@ -32,7 +32,7 @@ use crate::{
 /// A page.
 pub(super) enum Page {
     Start,
-    Connection,
+    Connection(Box<ConnectionForm>),
     Diagnosis(Box<Diagnosis>),
     Obtain(Box<Obtain>),
     Renew(Box<Renew>),
@@ -49,6 +49,10 @@ pub(super) enum Page {
 }
 
 impl Page {
+    pub(super) fn connection(desk: &Desk) -> Self {
+        Self::Connection(Box::new(ConnectionForm::of(&desk.route)))
+    }
+
     pub(super) fn obtained(outcome: Outcome, progress: &Progress, lang: Lang) -> Self {
         Self::Obtained(Box::new(Obtained::new(outcome, progress, lang)))
     }
@@ -65,7 +69,7 @@ impl Page {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Start => "start",
-            Self::Connection => "connection",
+            Self::Connection(_) => "connection",
             Self::Diagnosis(_) => "diagnosis",
             Self::Obtain(_) => "obtain",
             Self::Renew(_) => "renew",
@@ -86,7 +90,7 @@ impl Page {
     pub(super) fn show(&mut self, ui: &mut Ui, desk: &mut Desk) -> Option<Self> {
         match self {
             Self::Start => start::show(ui, desk),
-            Self::Connection => ConnectionForm::show(ui, desk),
+            Self::Connection(form) => form.show(ui, desk),
             Self::Diagnosis(page) => page.show(ui, desk),
             Self::Obtain(page) => page.show(ui, desk),
             Self::Renew(page) => page.show(ui, desk),

@@ -48,7 +48,7 @@ impl Obtain {
         let submit = (entered && complete).then_some(Pressed::Submit);
         match submit.or(buttons.show(ui, desk))? {
             Pressed::Submit => self.tokens.chosen.clone().map(|device| self.begin(desk, device)),
-            Pressed::Connection => Some(Page::Connection),
+            Pressed::Connection => Some(Page::connection(desk)),
             Pressed::Again => None,
             Pressed::Back => Some(Page::Start),
         }

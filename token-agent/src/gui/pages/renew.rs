@@ -82,7 +82,7 @@ impl Renew {
         let submit = (entered && complete).then_some(Pressed::Submit);
         match submit.or(buttons.show(ui, desk))? {
             Pressed::Submit => self.begin(desk),
-            Pressed::Connection => Some(Page::Connection),
+            Pressed::Connection => Some(Page::connection(desk)),
             Pressed::Again => {
                 *self = Self::new(desk);
                 None

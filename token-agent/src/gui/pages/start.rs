@@ -35,6 +35,20 @@ pub(super) fn show(ui: &mut Ui, desk: &Desk) -> Option<Page> {
             }
         });
     }
+    if desk.to_revoke > 0 {
+        look::callout(ui, look::AMBER, |ui| {
+            let count = desk.to_revoke;
+            let text = say!(
+                desk.lang,
+                "{count} certificates whose keys are erased are still to be revoked.",
+                "鍵を消去した証明書({count}件)の失効を確認できていません。"
+            );
+            look::status(ui, RichText::new(text));
+            if look::secondary(ui, desk.word(Word::LookAtRevocation)).clicked() {
+                next = Some(tell_now(desk));
+            }
+        });
+    }
     ui.add_space(10.0);
     let entries = [
         (Word::Obtain, Word::ObtainHint),
@@ -61,7 +75,7 @@ pub(super) fn show(ui: &mut Ui, desk: &Desk) -> Option<Page> {
                 Word::ChangePin => Page::ChangePin(Box::new(ChangePin::new(desk))),
                 Word::Erase => Page::Holdings(Box::new(Holdings::new(desk, Purpose::Erase))),
                 Word::Diagnosis => Page::Diagnosis(Box::new(Diagnosis::new(desk))),
-                _ => Page::Connection,
+                _ => Page::connection(desk),
             });
         }
     }

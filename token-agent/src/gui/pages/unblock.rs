@@ -38,7 +38,7 @@ impl Unblock {
         let submit = (entered && complete).then_some(Pressed::Submit);
         match submit.or(buttons.show(ui, desk))? {
             Pressed::Submit => self.begin(desk),
-            Pressed::Connection => Some(Page::Connection),
+            Pressed::Connection => Some(Page::connection(desk)),
             Pressed::Again => None,
             Pressed::Back => Some(Page::Start),
         }

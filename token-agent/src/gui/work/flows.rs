@@ -13,10 +13,10 @@ use super::{
 use crate::browser;
 use crate::{
     change_pin::change_pin,
-    doctor::{Patient, examine},
+    doctor::{Patient, examine, is_revoked},
     enrol::{EnrolError, Order, Predecessor, Records, World, enrol, enrol_in_tpm},
-    erase::{Gone, empty, erase},
-    farewell::Farewells,
+    erase::{Gone, empty, erase, erase_key},
+    farewell::{Farewells, IsRevoked},
     gui::person::WindowPerson,
     inventory,
     renew::{Candidate, Once, Spot, Terms, candidates, finish, renew},
@@ -146,6 +146,7 @@ fn obtain(counter: &mut Counter<'_>, user_id: String, device: Device) -> Result<
         Some(tpm) => enrol_in_tpm(&mut world, &order, tpm)?,
         None => enrol(&mut world, &order)?,
     };
+    Farewells::new(&machine.state_dir).settle_by_new(&order.user_id);
     Ok(Ended::Obtained(Box::new(outcome)))
 }
 
@@ -235,12 +236,14 @@ fn erasing(counter: &mut Counter<'_>, target: Target) -> Result<Ended, WorkError
         Target::WholeToken(token) => Gone::Token(empty(driver, person, &farewells, &token, now)?),
         Target::TpmKey(place) => {
             let tpm = counter.machine.tpm.as_ref().ok_or(EnrolError::NoTpmKey)?;
-            Gone::TpmKey(tpm::erase(tpm, person, &farewells, place, now)?)
+            Gone::TpmKey(erase_key(tpm, person, &farewells, place, now)?)
         }
         Target::Nothing => Gone::Nothing,
     };
+    let ask: IsRevoked<'_, HttpsApi> = &|api, certificate| is_revoked(api, certificate, now);
+    let ask = matches!(gone, Gone::Nothing).then_some(ask);
     // Erasing is done, whatever the network says.
-    let told = farewells.tell_over(|| reach(counter.route, person)).map_err(EnrolError::from)?;
+    let told = farewells.tell_over(|| reach(counter.route, person), ask, now).map_err(EnrolError::from)?;
     Ok(Ended::Erased(Box::new(gone), told))
 }
 

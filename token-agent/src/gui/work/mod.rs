@@ -28,6 +28,7 @@ use crate::{
     renew::{Candidate, Retirement},
     route::{Route, RouteError},
     secret::{Pin, PinLength, Secret},
+    server::ServerError,
     token::{Reader, Slot, TokenError, TokenIdentity, permitted::Permitted},
     tpm::{self, Held},
     unblock::Unblocked,
@@ -199,6 +200,18 @@ pub(super) enum WorkError {
     Browser(BrowserError),
     /// A panic, which is a mistake of the agent's.
     Crashed,
+}
+
+impl WorkError {
+    /// Whether the company's proxy wants a password, or another one.
+    pub(super) fn wants_proxy_password(&self) -> bool {
+        let (Self::Route(RouteError::Server(error))
+        | Self::Flow(Failure { error: EnrolError::Server(error), .. })) = self
+        else {
+            return false;
+        };
+        matches!(error, ServerError::ProxyAuthentication { .. })
+    }
 }
 
 impl From<Failure> for WorkError {

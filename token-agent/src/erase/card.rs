@@ -1,5 +1,5 @@
-//! Retiring a token (譲渡・廃棄する場合): key and certificate of a slot are made unusable for ever, or the whole token is
-//! put back to what it was in the factory. Each key signs for the bank, just before, that it goes.
+//! On a token: key and certificate of a slot are made unusable for ever, or the whole token is put back to what it was in
+//! the factory.
 
 use jiff::Timestamp;
 
@@ -9,52 +9,16 @@ use crate::{
     farewell::Farewells,
     secret::Pin,
     token::{KeyPresence, ManagementKey, Slot, Token, TokenDriver, TokenError, TokenIdentity},
-    tpm::ErasedKey,
 };
 
-/// What is gone, on whatever device.
+/// What was done to a slot.
 #[derive(Debug)]
-pub(crate) enum Gone {
-    Slot(Erased),
-    Token(Emptied),
-    TpmKey(ErasedKey),
-    /// Nothing; what went before was to be told.
-    Nothing,
-}
-
-impl Gone {
-    /// Certificates whose keys could not sign that they go: somebody has to revoke them by hand.
-    pub(crate) fn to_revoke(&self) -> Vec<&CertificateDetails> {
-        match self {
-            Self::Slot(erased) => erased.what.iter().filter_map(Erasure::to_revoke).collect(),
-            Self::Token(emptied) => emptied.gone.iter().filter_map(Erasure::to_revoke).collect(),
-            Self::TpmKey(erased) => erased.what.to_revoke().into_iter().collect(),
-            Self::Nothing => Vec::new(),
-        }
-    }
-}
-
-/// What was done.
-#[derive(Debug)]
-pub(crate) struct Erased {
+pub(crate) struct ErasedSlot {
     pub(crate) token: TokenIdentity,
     pub(crate) slot: Slot,
-    /// `None` when the slot was empty.
-    pub(crate) what: Option<Erasure>,
-}
-
-/// What was erased.
-#[derive(Debug)]
-pub(crate) struct Erasure {
+    pub(crate) was_empty: bool,
+    /// What stood in it, where it can be read.
     pub(crate) certificate: Option<CertificateDetails>,
-    /// Whether the key signed that it is gone: the bank is told, now or later.
-    pub(crate) signed: bool,
-}
-
-impl Erasure {
-    fn to_revoke(&self) -> Option<&CertificateDetails> {
-        self.certificate.as_ref().filter(|_| !self.signed)
-    }
 }
 
 /// A token that is as it was in the factory.
@@ -62,7 +26,7 @@ impl Erasure {
 pub(crate) struct Emptied {
     pub(crate) token: TokenIdentity,
     /// What was on it.
-    pub(crate) gone: Vec<Erasure>,
+    pub(crate) certificates: Vec<CertificateDetails>,
 }
 
 /// Erases a slot; an empty one is left as it is. The key goes first: an interruption leaves at most a certificate
@@ -77,12 +41,12 @@ pub(crate) fn erase(
     (serial, slot): (&str, Slot),
     management_key: Option<&ManagementKey>,
     now: Timestamp,
-) -> Result<Erased, EnrolError> {
+) -> Result<ErasedSlot, EnrolError> {
     let mut token = driver.open(serial)?;
     let identity = token.identity().clone();
     let state = token.slot(slot)?;
     if state.is_free() && state.key != KeyPresence::Unknown {
-        return Ok(Erased { token: identity, slot, what: None });
+        return Ok(ErasedSlot { token: identity, slot, was_empty: true, certificate: None });
     }
     let certificate = state.certificate.as_deref().and_then(|der| CertificateDetails::read(der).ok());
     let question =
@@ -99,18 +63,17 @@ pub(crate) fn erase(
             token.verify_pin(&pin)?;
             farewells.sign(token.as_mut(), slot, der, now)?
         }
-        Some(der) => farewells.of(der),
+        Some(der) => farewells.unsigned(der, now)?,
         None => None,
     };
     person.tell(Step::Erasing { slot });
     token.destroy_key(slot)?;
-    let signed = farewell.is_some();
     if let Some(farewell) = farewell {
         farewell.done()?;
     }
     token.delete_certificate(slot)?;
     token.write_identifiers(&fresh_identifiers(now))?;
-    Ok(Erased { token: identity, slot, what: Some(Erasure { certificate, signed }) })
+    Ok(ErasedSlot { token: identity, slot, was_empty: false, certificate })
 }
 
 /// Verifies the PIN and authenticates with the management key, changing nothing.
@@ -128,7 +91,7 @@ fn unlock(
 }
 
 /// Puts a token back to what it was in the factory, whatever state it is in: a blocked PIN, or one that nobody knows, is
-/// no obstacle. Every key on it is lost; where the PIN is known, each signs that.
+/// no obstacle. Every key on it is lost; where the PIN is known, or a key asks for none, it signs that.
 ///
 /// # Errors
 /// [`EnrolError::KeptToken`] when the person doesn't agree, otherwise what the token says.
@@ -147,24 +110,20 @@ pub(crate) fn empty(
             held.push((slot, der));
         }
     }
-    let details = |der: &Vec<u8>| CertificateDetails::read(der).ok();
-    let certificates = held.iter().filter_map(|(_, der)| details(der)).collect();
-    if !person.agrees(&Question::EraseAll { token: identity.clone(), certificates }) {
+    let certificates: Vec<CertificateDetails> =
+        held.iter().filter_map(|(_, der)| CertificateDetails::read(der).ok()).collect();
+    let question = Question::EraseAll { token: identity.clone(), certificates: certificates.clone() };
+    if !person.agrees(&question) {
         return Err(EnrolError::KeptToken);
     }
     let pin = if held.is_empty() { None } else { pin_if_known(token.as_mut(), person)? };
-    let (mut gone, mut said) = (Vec::new(), Vec::new());
+    let mut said = Vec::new();
     for (slot, der) in &held {
-        let farewell = match &pin {
-            Some(pin) => {
-                person.tell(Step::SigningErasure);
-                token.verify_pin(pin)?;
-                farewells.sign(token.as_mut(), *slot, der, now)?
-            }
-            None => farewells.of(der),
-        };
-        gone.push(Erasure { certificate: details(der), signed: farewell.is_some() });
-        said.extend(farewell);
+        if let Some(pin) = &pin {
+            person.tell(Step::SigningErasure);
+            token.verify_pin(pin)?;
+        }
+        said.extend(farewells.sign(token.as_mut(), *slot, der, now)?);
     }
     person.tell(Step::Resetting);
     token.reset()?;
@@ -172,7 +131,7 @@ pub(crate) fn empty(
         farewell.done()?;
     }
     farewells.done_with(&identity.serial)?;
-    Ok(Emptied { token: identity, gone })
+    Ok(Emptied { token: identity, certificates })
 }
 
 /// The PIN of a token that is to be reset; `None` when nobody knows it, or it is blocked.
@@ -204,6 +163,8 @@ mod tests {
 
     use super::*;
     use crate::{
+        enrol::RecordError,
+        farewell::Telling,
         route::RouteError,
         secret::{Pin, Secret, SecretError},
         server::fake::FakeServer,
@@ -259,7 +220,7 @@ mod tests {
         (driver, slot)
     }
 
-    fn run(driver: &FakeDriver, slot: Slot, agrees: bool) -> Result<Erased, EnrolError> {
+    fn run(driver: &FakeDriver, slot: Slot, agrees: bool) -> Result<ErasedSlot, EnrolError> {
         let folder = tempfile::tempdir().expect("a folder");
         let farewells = Farewells::new(folder.path());
         erase(
@@ -275,12 +236,12 @@ mod tests {
     #[test]
     fn key_and_certificate_are_gone_and_windows_notices() {
         let (driver, slot) = retired();
-        assert!(run(&driver, slot, true).expect("erased").what.is_some());
+        assert!(!run(&driver, slot, true).expect("erased").was_empty);
         let card = driver.card();
         assert!(card.keys.is_empty() && card.certificates.is_empty());
         assert_eq!(card.identifiers.len(), 1);
         drop(card);
-        assert!(run(&driver, slot, false).expect("nothing to ask").what.is_none());
+        assert!(run(&driver, slot, false).expect("nothing to ask").was_empty);
     }
 
     #[test]
@@ -313,6 +274,8 @@ mod tests {
         let (driver, slot) = retired();
         let mut card = driver.card();
         let mut parameters = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        let uid = rcgen::DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]);
+        parameters.distinguished_name.push(uid, "hokkai-01");
         parameters.distinguished_name.push(rcgen::DnType::CommonName, "北海 太郎");
         let certificate = parameters.self_signed(&*card.keys[&slot]).expect("a certificate");
         card.certificates.insert(slot, certificate.der().to_vec());
@@ -328,17 +291,63 @@ mod tests {
         empty(driver, &mut Clerk { agrees: true, knows }, farewells, "7", Timestamp::UNIX_EPOCH)
     }
 
+    fn nobody() -> Result<FakeServer, RouteError> {
+        Err(RouteError::NoServer)
+    }
+
     #[test]
-    fn a_whole_token_tells_the_bank_where_its_pin_is_known() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let farewells = Farewells::new(folder.path());
+    fn a_whole_token_tells_the_bank_where_its_pin_is_known_and_remembers_what_it_can_t() {
         for (pin, notes) in [(None, 0), (Some("000000"), 0), (Some("862915"), 1)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let farewells = Farewells::new(folder.path());
             let (driver, _) = in_use();
-            let gone = Gone::Token(reset(&driver, &farewells, pin).expect("reset"));
-            assert_eq!(gone.to_revoke().len(), 1 - notes, "{pin:?}");
+            reset(&driver, &farewells, pin).expect("reset");
             assert_eq!(farewells.count().expect("a folder"), notes, "{pin:?}");
+            let told = farewells.tell_over(nobody, None, Timestamp::UNIX_EPOCH).expect("read");
+            assert_eq!((told.left, told.to_revoke.len()), (notes, 1 - notes), "{pin:?}");
             let card = driver.card();
             assert!(card.keys.is_empty() && card.certificates.is_empty() && card.pin == b"123456");
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_revoked_is_remembered_until_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let farewells = Farewells::new(folder.path());
+        let now = Timestamp::UNIX_EPOCH;
+        let remembered = || {
+            let (driver, _) = in_use();
+            reset(&driver, &farewells, None).expect("reset");
+        };
+        let left = |told: Result<Telling, RecordError>| told.expect("read").to_revoke.len();
+        remembered();
+        assert_eq!(left(farewells.tell_over(nobody, Some(&|_, _| true), now)), 1, "nobody could be asked");
+        let bank = || Ok(FakeServer::new());
+        assert_eq!(left(farewells.tell_over(bank, Some(&|_, _| false), now)), 1);
+        farewells.settle_by_new("hokkai-02");
+        assert_eq!(left(farewells.tell_over(bank, None, now)), 1, "another user's");
+        assert_eq!(left(farewells.tell_over(bank, Some(&|_, _| true), now)), 0, "the bank has revoked it");
+        remembered();
+        farewells.settle_by_new("hokkai-01");
+        assert_eq!(left(farewells.tell_over(bank, None, now)), 0);
+        remembered();
+        assert_eq!(left(farewells.tell_over(bank, None, Timestamp::MAX)), 0, "it has expired");
+    }
+
+    #[test]
+    fn what_is_to_be_revoked_is_remembered_wherever_the_reset_is_interrupted() {
+        for number in 0..40 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let farewells = Farewells::new(folder.path());
+            let (driver, slot) = in_use();
+            driver.card().pull = Some(Pull::Before(number));
+            let first = reset(&driver, &farewells, None);
+            let count = || farewells.settle(|_, _| false).expect("read").len();
+            assert!(!driver.card().keys.contains_key(&slot) || count() == 0, "{number}: too early");
+            if first.is_err() {
+                reset(&driver, &farewells, None).expect("reset");
+            }
+            assert_eq!(count(), 1, "{number}");
         }
     }
 
@@ -365,13 +374,13 @@ mod tests {
         let farewells = Farewells::new(folder.path());
         let (driver, _) = in_use();
         reset(&driver, &farewells, Some("862915")).expect("reset");
-        let away = || Err::<FakeServer, _>(RouteError::NoServer);
-        let told = farewells.tell_over(away).expect("kept");
+        let now = Timestamp::UNIX_EPOCH;
+        let told = farewells.tell_over(nobody, None, now).expect("kept");
         assert_eq!((told.told, told.left), (0, 1));
         assert!(matches!(told.why, Some(RouteError::NoServer)));
-        let told = farewells.tell_over(|| Ok(FakeServer::new())).expect("told");
+        let told = farewells.tell_over(|| Ok(FakeServer::new()), None, now).expect("told");
         assert_eq!((told.told, told.left, farewells.count().expect("a folder")), (1, 0, 0));
-        let told = farewells.tell_over(away).expect("nothing to tell");
+        let told = farewells.tell_over(nobody, None, now).expect("nothing to tell");
         assert!(told.why.is_none());
     }
 }

@@ -1,15 +1,14 @@
-//! Retiring a key in the TPM. The key signs for the bank that it goes, where its PIN is known; then it goes, before its
-//! certificate: an interruption leaves at most a certificate without its key, which running again removes.
+//! In the TPM: a key and its certificate. The key signs where its PIN is known; then it goes, before its certificate: an
+//! interruption leaves at most a certificate without its key, which running again removes.
 
 use agent_tpm::{Entry, Health, Key, Place, Tpm, TpmError};
 use jiff::Timestamp;
 
-use super::{Machine, pin::pin_if_known, the_key};
 use crate::{
     certificate::CertificateDetails,
     enrol::{EnrolError, Person, Question, Step},
-    erase::Erasure,
     farewell::{Farewell, Farewells},
+    tpm::{Machine, pin_if_known, the_key},
 };
 
 /// What was done.
@@ -17,7 +16,7 @@ use crate::{
 pub(crate) struct ErasedKey {
     /// `None` when only certificates of a key that was lost were there.
     pub(crate) place: Option<Place>,
-    pub(crate) what: Erasure,
+    pub(crate) certificate: Option<CertificateDetails>,
 }
 
 /// Erases the key at this place, or the only key, with its certificate. Of a key that the TPM no longer has, the
@@ -25,7 +24,7 @@ pub(crate) struct ErasedKey {
 ///
 /// # Errors
 /// [`EnrolError::KeptTpmKey`] when the person doesn't agree, otherwise what the TPM says.
-pub(crate) fn erase(
+pub(crate) fn erase_key(
     machine: &Machine,
     person: &mut dyn Person,
     farewells: &Farewells,
@@ -35,7 +34,7 @@ pub(crate) fn erase(
     let mut tpm = machine.open()?;
     let key = match the_key(tpm.as_mut(), machine, place) {
         Err(EnrolError::TpmKeyLost(Health::Cleared | Health::Removed)) => {
-            return forget(machine, person, farewells, place);
+            return forget(machine, person, farewells, place, now);
         }
         other => other?,
     };
@@ -54,12 +53,11 @@ pub(crate) fn erase(
         Ok(()) | Err(TpmError::KeyGone(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let signed = farewell.is_some();
     if let Some(farewell) = farewell {
         farewell.done()?;
     }
     machine.shelf.remove(&hex::encode(&key.name))?;
-    Ok(ErasedKey { place: Some(key.place), what: Erasure { certificate, signed } })
+    Ok(ErasedKey { place: Some(key.place), certificate })
 }
 
 fn farewell(
@@ -70,7 +68,9 @@ fn farewell(
     certificate: &[u8],
     now: Timestamp,
 ) -> Result<Option<Farewell>, EnrolError> {
-    let Some(pin) = pin_if_known(tpm, key, person)? else { return Ok(None) };
+    let Some(pin) = pin_if_known(tpm, key, person)? else {
+        return Ok(farewells.unsigned(certificate, now)?);
+    };
     person.tell(Step::SigningErasure);
     farewells.sign_in_tpm((tpm, key, &pin), certificate, now)
 }
@@ -81,18 +81,17 @@ fn forget(
     person: &mut dyn Person,
     farewells: &Farewells,
     place: Option<Place>,
+    now: Timestamp,
 ) -> Result<ErasedKey, EnrolError> {
     let entries = machine.shelf.entries()?;
     let entry = entries.into_iter().find(|entry| place.is_none_or(|place| entry.place == place));
     let Some(entry) = entry else { return Err(EnrolError::NoTpmKey) };
     let certificate = agreed(person, entry.tpm.clone(), entry.place, Some(&entry))?;
-    let farewell = farewells.of(&entry.certificate);
-    let signed = farewell.is_some();
-    if let Some(farewell) = farewell {
+    if let Some(farewell) = farewells.unsigned(&entry.certificate, now)? {
         farewell.done()?;
     }
     machine.shelf.remove(&entry.key_name)?;
-    Ok(ErasedKey { place: None, what: Erasure { certificate, signed } })
+    Ok(ErasedKey { place: None, certificate })
 }
 
 /// What the certificate says, once the person agrees to its end.
