@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod ceremony;
 pub mod cli;
+mod clock;
 pub mod custody;
 pub mod doctor;
 mod error_text;

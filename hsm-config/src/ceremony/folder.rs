@@ -3,13 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::error::CeremonyError;
 use super::output;
 use super::record::event::{Event, FileRecord, SignerRecord};
 use super::record::log::{self, Log, OpenError};
 use super::record::transcript::Transcript;
 use super::record::{JSON, LOG, TEXT};
-use super::{Loaded, Outcome, header, sha256};
+use super::{Loaded, Outcome, header, now, sha256};
+
+/// A clock may be put right by so much.
+const CORRECTION: SignedDuration = SignedDuration::from_mins(1);
 
 /// What a ceremony left that was interrupted after the very last step: its log is in the output already.
 pub(super) fn published(out: &Path, folder: &Path) -> Option<Outcome> {
@@ -43,15 +48,25 @@ pub(super) fn interrupted(loaded: &Loaded, folder: &Path) -> Result<Log, Ceremon
     let Some(Event::Began(began)) = log.chain.entries.first().map(|entry| &entry.event) else {
         return Err(CeremonyError::Refused(vec![format!("{} has no beginning", path.display())]));
     };
-    let now = header(loaded, false);
-    if began.spec_sha256 == now.spec_sha256 && began.inputs == now.inputs {
-        return Ok(log);
+    let header = header(loaded, false);
+    if began.spec_sha256 == header.spec_sha256 && began.inputs == header.inputs {
+        return match log.chain.entries.last().and_then(|last| set_back(last.at, now())) {
+            Some(obstacle) => Err(CeremonyError::Refused(vec![obstacle])),
+            None => Ok(log),
+        };
     }
     let obstacle = format!(
         "the interrupted ceremony in {} was of another specification, or of other files: give those it began with",
         folder.display()
     );
     Err(CeremonyError::Refused(vec![obstacle]))
+}
+
+/// Why a clock can't go on from the last line of a log.
+fn set_back(last: Timestamp, now: Timestamp) -> Option<String> {
+    (last.duration_since(now) > CORRECTION).then(|| {
+        format!("this host's clock says {now}, and the last step of the interrupted ceremony is of {last}: set the clock right")
+    })
 }
 
 pub(super) fn open(path: &Path) -> Result<Log, CeremonyError> {
@@ -87,5 +102,18 @@ pub(super) fn beside(out: &Path, suffix: &str) -> PathBuf {
 pub(super) fn remove(folder: &Path) {
     if let Err(error) = fs::remove_dir_all(folder) {
         tracing::warn!("{} can't be removed: {error}", folder.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_is_told_and_a_small_correction_borne() {
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).expect("a time");
+        assert_eq!(set_back(at(0), at(86_400)), None, "resumed the next day");
+        assert_eq!(set_back(at(30), at(0)), None);
+        assert!(set_back(at(86_400), at(0)).is_some_and(|obstacle| obstacle.contains("set the clock right")));
     }
 }

@@ -40,6 +40,7 @@ pub use spec::mistake::Mistake;
 pub use spec::parse::parse;
 pub use work::Leader;
 
+use crate::clock;
 use crate::custody::People;
 use folder::{beside, create, in_the_way, interrupted, is_blank, open, published, remove, unfinished};
 use output::Artefact;
@@ -263,6 +264,8 @@ async fn hold(work: &mut Work<'_, '_>, loaded: &Loaded, start: Start) -> Result<
         Start::Afresh => {
             let header = header(loaded, work.rehearsal);
             work.note(format!("began: {}", header.ceremony), Event::Began(Box::new(header)))?;
+            let began = work.started();
+            work.leader.tell(&format!("certificates begin now, which is {began} by this host's clock"));
         }
         Start::Resuming => work.note("goes on after an interruption".to_owned(), Event::Resumed)?,
     }
@@ -339,9 +342,9 @@ fn rehearsed(artefact: &Artefact) -> Option<Artefact> {
     Some(Artefact::internal(name, artefact.content.clone()))
 }
 
-/// This second.
+/// This second. A clock that jumps while a ceremony is held isn't followed.
 fn now() -> Timestamp {
-    let now = Timestamp::now();
+    let now = clock::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 

@@ -1,7 +1,9 @@
 //! What a ceremony would do, step by step, against the tokens as they are.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
+use super::now;
 use super::record::event::Task;
 use super::record::transcript::Progress;
 use super::spec::{CertificateSpec, Origin, Source, Spec, SubjectKey};
@@ -13,6 +15,8 @@ use crate::worker::protocol::Leaving;
 pub struct Plan {
     /// The ceremony's title.
     pub ceremony: String,
+    /// When certificates and CRLs would begin, by this host's clock.
+    pub clock: Timestamp,
     /// The steps.
     pub steps: Vec<Step>,
     /// What stands in the way of it all.
@@ -64,7 +68,7 @@ impl Plan {
             Step { number: index + 1, what: describe(spec, &task), task, state, in_the_way }
         };
         let steps = Task::all(spec).into_iter().enumerate().map(step).collect();
-        Self { ceremony: spec.name.clone(), steps, in_the_way: Vec::new() }
+        Self { ceremony: spec.name.clone(), clock: now(), steps, in_the_way: Vec::new() }
     }
 
     /// Whether nothing stands in the way.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
+    sync::Semaphore,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,8 @@ use super::{
 const MAX_BYTES: usize = 16 * 1024;
 /// A peer that takes longer over a message isn't served.
 const TIME: Duration = Duration::from_secs(10);
+/// Connections at once: no custodian needs more than one, and the signer's other socket needs descriptors, too.
+const CONNECTIONS: usize = 32;
 
 /// Where custodians reach a signer, and who may.
 #[derive(Clone, Debug)]
@@ -65,7 +68,7 @@ pub(crate) async fn serve(
     vaults: Vec<Vault>,
     stopping: CancellationToken,
 ) {
-    let vaults = Arc::new(vaults);
+    let (vaults, connections) = (Arc::new(vaults), Arc::new(Semaphore::new(CONNECTIONS)));
     loop {
         let stream = tokio::select! {
             () = stopping.cancelled() => return,
@@ -89,8 +92,13 @@ pub(crate) async fn serve(
                 continue;
             }
         };
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            tracing::warn!(uid, limit = CONNECTIONS, "too many custodians' connections: refused");
+            continue;
+        };
         let vaults = Arc::clone(&vaults);
         tokio::spawn(async move {
+            let _permit = permit;
             if let Err(error) = converse(stream, &vaults, uid).await {
                 tracing::debug!(uid, %error, "a custodian's connection ended");
             }

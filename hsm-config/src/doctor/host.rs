@@ -67,8 +67,29 @@ fn writable_by_others(check: &'static str, path: &Path, report: &mut Report) {
             format!("group or others may write to it (mode {:04o})", file.mode() & 0o7777),
             format!("chmod go-w {}", path.display()),
         ),
-        Ok(_) => report.fine(check, shown(path), "only its owner may write to it"),
+        Ok(file) if ![0, rustix::process::geteuid().as_raw()].contains(&file.uid()) => report.fail(
+            check,
+            shown(path),
+            format!("belongs to another user (uid {})", file.uid()),
+            format!("chown root {}, when you know how that came", path.display()),
+        ),
+        Ok(_) => match open_folder(path) {
+            Some(folder) => report.fail(
+                check,
+                shown(path),
+                format!("any user may put another in its place: {} is open to all", folder.display()),
+                format!("chmod o-w {}", folder.display()),
+            ),
+            None => report.fine(check, shown(path), "only its owner may write to it"),
+        },
     }
+}
+
+/// A folder on the way to a file in which any user may exchange what lies there. A sticky one keeps them from that.
+fn open_folder(path: &Path) -> Option<PathBuf> {
+    let whole = fs::canonicalize(path).ok()?;
+    let open = |folder: &&Path| fs::metadata(folder).is_ok_and(|folder| folder.mode() & 0o1002 == 0o002);
+    whole.ancestors().skip(1).find(open).map(Path::to_owned)
 }
 
 fn private(path: &Path, report: &mut Report) {
@@ -160,5 +181,28 @@ fn clock(report: &mut Report) {
             "run chrony or systemd-timesyncd: the signer refuses certificates that begin more than 10 minutes off its \
              clock, and stops when the clock is behind its journal",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_in_a_folder_that_is_open_to_all_is_as_open() {
+        let outer = tempfile::tempdir().expect("a folder");
+        let path = outer.path().join("inner/signer.toml");
+        fs::create_dir(outer.path().join("inner")).expect("made");
+        fs::write(&path, "").expect("written");
+        let mode =
+            |mode| fs::set_permissions(outer.path(), fs::Permissions::from_mode(mode)).expect("mode set");
+        assert_eq!(open_folder(&path), None);
+        mode(0o777);
+        let found = open_folder(&path).expect("found");
+        assert_eq!(found, outer.path().canonicalize().expect("there"));
+        mode(0o1777);
+        assert_eq!(open_folder(&path), None, "as /tmp is");
     }
 }

@@ -150,7 +150,9 @@ fn denied(not: &NotBegun) -> (String, String) {
              --config <signer.toml>"
         }
         NotBegun::Busy => "run the doctor again in a moment",
-        NotBegun::Unwritable(_) => "run the doctor as the account that runs the signer",
+        NotBegun::Unwritable(_) => {
+            "run the doctor as the account that runs the signer; if you did, make room on the latch's disk, or mend it"
+        }
     };
     (format!("wasn't logged in to: {not}"), remedy.to_owned())
 }

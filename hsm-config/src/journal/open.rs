@@ -165,7 +165,11 @@ fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
 /// rename, never replaces a journal that appeared meanwhile.
 fn create(path: &Path) -> io::Result<()> {
     put_in_place(path, &frame::new_header()?)?;
-    tracing::info!(journal = %path.display(), "created an empty journal");
+    tracing::warn!(
+        journal = %path.display(),
+        "created an empty journal, as a new signer's is; if this signer has signed before, stop it: its journal is elsewhere, or \
+         its disk isn't mounted"
+    );
     Ok(())
 }
 

@@ -23,6 +23,7 @@ use std::{
 
 use aws_lc_rs::rand::fill;
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::token::Pin;
@@ -290,7 +291,10 @@ impl Latch {
     /// The one turn to log in or to change what is noted; `None` while another has it.
     fn turn(&self) -> io::Result<Option<File>> {
         let path = beside(&self.path, ".lock");
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        // A link is never followed, and a pipe that nobody reads doesn't hold us up.
+        let plain = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let plain = i32::try_from(plain.bits()).unwrap_or_default();
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(plain).open(path)?;
         self.give_to_owner(&file)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
@@ -329,13 +333,21 @@ impl Latch {
         Ok(())
     }
 
-    /// What root makes here, by a doctor or a `latch clear` without `sudo -u`, the signer must be able to use.
+    /// What root makes here, by a doctor or a `latch clear` without `sudo -u`, the signer must be able to use. Nothing else
+    /// is given away: what the signer's account puts here under these names may be another file of root's.
     fn give_to_owner(&self, file: &File) -> io::Result<()> {
-        let folder = fs::metadata(self.folder())?;
-        if rustix::process::geteuid().is_root() && file.metadata()?.uid() != folder.uid() {
-            fchown(file, Some(folder.uid()), Some(folder.gid()))?;
+        let (folder, seen) = (fs::metadata(self.folder())?, file.metadata()?);
+        if !rustix::process::geteuid().is_root() || seen.uid() == folder.uid() {
+            return Ok(());
         }
-        Ok(())
+        if !seen.is_file() || seen.nlink() != 1 || seen.len() != 0 {
+            let shown = self.path.display();
+            let problem = format!(
+                "a file beside {shown} is root's and not the latch's own: find out who put it there, and remove it"
+            );
+            return Err(io::Error::other(problem));
+        }
+        fchown(file, Some(folder.uid()), Some(folder.gid()))
     }
 
     fn folder(&self) -> &Path {

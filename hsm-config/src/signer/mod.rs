@@ -19,7 +19,6 @@
 //! | `server` | the socket |
 //! | `run` | startup and shutdown |
 
-mod clock;
 pub mod config;
 pub mod latch;
 pub mod pin;

@@ -10,20 +10,21 @@ use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    clock,
     config::{Config, Role},
     places::Use,
     server::{self, Server},
     service::Service,
-    token::TokenKey,
+    token::{Telling, TokenKey},
     tokens::{Overall, Tokens},
 };
 use crate::{
-    custody::{self, socket},
+    clock,
+    custody::socket,
     journal::{Journal, OpenError},
 };
 
@@ -47,9 +48,6 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
-    /// A core file could hold a PIN.
-    #[error("core files can't be forbidden")]
-    Dumps(#[source] io::Error),
     /// The runtime or its signals.
     #[error("the signer can't run")]
     Runtime(#[source] io::Error),
@@ -60,8 +58,6 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`], before the first request was taken.
 pub fn run(config: Config) -> Result<(), RunError> {
-    // A PIN goes through this process's memory, or stays in it.
-    custody::forbid_dumps().map_err(RunError::Dumps)?;
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
     let outcome = runtime.block_on(serve(config));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -158,15 +154,17 @@ fn token_keys(config: &Config) -> Vec<TokenKey> {
         .collect()
 }
 
-/// Says in the log whenever the signer becomes ready or isn't.
+/// Says in the log whenever the signer becomes ready or isn't. That what is away is being tried again is no news.
 async fn tell_readiness(name: String, socket: std::path::PathBuf, tokens: Tokens) {
     let mut changes = tokens.changes();
-    let mut told = None;
+    let (mut told, mut telling) = (None, Telling::default());
     loop {
         let overall = tokens.overall();
-        if told.as_ref() != Some(&overall) {
+        let again = overall == Overall::Starting && matches!(told, Some(Overall::Down(_)));
+        if !again && told.as_ref() != Some(&overall) {
             announce(&match &overall {
                 Overall::Ready => {
+                    telling.over();
                     tracing::info!(signer = name, socket = %socket.display(), "signer ready");
                     "signer ready".to_owned()
                 }
@@ -175,7 +173,9 @@ async fn tell_readiness(name: String, socket: std::path::PathBuf, tokens: Tokens
                     "signer not ready: the worker is being started".to_owned()
                 }
                 Overall::Down(reason) => {
-                    tracing::warn!(signer = name, reason, "signer not ready");
+                    if telling.due(reason, Instant::now()).is_some() {
+                        tracing::warn!(signer = name, reason, "signer not ready");
+                    }
                     format!("signer not ready: {reason}")
                 }
                 Overall::LockedOut(remedy) => {

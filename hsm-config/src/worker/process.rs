@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use cryptoki::session::Session;
-use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+use rustix::process::{Signal, getpid, kill_process};
 
 use super::frame;
 use super::lane::Lane;
@@ -36,7 +36,6 @@ pub fn run() -> io::Result<()> {
         previous(info);
         std::process::abort();
     }));
-    forbid_core_dumps();
     let (from_parent, mut to_parent) = take_pipes()?;
     let mut from_parent = BufReader::with_capacity(64 * 1024, from_parent);
     let Some(first) = frame::read::<ToWorker>(&mut from_parent)? else {
@@ -162,7 +161,8 @@ fn run_lane(lane: &mut Lane, inbox: &Mutex<Receiver<Job>>, replies: &Replies, ca
         let result = lane.execute(command);
         let lane_us = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
         if let Err(error) = &result {
-            tracing::warn!(class = ?error.class, "{error}");
+            // The parent knows what it means, and tells.
+            tracing::debug!(class = ?error.class, "{error}");
         }
         if replies.send(&FromWorker::Reply { number, result, lane_us }).is_err() {
             // The parent is gone; its end of the pipe tells the reader, too.
@@ -237,12 +237,4 @@ fn take_pipes() -> io::Result<(File, File)> {
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
     Ok((File::from(stdin), File::from(stdout)))
-}
-
-/// Keeps the PIN out of core files.
-fn forbid_core_dumps() {
-    let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
-    if let Err(error) = setrlimit(Resource::Core, limit) {
-        tracing::warn!("core dumps can't be switched off: {error}");
-    }
 }

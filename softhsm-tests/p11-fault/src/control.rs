@@ -25,22 +25,35 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{device::Device, settings::Loss, state::Change};
+use crate::state::Change;
 
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Something that outlives the process.
+    Change(Change),
+    /// Something that doesn't.
+    Deed(Deed),
+}
+
+/// What changes nothing that is kept.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
-enum Request {
+pub(crate) enum Deed {
     Status {},
     LogOut {},
     EndSessions {},
     Reset {},
 }
 
-/// Opens the socket; one that a dead process left is replaced.
+/// Opens the socket, on which `answer` answers; one that a dead process left is replaced.
 ///
 /// # Errors
 /// When it can't be opened.
-pub(crate) fn listen(device: &'static Device, path: &Path) -> io::Result<()> {
+pub(crate) fn listen<A>(path: &Path, answer: A) -> io::Result<()>
+where
+    A: Fn(Request) -> Result<Value, String> + Copy + Send + 'static,
+{
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -49,46 +62,29 @@ pub(crate) fn listen(device: &'static Device, path: &Path) -> io::Result<()> {
     let accept = move || {
         for peer in listener.incoming().flatten() {
             // A connection that breaks is its peer's loss.
-            let _ = thread::Builder::new().spawn(move || drop(serve(device, &peer)));
+            let _ = thread::Builder::new().spawn(move || drop(serve(answer, &peer)));
         }
     };
     thread::Builder::new().name("p11-fault".to_owned()).spawn(accept).map(drop)
 }
 
-fn serve(device: &Device, peer: &UnixStream) -> io::Result<()> {
+fn serve(answer: impl Fn(Request) -> Result<Value, String>, peer: &UnixStream) -> io::Result<()> {
     for line in BufReader::new(peer).lines() {
-        let reply = answer(device, &line?).unwrap_or_else(|error| json!({ "error": error }));
+        let reply = read(&line?).and_then(&answer).unwrap_or_else(|error| json!({ "error": error }));
         let mut peer = peer;
         writeln!(peer, "{reply}")?;
     }
     Ok(())
 }
 
-fn answer(device: &Device, line: &str) -> Result<Value, String> {
-    match read(line)? {
-        Either::Change(change) => device.change(change)?,
-        Either::Request(Request::Status {}) => {}
-        Either::Request(Request::LogOut {}) => device.lose(Loss::Login),
-        Either::Request(Request::EndSessions {}) => device.lose(Loss::Sessions),
-        Either::Request(Request::Reset {}) => device.reset(),
-    }
-    serde_json::to_value(device.status()?).map_err(|error| error.to_string())
-}
-
-#[derive(Debug)]
-enum Either {
-    Change(Change),
-    Request(Request),
-}
-
-/// What a change is not may be a request; the error is that of the one which it looks like.
-fn read(line: &str) -> Result<Either, String> {
+/// What is no change may be a deed; the error is that of the one which it looks like.
+fn read(line: &str) -> Result<Request, String> {
     let change = match serde_json::from_str(line) {
-        Ok(change) => return Ok(Either::Change(change)),
+        Ok(change) => return Ok(Request::Change(change)),
         Err(error) => error.to_string(),
     };
     match serde_json::from_str(line) {
-        Ok(request) => Ok(Either::Request(request)),
+        Ok(deed) => Ok(Request::Deed(deed)),
         Err(_) if !change.contains("unknown variant") => Err(change),
         Err(error) => Err(error.to_string()),
     }
@@ -100,16 +96,16 @@ mod tests {
 
     #[test]
     fn requests_are_read_as_documented() {
-        assert!(matches!(read(r#"{"command":"status"}"#), Ok(Either::Request(Request::Status {}))));
-        assert!(matches!(read(r#"{"command":"log_out"}"#), Ok(Either::Request(Request::LogOut {}))));
-        assert!(matches!(read(r#"{"command":"clear"}"#), Ok(Either::Change(Change::Clear {}))));
+        assert!(matches!(read(r#"{"command":"status"}"#), Ok(Request::Deed(Deed::Status {}))));
+        assert!(matches!(read(r#"{"command":"log_out"}"#), Ok(Request::Deed(Deed::LogOut {}))));
+        assert!(matches!(read(r#"{"command":"clear"}"#), Ok(Request::Change(Change::Clear {}))));
         let set = read(r#"{"command":"set","settings":{"latency_us":8000,"lanes":16}}"#).expect("read");
-        let Either::Change(Change::Set { settings }) = set else { panic!("{set:?}") };
+        let Request::Change(Change::Set { settings }) = set else { panic!("{set:?}") };
         assert_eq!(settings.latency_us, 8000);
         let fault = read(
             r#"{"command":"fault","fault":{"function":"C_Sign","action":{"return":"CKR_DEVICE_ERROR"}}}"#,
         );
-        assert!(matches!(fault, Ok(Either::Change(Change::Fault { .. }))), "{fault:?}");
+        assert!(matches!(fault, Ok(Request::Change(Change::Fault { .. }))), "{fault:?}");
         assert!(read(r#"{"command":"status","of":1}"#).is_err() && read(r#"{"command":"halt"}"#).is_err());
         let misspelt = read(r#"{"command":"token","token":{"presnt":true}}"#).expect_err("misspelt");
         assert!(misspelt.contains("presnt"), "{misspelt}");

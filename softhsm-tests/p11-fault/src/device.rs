@@ -14,9 +14,10 @@ use std::{
 
 use cryptoki_sys::{CK_RV, CKR_DEVICE_REMOVED, CKR_GENERAL_ERROR, CKR_TOKEN_NOT_PRESENT};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
-    control,
+    control::{self, Deed, Request},
     faults::{Action, Faults, Struck},
     functions::Function,
     lanes::{Lanes, Load},
@@ -93,7 +94,8 @@ impl Device {
         self.lanes.limit(state.settings.lanes);
         *self.state() = state;
         let Some(control) = self.store.control() else { return Ok(()) };
-        control::listen(self, control).map_err(|error| format!("{}: {error}", control.display()))
+        control::listen(control, |request| self.answer(request))
+            .map_err(|error| format!("{}: {error}", control.display()))
     }
 
     /// The real module.
@@ -193,7 +195,7 @@ impl Device {
 
     /// Does to the real token what nobody asked for.
     #[expect(unsafe_code, reason = "PKCS#11 is a C interface")]
-    pub(crate) fn lose(&self, what: Loss) {
+    fn lose(&self, what: Loss) {
         let mut sessions = self.sessions();
         for (slot, session) in sessions.one_of_each_slot() {
             // SAFETY: handles only. What the module says to it is of no interest: its users will notice.
@@ -221,8 +223,20 @@ impl Device {
         }
     }
 
+    /// Does what is asked for over the control socket, and says how it then is.
+    fn answer(&self, request: Request) -> Result<Value, String> {
+        match request {
+            Request::Change(change) => self.change(change)?,
+            Request::Deed(Deed::Status {}) => {}
+            Request::Deed(Deed::LogOut {}) => self.lose(Loss::Login),
+            Request::Deed(Deed::EndSessions {}) => self.lose(Loss::Sessions),
+            Request::Deed(Deed::Reset {}) => self.reset(),
+        }
+        serde_json::to_value(self.status()?).map_err(|error| error.to_string())
+    }
+
     /// How it is, and what was asked of it.
-    pub(crate) fn status(&self) -> Result<Status, String> {
+    fn status(&self) -> Result<Status, String> {
         let calls = Function::ALL.iter().zip(&self.calls);
         let calls = calls.map(|(function, count)| (function.name(), count.load(Ordering::Relaxed)));
         let State { settings, token, faults } = self.state().clone();
@@ -241,7 +255,7 @@ impl Device {
     }
 
     /// Changes how it is, also for the next process that loads the module.
-    pub(crate) fn change(&self, change: Change) -> Result<(), String> {
+    fn change(&self, change: Change) -> Result<(), String> {
         let releases = matches!(change, Change::Clear {});
         let mut state = self.state();
         let before = state.clone();
@@ -270,7 +284,7 @@ impl Device {
     }
 
     /// Counts from zero again, except for the logins.
-    pub(crate) fn reset(&self) {
+    fn reset(&self) {
         self.calls.iter().for_each(|count| count.store(0, Ordering::Relaxed));
         self.lanes.reset();
         self.sessions().reset();

@@ -17,7 +17,8 @@
 //! a line with a change in the file with `.pending` added, holding a lock on that with `.lock` while looking and
 //! leaving.
 //!
-//! `functions` ← `real` ← `device` ← `forward` ← `module`: each knows those before it.
+//! `functions` ← `real` ← `device` ← `forward` ← `module`: each knows those before it. `control` reads what is asked for, and
+//! knows nothing of who does it.
 
 mod code;
 mod control;

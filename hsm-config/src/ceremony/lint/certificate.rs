@@ -63,6 +63,9 @@ fn existing(
         if facts.not_after < Timestamp::now() && spec.kind != Kind::Retire {
             return Err(format!("ended on {}", facts.not_after));
         }
+        if facts.not_before > Timestamp::now() {
+            return Err(format!("begins on {}: is this host's clock right?", facts.not_before));
+        }
         Ok(())
     });
     if let Err(problem) = verdict {

@@ -108,6 +108,8 @@ impl Chain {
 pub struct Log {
     path: PathBuf,
     file: File,
+    /// Whether the file ends where the chain does.
+    sound: bool,
     /// What was read and written so far.
     pub chain: Chain,
 }
@@ -134,8 +136,10 @@ impl Log {
     pub fn create(path: &Path) -> Result<Self, OpenError> {
         let file = File::options().read(true).write(true).create_new(true).open(path)?;
         lock(&file)?;
+        // Its name as well as what will stand in it.
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
         let chain = Chain { entries: Vec::new(), head: BEGINNING.to_owned(), length: 0 };
-        Ok(Self { path: path.to_owned(), file, chain })
+        Ok(Self { path: path.to_owned(), file, sound: true, chain })
     }
 
     /// Opens a log to go on with. A last line that was never finished is removed.
@@ -153,7 +157,16 @@ impl Log {
             file.sync_all()?;
         }
         file.seek(SeekFrom::End(0))?;
-        Ok(Self { path: path.to_owned(), file, chain })
+        Ok(Self { path: path.to_owned(), file, sound: true, chain })
+    }
+
+    /// Cuts off what was written after the last line that counts.
+    fn take_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.chain.length as u64)?;
+        self.file.seek(SeekFrom::End(0))?;
+        self.file.sync_all()?;
+        self.sound = true;
+        Ok(())
     }
 
     /// Where it is.
@@ -161,23 +174,32 @@ impl Log {
         &self.path
     }
 
-    /// Writes a line, durable when this returns.
+    /// Writes a line, durable when this returns. No line is earlier than the one before it.
     ///
     /// # Errors
-    /// The system's; the line may be there or not.
+    /// The system's. The line isn't there then, unless it can't be taken back either; the next one tries to again.
     pub fn append(&mut self, what: String, event: Event) -> io::Result<()> {
+        if !self.sound {
+            self.take_back()?;
+        }
+        let last = self.chain.entries.last().map(|entry| entry.at);
         let entry = Entry {
             number: self.chain.entries.len() as u64 + 1,
             previous: self.chain.head.clone(),
-            at: now(),
+            at: last.map_or_else(now, |last| last.max(now())),
             what,
             event,
         };
         let mut line = serde_json::to_vec(&entry)?;
         let head = sha256(&line);
         line.push(b'\n');
-        self.file.write_all(&line)?;
-        self.file.sync_data()?;
+        self.sound = false;
+        if let Err(error) = self.file.write_all(&line).and_then(|()| self.file.sync_data()) {
+            // A line that is half there, or whole and not relied on, would be in the way of the next.
+            let _ = self.take_back();
+            return Err(error);
+        }
+        self.sound = true;
         self.chain.head = head;
         self.chain.length += line.len();
         self.chain.entries.push(entry);

@@ -176,7 +176,7 @@ impl<'a, 'l> Work<'a, 'l> {
     }
 
     /// When the ceremony began, which is when its certificates begin.
-    fn started(&self) -> Timestamp {
+    pub(super) fn started(&self) -> Timestamp {
         self.log.chain.entries.first().map_or_else(super::now, |entry| entry.at)
     }
 

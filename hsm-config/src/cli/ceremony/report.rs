@@ -68,6 +68,7 @@ pub(super) fn plan(plan: &Plan) -> String {
     for obstacle in &plan.in_the_way {
         let _ = write!(text, "\n! {obstacle}");
     }
+    let _ = write!(text, "\nby this host's clock it is {}: compare it with another", plan.clock);
     text.push_str(if plan.is_clear() {
         "\nnothing stands in the way; nothing was changed"
     } else {

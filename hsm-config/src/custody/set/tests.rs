@@ -1,3 +1,5 @@
+//! Sets that are made, proven, opened, switched and split again, and what is refused on the way.
+
 use std::{
     fs::Permissions,
     os::unix::fs::{MetadataExt, PermissionsExt},

@@ -66,6 +66,37 @@ fn it_holds_what_it_was_first_told_until_it_is_cleared() {
     assert_eq!(latch.clear(false).expect("nothing to clear"), None);
 }
 
+/// Whoever has the signer's account could have root, who clears the latch, open and give them any file.
+#[test]
+fn what_somebody_put_in_the_place_of_the_lock_is_neither_followed_nor_given_away() {
+    use std::os::unix::fs::{chown, symlink};
+    let place = Place::new();
+    let (theirs, lock) = (place.folder.path().join("roots"), place.folder.path().join("latch.lock"));
+    fs::write(&theirs, "root:x:0:0").expect("written");
+    let owner = |path: &Path| fs::metadata(path).expect("there").uid();
+    let before = owner(&theirs);
+    if rustix::process::geteuid().is_root() {
+        chown(place.folder.path(), Some(65_534), Some(65_534)).expect("the signer's folder");
+    }
+    symlink(&theirs, &lock).expect("a link");
+    assert!(matches!(place.begin("right"), Err(NotBegun::Unwritable(_))));
+    assert!(place.latch().clear(false).is_err());
+    assert_eq!(owner(&theirs), before);
+    fs::remove_file(&lock).expect("removed");
+    if rustix::process::geteuid().is_root() {
+        fs::hard_link(&theirs, &lock).expect("another name");
+        assert!(matches!(place.begin("right"), Err(NotBegun::Unwritable(_))));
+        assert_eq!(owner(&theirs), before);
+        fs::remove_file(&lock).expect("removed");
+    }
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &lock, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+    assert!(place.latch().clear(false).is_err(), "and it doesn't hang");
+    fs::remove_file(&lock).expect("removed");
+    place.begin("right").expect("begun").accepted().expect("noted");
+    assert_eq!(owner(&lock), owner(place.folder.path()), "the latch's own files are the signer's");
+}
+
 #[test]
 fn a_file_that_was_cut_by_a_crash_still_latches() {
     for name in ["latch", "latch.login"] {

@@ -9,6 +9,7 @@ mod claims;
 mod key;
 mod pauses;
 mod supervisor;
+mod telling;
 
 use std::sync::{
     Arc,
@@ -25,6 +26,7 @@ use crate::worker::{handle::Worker, protocol::ErrorClass};
 pub(super) use claims::Claims;
 use key::SignFailure;
 pub(super) use key::{Made, TokenKey};
+pub(super) use telling::Telling;
 
 /// How long a worker may take to end by itself when the signer stops.
 const STOP: Duration = Duration::from_secs(5);

@@ -9,10 +9,10 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use super::{Shared, State, key::Unproven, pauses::Pauses};
+use super::{Shared, State, key::Unproven, pauses::Pauses, telling::Telling};
 use crate::{
+    clock,
     signer::{
-        clock,
         latch::{Attempt, Begun, Mark, NotBegun, Refused},
         pin::{NoPin, Stamp},
     },
@@ -62,7 +62,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
 
 async fn watch_worker(shared: &Shared) {
     let token = shared.config.name.as_str();
-    let mut pauses = Pauses::default();
+    let (mut pauses, mut telling) = (Pauses::default(), Telling::default());
     loop {
         wait_for_latch(shared).await;
         wait_for_custodians(shared).await;
@@ -72,6 +72,7 @@ async fn watch_worker(shared: &Shared) {
                 let since = Instant::now();
                 tracing::info!(token, process = worker.process_id(), "the worker is ready, every key signs");
                 shared.set_state(State::Ready(worker.clone()));
+                telling.over();
                 let reason = worker.gone().await;
                 tracing::error!(token, %reason, "the worker is gone");
                 // It did sign: whoever asks meanwhile does well to wait.
@@ -86,8 +87,10 @@ async fn watch_worker(shared: &Shared) {
             Err(StartFailure::Wrong(reason)) => (State::Down(reason), WRONG),
             Err(StartFailure::Other(reason)) => (State::Down(reason), pauses.after_failure()),
         };
-        if let State::Down(reason) = &state {
-            tracing::error!(token, %reason, ?pause, "the token can't be used; trying again");
+        if let State::Down(reason) = &state
+            && let Some(untold) = telling.due(reason, Instant::now())
+        {
+            tracing::error!(token, %reason, ?pause, untold, "the token can't be used; trying again");
         }
         shared.set_state(state);
         sleep(pause).await;

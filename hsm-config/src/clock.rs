@@ -1,9 +1,10 @@
-//! The one place where the signer asks for the time.
+//! The one place where signer and ceremonies ask for the time.
 //!
-//! It believes the wall clock at its start, and from then on only as long as that moves with the machine's own ticking.
-//! A wall clock that jumps is told about and not followed: one entry dated tomorrow would be in the journal for ever, and
-//! until tomorrow everything after it would have to be refused; and of a caller on the same machine, whose clock jumped
-//! as well, the signer would sign what is dated into the future.
+//! The wall clock is believed at the program's start, and from then on only as long as it moves with the machine's own
+//! ticking. A wall clock that jumps is told about and not followed: one entry dated tomorrow would be in the journal for
+//! ever, and until tomorrow everything after it would have to be refused; of a caller on the same machine, whose clock
+//! jumped as well, the signer would sign what is dated into the future; and of a ceremony each certificate would begin at
+//! a time of its own.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -20,7 +21,7 @@ const ALARM: Duration = Duration::from_mins(1);
 
 static CLOCK: Mutex<Option<Clock>> = Mutex::new(None);
 
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let (wall, ticks) = (Timestamp::now(), ticks());
     let clock = clock.get_or_insert(Clock { told: wall, at: ticks, alarmed: None });
@@ -28,7 +29,7 @@ pub(super) fn now() -> Timestamp {
     if let Some(apart) = alarm {
         tracing::error!(
             %wall, steady = %now, apart = %apart,
-            "ALARM: the wall clock jumped, and isn't followed; set it right, or restart the signer if it is right now"
+            "ALARM: the wall clock jumped, and isn't followed; set it right, or start this program again if it is right now"
         );
     }
     now
