@@ -202,6 +202,38 @@ fn what_was_done_and_not_noted_is_done_again_or_taken_back() {
     }
 }
 
+/// Neither the line that couldn't be made durable nor the one that says so is in the way afterwards.
+#[test]
+fn a_disk_that_fails_in_the_middle_leaves_a_log_to_go_on_from() {
+    for (number, step) in [1, 3, 6, 7].into_iter().enumerate() {
+        let setting = Setting::new();
+        let spec = small(&setting);
+        let folder = setting.scratch.directory("held").expect("folder");
+        let out = folder.join("out");
+        let faults = Faults::new(&setting.scratch.join("faults"), &[folder]).expect("faults");
+        let mut command = Command::new(binaries::find("inro-hsm").expect("inro-hsm"));
+        command.args(["ceremony", "run", "--step-by-step"]).arg(&spec.path).arg("--out").arg(&out);
+        command.envs(faults.environment().expect("the shim"));
+        let mut running =
+            Process::spawn_with_input("failing", &mut command, setting.scratch.path()).expect("started");
+        for (index, name) in STEPS[..=step].iter().enumerate() {
+            running.wait_for_log(&format!("next: {name}"), DEADLINE).expect("asked");
+            if index == step {
+                faults.disk(Disk::SyncFails).expect("a failing disk");
+            }
+            running.write_line("").expect("permitted");
+        }
+        assert_eq!(running.wait(DEADLINE).expect("ended").code(), Some(1));
+        let name = out.display().to_string();
+        if number % 2 == 0 {
+            spec.does("run", &["--resume", "--out", &name]).expect(0);
+            everything_is_there_once(&setting, &out);
+        } else {
+            rolled_back_and_held_again(&setting, &spec, &out);
+        }
+    }
+}
+
 #[test]
 fn a_resumed_ceremony_signs_what_it_had_settled() {
     let setting = Setting::new();

@@ -8,3 +8,4 @@ mod intents;
 mod pin;
 mod revocations;
 pub(crate) mod rig;
+mod trouble;
