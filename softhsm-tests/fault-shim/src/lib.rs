@@ -20,22 +20,31 @@ pub mod power;
 
 use libc::{__errno_location, c_int};
 
-/// Finds the C library's own function of this name behind the one here, once.
+/// The C library's own function of this name behind the one here. It is found when the shim is loaded, before there are
+/// threads: to look for it takes the dynamic linker's lock, and whoever holds that lock while a library is being loaded may
+/// wait for the very thread that looks.
 macro_rules! real {
     ($name:ident($($argument:ty),*) -> $result:ty) => {{
         type Function = unsafe extern "C" fn($($argument),*) -> $result;
-        static REAL: std::sync::OnceLock<Option<Function>> = std::sync::OnceLock::new();
-        *REAL.get_or_init(|| {
+        static REAL: std::sync::atomic::AtomicPtr<libc::c_void> =
+            std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
+        extern "C" fn find() {
             const NAME: &[u8] = concat!(stringify!($name), "\0").as_bytes();
-            // SAFETY: the name is a C string; where the symbol exists it is POSIX's function of this very type, and
-            // `Option` of a function pointer has the null pointer as `None`.
-            unsafe {
-                std::mem::transmute::<*mut libc::c_void, Option<Function>>(libc::dlsym(
-                    libc::RTLD_NEXT,
-                    NAME.as_ptr().cast(),
-                ))
-            }
-        })
+            // SAFETY: the name is a C string.
+            let found = unsafe { libc::dlsym(libc::RTLD_NEXT, NAME.as_ptr().cast()) };
+            REAL.store(found, std::sync::atomic::Ordering::Relaxed);
+        }
+        #[used]
+        #[unsafe(link_section = ".init_array")]
+        static FIND: extern "C" fn() = find;
+        let load = || REAL.load(std::sync::atomic::Ordering::Relaxed);
+        if load().is_null() {
+            // Another library's constructor came first.
+            find();
+        }
+        // SAFETY: where the symbol exists it is POSIX's function of this very type, and `Option` of a function pointer has
+        // the null pointer as `None`.
+        unsafe { std::mem::transmute::<*mut libc::c_void, Option<Function>>(load()) }
     }};
 }
 use real;
