@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use super::fact::Fact;
 use crate::{
     certificate::{CertificateDetails, ValidityState},
-    enrol::EnrolError,
     inventory::{Report, survey},
     token::{KeyPresence, ReaderState, TokenDriver, TokenError, permitted::Permitted},
     tpm::{self, Machine},
@@ -121,7 +120,6 @@ fn certificate(der: &[u8], now: Timestamp) -> Option<Fact> {
 fn in_tpm(machine: &Machine, now: Timestamp, facts: &mut Vec<Fact>, certificates: &mut Vec<Vec<u8>>) -> bool {
     let held = match tpm::survey(machine) {
         Ok(held) => held,
-        Err(EnrolError::NoTpmKey) => return false,
         Err(error) => {
             facts.push(Fact::TpmFails(error));
             return false;

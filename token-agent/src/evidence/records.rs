@@ -20,6 +20,51 @@ fn digest(text: &str) -> Option<[u8; 32]> {
 
 /// Each row by its own hash, and by the row before where that is here too. Returns the row of the intent.
 pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> Option<&'a ExportedAuditRow> {
+    let all_fit = are_chained(export, findings);
+    let serial = &export.certificate.serial;
+    let find = |action: &str| export.audit.iter().find(|row| row.action == action && row.subject == *serial);
+    for action in ["certificate.intended", "certificate.issued"] {
+        let Some(row) = find(action) else {
+            findings.wrong(told!(
+                "audit: there is no row {action} for this certificate",
+                "audit: この証明書の {action} の記録がありません",
+            ));
+            continue;
+        };
+        for (name, said) in [
+            ("enrolment", &export.certificate.intent),
+            ("user", &export.certificate.user),
+            ("device", &export.certificate.device_serial),
+            ("assurance", &export.certificate.assurance),
+            ("issuer", &export.certificate.issuer),
+        ] {
+            let found = detail(row, name);
+            findings.fits(found == Some(said), || {
+                let number = row.sequence;
+                told!(
+                    "audit row {number}: {name} is {found:?}, the certificate's part of the file says {said:?}",
+                    "監査記録 {number}: {name} は {found:?} ですが、ファイルの証明書の部分では {said:?} です",
+                )
+            });
+        }
+    }
+    revocation(export, find("certificate.revoked"), findings);
+    if all_fit && !export.audit.is_empty() {
+        let count = export.audit.len();
+        findings.proven(told!(
+            "{count} rows of the audit trail are as their hashes say",
+            "監査記録 {count} 件の内容はハッシュ値と一致します",
+        ));
+    }
+    findings.claimed(told!(
+        "the rows' places in the bank's whole audit trail: `inro-ca audit verify` there says so",
+        "監査記録全体の中での位置(銀行で `inro-ca audit verify` により確認できます)",
+    ));
+    find("certificate.intended")
+}
+
+/// Whether each row's hash follows from what it says and from the row before, where that is in the file.
+fn are_chained(export: &EvidenceExport, findings: &mut Findings) -> bool {
     let mut last: Option<&ExportedAuditRow> = None;
     let mut all_fit = true;
     for row in &export.audit {
@@ -65,34 +110,11 @@ pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> 
         }
         last = Some(row);
     }
-    let serial = &export.certificate.serial;
-    let find = |action: &str| export.audit.iter().find(|row| row.action == action && row.subject == *serial);
-    for action in ["certificate.intended", "certificate.issued"] {
-        let Some(row) = find(action) else {
-            findings.wrong(told!(
-                "audit: there is no row {action} for this certificate",
-                "audit: この証明書の {action} の記録がありません",
-            ));
-            continue;
-        };
-        for (name, said) in [
-            ("enrolment", &export.certificate.intent),
-            ("user", &export.certificate.user),
-            ("device", &export.certificate.device_serial),
-            ("assurance", &export.certificate.assurance),
-            ("issuer", &export.certificate.issuer),
-        ] {
-            let found = detail(row, name);
-            findings.fits(found == Some(said), || {
-                let number = row.sequence;
-                told!(
-                    "audit row {number}: {name} is {found:?}, the certificate's part of the file says {said:?}",
-                    "監査記録 {number}: {name} は {found:?} ですが、ファイルの証明書の部分では {said:?} です",
-                )
-            });
-        }
-    }
-    let revoked = find("certificate.revoked");
+    all_fit
+}
+
+/// What the file's certificate says of its revocation, against the row of it.
+fn revocation(export: &EvidenceExport, revoked: Option<&ExportedAuditRow>, findings: &mut Findings) {
     let same_state = revoked.is_some() == export.certificate.revoked_at.is_some();
     findings.fits(same_state || restored(export), || {
         told!(
@@ -110,18 +132,6 @@ pub(super) fn audit<'a>(export: &'a EvidenceExport, findings: &mut Findings) -> 
             )
         });
     }
-    if all_fit && !export.audit.is_empty() {
-        let count = export.audit.len();
-        findings.proven(told!(
-            "{count} rows of the audit trail are as their hashes say",
-            "監査記録 {count} 件の内容はハッシュ値と一致します",
-        ));
-    }
-    findings.claimed(told!(
-        "the rows' places in the bank's whole audit trail: `inro-ca audit verify` there says so",
-        "監査記録全体の中での位置(銀行で `inro-ca audit verify` により確認できます)",
-    ));
-    find("certificate.intended")
 }
 
 /// A revocation that came back from a journal has a row of another name.

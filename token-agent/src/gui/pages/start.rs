@@ -20,35 +20,7 @@ use crate::{
 pub(super) fn show(ui: &mut Ui, desk: &Desk) -> Option<Page> {
     look::title(ui, desk.word(Word::StartTitle));
     look::paragraph(ui, desk.word(Word::StartIntroduction));
-    let mut next = None;
-    if desk.untold > 0 {
-        look::callout(ui, look::AMBER, |ui| {
-            let count = desk.untold;
-            let text = say!(
-                desk.lang,
-                "The bank doesn't know yet that {count} certificates were erased.",
-                "消去した証明書({count}件)について、銀行への通知が済んでいません。"
-            );
-            look::status(ui, RichText::new(text));
-            if look::secondary(ui, desk.word(Word::TellNow)).clicked() {
-                next = Some(tell_now(desk));
-            }
-        });
-    }
-    if desk.to_revoke > 0 {
-        look::callout(ui, look::AMBER, |ui| {
-            let count = desk.to_revoke;
-            let text = say!(
-                desk.lang,
-                "{count} certificates whose keys are erased are still to be revoked.",
-                "鍵を消去した証明書({count}件)の失効を確認できていません。"
-            );
-            look::status(ui, RichText::new(text));
-            if look::secondary(ui, desk.word(Word::LookAtRevocation)).clicked() {
-                next = Some(tell_now(desk));
-            }
-        });
-    }
+    let mut next = left_to_do(ui, desk).then(|| tell_now(desk));
     ui.add_space(10.0);
     let entries = [
         (Word::Obtain, Word::ObtainHint),
@@ -85,4 +57,34 @@ pub(super) fn show(ui: &mut Ui, desk: &Desk) -> Option<Page> {
         }
     });
     next
+}
+
+/// Draws what the bank doesn't know yet of keys that were erased; whether something shall be done about it now.
+fn left_to_do(ui: &mut Ui, desk: &Desk) -> bool {
+    let (untold, to_revoke) = (desk.untold, desk.to_revoke);
+    let mut wanted = false;
+    if untold > 0 {
+        let text = say!(
+            desk.lang,
+            "The bank doesn't know yet that {untold} certificates were erased.",
+            "消去した証明書({untold}件)について、銀行への通知が済んでいません。"
+        );
+        wanted |= reminder(ui, text, desk.word(Word::TellNow));
+    }
+    if to_revoke > 0 {
+        let text = say!(
+            desk.lang,
+            "{to_revoke} certificates whose keys are erased are still to be revoked.",
+            "鍵を消去した証明書({to_revoke}件)の失効を確認できていません。"
+        );
+        wanted |= reminder(ui, text, desk.word(Word::LookAtRevocation));
+    }
+    wanted
+}
+
+fn reminder(ui: &mut Ui, text: String, button: &str) -> bool {
+    look::callout(ui, look::AMBER, |ui| {
+        look::status(ui, RichText::new(text));
+        look::secondary(ui, button).clicked()
+    })
 }
