@@ -6,6 +6,7 @@ use ca_core::{
         approval::{Approval, End, Outcome, Proposal},
         audit::AuditEvent,
         ids::StaffId,
+        staff::Member,
     },
     ports::{
         staff::{ApprovalStore, Effect},
@@ -13,7 +14,7 @@ use ca_core::{
     },
 };
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, SqliteExecutor};
 use uuid::Uuid;
 
 use crate::{
@@ -46,12 +47,7 @@ impl ApprovalStore for SqliteStore {
     }
 
     async fn approval(&self, id: Uuid) -> StoreResult<Option<Approval>> {
-        let request = id.as_bytes().as_slice();
-        let row = select_approvals!("WHERE a.request = $1", request)
-            .fetch_optional(self.readers())
-            .await
-            .map_err(Failure::from)?;
-        Ok(row.map(Approval::try_from).transpose()?)
+        Ok(by_id(self.readers(), id).await?)
     }
 
     async fn open_approvals(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Approval>> {
@@ -139,7 +135,13 @@ async fn ask(tx: &mut SqliteConnection, approval: &Approval) -> Result<Written<(
     if asked.rows_affected() == 0 { Err(Conflict::Taken.into()) } else { Ok(Written::Changed(())) }
 }
 
-/// Of several decisions at once one finds room.
+async fn by_id(executor: impl SqliteExecutor<'_>, id: Uuid) -> Result<Option<Approval>, Failure> {
+    let request = id.as_bytes().as_slice();
+    let row = select_approvals!("WHERE a.request = $1", request).fetch_optional(executor).await?;
+    row.map(Approval::try_from).transpose()
+}
+
+/// Of several decisions at once one finds room, and both members are who they are at this moment.
 async fn end(
     tx: &mut SqliteConnection,
     id: Uuid,
@@ -147,21 +149,13 @@ async fn end(
     by: &StaffId,
     at: Timestamp,
 ) -> Result<Written<()>, Failure> {
+    let approval = by_id(&mut *tx, id).await?.ok_or(Conflict::Missing)?;
+    let asker = staff::member(&mut *tx, &approval.asked_by).await?;
+    let decider = staff::member(&mut *tx, by).await?;
+    let staff: Vec<Member> = asker.into_iter().chain(decider).collect();
+    approval.check(outcome, by, &staff, at).map_err(Conflict::Barred)?;
     let (request, name, by) = (id.as_bytes().as_slice(), outcome.as_str(), by.as_str());
     let at = at.as_millisecond();
-    let asked_by = sqlx::query_scalar!(
-        "SELECT a.asked_by FROM approvals a
-         WHERE a.request = $1 AND a.expires_at > $2
-           AND NOT EXISTS (SELECT 1 FROM approval_ends e WHERE e.approval = a.request)",
-        request,
-        at
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let own = asked_by.ok_or(Conflict::Missing)? == by;
-    if own != (outcome == Outcome::Withdrawn) {
-        return Err(Conflict::FourEyes.into());
-    }
     sqlx::query!(
         "INSERT INTO approval_ends (approval, outcome, ended_by, ended_at) VALUES ($1, $2, $3, $4)",
         request,

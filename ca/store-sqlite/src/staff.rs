@@ -13,7 +13,7 @@ use ca_core::{
     },
 };
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::{
     SqliteStore,
@@ -30,16 +30,7 @@ impl StaffStore for SqliteStore {
     }
 
     async fn member(&self, id: &StaffId) -> StoreResult<Option<Member>> {
-        let id = id.as_str();
-        let row = sqlx::query_as!(
-            MemberRow,
-            "SELECT id, name, roles, state, key_sha256, admitted_at, certificate FROM staff WHERE id = $1",
-            id
-        )
-        .fetch_optional(self.readers())
-        .await
-        .map_err(Failure::from)?;
-        Ok(row.map(Member::try_from).transpose()?)
+        Ok(member(self.readers(), id).await?)
     }
 
     async fn member_by_key(&self, key_sha256: &[u8; 32]) -> StoreResult<Option<Member>> {
@@ -150,6 +141,22 @@ impl StaffStore for SqliteStore {
         })
         .await
     }
+}
+
+/// A member by ID, also inside a fact.
+pub(crate) async fn member(
+    executor: impl SqliteExecutor<'_>,
+    id: &StaffId,
+) -> Result<Option<Member>, Failure> {
+    let id = id.as_str();
+    let row = sqlx::query_as!(
+        MemberRow,
+        "SELECT id, name, roles, state, key_sha256, admitted_at, certificate FROM staff WHERE id = $1",
+        id
+    )
+    .fetch_optional(executor)
+    .await?;
+    row.map(Member::try_from).transpose()
 }
 
 /// Enters a member, inside any fact that does.

@@ -1,6 +1,6 @@
 //! What takes two members of staff: one asks, another one approves, and that is when it is done. Whoever asks never
 //! approves; the one who asked may withdraw, anybody else who may approve may also refuse; what nobody decided in time
-//! expires. Who decides first is settled in the commit.
+//! expires. Who decides first, and whether both may still do it, is settled in the commit.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use super::{
     contract::Plan,
     device::{Device, DeviceKind},
     ids::{ContractNumber, PolicyName, StaffId, TokenSerial, UserId},
-    staff::{Roles, Task},
+    staff::{Member, Roles, Task},
 };
 
 /// A request that nobody has decided expires after so long.
@@ -86,12 +86,18 @@ pub enum Standing {
 /// Why a member can't decide a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Barred {
+    /// Who decides was withdrawn, or has no role any more that may decide it.
+    #[error("the member may not decide this any more")]
+    DeciderLeft,
     /// Four eyes: whoever asks can't approve or refuse.
     #[error("whoever asks can't decide")]
     OwnRequest,
     /// Only who asked withdraws.
     #[error("only who asked can withdraw")]
     NotYours,
+    /// Who asked was withdrawn, or has no role any more that may ask for it: one pair of eyes is missing.
+    #[error("who asked may not ask for this any more")]
+    AskerLeft,
     /// Decided, withdrawn or expired.
     #[error("the request doesn't wait for a decision any more")]
     NotOpen,
@@ -107,16 +113,27 @@ impl Approval {
         }
     }
 
-    /// Whether `by` may end it in this way at `now`. The stores ask the same inside the commit.
+    /// Whether `by` may end it in this way at `now`. `staff` holds `by` and the asker as they are at `now`; who isn't in
+    /// it may nothing. The stores ask the same inside the commit.
     ///
     /// # Errors
     /// [`Barred`].
-    pub fn check(&self, outcome: Outcome, by: &StaffId, now: Timestamp) -> Result<(), Barred> {
+    pub fn check(
+        &self,
+        outcome: Outcome,
+        by: &StaffId,
+        staff: &[Member],
+        now: Timestamp,
+    ) -> Result<(), Barred> {
         let own = self.asked_by == *by;
+        let task = self.proposal.task();
+        let may = |id: &StaffId| staff.iter().any(|member| member.id == *id && member.may(task));
         match outcome {
             _ if self.standing(now) != Standing::Open => Err(Barred::NotOpen),
+            _ if !may(by) => Err(Barred::DeciderLeft),
             Outcome::Executed | Outcome::Refused if own => Err(Barred::OwnRequest),
             Outcome::Withdrawn if !own => Err(Barred::NotYours),
+            Outcome::Executed if !may(&self.asked_by) => Err(Barred::AskerLeft),
             _ => Ok(()),
         }
     }
@@ -259,6 +276,7 @@ impl Proposal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::staff::MemberState;
 
     fn staff(id: &str) -> StaffId {
         StaffId::parse(id).expect("a staff ID")
@@ -284,16 +302,51 @@ mod tests {
         }
     }
 
+    fn clerk(id: &str) -> Member {
+        Member {
+            id: staff(id),
+            name: id.to_owned(),
+            roles: Roles::parse("clerk").expect("roles"),
+            state: MemberState::Active,
+            key_sha256: [0; 32],
+            certificate: Vec::new(),
+            admitted_at: at(0),
+        }
+    }
+
+    fn check(request: &Approval, outcome: Outcome, by: &str, now: i64) -> Result<(), Barred> {
+        request.check(outcome, &staff(by), &[clerk("hanako"), clerk("ichiro")], at(now))
+    }
+
     /// Revoke a master: "permitting the re-obtaining … takes a second member of staff."
     #[test]
     fn whoever_asks_never_approves() {
         let request = request();
         for outcome in [Outcome::Executed, Outcome::Refused] {
-            assert_eq!(request.check(outcome, &staff("hanako"), at(1)), Err(Barred::OwnRequest));
-            assert_eq!(request.check(outcome, &staff("ichiro"), at(1)), Ok(()));
+            assert_eq!(check(&request, outcome, "hanako", 1), Err(Barred::OwnRequest));
+            assert_eq!(check(&request, outcome, "ichiro", 1), Ok(()));
         }
-        assert_eq!(request.check(Outcome::Withdrawn, &staff("hanako"), at(1)), Ok(()));
-        assert_eq!(request.check(Outcome::Withdrawn, &staff("ichiro"), at(1)), Err(Barred::NotYours));
+        assert_eq!(check(&request, Outcome::Withdrawn, "hanako", 1), Ok(()));
+        assert_eq!(check(&request, Outcome::Withdrawn, "ichiro", 1), Err(Barred::NotYours));
+    }
+
+    #[test]
+    fn both_are_members_who_may_when_it_is_done() {
+        let request = request();
+        let gone = |id| Member { state: MemberState::Withdrawn, ..clerk(id) };
+        let operator = |id| Member { roles: Roles::parse("hsm-operations").expect("roles"), ..clerk(id) };
+        let by = staff("ichiro");
+        for asker in [Some(gone("hanako")), Some(operator("hanako")), None] {
+            let staff: Vec<Member> = asker.into_iter().chain([clerk("ichiro")]).collect();
+            assert_eq!(request.check(Outcome::Executed, &by, &staff, at(1)), Err(Barred::AskerLeft));
+            assert_eq!(request.check(Outcome::Refused, &by, &staff, at(1)), Ok(()), "it only takes away");
+        }
+        for decider in [Some(gone("ichiro")), Some(operator("ichiro")), None] {
+            let staff: Vec<Member> = decider.into_iter().chain([clerk("hanako")]).collect();
+            for outcome in [Outcome::Executed, Outcome::Refused] {
+                assert_eq!(request.check(outcome, &by, &staff, at(1)), Err(Barred::DeciderLeft));
+            }
+        }
     }
 
     #[test]
@@ -301,10 +354,10 @@ mod tests {
         let end = End { outcome: Outcome::Withdrawn, by: staff("hanako"), at: at(2) };
         let withdrawn = Approval { end: Some(end), ..request() };
         assert_eq!(withdrawn.standing(at(3)), Standing::Ended(Outcome::Withdrawn));
-        assert_eq!(withdrawn.check(Outcome::Executed, &staff("ichiro"), at(3)), Err(Barred::NotOpen));
+        assert_eq!(check(&withdrawn, Outcome::Executed, "ichiro", 3), Err(Barred::NotOpen));
         assert_eq!(request().standing(at(99)), Standing::Open);
         assert_eq!(request().standing(at(100)), Standing::Expired);
-        assert_eq!(request().check(Outcome::Executed, &staff("ichiro"), at(100)), Err(Barred::NotOpen));
+        assert_eq!(check(&request(), Outcome::Executed, "ichiro", 100), Err(Barred::NotOpen));
     }
 
     #[test]

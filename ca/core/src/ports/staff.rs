@@ -78,7 +78,8 @@ pub trait ApprovalStore: Send + Sync {
     async fn open_approvals(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Approval>>;
     /// The requests of late, newest first, at most `limit`.
     async fn recent_approvals(&self, limit: u32) -> StoreResult<Vec<Approval>>;
-    /// Refuses or withdraws a request; `Missing` when it isn't open at `at`, `FourEyes` when `by` isn't one who may.
+    /// Refuses or withdraws a request; `Missing` when there is none, `Barred` as [`Approval::check`] says of the members
+    /// as they are in the commit.
     async fn end_approval(
         &self,
         id: Uuid,
@@ -87,8 +88,8 @@ pub trait ApprovalStore: Send + Sync {
         at: Timestamp,
         audit: AuditEvent,
     ) -> StoreResult<()>;
-    /// Approves a request and brings about what it asks for, in one commit: nothing, when either can't be. `Missing` when
-    /// it isn't open at `at`, `FourEyes` when `by` asked for it; else what the effect alone would meet with.
+    /// Approves a request and brings about what it asks for, in one commit: nothing, when either can't be. `Barred` as in
+    /// [`Self::end_approval`]; else what the effect alone would meet with.
     async fn execute_approval(
         &self,
         id: Uuid,

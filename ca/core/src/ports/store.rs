@@ -22,7 +22,10 @@ pub use crate::domain::{
     receipt::{IntentReceipt, IssuedReceipt},
 };
 
-use crate::domain::audit::{AuditEvent, AuditPosition, AuditRow};
+use crate::domain::{
+    approval::Barred,
+    audit::{AuditEvent, AuditPosition, AuditRow},
+};
 
 /// Why a store method did nothing. What is merely not found is `Ok(None)`.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +71,9 @@ pub enum Conflict {
     /// A CRL with this number exists, or a higher one.
     #[error("the CRL number doesn't rise")]
     CrlNumber,
-    /// Two members of staff are needed, and this is the one who asked; or only that one may, and this isn't.
-    #[error("it takes another member of staff")]
-    FourEyes,
+    /// What takes two members of staff may not be decided so.
+    #[error("{0}")]
+    Barred(Barred),
     /// The signer is known with another journal.
     #[error("the signer's journal is not the one that the ledger knows it by")]
     OtherJournal,

@@ -201,13 +201,14 @@ fn approval_told<'a>(error: &'a ApprovalError, t: &'static Catalogue) -> Told<'a
         ApprovalError::NotRevoked => conflict(t.not_revoked),
         ApprovalError::FirstTime => conflict(t.first_time),
         ApprovalError::Asked => conflict(t.asked_already),
+        ApprovalError::Barred(Barred::DeciderLeft) => said(StatusCode::FORBIDDEN, t.not_permitted),
+        ApprovalError::Barred(Barred::AskerLeft) => conflict(t.asker_left),
         ApprovalError::Barred(Barred::OwnRequest) => said(StatusCode::FORBIDDEN, t.own_request),
         ApprovalError::Barred(Barred::NotYours) => said(StatusCode::FORBIDDEN, t.not_yours),
         ApprovalError::Barred(Barred::NotOpen) => conflict(t.not_open),
         ApprovalError::DeviceInUse => conflict(t.device_in_use),
         ApprovalError::TokenUnfit => conflict(t.device_refused),
         ApprovalError::KeyTaken => conflict(t.key_taken),
-        ApprovalError::AskerLeft => conflict(t.asker_left),
         ApprovalError::Failure(failure) => Told::Failure(failure),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ca_core::{
     domain::{
-        approval::{Approval, Outcome, Proposal},
+        approval::{Approval, Barred, Outcome, Proposal},
         contract::Plan,
         enrolment::AcquisitionCode,
         ids::{ContractNumber, StaffId, TokenSerial},
@@ -34,7 +34,7 @@ fn member(n: u32) -> Member {
     Member {
         id: staff_id(n),
         name: format!("行員 {n}"),
-        roles: Roles::parse("clerk").expect("roles"),
+        roles: Roles::parse("clerk administrator").expect("roles"),
         state: MemberState::Active,
         key_sha256: digest(20, n),
         certificate: vec![0x30, 0],
@@ -145,11 +145,11 @@ pub async fn a_request_takes_another_member(store: impl Ledger) {
             store.execute_approval(id, &staff_id(by), at(seconds), effect, event("approval.executed")).await
         }
     };
-    refused(execute(1, 20).await, Conflict::FourEyes);
-    refused(execute(2, 100).await, Conflict::Missing);
+    refused(execute(1, 20).await, Conflict::Barred(Barred::OwnRequest));
+    refused(execute(2, 100).await, Conflict::Barred(Barred::NotOpen));
     assert_eq!(store.acquisition_code(&user_id(1)).await.expect("a query"), None);
     execute(2, 20).await.expect("approved by another");
-    refused(execute(3, 21).await, Conflict::Missing);
+    refused(execute(3, 21).await, Conflict::Barred(Barred::NotOpen));
     assert_eq!(store.acquisition_code(&user_id(1)).await.expect("a query"), Some(code()));
 
     let end = |outcome, by: u32| {
@@ -159,15 +159,42 @@ pub async fn a_request_takes_another_member(store: impl Ledger) {
             store.end_approval(id, outcome, &staff_id(by), at(20), event("approval.ended")).await
         }
     };
-    refused(end(Outcome::Refused, 2).await, Conflict::FourEyes);
-    refused(end(Outcome::Withdrawn, 1).await, Conflict::FourEyes);
+    refused(end(Outcome::Refused, 2).await, Conflict::Barred(Barred::OwnRequest));
+    refused(end(Outcome::Withdrawn, 1).await, Conflict::Barred(Barred::NotYours));
     end(Outcome::Withdrawn, 2).await.expect("withdrawn");
-    refused(end(Outcome::Refused, 1).await, Conflict::Missing);
+    refused(end(Outcome::Refused, 1).await, Conflict::Barred(Barred::NotOpen));
     assert_eq!(store.open_approvals(at(20), 10).await.expect("a query"), []);
     store.ask(&again, event("approval.asked")).await.expect("the first one ended");
     let recent = store.recent_approvals(2).await.expect("a query");
     assert_eq!(recent[0], again);
     assert_eq!(recent[1].end.as_ref().map(|end| end.outcome), Some(Outcome::Withdrawn));
+}
+
+/// Whoever was withdrawn, or works as something else, is no pair of eyes: also when that came between a look and the
+/// commit.
+pub async fn both_may_still_when_it_is_done(store: impl Ledger) {
+    customers(&store, 1).await;
+    put(&store, 1..=2).await;
+    store.ask(&request(1, 1), event("approval.asked")).await.expect("asked");
+    let (id, effect) = (request(1, 1).id, Effect::Code(user_id(1), code()));
+    let second = staff_id(2);
+    let execute = || store.execute_approval(id, &second, at(20), &effect, event("approval.executed"));
+    for (n, barred) in [(1, Barred::AskerLeft), (2, Barred::DeciderLeft)] {
+        let operator = Member { roles: Roles::parse("hsm-operations").expect("roles"), ..member(n) };
+        store.put_member(&operator, event("staff.admitted")).await.expect("other roles");
+        refused(execute().await, Conflict::Barred(barred));
+        store.withdraw_member(&staff_id(n), event("staff.withdrawn")).await.expect("withdrawn");
+        refused(execute().await, Conflict::Barred(barred));
+        store.put_member(&member(n), event("staff.admitted")).await.expect("admitted again");
+    }
+    assert_eq!(store.acquisition_code(&user_id(1)).await.expect("a query"), None);
+    assert_eq!(store.approval(id).await.expect("a query"), Some(request(1, 1)), "it is open still");
+
+    store.withdraw_member(&staff_id(1), event("staff.withdrawn")).await.expect("withdrawn");
+    store
+        .end_approval(id, Outcome::Refused, &staff_id(2), at(20), event("approval.ended"))
+        .await
+        .expect("refusing takes one");
 }
 
 /// What can't be done isn't approved either.
@@ -261,8 +288,8 @@ pub async fn of_many_approvals_at_once_one_counts(store: impl Ledger) {
     let [winner] = winners[..] else { panic!("{winners:?}") };
     for (n, done) in &results {
         match done {
-            Err(StoreError::Conflict(Conflict::FourEyes)) => assert_eq!(*n, 1),
-            Err(StoreError::Conflict(Conflict::Missing)) | Ok(()) => {}
+            Err(StoreError::Conflict(Conflict::Barred(Barred::OwnRequest))) => assert_eq!(*n, 1),
+            Err(StoreError::Conflict(Conflict::Barred(Barred::NotOpen))) | Ok(()) => {}
             Err(error) => panic!("{n}: {error:?}"),
         }
     }

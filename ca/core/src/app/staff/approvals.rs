@@ -16,14 +16,14 @@ use crate::{
         trail::{Details, event, refused},
     },
     domain::{
-        approval::{Approval, Barred, LIFETIME, Outcome, Proposal, Standing},
+        approval::{Approval, Barred, LIFETIME, Outcome, Proposal},
         audit::AuditEvent,
         certificate::{CertificateRecord, CertificateState},
         contract::Plan,
         enrolment::AcquisitionCode,
         ids::{ContractNumber, PolicyName, UserId},
         policy::Assignment,
-        staff::{Member, MemberState, Task},
+        staff::{Member, Task},
         subject::{self, InvalidText},
         user::{Role, User, UserState},
     },
@@ -122,9 +122,6 @@ pub enum ApprovalError {
     /// The certificate's key is another member's.
     #[error("the key is another member's")]
     KeyTaken,
-    /// Who asked was withdrawn, or has no role any more that may ask for it: one pair of eyes is missing.
-    #[error("who asked may not ask for this any more")]
-    AskerLeft,
     /// Something below failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -146,13 +143,14 @@ impl ApprovalError {
             Self::FirstTime => "first-time",
             Self::Asked => "asked",
             Self::Unknown => "unknown",
+            Self::Barred(Barred::DeciderLeft) => "decider-left",
+            Self::Barred(Barred::AskerLeft) => "asker-left",
             Self::Barred(Barred::OwnRequest) => "own-request",
             Self::Barred(Barred::NotYours) => "not-yours",
             Self::Barred(Barred::NotOpen) => "not-open",
             Self::DeviceInUse => "device-in-use",
             Self::TokenUnfit => "token-unfit",
             Self::KeyTaken => "key-taken",
-            Self::AskerLeft => "asker-left",
             Self::Failure(_) => "failure",
         }
     }
@@ -264,10 +262,7 @@ impl Approvals {
         let row = self.row(acting, "approval.executed", &approval.proposal).with("request", id);
         let now = row.at;
         let row = row.with("asked_by", &approval.asked_by);
-        if let Err(barred) = approval.check(Outcome::Executed, acting.id(), now) {
-            return Err(self.refuse(row, barred.into()).await);
-        }
-        if let Err(error) = self.still_asked(&approval).await {
+        if let Err(error) = self.check(acting, &approval, Outcome::Executed, now).await {
             return Err(self.refuse(row, error).await);
         }
         if let Err(error) = self.judge(&approval.proposal, &approval.reason).await {
@@ -281,41 +276,23 @@ impl Approvals {
         let done = self.approvals.execute_approval(id, acting.id(), now, &effect, row.clone()).await;
         let error = match done {
             Ok(()) => return Ok(Executed { approval, code }),
-            Err(StoreError::Conflict(conflict)) => self.conflict(conflict, &approval).await?,
+            Err(StoreError::Conflict(conflict)) => unmet(conflict, &approval.proposal),
             Err(error) => return Err(error.into()),
         };
         Err(self.refuse(row, error).await)
     }
 
-    /// Whoever was withdrawn since, or works as something else, asks for nothing here.
-    async fn still_asked(&self, approval: &Approval) -> Result<(), ApprovalError> {
+    /// Whether the member may end the request so; the commit asks again, of the staff as it is then.
+    async fn check(
+        &self,
+        acting: &Acting,
+        approval: &Approval,
+        outcome: Outcome,
+        now: jiff::Timestamp,
+    ) -> Result<(), ApprovalError> {
         let asker = self.staff.member(&approval.asked_by).await?;
-        let may =
-            |asker: Member| asker.state == MemberState::Active && asker.roles.may(approval.proposal.task());
-        asker.is_some_and(may).then_some(()).ok_or(ApprovalError::AskerLeft)
-    }
-
-    /// What the commit refused.
-    async fn conflict(&self, conflict: Conflict, approval: &Approval) -> Result<ApprovalError, Failure> {
-        let now = self.guard.clock.now();
-        Ok(match (conflict, &approval.proposal) {
-            (Conflict::FourEyes, _) => Barred::OwnRequest.into(),
-            (Conflict::DeviceInUse, _) => ApprovalError::DeviceInUse,
-            (Conflict::Quota, _) => ApprovalError::PlanTooSmall,
-            (Conflict::TokenUnfit, _) => ApprovalError::TokenUnfit,
-            (Conflict::Taken, Proposal::Admit { .. }) => ApprovalError::KeyTaken,
-            (Conflict::Missing, proposal) => {
-                let standing = self.approvals.approval(approval.id).await?;
-                match (standing.map(|approval| approval.standing(now)), proposal) {
-                    (Some(Standing::Open), Proposal::AssignPolicy { .. }) => ApprovalError::UnknownPolicy,
-                    (Some(Standing::Open), Proposal::ChangePlan { .. }) => ApprovalError::UnknownContract,
-                    (Some(Standing::Open), _) => ApprovalError::UnknownUser,
-                    // Somebody was faster.
-                    _ => Barred::NotOpen.into(),
-                }
-            }
-            (conflict, _) => StoreError::Conflict(conflict).into(),
-        })
+        let staff: Vec<Member> = asker.into_iter().chain([acting.member().clone()]).collect();
+        Ok(approval.check(outcome, acting.id(), &staff, now)?)
     }
 
     fn effect(
@@ -375,14 +352,13 @@ impl Approvals {
         let approval = self.look_up(acting, id).await?;
         let action = if outcome == Outcome::Withdrawn { "approval.withdrawn" } else { "approval.declined" };
         let row = self.row(acting, action, &approval.proposal).with("request", id);
-        if let Err(barred) = approval.check(outcome, acting.id(), row.at) {
-            return Err(self.refuse(row, barred.into()).await);
+        if let Err(error) = self.check(acting, &approval, outcome, row.at).await {
+            return Err(self.refuse(row, error).await);
         }
         match self.approvals.end_approval(id, outcome, acting.id(), row.at, row.clone()).await {
             Ok(()) => Ok(approval),
             Err(StoreError::Conflict(conflict)) => {
-                let error = self.conflict(conflict, &approval).await?;
-                Err(self.refuse(row, error).await)
+                Err(self.refuse(row, unmet(conflict, &approval.proposal)).await)
             }
             Err(error) => Err(error.into()),
         }
@@ -443,5 +419,20 @@ impl Approvals {
         }
         let row = AuditEvent { action: "approval.refused", ..row }.with("why", error.code());
         refused(&*self.guard.audit, row, error).await
+    }
+}
+
+/// What the commit refused.
+fn unmet(conflict: Conflict, proposal: &Proposal) -> ApprovalError {
+    match (conflict, proposal) {
+        (Conflict::Barred(barred), _) => barred.into(),
+        (Conflict::DeviceInUse, _) => ApprovalError::DeviceInUse,
+        (Conflict::Quota, _) => ApprovalError::PlanTooSmall,
+        (Conflict::TokenUnfit, _) => ApprovalError::TokenUnfit,
+        (Conflict::Taken, Proposal::Admit { .. }) => ApprovalError::KeyTaken,
+        (Conflict::Missing, Proposal::AssignPolicy { .. }) => ApprovalError::UnknownPolicy,
+        (Conflict::Missing, Proposal::ChangePlan { .. }) => ApprovalError::UnknownContract,
+        (Conflict::Missing, _) => ApprovalError::UnknownUser,
+        (conflict, _) => StoreError::Conflict(conflict).into(),
     }
 }

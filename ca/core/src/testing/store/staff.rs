@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{MemoryStore, State, conflict};
 use crate::{
     domain::{
-        approval::{Approval, Barred, End, Outcome, Standing},
+        approval::{Approval, End, Outcome, Standing},
         audit::AuditEvent,
         contract::Plan,
         ids::{ContractNumber, StaffId},
@@ -223,10 +223,10 @@ impl State {
     ) -> StoreResult<&mut Approval> {
         let approval = self.approvals.iter_mut().find(|approval| approval.id == id);
         let approval = approval.ok_or(conflict(Conflict::Missing))?;
-        match approval.check(outcome, by, at) {
+        let staff: Vec<Member> = self.staff.values().cloned().collect();
+        match approval.check(outcome, by, &staff, at) {
             Ok(()) => Ok(approval),
-            Err(Barred::OwnRequest | Barred::NotYours) => Err(conflict(Conflict::FourEyes)),
-            Err(Barred::NotOpen) => Err(conflict(Conflict::Missing)),
+            Err(barred) => Err(conflict(Conflict::Barred(barred))),
         }
     }
 }
