@@ -53,7 +53,7 @@ macro_rules! contract {
                 a_revocation_comes_back_from_a_journal, a_crl_holds_what_has_not_expired, crl_numbers_rise;
             renewals: a_confirmed_renewal_supersedes_in_one_commit, the_first_login_confirms_a_renewal,
                 a_user_has_one_unconfirmed_renewal, only_what_stands_on_the_token_is_renewed,
-                an_unconfirmed_renewal_lapses_once, a_renewal_falls_with_its_predecessor,
+                an_unconfirmed_renewal_lapses_once, a_lapsed_renewal_is_not_confirmed, a_renewal_falls_with_its_predecessor,
                 a_confirmation_and_a_lapse_at_once_leave_one_certificate, of_many_renewals_at_once_one_is_intended;
             responders: a_renewal_goes_from_intent_to_certificate, a_renewal_that_was_given_up_is_never_issued,
                 a_revoked_responder_is_not_listed_for_use;
@@ -72,6 +72,7 @@ macro_rules! contract {
             signers: a_signer_keeps_its_journal, reconciliation_goes_forward_only,
                 the_furthest_journaled_certificate_is_known, a_lease_has_one_holder;
             staff: a_key_is_one_active_members, a_staff_session_ends_with_its_member, a_request_takes_another_member,
+                both_may_still_when_it_is_done,
                 an_effect_that_fails_leaves_the_request_open, a_plan_is_changed_when_the_users_fit,
                 of_many_approvals_at_once_one_counts,
                 searches_find_by_beginning_and_go_on, a_token_is_found_by_its_serial, the_trail_is_read_backwards;

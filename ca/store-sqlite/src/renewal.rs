@@ -4,6 +4,7 @@
 use ca_core::{
     domain::{
         ids::{IssuerId, SerialNumber},
+        renewal::unconfirmed_until,
         revocation::{RevocationReason, whole_second},
     },
     ports::store::{Conflict, RevokeOutcome},
@@ -15,7 +16,7 @@ use crate::{
     failure::Failure,
     outcome::Written,
     revocation,
-    rows::{id, serial as number},
+    rows::{id, serial as number, time},
 };
 
 /// Confirms a certificate that stands. Once is enough.
@@ -27,7 +28,7 @@ pub(crate) async fn confirm(
 ) -> Result<Written<()>, Failure> {
     let (name, octets) = (issuer.as_str(), serial.as_bytes());
     let standing = sqlx::query!(
-        "SELECT renews, confirmed_at FROM certificates
+        "SELECT renews, not_before, confirmed_at FROM certificates
          WHERE issuer = $1 AND serial = $2 AND der IS NOT NULL AND revoked = 0",
         name,
         octets
@@ -40,6 +41,10 @@ pub(crate) async fn confirm(
     }
     // The one before first: a user has one certificate at any moment.
     if let Some(predecessor) = standing.renews {
+        // Lapsed, whether or not that has been entered yet.
+        if at > unconfirmed_until(time("certificates.not_before", standing.not_before)?) {
+            return Err(Conflict::Missing.into());
+        }
         supersede(&mut *tx, &predecessor, at).await?;
     }
     let at = at.as_millisecond();

@@ -1,7 +1,8 @@
 //! Rule 1: a renewal that nobody confirmed within 72 hours is revoked, and the certificate before it stays.
 //!
-//! A confirmation at the same moment is decided by the ledger: either the renewal is the user's certificate by then and
-//! stays, or it is revoked and the confirmation comes too late. The user has a certificate that works either way.
+//! Nothing waits for this: a renewal that has lapsed is confirmed by nobody, whether or not it is revoked yet. A confirmation
+//! by a node whose clock is behind is decided by the ledger: either the renewal is the user's certificate by then and stays, or
+//! it is revoked and the confirmation comes too late. The user has a certificate that works either way.
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     certificate::{CertificateRecord, CertificateState},
     ids::UserId,
+    renewal::has_lapsed,
     revocation::RevocationReason,
     user::{User, UserState},
 };
@@ -49,7 +50,7 @@ pub enum Reason {
     /// Not in the ledger, or not byte for byte the one that is: another CA with the same names.
     #[error("the certificate is not one of this bank's")]
     UnknownCertificate,
-    /// 失効.
+    /// 失効; or a renewal that lapsed and is about to be (rule 1).
     #[error("the certificate is revoked")]
     Revoked,
     /// Another took its place, such as its renewal.
@@ -126,6 +127,7 @@ pub fn decide(attempt: &Attempt<'_>, now: Timestamp) -> Outcome {
 /// The [`Reason`] for which the session ends.
 pub fn still_good(certificate: &CertificateRecord, user: &User, now: Timestamp) -> Result<(), Reason> {
     match &certificate.state {
+        CertificateState::Issued { .. } if has_lapsed(certificate, now) => return Err(Reason::Revoked),
         CertificateState::Issued { .. } => {}
         CertificateState::Revoked { reason: RevocationReason::Superseded, .. } => {
             return Err(Reason::Superseded);

@@ -138,7 +138,17 @@ pub fn renewable<'a>(
 
 /// When a renewal is revoked if nobody confirms it: 72 hours after it was drafted.
 pub fn lapses_at(renewal: &CertificateRecord) -> Timestamp {
-    renewal.not_before.checked_add(UNCONFIRMED_LIFETIME).unwrap_or(Timestamp::MAX)
+    unconfirmed_until(renewal.not_before)
+}
+
+/// How long a renewal with this notBefore can be confirmed.
+pub fn unconfirmed_until(not_before: Timestamp) -> Timestamp {
+    not_before.checked_add(UNCONFIRMED_LIFETIME).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether nobody confirmed it in time, also when it isn't revoked yet.
+pub fn has_lapsed(record: &CertificateRecord, now: Timestamp) -> bool {
+    record.is_unconfirmed_renewal() && now > lapses_at(record)
 }
 
 /// Why the word of the old key doesn't count.

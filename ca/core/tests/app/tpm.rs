@@ -373,8 +373,8 @@ async fn a_tpm_is_opened_with_its_own_keys() {
     ];
     for (code, kind, keys) in cases {
         let error = owner.world.opening_fails(asked(&owner.device, keys, "a")).await;
-        assert_eq!(error.refusal_kind(), Some(kind), "{code}: {error:?}");
-        assert!(matches!(&error, OpenError::Refused(refusal) if refusal.code == code), "{error:?}");
+        let OpenError::Refused(refusal) = &error else { panic!("{code}: {error:?}") };
+        assert_eq!((refusal.code.as_str(), refusal.kind()), (code, kind));
         assert!(owner.world.last_row().contains(&format!("why={code}")), "{}", owner.world.last_row());
     }
 

@@ -199,6 +199,27 @@ pub async fn an_unconfirmed_renewal_lapses_once(store: impl Ledger) {
     assert!(lapse(&store, 3, 50).await, "also one that was never signed");
 }
 
+/// Rule 1: "unconfirmed after 72 hours it is revoked", also by nobody yet.
+pub async fn a_lapsed_renewal_is_not_confirmed(store: impl Ledger) {
+    pending(&store).await;
+    let last = 2 + 72 * 60 * 60;
+    let session = Session {
+        token_sha256: digest(5, 1),
+        csrf_sha256: digest(6, 1),
+        user: user_id(1),
+        issuer: issuer(),
+        serial: serial(2),
+        opened_at: at(last + 1),
+        last_used_at: at(last + 1),
+    };
+    refused(confirm(&store, 2, last + 1).await, Conflict::Missing);
+    refused(store.open_session(&session, event("login.admitted")).await, Conflict::Missing);
+    assert!(matches!(state(&store, 1).await, CertificateState::Issued { .. }), "the old one stays");
+    assert!(matches!(state(&store, 2).await, CertificateState::Issued { confirmed_at: None, .. }));
+    confirm(&store, 2, last).await.expect("on a node whose clock says so");
+    confirm(&store, 2, last + 1).await.expect("confirmed before");
+}
+
 pub async fn a_renewal_falls_with_its_predecessor(store: impl Ledger) {
     pending(&store).await;
     let compromised = RevocationReason::KeyCompromise;

@@ -17,7 +17,7 @@ use authenticate::{Authenticated, Bound, still_binds};
 use super::{
     applicant::Credentials,
     bearer::BearerKey,
-    refusal::{Refusal, RefusalKind},
+    refusal::Refusal,
     token_check,
     tpm::{self, TpmKeys},
 };
@@ -45,6 +45,7 @@ use crate::{
         policy::{
             BindingRefusal, Decision, IssuancePolicy, Purpose, Reason, is_first, may_open, vouches_for,
         },
+        renewal::has_lapsed,
         user::User,
     },
     ports::{
@@ -169,16 +170,6 @@ pub enum OpenError {
     Failure(#[from] Failure),
 }
 carries_failure!(OpenError);
-
-impl OpenError {
-    /// The kind of a final refusal, when it is one.
-    pub fn refusal_kind(&self) -> Option<RefusalKind> {
-        match self {
-            Self::Refused(refusal) => Some(refusal.kind()),
-            _ => None,
-        }
-    }
-}
 
 impl OpenEnrolment {
     /// Opens an enrolment, or finds it again.
@@ -311,13 +302,12 @@ impl OpenEnrolment {
             EnrolmentState::Certified { .. } => {
                 let record = self.certificates.certificate_of_intent(enrolment.id).await?;
                 let record = record.ok_or_else(|| Failure::defect("an enrolment without its intent"))?;
-                match record.state {
-                    CertificateState::Intended => None,
-                    CertificateState::Issued { .. } => Some(record),
-                    CertificateState::Revoked { .. } | CertificateState::Abandoned => {
-                        return Err(self.refuse(open, "enrolment-ended", OpenError::Ended, now).await);
-                    }
+                let fell =
+                    matches!(record.state, CertificateState::Revoked { .. } | CertificateState::Abandoned);
+                if fell || has_lapsed(&record, now) {
+                    return Err(self.refuse(open, "enrolment-ended", OpenError::Ended, now).await);
                 }
+                matches!(record.state, CertificateState::Issued { .. }).then_some(record)
             }
         };
         let identity = match certified {

@@ -92,6 +92,22 @@ fn the_ledger_decides_what_a_certificate_is_worth() {
     }
 }
 
+/// Rule 1: "unconfirmed after 72 hours it is revoked", whether or not that has been entered yet.
+#[test]
+fn rule_1_a_lapsed_renewal_confirms_nothing() {
+    let owner = user("hokkai-01", Role::General);
+    let first = issued(None);
+    let renewal = CertificateRecord { renews: Some(first.intent), ..issued(None) };
+    let confirmed = CertificateRecord { renews: Some(first.intent), ..issued(Some(now())) };
+    let last = renewal.not_before + jiff::SignedDuration::from_hours(72);
+    let after = last + jiff::SignedDuration::from_secs(1);
+    assert_eq!(decide(&attempt(&renewal, &owner), last), Outcome::Admitted { confirms: true });
+    assert_eq!(decide(&attempt(&renewal, &owner), after), Outcome::Refused(Reason::Revoked));
+    for lasting in [confirmed, first] {
+        assert!(matches!(decide(&attempt(&lasting, &owner), after), Outcome::Admitted { .. }));
+    }
+}
+
 /// Rule 14: "Suspension (利用停止) is a state of the account, never certificateHold."
 #[test]
 fn rule_14_a_suspended_account_keeps_its_certificate_and_may_not_use_it() {

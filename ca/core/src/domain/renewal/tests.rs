@@ -1,3 +1,5 @@
+//! When a certificate is renewed, and what the old key's word is worth.
+
 use super::*;
 use crate::domain::{
     certificate::CertificateState,

@@ -91,7 +91,8 @@ pub trait CertificateStore: Send + Sync {
     async fn orphans(&self, issuer: &IssuerId) -> StoreResult<Vec<Orphan>>;
     /// The agent has read the certificate back from the token. A renewal becomes the user's certificate with it, and its
     /// predecessor is revoked as superseded (in whole seconds), in the same commit. `Missing` when it isn't issued, is
-    /// revoked, or renews what doesn't stand any more.
+    /// revoked, is a renewal that has [lapsed](crate::domain::renewal::has_lapsed) at `at`, or renews what doesn't stand any
+    /// more.
     async fn confirm(
         &self,
         issuer: &IssuerId,

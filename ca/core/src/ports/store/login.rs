@@ -44,7 +44,8 @@ pub trait LoginStore: Send + Sync {
     /// Unlocks a user and forgets the wrong passwords of both kinds.
     async fn unlock(&self, id: &UserId, audit: AuditEvent) -> StoreResult<()>;
     /// Opens a session after a successful login, forgets wrong login passwords (of the other kind nothing was proven),
-    /// confirms the certificate.
+    /// confirms the certificate. `Missing` when the user may not act, or for what
+    /// [`confirm`](super::CertificateStore::confirm) says.
     async fn open_session(&self, session: &Session, audit: AuditEvent) -> StoreResult<()>;
     /// A session by the SHA-256 of its token.
     async fn session(&self, token_sha256: &[u8; 32]) -> StoreResult<Option<Session>>;

@@ -9,6 +9,7 @@ use crate::{
         enrolment::{Binding, Enrolment, EnrolmentState},
         ids::{EnrolmentId, IssuerId, SerialNumber},
         mail::MailKind,
+        renewal::has_lapsed,
         revocation::{Revocation, RevocationReason, whole_second},
         user::UserState,
     },
@@ -149,6 +150,7 @@ impl State {
         let row = self.certificate(issuer, serial).ok_or(conflict(Conflict::Missing))?;
         let (renews, user) = (row.record.renews, row.record.user.clone());
         match row.record.state {
+            _ if has_lapsed(&row.record, at) => return Err(conflict(Conflict::Missing)),
             CertificateState::Issued { confirmed_at: None, .. } => {}
             CertificateState::Issued { .. } => return Ok(false),
             _ => return Err(conflict(Conflict::Missing)),
