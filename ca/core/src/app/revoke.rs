@@ -80,8 +80,8 @@ pub struct Revoke {
 
 /// What a master asks for.
 pub struct MasterRevocation {
-    /// The users whose certificates are to be revoked.
-    pub targets: Vec<UserId>,
+    /// The users whose certificates are to be revoked, as they were sent.
+    pub targets: Vec<String>,
     /// Why: the name of one of [`MASTER_REASONS`], as it was sent.
     pub reason: String,
     /// 確認用パスワード.
@@ -136,6 +136,9 @@ pub enum RevokeError {
     /// No user, or more than any plan has.
     #[error("between 1 and {MAX_TARGETS} users are revoked at once")]
     Targets,
+    /// What was sent for a user is no user ID.
+    #[error("one of the users to be revoked is not a user ID")]
+    MalformedTarget,
     /// No such user.
     #[error("there is no such user")]
     UnknownUser,
@@ -158,6 +161,7 @@ impl RevokeError {
             Self::NotPermitted => "revoke-not-permitted",
             Self::Reason => "revoke-reason",
             Self::Targets => "revoke-targets",
+            Self::MalformedTarget => "revoke-malformed-user",
             Self::UnknownUser => "revoke-unknown-user",
             Self::TooOften { .. } => "revoke-too-often",
             Self::Failure(_) => "revoke-failure",
@@ -220,9 +224,9 @@ impl Revoke {
         request: MasterRevocation,
     ) -> Result<Vec<TargetResult>, RevokeError> {
         let actor = Actor::User(master.to_string());
-        let (master, reason) = self.authorise(master, &actor, &request).await?;
-        let mut results = Vec::with_capacity(request.targets.len());
-        for target in request.targets {
+        let (master, reason, targets) = self.authorise(master, &actor, &request).await?;
+        let mut results = Vec::with_capacity(targets.len());
+        for target in targets {
             let result = match self.judge_target(&master, &target).await? {
                 Ok(()) => self.revoke_all(&actor, &target, reason).await?,
                 Err(refusal) => {
@@ -241,7 +245,7 @@ impl Revoke {
         id: &UserId,
         actor: &Actor,
         request: &MasterRevocation,
-    ) -> Result<(User, RevocationReason), RevokeError> {
+    ) -> Result<(User, RevocationReason, Vec<UserId>), RevokeError> {
         let now = self.clock.now();
         let row = |error: &RevokeError| {
             event(now, actor.clone(), "certificate.revoke-refused", id).with("why", error.code())
@@ -251,8 +255,9 @@ impl Revoke {
         let judged = match (master, reason) {
             (None, _) => Err(RevokeError::NotPermitted),
             (Some(_), None) => Err(RevokeError::Reason),
-            _ if !(1..=MAX_TARGETS).contains(&request.targets.len()) => Err(RevokeError::Targets),
-            (Some(master), Some(reason)) => Ok((master, reason)),
+            (Some(master), Some(reason)) => {
+                read_targets(&request.targets).map(|targets| (master, reason, targets))
+            }
         };
         let permitted = match judged {
             Ok(permitted) => permitted,
@@ -339,6 +344,25 @@ impl Revoke {
             tracing::warn!(%issuer, %error, "the signer hasn't journaled a revocation yet; the CRL job will try again");
         }
     }
+}
+
+/// The users that a master names, each once: all of them, or none.
+///
+/// # Errors
+/// `MalformedTarget`, `Targets`.
+pub fn read_targets(sent: &[String]) -> Result<Vec<UserId>, RevokeError> {
+    let mut targets = Vec::new();
+    for text in sent {
+        let id = UserId::parse(text).map_err(|_| RevokeError::MalformedTarget)?;
+        if targets.contains(&id) {
+            continue;
+        }
+        if targets.len() == MAX_TARGETS {
+            return Err(RevokeError::Targets);
+        }
+        targets.push(id);
+    }
+    if targets.is_empty() { Err(RevokeError::Targets) } else { Ok(targets) }
 }
 
 fn is_revocable(certificate: &CertificateRecord) -> bool {

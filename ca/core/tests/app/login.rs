@@ -328,7 +328,7 @@ async fn a_master_who_confirms_too_often_waits_and_isnt_locked() {
     let der = enrolled(&world, MASTER, 1_000_000).await;
     let revoke = async || {
         let request = MasterRevocation {
-            targets: vec![user(GENERAL)],
+            targets: vec![GENERAL.to_owned()],
             reason: "unspecified".to_owned(),
             confirmation: CONFIRMATION.to_owned().into(),
         };

@@ -26,7 +26,7 @@ use crate::{
 
 fn request(targets: &[&str]) -> MasterRevocation {
     MasterRevocation {
-        targets: targets.iter().map(|id| user(id)).collect(),
+        targets: targets.iter().map(|id| (*id).to_owned()).collect(),
         reason: RevocationReason::KeyCompromise.as_str().to_owned(),
         confirmation: CONFIRMATION.to_owned().into(),
     }
@@ -163,6 +163,25 @@ async fn general_users_revoke_nobody_and_masters_give_only_their_reasons() {
     let error = world.revoke.by_master(&user(MASTER), request(&[])).await;
     assert!(matches!(error, Err(RevokeError::Targets)), "{error:?}");
     assert_eq!(world.rows("certificate.revoked"), 0);
+}
+
+/// A list that can't be read whole isn't half done.
+#[tokio::test]
+async fn one_that_is_no_user_id_spoils_the_list() {
+    let world = World::new().await;
+    world.enrol(GENERAL, 1_000_001).await;
+    for bent in ["", " hokkai-02", "HOKKAI-02", "hokkai-02\n", "<b>"] {
+        let error = world.revoke.by_master(&user(MASTER), request(&[GENERAL, bent])).await;
+        assert!(matches!(error, Err(RevokeError::MalformedTarget)), "{bent:?}: {error:?}");
+        assert!(world.last_row().ends_with("why=revoke-malformed-user"), "{}", world.last_row());
+    }
+    let many: Vec<String> = (0..101).map(|n| format!("user-{n:03}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let error = world.revoke.by_master(&user(MASTER), request(&many)).await;
+    assert!(matches!(error, Err(RevokeError::Targets)), "{error:?}");
+    assert_eq!(world.rows("certificate.revoked"), 0);
+    let results = world.revoke.by_master(&user(MASTER), request(&[GENERAL, GENERAL])).await;
+    assert_eq!(results.expect("results").len(), 1, "each once");
 }
 
 #[tokio::test]

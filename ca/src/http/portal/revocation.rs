@@ -13,7 +13,7 @@ use ca_core::{
     app::{
         customers::CustomerError,
         refuse_form::Forgery,
-        revoke::{MASTER_REASONS, MasterRevocation, RevokeError, TargetResult},
+        revoke::{MASTER_REASONS, MasterRevocation, RevokeError, TargetResult, read_targets},
     },
     domain::{
         certificate::CertificateState,
@@ -32,9 +32,6 @@ use super::{
     users::{Line, lines},
     visitor::LoggedIn,
 };
-
-/// Users on a result page at the most: the largest plan.
-const MAX_LINES: usize = 100;
 
 #[derive(Template)]
 #[template(path = "manage.html")]
@@ -161,15 +158,19 @@ pub(super) async fn result(
     if !logged_in.is_master() {
         return not_permitted(&portal, &logged_in);
     }
-    let mut lines = Vec::new();
-    for user in targets(&query).into_iter().take(MAX_LINES) {
+    let t = logged_in.visitor.language.catalogue();
+    let users = match read_targets(&targets(&query)) {
+        Ok(users) => users,
+        // Someone followed the language switch.
+        Err(RevokeError::Targets) => return see("/manage/users"),
+        Err(error) => return list(&portal, &logged_in, StatusCode::BAD_REQUEST, Some(bent(t, &error))).await,
+    };
+    let mut lines = Vec::with_capacity(users.len());
+    for user in users {
         match result_line(&portal, &logged_in, &user).await {
             Ok(line) => lines.push(line),
             Err(error) => return failed("the result of a revocation", &error, &portal, &logged_in),
         }
-    }
-    if lines.is_empty() {
-        return see("/manage/users");
     }
     page(StatusCode::OK, &RevokeResult { frame: logged_in.frame("manage"), lines })
 }
@@ -215,8 +216,8 @@ async fn refused(
         RevokeError::Confirmation => {
             ask(portal, logged_in, fields, StatusCode::FORBIDDEN, Some(t.confirmation_wrong)).await
         }
-        RevokeError::Targets | RevokeError::UnknownUser => {
-            list(portal, logged_in, StatusCode::BAD_REQUEST, Some(t.choose_someone)).await
+        RevokeError::Targets | RevokeError::MalformedTarget | RevokeError::UnknownUser => {
+            list(portal, logged_in, StatusCode::BAD_REQUEST, Some(bent(t, &error))).await
         }
         RevokeError::Reason => list(portal, logged_in, StatusCode::BAD_REQUEST, Some(t.form_expired)).await,
         RevokeError::NotPermitted => not_permitted(portal, logged_in),
@@ -256,17 +257,15 @@ fn reason(fields: &Fields) -> &str {
         .unwrap_or(RevocationReason::Unspecified.as_str())
 }
 
-/// The ticked users; each once, what isn't a user ID left out.
-fn targets(fields: &Fields) -> Vec<UserId> {
-    let mut targets = Vec::new();
-    for (name, value) in fields {
-        if let ("user", Ok(id)) = (name.as_str(), UserId::parse(value))
-            && !targets.contains(&id)
-        {
-            targets.push(id);
-        }
-    }
-    targets
+/// What is wrong with the users that were sent.
+fn bent(t: &'static Catalogue, error: &RevokeError) -> &'static str {
+    if matches!(error, RevokeError::MalformedTarget) { t.choose_from_list } else { t.choose_someone }
+}
+
+/// The ticked users, as they were sent.
+fn targets(fields: &Fields) -> Vec<String> {
+    let users = fields.iter().filter(|(name, _)| name == "user");
+    users.map(|(_, value)| value.clone()).collect()
 }
 
 async fn list(
@@ -292,7 +291,10 @@ async fn ask(
     problem: Option<&'static str>,
 ) -> Response {
     let t = logged_in.visitor.language.catalogue();
-    let chosen = targets(fields);
+    let chosen = match read_targets(&targets(fields)) {
+        Ok(chosen) => chosen,
+        Err(error) => return list(portal, logged_in, StatusCode::BAD_REQUEST, Some(bent(t, &error))).await,
+    };
     let users: Vec<Line> = match lines(portal, logged_in).await {
         Ok((_, users)) => {
             users.into_iter().filter(|u| chosen.iter().any(|c| c.as_str() == u.user_id)).collect()

@@ -150,6 +150,7 @@ texts! {
         state_unconfirmed,
         revoke,
         choose_someone,
+        choose_from_list,
         revoke_confirm_title,
         revoke_confirm_text,
         revoke_final,

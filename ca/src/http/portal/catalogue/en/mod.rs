@@ -89,6 +89,7 @@ pub(crate) const EN: Catalogue = Catalogue {
     state_unconfirmed: "Renewal in progress",
     revoke: "Revoke",
     choose_someone: "Choose at least one user.",
+    choose_from_list: "One of the entries isn't a user ID, so nothing was revoked. Choose the users from this list.",
     revoke_confirm_title: "Confirm the revocation",
     revoke_confirm_text: "The certificates of these users will be revoked. Check the list, enter your confirmation password and press Execute.",
     revoke_final: "A revocation can't be taken back. These users can't log in any more until they obtain a new certificate.",

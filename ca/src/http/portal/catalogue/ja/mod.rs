@@ -89,6 +89,7 @@ pub(crate) const JA: Catalogue = Catalogue {
     state_unconfirmed: "更新手続き中",
     revoke: "失効",
     choose_someone: "失効させる利用者を一人以上選んでください。",
+    choose_from_list: "利用者IDとして読み取れない項目があったため、失効は行いませんでした。この一覧から選び直してください。",
     revoke_confirm_title: "証明書失効の確認",
     revoke_confirm_text: "次の利用者の電子証明書を失効させます。内容を確かめ、確認用パスワードを入力して「実行」を押してください。",
     revoke_final: "失効は取り消せません。失効した利用者はログインできなくなり、再びご利用になるには証明書の取得が必要です。",
