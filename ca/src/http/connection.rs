@@ -36,7 +36,7 @@ use tower::ServiceExt;
 use super::{
     clients::{Clients, Identity},
     ending::Ending,
-    progress::Progress,
+    progress::{Pace, Progress},
 };
 use crate::metrics::Metrics;
 
@@ -51,9 +51,15 @@ const HEADER: Duration = Duration::from_secs(10);
 const FIRST: Duration = Duration::from_secs(2);
 /// A connection on which nothing moves for so long, in either direction, is dropped. Longer than any request takes.
 const STALLED: Duration = Duration::from_secs(45);
+/// A peer that is behind with its answers takes so many octets a second on the average: what the slowest lines carry. A
+/// large CRL would occupy a place for days otherwise, octet by octet.
+const SLOWEST: u64 = 8 * 1024;
 /// A connection over HTTP/2 that carried no request for so long is closed. Over HTTP/1.1 the deadline of the next header
 /// does it; here the answers to pings would keep a place occupied for ever.
 const IDLE: Duration = Duration::from_mins(1);
+/// Answers over HTTP/2 that are still being read when it is closed may take so long: how fast is in its peer's hands there,
+/// by windows that the connection's own pace doesn't show.
+const LAST: Duration = Duration::from_mins(30);
 /// At the most so much of a request's header.
 const HEADER_BYTES: u32 = 32 * 1024;
 
@@ -192,7 +198,7 @@ enum Protocol {
 
 impl Service {
     async fn serve(self, stream: TcpStream, address: SocketAddr) {
-        let stream = Progress::new(stream, STALLED);
+        let stream = Progress::new(stream, Pace { patience: STALLED, slowest: SLOWEST });
         let Some(config) = self.tls.clone() else {
             let peer = Peer { address, identity: Identity::Nobody };
             return self.serve_http(Protocol::Http1, stream, peer).await;
@@ -260,7 +266,7 @@ impl Service {
             }
             () = is_idle(protocol, used, IDLE) => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                timeout(LAST, connection).await.unwrap_or_else(|late| Err(late.into()))
             }
         };
         if let Err(error) = ended {
@@ -297,7 +303,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Waits until a connection over HTTP/2 had nothing to do for `patience`. An answer that is still being read then is
+/// Waits until a connection over HTTP/2 had nothing to do for `patience`. An answer that is still being read then may be
 /// finished all the same.
 async fn is_idle(protocol: Protocol, mut used: watch::Receiver<Usage>, patience: Duration) {
     if protocol != Protocol::Http2 {
