@@ -24,6 +24,7 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) async fn run(self) {
+        self.metrics.retention.keeps(&self.erase.periods);
         let mut next: Option<Instant> = None;
         loop {
             if self.leader.leads().await {

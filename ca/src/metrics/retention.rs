@@ -1,8 +1,8 @@
-//! Personal data whose period is over: how much was erased, and when a run last got through.
+//! Personal data whose period is over: how long it is kept, how much was erased, and when a run last got through.
 
 use std::sync::atomic::AtomicU64;
 
-use ca_core::domain::retention::PersonalData;
+use ca_core::domain::retention::{Periods, PersonalData};
 use jiff::Timestamp;
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
 
@@ -12,6 +12,7 @@ use super::{Register, instant, labels::PersonalDataLabels};
 pub(crate) struct RetentionMetrics {
     erased: Family<PersonalDataLabels, Counter>,
     last_run: Gauge<f64, AtomicU64>,
+    period: Family<PersonalDataLabels, Gauge>,
 }
 
 impl RetentionMetrics {
@@ -21,6 +22,15 @@ impl RetentionMetrics {
         Self {
             erased: register.metric("personal_data_erased", "Records of personal data that were erased"),
             last_run: register.metric("retention_last_run_timestamp_seconds", last_run),
+            period: register.metric("retention_period_seconds", "How long this node keeps personal data"),
+        }
+    }
+
+    /// Shows the periods that this node erases by.
+    pub(crate) fn keeps(&self, periods: &Periods) {
+        for kind in PersonalData::ALL {
+            let labels = PersonalDataLabels { kind: kind.as_str() };
+            self.period.get_or_create(&labels).set(periods.of(kind).as_secs());
         }
     }
 
