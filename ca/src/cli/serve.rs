@@ -25,12 +25,10 @@ use crate::{
         ending::Ending,
         forwarded::Forwarding,
         gate::Gate,
-        layers, machine, openapi, ops, portal,
-        proxies::Proxies,
-        staff, tls, validation,
+        layers, machine, openapi, ops, portal, staff, tls, validation,
     },
     jobs::TlsFiles,
-    material::{self, Material},
+    material::{self, Material, Proxies},
     wiring::{self, Adapters, Server},
 };
 
@@ -177,66 +175,47 @@ fn end_on_signal(ending: &Ending, server: &Server) -> Result<(), CliError> {
     Ok(())
 }
 
+/// TLS, and whose certificates are asked for; plain HTTP without.
+#[derive(Default)]
+struct Secured {
+    tls: Option<Arc<rustls::ServerConfig>>,
+    clients: Option<Arc<Clients>>,
+}
+
 async fn serve(server: Server, listeners: Listeners, max_connections: usize, ending: Ending) {
     let (metrics, store, rng) = (server.metrics.clone(), server.store.clone(), server.rng.clone());
     let gate = Gate::new(server.accords.clone(), server.api.clock.clone());
     let forwarding = |verifier| Forwarding { verifier, ..server.forwarding.clone() };
-    let public = gate
-        .before(portal::public_router(server.public))
-        .merge(gate.before_api(api::router(server.api).merge(openapi::router(server.document))));
-    let public = layers::private(forwarding(None).before(public));
-    let client =
-        gate.before(portal::router(server.portal)).merge(gate.before_api(machine::router(server.machines)));
-    let client = layers::private(forwarding(Some(listeners.client_verifier)).before(client));
-    let customers = Some(listeners.clients);
+    let private = |verifier, routes| layers::private(forwarding(verifier).before(routes));
     let listener = |name,
                     (socket, _): (TcpListener, SocketAddr),
-                    tls,
-                    router,
-                    body_limit,
-                    clients: Option<Arc<Clients>>,
-                    ending: &Ending| {
-        let router = layers::common(router, name, metrics.clone(), rng.clone(), body_limit);
-        let (metrics, ending) = (metrics.clone(), ending.clone());
+                    secured: Secured,
+                    (routes, limit),
+                    end: &Ending| {
+        let router = layers::common(routes, name, metrics.clone(), rng.clone(), limit);
+        let (Secured { tls, clients }, metrics, ending) = (secured, metrics.clone(), end.clone());
         Listener { socket, max_connections, service: Service { name, tls, clients, router, metrics, ending } }
     };
-    let mut all = vec![
-        listener(
-            "public",
-            listeners.public,
-            Some(listeners.public_tls),
-            public,
-            BODY_LIMIT,
-            listeners.proxies,
-            &ending,
-        ),
-        listener(
-            "client",
-            listeners.client,
-            Some(listeners.client_tls),
-            client,
-            FORM_LIMIT,
-            customers,
-            &ending,
-        ),
-        listener(
-            "validation",
-            listeners.validation,
-            None,
-            gate.before(validation::router(server.validation)),
-            BODY_LIMIT,
-            None,
-            &ending,
-        ),
-    ];
-    if let Some((listening, console)) = listeners.staff.zip(server.console) {
-        let StaffListener { socket, tls, clients } = listening;
-        let router = layers::private(forwarding(None).before(gate.before(staff::router(console))));
-        all.push(listener("staff", socket, Some(tls), router, FORM_LIMIT, Some(clients), &ending));
+    let api = gate.before_api(api::router(server.api).merge(openapi::router(server.document)));
+    let public = private(None, gate.before(portal::public_router(server.public)).merge(api));
+    let machines = gate.before_api(machine::router(server.machines));
+    let client = gate.before(portal::router(server.portal)).merge(machines);
+    let client = private(Some(listeners.client_verifier), client);
+    let validation = gate.before(validation::router(server.validation));
+    let secured = Secured { tls: Some(listeners.public_tls), clients: listeners.proxies };
+    let mut all = vec![listener("public", listeners.public, secured, (public, BODY_LIMIT), &ending)];
+    let secured = Secured { tls: Some(listeners.client_tls), clients: Some(listeners.clients) };
+    all.push(listener("client", listeners.client, secured, (client, FORM_LIMIT), &ending));
+    let plain = Secured::default();
+    all.push(listener("validation", listeners.validation, plain, (validation, BODY_LIMIT), &ending));
+    if let Some((StaffListener { socket, tls, clients }, console)) = listeners.staff.zip(server.console) {
+        let secured = Secured { tls: Some(tls), clients: Some(clients) };
+        let console = private(None, gate.before(staff::router(console)));
+        all.push(listener("staff", socket, secured, (console, FORM_LIMIT), &ending));
     }
     // Health and metrics are told to the last, and for what follows nobody waits.
     let end = Ending::new(Shutdown { pause: Duration::ZERO, deadline: LAST_WORDS });
-    let ops = listener("ops", listeners.ops, None, ops::router(server.ops), FORM_LIMIT, None, &end);
+    let ops = listener("ops", listeners.ops, Secured::default(), (ops::router(server.ops), FORM_LIMIT), &end);
     let ops = tokio::spawn(ops.serve());
 
     let stop_jobs = CancellationToken::new();

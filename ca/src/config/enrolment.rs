@@ -131,14 +131,22 @@ impl Raw {
                 1..=20,
             )?,
         };
-        if enrolment.throttle_source_free_failures < enrolment.throttle_free_failures {
+        enrolment.check()?;
+        Ok(enrolment)
+    }
+}
+
+impl Enrolment {
+    /// What doesn't fit together.
+    fn check(&self) -> ConfigResult<()> {
+        if self.throttle_source_free_failures < self.throttle_free_failures {
             return Err(ConfigError::value(
                 "enrolment.throttle_source_free_failures",
                 "it is less than enrolment.throttle_free_failures",
                 "choose more, such as ten times as many: a company's users share an address",
             ));
         }
-        let download = &enrolment.agent_download;
+        let download = &self.agent_download;
         if !download.is_empty() && !download.starts_with("https://") {
             return Err(ConfigError::value(
                 "enrolment.agent_download",
@@ -146,24 +154,21 @@ impl Raw {
                 "programs are only fetched over TLS",
             ));
         }
-        if numbers(&enrolment.lowest_agent) > numbers(&enrolment.newest_agent) {
+        if numbers(&self.lowest_agent) > numbers(&self.newest_agent) {
             return Err(ConfigError::value(
                 "enrolment.lowest_agent",
-                format_args!(
-                    "{} is newer than the newest, {}",
-                    enrolment.lowest_agent, enrolment.newest_agent
-                ),
+                format_args!("{} is newer than the newest, {}", self.lowest_agent, self.newest_agent),
                 "raise enrolment.newest_agent, or accept older agents: nobody could obtain a certificate",
             ));
         }
-        if enrolment.agent_packages_signer.is_some() && enrolment.agent_packages.is_none() {
+        if self.agent_packages_signer.is_some() && self.agent_packages.is_none() {
             return Err(ConfigError::value(
                 "enrolment.agent_packages_signer_file",
                 "there are no packages to be signed",
                 "name their folder in enrolment.agent_packages",
             ));
         }
-        Ok(enrolment)
+        Ok(())
     }
 }
 

@@ -199,7 +199,10 @@ impl ClientCertVerifier for ClientVerifier {
 mod tests {
     use std::collections::BTreeSet;
 
-    use ca_core::domain::{ids::MachineId, machine::Machine};
+    use ca_core::domain::{
+        ids::MachineId,
+        machine::{Machine, ValiditySpan},
+    };
     use rcgen::{
         BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
         date_time_ymd,
@@ -208,10 +211,7 @@ mod tests {
     use super::*;
     use crate::{
         config::AddressHeader,
-        http::{
-            clients::validity,
-            proxies::{Proxies, Proxy},
-        },
+        material::{Proxies, Proxy},
     };
 
     const IN_2026: u64 = 1_795_000_000;
@@ -257,7 +257,7 @@ mod tests {
         let machine = Machine {
             id: MachineId::parse("branch-terminals").expect("a name"),
             public_key_sha256: Sha256::digest(tbs.subject_public_key_info().to_der().expect("DER")).into(),
-            registered: validity(tbs),
+            registered: ValiditySpan::of(tbs),
             roles: BTreeSet::new(),
             contracts: None,
         };

@@ -10,12 +10,11 @@ use ca_core::{
     domain::machine::{Machine, ValiditySpan},
 };
 use der::{Decode, Encode};
-use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
-use x509_cert::{Certificate, certificate::TbsCertificate};
+use x509_cert::Certificate;
 
-use super::proxies::{Proxies, Proxy};
+use crate::material::{Proxies, Proxy};
 
 /// Who presented the certificate of a connection, whose key the TLS handshake proved.
 #[derive(Clone, Debug)]
@@ -115,7 +114,7 @@ impl Clients {
             return Ok(Identity::Proxy(proxy));
         }
         if let Some(machine) = self.machines.get(&public_key_sha256) {
-            let (machine, validity) = (machine.clone(), validity(tbs));
+            let (machine, validity) = (machine.clone(), ValiditySpan::of(tbs));
             return Ok(Identity::Machine(Presented::Registered { machine, validity }));
         }
         if self.customer_issuer.as_deref() == Some(&*tbs.issuer().to_der()?) {
@@ -123,14 +122,4 @@ impl Clients {
         }
         Ok(Identity::Machine(Presented::Unknown { public_key_sha256 }))
     }
-}
-
-/// A certificate's validity; the year 9999 is beyond what timestamps hold, so it ends with them.
-pub(crate) fn validity(tbs: &TbsCertificate) -> ValiditySpan {
-    let at = |time: &x509_cert::time::Time| {
-        let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
-        Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
-    };
-    let validity = tbs.validity();
-    ValiditySpan { not_before: at(&validity.not_before), not_after: at(&validity.not_after) }
 }

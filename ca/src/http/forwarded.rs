@@ -26,9 +26,8 @@ use rustls_pki_types::CertificateDer;
 
 use super::{
     base64::BASE64, client_verifier::ClientVerifier, clients::Identity, connection::Peer, layers::plain,
-    proxies::Proxy,
 };
-use crate::{config::AddressHeader, logging};
+use crate::{config::AddressHeader, logging, material::Proxy};
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");

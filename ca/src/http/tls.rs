@@ -12,16 +12,9 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::client_verifier::ClientVerifier;
-
-/// The operator's server certificate with its intermediates, and its key.
-#[derive(PartialEq, Eq)]
-pub(crate) struct ServerIdentity {
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    pub(crate) key: PrivateKeyDer<'static>,
-}
+use crate::material::ServerIdentity;
 
 /// The server certificate of both listeners. It can be replaced while they run; connections keep the one that they began
 /// with.
@@ -107,6 +100,8 @@ pub(crate) fn with_client_certificates(
 
 #[cfg(test)]
 mod tests {
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
     use super::*;
 
     fn identity(name: &str) -> ServerIdentity {

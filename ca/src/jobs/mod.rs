@@ -18,7 +18,7 @@ mod watch_maker_crls;
 mod watch_staff_crl;
 mod watch_tls;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{mem, path::PathBuf, sync::Arc, time::Duration};
 
 use ca_core::{
     app::{
@@ -95,17 +95,50 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     /// Starts them all; they end soon after `stop`.
-    pub(crate) fn start(self, tls: TlsFiles, stop: &CancellationToken) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
-        tasks.spawn(until(stop.clone(), watch_tls::run(tls)));
-        if let Some(file) = self.staff_crl {
-            tasks.spawn(until(stop.clone(), watch_staff_crl::run(file, self.clock.clone())));
-        }
+    pub(crate) fn start(mut self, tls: TlsFiles, stop: &CancellationToken) -> JoinSet<()> {
+        let mut running = Running { tasks: JoinSet::new(), stop: stop.clone() };
         let (caught_up, is_caught_up) = watch::channel(false);
-        let (reconcile, accords, metrics) = (self.reconcile, self.accords, self.metrics.clone());
-        let reconcile = reconcile::Job { reconcile, accords, metrics, caught_up };
-        tasks.spawn(until(stop.clone(), reconcile.run()));
-        for ((publish, leader), first) in self.publish.into_iter().zip(self.leaders).zip(self.first_crls) {
+        let (accords, metrics) = (self.accords.clone(), self.metrics.clone());
+        let reconcile = mem::take(&mut self.reconcile);
+        running.add(reconcile::Job { reconcile, accords, metrics, caught_up }.run());
+        let renewed = Arc::<Notify>::default();
+        self.publish_crls(&mut running, &is_caught_up);
+        self.renew_responders(&mut running, &is_caught_up, &renewed);
+
+        let (rejudge, leader) = self.rejudge;
+        let (leader, revoked, metrics) = (Arc::new(leader), self.revoked.clone(), self.metrics.clone());
+        let job = revoke_fallen::Job { rejudge, leader: leader.clone(), metrics, revoked };
+        running.add_led(leader, after(is_caught_up.clone(), job.run()));
+        let (lapse, leader) = self.lapse;
+        let (leader, metrics) = (Arc::new(leader), self.metrics.clone());
+        let job = lapse_renewals::Job { lapse, leader: leader.clone(), metrics, revoked: self.revoked };
+        running.add_led(leader, after(is_caught_up, job.run()));
+        let (mailing, leader) = self.mailing;
+        let (leader, metrics) = (Arc::new(leader), self.metrics.clone());
+        running.add_led(leader.clone(), send_mail::Job { mailing, leader, metrics }.run());
+        let (erase, leader) = self.erase;
+        let (leader, metrics) = (Arc::new(leader), self.metrics.clone());
+        running.add_led(leader.clone(), erase::Job { erase, leader, metrics }.run());
+
+        let (read, trusted) = self.trust;
+        let (folder, clock, metrics) = (self.maker_crls, self.clock.clone(), self.metrics.clone());
+        running.add(watch_maker_crls::Job { folder, trusted: trusted.clone(), clock, metrics }.run());
+        running.add(take_up_trust::run(read, trusted, self.metrics.clone()));
+        if let Some(file) = self.staff_crl {
+            running.add(watch_staff_crl::run(file, self.clock.clone()));
+        }
+        running.add(watch_tls::run(tls));
+        running.add(watch_calendar::run(self.calendar, self.clock.clone(), self.metrics.clone()));
+        running.add(sweep_sessions::run(self.sessions, self.staff_sessions, self.metrics.clone()));
+        running.add(watch_files::run(self.files, self.validation, self.clock, self.metrics, renewed));
+        running.add(self.observe.clone().refresh());
+        running.add(self.observe.verify_audit());
+        running.tasks
+    }
+
+    fn publish_crls(&mut self, running: &mut Running, is_caught_up: &watch::Receiver<bool>) {
+        let issuers = mem::take(&mut self.publish).into_iter().zip(mem::take(&mut self.leaders));
+        for ((publish, leader), first) in issuers.zip(mem::take(&mut self.first_crls)) {
             let leader = Arc::new(leader);
             let job = publish_crl::Job {
                 publish,
@@ -116,14 +149,17 @@ impl Jobs {
                 metrics: self.metrics.clone(),
                 revoked: self.revoked.clone(),
             };
-            let job = until(stop.clone(), after(is_caught_up.clone(), job.run()));
-            tasks.spawn(async move {
-                job.await;
-                leader.resign().await;
-            });
+            running.add_led(leader, after(is_caught_up.clone(), job.run()));
         }
-        let renewed = Arc::<Notify>::default();
-        for (position, (renew, leader)) in self.renew.into_iter().enumerate() {
+    }
+
+    fn renew_responders(
+        &mut self,
+        running: &mut Running,
+        is_caught_up: &watch::Receiver<bool>,
+        renewed: &Arc<Notify>,
+    ) {
+        for (position, (renew, leader)) in mem::take(&mut self.renew).into_iter().enumerate() {
             let leader = Arc::new(leader);
             let job = renew_responder::Job {
                 renew,
@@ -133,72 +169,34 @@ impl Jobs {
                 metrics: self.metrics.clone(),
                 renewed: renewed.clone(),
             };
-            let job = Box::pin(until(stop.clone(), after(is_caught_up.clone(), job.run())));
-            tasks.spawn(async move {
-                job.await;
-                leader.resign().await;
-            });
+            running.add_led(leader, after(is_caught_up.clone(), job.run()));
         }
-        let (read, trusted) = self.trust;
-        let crls = watch_maker_crls::Job {
-            folder: self.maker_crls,
-            trusted: trusted.clone(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
-        };
-        tasks.spawn(until(stop.clone(), crls.run()));
-        tasks.spawn(until(stop.clone(), take_up_trust::run(read, trusted, self.metrics.clone())));
-        let (rejudge, leader) = self.rejudge;
-        let (leader, revoked) = (Arc::new(leader), self.revoked.clone());
-        let job =
-            revoke_fallen::Job { rejudge, leader: leader.clone(), metrics: self.metrics.clone(), revoked };
-        let job = Box::pin(until(stop.clone(), after(is_caught_up.clone(), job.run())));
-        tasks.spawn(async move {
-            job.await;
-            leader.resign().await;
-        });
-        let (lapse, leader) = self.lapse;
-        let (leader, revoked) = (Arc::new(leader), self.revoked);
-        let job =
-            lapse_renewals::Job { lapse, leader: leader.clone(), metrics: self.metrics.clone(), revoked };
-        let job = Box::pin(until(stop.clone(), after(is_caught_up, job.run())));
-        tasks.spawn(async move {
-            job.await;
-            leader.resign().await;
-        });
-        let (mailing, leader) = self.mailing;
-        let leader = Arc::new(leader);
-        let job = send_mail::Job { mailing, leader: leader.clone(), metrics: self.metrics.clone() };
-        let job = Box::pin(until(stop.clone(), job.run()));
-        tasks.spawn(async move {
-            job.await;
-            leader.resign().await;
-        });
-        let (erase, leader) = self.erase;
-        let leader = Arc::new(leader);
-        let job = erase::Job { erase, leader: leader.clone(), metrics: self.metrics.clone() };
-        let job = Box::pin(until(stop.clone(), job.run()));
-        tasks.spawn(async move {
-            job.await;
-            leader.resign().await;
-        });
-        let watch = watch_calendar::run(self.calendar, self.clock.clone(), self.metrics.clone());
-        tasks.spawn(until(stop.clone(), watch));
-        tasks.spawn(until(
-            stop.clone(),
-            sweep_sessions::run(self.sessions, self.staff_sessions, self.metrics.clone()),
-        ));
-        let watch = watch_files::run(self.files, self.validation, self.clock, self.metrics, renewed);
-        tasks.spawn(until(stop.clone(), watch));
-        tasks.spawn(until(stop.clone(), self.observe.clone().refresh()));
-        tasks.spawn(until(stop.clone(), self.observe.verify_audit()));
-        tasks
     }
 }
 
-/// A job until `stop`. It may be dropped at any await: each of its steps is durable or nothing.
-async fn until(stop: CancellationToken, job: impl Future<Output = ()> + Send + 'static) {
-    stop.run_until_cancelled_owned(job).await;
+/// The jobs that were started.
+struct Running {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// A job until the end. It may be dropped at any await: each of its steps is durable or nothing.
+    fn add(&mut self, job: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled_owned(job).await;
+        });
+    }
+
+    /// One that a single node does for all: it gives its lease back in the end.
+    fn add_led(&mut self, leader: Arc<Leader>, job: impl Future<Output = ()> + Send + 'static) {
+        let (stop, job) = (self.stop.clone(), Box::pin(job));
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled_owned(job).await;
+            leader.resign().await;
+        });
+    }
 }
 
 /// A job that needs a ledger which knows what the journals know.

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use crate::{
     config::Tls,
-    http::tls::{CurrentIdentity, ServerIdentity},
-    material,
+    http::tls::CurrentIdentity,
+    material::{self, ServerIdentity},
 };
 
 const PERIOD: Duration = Duration::from_secs(10);

@@ -1,13 +1,13 @@
 //! The certificates of registered machines.
 
 use anyhow::{Context, bail};
-use ca_core::domain::machine::Machine;
+use ca_core::domain::machine::{Machine, ValiditySpan};
 use der::{Decode, Encode};
 use sha2::{Digest, Sha256};
 use x509_cert::{Certificate, ext::pkix::BasicConstraints};
 
 use super::certificate;
-use crate::{config, http::clients::validity};
+use crate::config;
 
 /// A registered machine and the certificate that was registered for it, DER.
 pub(crate) type Registered = (Machine, Vec<u8>);
@@ -52,7 +52,7 @@ fn registered(
     Ok(Machine {
         id: machine.id.clone(),
         public_key_sha256: Sha256::digest(public_key).into(),
-        registered: validity(tbs),
+        registered: ValiditySpan::of(tbs),
         roles: machine.roles.clone(),
         contracts: machine.contracts.clone(),
     })

@@ -22,14 +22,19 @@ use x509_cert::Certificate;
 pub(crate) use calendar::{ReadHours, issuing_hours};
 pub(crate) use custody::custody_keys;
 pub(crate) use machines::Registered;
-pub(crate) use packages::packages;
+pub(crate) use packages::{Package, Packages, packages};
+pub(crate) use proxies::{Proxies, Proxy};
 pub(crate) use root_crl::root_crl;
 pub(crate) use staff_crl::StaffCrl;
 
-use crate::{
-    config::{self, Config},
-    http::{proxies::Proxies, tls::ServerIdentity},
-};
+use crate::config::{self, Config};
+
+/// The operator's server certificate with its intermediates, and its key.
+#[derive(PartialEq, Eq)]
+pub(crate) struct ServerIdentity {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
 
 /// An issuing CA's certificates.
 #[derive(Clone, Debug)]

@@ -9,10 +9,7 @@ use sha2::{Digest, Sha256};
 use x509_cert::der::pem;
 
 use super::{certificate, read};
-use crate::{
-    config,
-    http::portal::{Package, Packages, Platform},
-};
+use crate::config;
 
 const KEY: &str = "enrolment.agent_packages";
 const SIGNER_KEY: &str = "enrolment.agent_packages_signer_file";
@@ -22,6 +19,51 @@ const MAX_OCTETS: u64 = 64 * 1024 * 1024;
 const LIST: &str = "packages.json";
 const SUMS: &str = "SHA256SUMS";
 const SIGNATURE: &str = "SHA256SUMS.p7s";
+
+/// What is offered of the agent.
+#[derive(Debug, Default)]
+pub(crate) struct Packages {
+    /// Of the packages; `None` when there are none.
+    pub(crate) version: Option<String>,
+    pub(crate) offered: Vec<Package>,
+    /// The list, and what proves it.
+    pub(crate) files: Vec<(&'static str, Bytes)>,
+    /// Whose signature was checked.
+    pub(crate) signed_by: Option<String>,
+}
+
+/// What a package runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Platform {
+    #[serde(rename = "windows-x86_64")]
+    Windows,
+    #[serde(rename = "linux-x86_64")]
+    Linux,
+    #[serde(rename = "linux-aarch64")]
+    LinuxArm,
+}
+
+impl Platform {
+    /// For people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Windows => "Windows 10, 11",
+            Self::Linux => "Debian, Ubuntu (x86-64)",
+            Self::LinuxArm => "Debian, Ubuntu (ARM64)",
+        }
+    }
+}
+
+/// A file of the agent. What is sent is what the checksum was computed over.
+#[derive(Debug)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) platform: Platform,
+    pub(crate) octets: Bytes,
+    /// Lower-case hexadecimal.
+    pub(crate) sha256: String,
+}
 
 /// `packages.json`, as `token-agent/packaging/manifest.sh` writes it.
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use ca_core::app::{
+    accord::Accord,
     audit_budget::AuditBudget,
     enrol::{bearer::BearerKey, certify::CertifyEnrolment, confirm::ConfirmEnrolment, open::OpenEnrolment},
     issue::Issue,
@@ -56,15 +57,6 @@ pub(super) fn api(
         challenge_lifetime: SignedDuration::try_from(enrolment.challenge_lifetime)?,
         accord: accord.clone(),
     };
-    let issue = Issue {
-        certificates: adapters.store.clone(),
-        audit: adapters.store.clone(),
-        signer: adapters.signer(),
-        clock: adapters.clock.clone(),
-        rng: adapters.rng.clone(),
-        profile: Arc::new(profile(config, material)?),
-        accord,
-    };
     let certify = CertifyEnrolment {
         certificates: adapters.store.clone(),
         audit: adapters.store.clone(),
@@ -72,7 +64,7 @@ pub(super) fn api(
         trust: trusted.clone(),
         policies: policies.clone(),
         inventory: adapters.store.clone(),
-        issue: Arc::new(issue),
+        issue: Arc::new(issue(config, material, adapters, accord)?),
         budget: budget.clone(),
     };
     let confirm = ConfirmEnrolment {
@@ -100,5 +92,22 @@ pub(super) fn api(
         clock: adapters.clock.clone(),
         metrics: adapters.metrics.clone(),
         detached,
+    })
+}
+
+fn issue(
+    config: &Config,
+    material: &Material,
+    adapters: &Adapters,
+    accord: Arc<Accord>,
+) -> anyhow::Result<Issue> {
+    Ok(Issue {
+        certificates: adapters.store.clone(),
+        audit: adapters.store.clone(),
+        signer: adapters.signer(),
+        clock: adapters.clock.clone(),
+        rng: adapters.rng.clone(),
+        profile: Arc::new(profile(config, material)?),
+        accord,
     })
 }

@@ -13,7 +13,7 @@ use ca_core::{
     ports::store::{CertificateStore, SignerRecord, SignerStore},
 };
 
-use super::{adapters::Adapters, issuers, jobs};
+use super::{adapters::Adapters, issuers, reconcile};
 use crate::{adapters::journal_copy::JournalCopy, config::Config, material};
 
 /// Ledger and journals, opened.
@@ -31,7 +31,7 @@ pub(crate) async fn books(config: &Config) -> anyhow::Result<Books> {
     let material = material::load(config)?;
     let adapters = Adapters::open(config).await?;
     let issuers = issuers::issuers(config, &material)?;
-    Ok(Books { reconcile: jobs::reconcile(&adapters, &issuers), adapters })
+    Ok(Books { reconcile: reconcile::reconcile(&adapters, &issuers), adapters })
 }
 
 impl Books {

@@ -5,24 +5,71 @@ use std::sync::Arc;
 use anyhow::Context;
 use ca_core::{
     app::{
-        accord::Accord,
         lapse_renewals::LapseRenewals,
-        publish_crl::{PublishCrl, root::RootCrls},
-        reconcile::{Reconcile, ReconcileTerms},
+        publish_crl::PublishCrl,
+        session::CheckSession,
+        staff::session::StaffSessions,
+        trust::{ReadTrust, Trusted},
     },
-    domain::{crl::CrlPolicy, ocsp::Responder, profile::Issuer},
+    domain::{crl::CrlPolicy, profile::Issuer},
 };
 use jiff::SignedDuration;
 
-use super::{adapters::Adapters, validation::OcspFactory};
+use super::{
+    adapters::Adapters,
+    mail, observe, reconcile, responders, retention, staff,
+    validation::{OcspFactory, Relying},
+};
 use crate::{
     config::{self, Config},
-    jobs::{Files, Leader},
-    material::Material,
-    responders::Responders,
+    jobs::{Files, Jobs, Leader},
+    material::{self, Material},
 };
 
-pub(super) fn publish_crl(
+/// All of them. `sessions` are the portal's, and the staff console's where there is one.
+///
+/// # Errors
+/// When the configuration doesn't fit together.
+pub(super) fn jobs(
+    config: Config,
+    material: &Material,
+    adapters: &Adapters,
+    relying: Relying,
+    (sessions, staff_sessions): (Arc<CheckSession>, Option<Arc<StaffSessions>>),
+    trust: (ReadTrust, Arc<Trusted>),
+    shared: staff::Shared,
+) -> anyhow::Result<Jobs> {
+    let issuers = &relying.issuers;
+    let validation = relying.validation.clone();
+    Ok(Jobs {
+        observe: observe::job(&config, adapters, shared.readiness, validation.clone()),
+        publish: publish_crl(&config, adapters, issuers)?,
+        leaders: leaders(&config, adapters),
+        first_crls: material::first_crls(&config)?,
+        renew: responders::led(&config, adapters, issuers, &relying.in_use)?,
+        responders: relying.responders.clone(),
+        reconcile: reconcile::reconcile(adapters, issuers),
+        sessions,
+        staff_sessions,
+        staff_crl: staff::crl_file(&config, material, shared.crl),
+        trust,
+        maker_crls: config.trust.maker_crls.clone(),
+        mailing: mail::mailing(&config, adapters)?,
+        rejudge: (adapters.rejudge(), rejudgements(&config, adapters)),
+        lapse: lapse_renewals(&config, adapters),
+        erase: retention::led(&config, adapters),
+        calendar: shared.calendar,
+        validation,
+        revocations: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        metrics: adapters.metrics.clone(),
+        revoked: shared.revoked,
+        accords: adapters.accords.clone(),
+        files: files(config, material, adapters, relying),
+    })
+}
+
+fn publish_crl(
     config: &Config,
     adapters: &Adapters,
     issuers: &[Arc<Issuer>],
@@ -48,7 +95,7 @@ pub(super) fn publish_crl(
 }
 
 /// A lease for each issuer's CRL.
-pub(super) fn leaders(config: &Config, adapters: &Adapters) -> Vec<Leader> {
+fn leaders(config: &Config, adapters: &Adapters) -> Vec<Leader> {
     let leader = |issuer: &config::Issuer| {
         Leader::new(adapters.store.clone(), format!("crl-{}", issuer.id), &config.node.name)
     };
@@ -56,45 +103,20 @@ pub(super) fn leaders(config: &Config, adapters: &Adapters) -> Vec<Leader> {
 }
 
 /// Which node executes plans that are due.
-pub(super) fn rejudgements(config: &Config, adapters: &Adapters) -> Leader {
+fn rejudgements(config: &Config, adapters: &Adapters) -> Leader {
     Leader::new(adapters.store.clone(), "rejudgements".to_owned(), &config.node.name)
 }
 
 /// Renewals that nobody confirms, and which node revokes them.
-pub(super) fn lapse_renewals(config: &Config, adapters: &Adapters) -> (LapseRenewals, Leader) {
+fn lapse_renewals(config: &Config, adapters: &Adapters) -> (LapseRenewals, Leader) {
     let lapse = LapseRenewals { certificates: adapters.store.clone(), clock: adapters.clock.clone() };
     (lapse, Leader::new(adapters.store.clone(), "renewals".to_owned(), &config.node.name))
 }
 
-pub(super) fn reconcile(adapters: &Adapters, issuers: &[Arc<Issuer>]) -> Vec<Reconcile> {
-    let accord = |issuer: &Issuer| adapters.accords.of(issuer.id());
-    let reconcile = |issuer: &Arc<Issuer>| Reconcile {
-        accord: accord(issuer).unwrap_or_else(|| Arc::new(Accord::new(issuer.id().clone()))),
-        certificates: adapters.store.clone(),
-        books: adapters.store.clone(),
-        responders: adapters.store.clone(),
-        revocations: adapters.store.clone(),
-        signers: adapters.store.clone(),
-        audit: adapters.store.clone(),
-        signer: adapters.signer(),
-        clock: adapters.clock.clone(),
-        issuer: issuer.clone(),
-        terms: ReconcileTerms::default(),
-    };
-    issuers.iter().map(reconcile).collect()
-}
-
 /// What the job that watches files needs: what was read, and how to build responders anew.
-pub(super) fn files(
-    config: Config,
-    material: &Material,
-    adapters: &Adapters,
-    issuers: Vec<Arc<Issuer>>,
-    responders: (Arc<Responders>, Vec<Responder>),
-    (root_crls, root_crl): (Arc<RootCrls>, Vec<u8>),
-) -> Files {
+fn files(config: Config, material: &Material, adapters: &Adapters, relying: Relying) -> Files {
+    let Relying { issuers, responders, in_use, root_crls, root_crl, .. } = relying;
     let factory = OcspFactory::new(adapters, &issuers);
-    let (responders, in_use) = responders;
     Files {
         authorities: issuers,
         root_crl_path: config.validation.root_crl,

@@ -12,6 +12,7 @@ mod mail;
 mod moving;
 mod observe;
 mod portal;
+mod reconcile;
 mod responders;
 mod retention;
 mod staff;
@@ -178,19 +179,9 @@ pub(crate) async fn server(
     let sessions = Arc::new(portal::check_session(&config, adapters)?);
     let (policies, calendar) = hours(&config, material, adapters);
     let (trusted, read_trust) = trust::trusted(&config, adapters).await?;
-    let issuers = issuers::issuers(&config, material)?;
     let admit = Arc::new(machine::admit(adapters));
-    let responders = Arc::new(responders::responders(&config, adapters, &issuers)?);
-    let in_use = responders::in_use(&responders).await;
-    let (root_crls, root_crl) = validation::roots(material, adapters).await?;
-    let validation = Arc::new(validation::validation(
-        &config,
-        material,
-        adapters,
-        metrics.clone(),
-        (&issuers, &in_use),
-        root_crl.clone(),
-    )?);
+    let relying = validation::relying(&config, material, adapters).await?;
+    let validation = relying.validation.clone();
     let public = Arc::new(portal::public(&config)?);
     let portal = Arc::new(portal::portal(
         &config,
@@ -201,13 +192,12 @@ pub(crate) async fn server(
     let readiness = observe::readiness(adapters);
     let pools = [("portal", adapters.passwords.clone()), ("enrolment", enrolment_passwords.clone())];
     let ops = Arc::new(observe::ops(adapters, readiness.clone(), detached.clone(), pools));
-    let observe = observe::job(&config, adapters, readiness.clone(), validation.clone());
     let shared = staff::Shared {
         readiness: readiness.clone(),
-        responders: responders.clone(),
+        responders: relying.responders.clone(),
         revoked: revoked.clone(),
         detached: detached.clone(),
-        calendar: calendar.clone(),
+        calendar,
         crl: Arc::new(CurrentStaffCrl::new(material.staff_crl.clone())),
     };
     let api = Arc::new(api::api(
@@ -220,9 +210,10 @@ pub(crate) async fn server(
     )?);
     let console = staff::console(&config, material, adapters, &shared)?.map(Arc::new);
     let staff_sessions = console.as_ref().map(|console| console.sessions.clone());
+    let sessions = (sessions, staff_sessions);
     Ok(Server {
         document: openapi::json(&openapi::Servers::of(&config))?,
-        machines: Arc::new(machine::api(&config, adapters, admit, &issuers, &api)),
+        machines: Arc::new(machine::api(&config, adapters, admit, &relying.issuers, &api)),
         api,
         public,
         forwarding: machine::forwarding(adapters),
@@ -231,39 +222,7 @@ pub(crate) async fn server(
         ops,
         readiness,
         detached,
-        jobs: Jobs {
-            observe,
-            publish: jobs::publish_crl(&config, adapters, &issuers)?,
-            leaders: jobs::leaders(&config, adapters),
-            first_crls: crate::material::first_crls(&config)?,
-            renew: responders::led(&config, adapters, &issuers, &in_use)?,
-            responders: responders.clone(),
-            reconcile: jobs::reconcile(adapters, &issuers),
-            sessions,
-            staff_sessions,
-            staff_crl: staff::crl_file(&config, material, shared.crl),
-            trust: (read_trust, trusted),
-            maker_crls: config.trust.maker_crls.clone(),
-            mailing: mail::mailing(&config, adapters)?,
-            rejudge: (adapters.rejudge(), jobs::rejudgements(&config, adapters)),
-            lapse: jobs::lapse_renewals(&config, adapters),
-            erase: retention::led(&config, adapters),
-            calendar,
-            validation: validation.clone(),
-            revocations: adapters.store.clone(),
-            clock: adapters.clock.clone(),
-            metrics: metrics.clone(),
-            revoked,
-            accords: adapters.accords.clone(),
-            files: jobs::files(
-                config,
-                material,
-                adapters,
-                issuers,
-                (responders, in_use),
-                (root_crls, root_crl),
-            ),
-        },
+        jobs: jobs::jobs(config, material, adapters, relying, sessions, (read_trust, trusted), shared)?,
         validation,
         accords: adapters.accords.clone(),
         metrics,

@@ -7,7 +7,7 @@ use ca_core::{
     domain::{ocsp::Responder, profile::Issuer, responder::key_sha256},
 };
 
-use super::{adapters::Adapters, issuers, jobs};
+use super::{adapters::Adapters, issuers, reconcile};
 use crate::{config::Config, jobs::Leader, material, responders::Responders};
 
 pub(super) fn responders(
@@ -96,6 +96,6 @@ pub(crate) async fn renewals(config: &Config) -> anyhow::Result<Renewals> {
     Ok(Renewals {
         responders: responders(config, &adapters, &issuers)?,
         renew: renew(config, &adapters, &issuers),
-        reconcile: jobs::reconcile(&adapters, &issuers),
+        reconcile: reconcile::reconcile(&adapters, &issuers),
     })
 }

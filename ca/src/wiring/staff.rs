@@ -18,7 +18,7 @@ use super::{adapters::Adapters, custody};
 use crate::{
     adapters::staff_crl::CurrentStaffCrl,
     calendar::Calendar,
-    config::Config,
+    config::{self, Config},
     http::{detached::Detached, staff::Console},
     jobs::StaffCrlFile,
     material::{self, Material},
@@ -63,21 +63,8 @@ pub(super) fn console(
         lifetime: SignedDuration::try_from(config.enrolment.acquisition_code_lifetime)?,
         attempts: config.enrolment.acquisition_code_attempts,
     };
-    let sessions = StaffSessions {
-        staff: store.clone(),
-        revocations: shared.crl.clone(),
-        audit: store.clone(),
-        clock: adapters.clock.clone(),
-        rng: adapters.rng.clone(),
-        terms: SessionTerms {
-            idle: SignedDuration::try_from(staff.idle)?,
-            absolute: SignedDuration::try_from(staff.absolute)?,
-        },
-        budget: Arc::default(),
-    };
-    let customer = config.customer_issuer().id.clone();
     Ok(Some(Console {
-        sessions: Arc::new(sessions),
+        sessions: Arc::new(sessions(staff, adapters, shared)?),
         guard: guard(adapters),
         forms: RefuseStaffForm {
             staff: store.clone(),
@@ -85,28 +72,8 @@ pub(super) fn console(
             clock: adapters.clock.clone(),
             budget: Arc::default(),
         },
-        desk: Desk {
-            guard: guard(adapters),
-            customers: adapters.customers(),
-            revoke: adapters.revoke(config),
-            certificates: store.clone(),
-            codes: store.clone(),
-            rng: adapters.rng.clone(),
-            terms,
-            issuer: customer.clone(),
-        },
-        approvals: Approvals {
-            guard: guard(adapters),
-            approvals: store.clone(),
-            customers: store.clone(),
-            policies: store.clone(),
-            desk: adapters.customers(),
-            certificates: store.clone(),
-            staff: store.clone(),
-            issuer: issuer.clone(),
-            rng: adapters.rng.clone(),
-            terms,
-        },
+        desk: desk(config, adapters, terms),
+        approvals: approvals(adapters, issuer.clone(), terms),
         members: members(adapters, issuer),
         overview: Overview {
             guard: guard(adapters),
@@ -114,7 +81,7 @@ pub(super) fn console(
             customers: store.clone(),
             logins: store.clone(),
             certificates: store.clone(),
-            issuer: customer,
+            issuer: config.customer_issuer().id.clone(),
         },
         tokens: Tokens {
             guard: guard(adapters),
@@ -138,6 +105,50 @@ pub(super) fn console(
         metrics: adapters.metrics.clone(),
         detached: shared.detached.clone(),
     }))
+}
+
+fn sessions(staff: &config::Staff, adapters: &Adapters, shared: &Shared) -> anyhow::Result<StaffSessions> {
+    Ok(StaffSessions {
+        staff: adapters.store.clone(),
+        revocations: shared.crl.clone(),
+        audit: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        rng: adapters.rng.clone(),
+        terms: SessionTerms {
+            idle: SignedDuration::try_from(staff.idle)?,
+            absolute: SignedDuration::try_from(staff.absolute)?,
+        },
+        budget: Arc::default(),
+    })
+}
+
+fn desk(config: &Config, adapters: &Adapters, terms: CodeTerms) -> Desk {
+    Desk {
+        guard: guard(adapters),
+        customers: adapters.customers(),
+        revoke: adapters.revoke(config),
+        certificates: adapters.store.clone(),
+        codes: adapters.store.clone(),
+        rng: adapters.rng.clone(),
+        terms,
+        issuer: config.customer_issuer().id.clone(),
+    }
+}
+
+fn approvals(adapters: &Adapters, issuer: StaffIssuer, terms: CodeTerms) -> Approvals {
+    let store = &adapters.store;
+    Approvals {
+        guard: guard(adapters),
+        approvals: store.clone(),
+        customers: store.clone(),
+        policies: store.clone(),
+        desk: adapters.customers(),
+        certificates: store.clone(),
+        staff: store.clone(),
+        issuer,
+        rng: adapters.rng.clone(),
+        terms,
+    }
 }
 
 /// The file of the staff CA's CRL, where one is configured.

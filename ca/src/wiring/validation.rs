@@ -12,19 +12,48 @@ use ca_core::{
     ports::{clock::Clock, ledger::Ledger, signer::Signer},
 };
 
-use super::adapters::Adapters;
+use super::{adapters::Adapters, issuers, responders};
 use crate::{
     config::Config,
     http::validation::{Validation, certificates::CaCertificates, crl::Crls, ocsp},
     material::Material,
-    metrics::Metrics,
+    responders::Responders,
 };
 
-pub(super) fn validation(
+/// What answers relying parties, with what it was made of.
+pub(super) struct Relying {
+    pub(super) issuers: Vec<Arc<Issuer>>,
+    pub(super) responders: Arc<Responders>,
+    /// Those that are answered with to begin with, one for each issuer.
+    pub(super) in_use: Vec<Responder>,
+    pub(super) root_crls: Arc<RootCrls>,
+    /// The one to begin with.
+    pub(super) root_crl: Vec<u8>,
+    pub(super) validation: Arc<Validation>,
+}
+
+/// Reads and asks for all of it.
+///
+/// # Errors
+/// When files, configuration and ledger don't fit together.
+pub(super) async fn relying(
     config: &Config,
     material: &Material,
     adapters: &Adapters,
-    metrics: Arc<Metrics>,
+) -> anyhow::Result<Relying> {
+    let issuers = issuers::issuers(config, material)?;
+    let responders = Arc::new(responders::responders(config, adapters, &issuers)?);
+    let in_use = responders::in_use(&responders).await;
+    let (root_crls, root_crl) = roots(material, adapters).await?;
+    let validation = validation(config, material, adapters, (&issuers, &in_use), root_crl.clone())?;
+    let validation = Arc::new(validation);
+    Ok(Relying { issuers, responders, in_use, root_crls, root_crl, validation })
+}
+
+fn validation(
+    config: &Config,
+    material: &Material,
+    adapters: &Adapters,
     (issuers, responders): (&[Arc<Issuer>], &[Responder]),
     root_crl: Vec<u8>,
 ) -> anyhow::Result<Validation> {
@@ -42,7 +71,7 @@ pub(super) fn validation(
         ocsp: ocsp::Responder::new(answer, adapters.clock.clone()),
         crls: Crls::new(adapters.store.clone(), adapters.clock.clone(), &adapters.accords, root_crl)?,
         certificates: CaCertificates(certificates),
-        metrics,
+        metrics: adapters.metrics.clone(),
     })
 }
 
@@ -65,10 +94,7 @@ pub(crate) fn root_crls(material: &Material, adapters: &Adapters) -> anyhow::Res
 ///
 /// # Errors
 /// When the root's certificate isn't that of a CA, or the ledger can't be asked.
-pub(super) async fn roots(
-    material: &Material,
-    adapters: &Adapters,
-) -> anyhow::Result<(Arc<RootCrls>, Vec<u8>)> {
+async fn roots(material: &Material, adapters: &Adapters) -> anyhow::Result<(Arc<RootCrls>, Vec<u8>)> {
     let crls = root_crls(material, adapters)?;
     let newest = crls.newest(&material.root_crl).await.context("the root's CRL")?;
     if let Some(unfit) = newest.instead {

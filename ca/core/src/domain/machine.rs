@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use x509_cert::{certificate::TbsCertificate, time::Time};
 
 use super::ids::{ContractNumber, MachineId};
 
@@ -44,6 +45,16 @@ pub struct ValiditySpan {
 }
 
 impl ValiditySpan {
+    /// A certificate's; the year 9999 is beyond what timestamps hold, so it ends with them.
+    pub fn of(certificate: &TbsCertificate) -> Self {
+        let at = |time: &Time| {
+            let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+            Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+        };
+        let validity = certificate.validity();
+        Self { not_before: at(&validity.not_before), not_after: at(&validity.not_after) }
+    }
+
     fn contains(&self, now: Timestamp) -> bool {
         (self.not_before..=self.not_after).contains(&now)
     }

@@ -54,11 +54,6 @@ impl Throttle {
         *self = Self { failures: before.saturating_add(1), last_failure: Some(now) };
     }
 
-    /// A success ends it.
-    pub fn succeed(&mut self) {
-        *self = Self::default();
-    }
-
     /// Whether nothing of it matters any more: the owner may drop it.
     pub fn is_forgotten(&self, policy: &ThrottlePolicy, now: Timestamp) -> bool {
         self.last_failure.is_none_or(|last| now.duration_since(last) >= policy.forget_after)
@@ -134,8 +129,6 @@ mod tests {
         }
         assert_eq!(waits, [0, 0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900, 900]);
         assert_eq!(throttle.blocked_until(&policy, second(900)), None, "it always ends by itself");
-        throttle.succeed();
-        assert_eq!(throttle, Throttle::default());
     }
 
     #[test]

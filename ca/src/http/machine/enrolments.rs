@@ -32,7 +32,6 @@ use ca_wire::{
     },
     problem::{Code, Problem},
 };
-use uuid::Uuid;
 
 use super::{
     MachineApi,
@@ -42,6 +41,7 @@ use crate::http::{
     connection::Peer,
     documented::Refusals,
     enrolment::{certificate_sha256, device, evidence, renews, tpm_keys},
+    path,
     problem::Refused,
     support::SupportId,
 };
@@ -196,8 +196,8 @@ pub(super) async fn look_up(
 async fn find(api: &MachineApi, peer: &Peer, id: &str) -> Result<Found, Refused> {
     let admitted = api.admit(peer, MachineRole::Registration).await?;
     api.charge(&admitted, peer, 1).await?;
-    let found = match enrolment_id(id) {
-        Some(id) => api.look_up.run(id, &admitted.machine).await?,
+    let found = match path::uuid(id) {
+        Some(id) => api.look_up.run(EnrolmentId(id), &admitted.machine).await?,
         None => None,
     };
     found.ok_or_else(|| Refused::new(Code::NotFound).because("There is no such enrolment."))
@@ -235,12 +235,6 @@ fn status(api: &MachineApi, found: &Found, support_id: SupportId) -> EnrolmentSt
         certified: der.map(|der| api.forms.certified(der)),
         problem,
     }
-}
-
-/// One spelling only: no braces, no capital letters, no `urn:uuid:`.
-fn enrolment_id(text: &str) -> Option<EnrolmentId> {
-    let id = Uuid::try_parse(text).ok().filter(|uuid| uuid.hyphenated().to_string() == text);
-    id.map(EnrolmentId)
 }
 
 fn key(text: &str) -> Result<IdempotencyKey, Refused> {

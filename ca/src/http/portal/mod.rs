@@ -53,7 +53,7 @@ use catalogue::{Catalogue, Language};
 use pages::{Frame, Message, page};
 use visitor::Visitor;
 
-pub(crate) use public::{Package, Packages, Platform, Public, router as public_router};
+pub(crate) use public::{Public, router as public_router};
 
 /// What the portal needs.
 pub(crate) struct Portal {

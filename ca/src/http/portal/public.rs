@@ -12,14 +12,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use bytes::Bytes;
-use serde::Deserialize;
 
 use super::{
     catalogue::{Catalogue, Language},
     language,
     pages::{self, Frame, Message, page},
 };
+use crate::material::{Package, Packages};
 
 /// What the public pages show.
 pub(crate) struct Public {
@@ -31,50 +30,6 @@ pub(crate) struct Public {
     pub(crate) lowest_agent: String,
     pub(crate) newest_agent: String,
     pub(crate) packages: Packages,
-}
-
-/// What is offered of the agent.
-#[derive(Debug, Default)]
-pub(crate) struct Packages {
-    /// Of the packages; `None` when there are none.
-    pub(crate) version: Option<String>,
-    pub(crate) offered: Vec<Package>,
-    /// The list, and what proves it.
-    pub(crate) files: Vec<(&'static str, Bytes)>,
-    /// Whose signature was checked.
-    pub(crate) signed_by: Option<String>,
-}
-
-/// What a package runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) enum Platform {
-    #[serde(rename = "windows-x86_64")]
-    Windows,
-    #[serde(rename = "linux-x86_64")]
-    Linux,
-    #[serde(rename = "linux-aarch64")]
-    LinuxArm,
-}
-
-impl Platform {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Windows => "Windows 10, 11",
-            Self::Linux => "Debian, Ubuntu (x86-64)",
-            Self::LinuxArm => "Debian, Ubuntu (ARM64)",
-        }
-    }
-}
-
-/// A file of the agent. What is sent is what the checksum was computed over.
-#[derive(Debug)]
-pub(crate) struct Package {
-    pub(crate) name: String,
-    pub(crate) version: String,
-    pub(crate) platform: Platform,
-    pub(crate) octets: Bytes,
-    /// Lower-case hexadecimal.
-    pub(crate) sha256: String,
 }
 
 #[derive(Template)]

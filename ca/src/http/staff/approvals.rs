@@ -13,7 +13,6 @@ use ca_core::domain::{
     ids::PolicyName,
 };
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use super::{
     Console, Fields, Trouble,
@@ -23,6 +22,7 @@ use super::{
     pieces, see, shown,
     visitor::Officer,
 };
+use crate::http::path;
 
 /// The columns of [`rows`].
 pub(super) fn head(t: &'static Catalogue) -> [&'static str; 5] {
@@ -82,7 +82,7 @@ pub(super) async fn list(State(console): State<Arc<Console>>, officer: Officer) 
 
 /// Someone followed the language switch on the answer to a form.
 pub(super) async fn back_to(_: Officer, Path((id, _)): Path<(String, String)>) -> Response {
-    id.parse::<Uuid>().map_or_else(|_| see("/approvals"), |id| see(&format!("/approvals/{id}")))
+    path::uuid(&id).map_or_else(|| see("/approvals"), |id| see(&format!("/approvals/{id}")))
 }
 
 pub(super) async fn show(
@@ -95,7 +95,7 @@ pub(super) async fn show(
 
 async fn request_page(console: &Console, officer: &Officer, id: &str) -> Result<Page, Trouble> {
     let t = officer.t();
-    let id: Uuid = id.parse().map_err(|_| Trouble::NotFound)?;
+    let id = path::uuid(id).ok_or(Trouble::NotFound)?;
     let approval = console.approvals.show(officer.acting(), id).await?;
     let now = console.clock.now();
     let mut page = officer.page("/approvals", kind(t, &approval.proposal)).crumb(t.approvals, "/approvals");
@@ -169,7 +169,7 @@ pub(super) async fn decide(
     Path((id, decision)): Path<(String, String)>,
     Form(fields): Form<Fields>,
 ) -> Response {
-    let Ok(id) = id.parse::<Uuid>() else { return Trouble::NotFound.page(&officer, "/approvals") };
+    let Some(id) = path::uuid(&id) else { return Trouble::NotFound.page(&officer, "/approvals") };
     let back = format!("/approvals/{id}");
     let (second, desk) = (officer.clone(), console.clone());
     let done = console.act(&officer, &fields, async move {

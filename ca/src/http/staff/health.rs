@@ -8,10 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Console, Trouble,
-    catalogue::component,
+    catalogue::{Catalogue, component},
     page::{Cell, Page, Section},
     visitor::Officer,
 };
+use crate::readiness::Component;
 
 /// A responder's certificate that ends so soon needs a look: the job should have renewed it.
 const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -30,16 +31,7 @@ async fn health(console: &Console, officer: &Officer) -> Result<Page, Failure> {
     let t = officer.t();
     let now = console.clock.now();
     let verdict = console.readiness.look().await;
-    let components = verdict.components.iter().map(|part| {
-        let state = if part.ok { Cell::Good(t.well.to_owned()) } else { Cell::Bad(t.ill.to_owned()) };
-        let issuer = part.issuer.clone().unwrap_or_else(|| "–".to_owned());
-        vec![
-            Cell::text(component(t, part.name)),
-            Cell::code(issuer),
-            state,
-            Cell::text(part.trouble.clone().unwrap_or_default()),
-        ]
-    });
+    let components = verdict.components.iter().map(|part| component_row(t, part));
     let overall =
         if verdict.ready { Cell::Good(t.all_well.to_owned()) } else { Cell::Bad(t.not_well.to_owned()) };
     let mut crls = Vec::new();
@@ -88,6 +80,17 @@ async fn health(console: &Console, officer: &Officer) -> Result<Page, Failure> {
             unfinished,
             "",
         )))
+}
+
+fn component_row(t: &'static Catalogue, part: &Component) -> Vec<Cell> {
+    let state = if part.ok { Cell::Good(t.well.to_owned()) } else { Cell::Bad(t.ill.to_owned()) };
+    let issuer = part.issuer.clone().unwrap_or_else(|| "–".to_owned());
+    vec![
+        Cell::text(component(t, part.name)),
+        Cell::code(issuer),
+        state,
+        Cell::text(part.trouble.clone().unwrap_or_default()),
+    ]
 }
 
 fn crl_row(officer: &Officer, issuer: &str, crl: Option<CrlHead>, now: Timestamp) -> Vec<Cell> {

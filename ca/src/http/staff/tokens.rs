@@ -17,7 +17,6 @@ use ca_core::{
         staff::Task,
     },
 };
-use uuid::Uuid;
 
 use super::{
     Console, Fields, Trouble,
@@ -29,6 +28,7 @@ use super::{
     see, shown,
     visitor::Officer,
 };
+use crate::http::path;
 
 /// The states that a clerk can put a token into, with the forms' names.
 const STATES: [&str; 7] = ["handed-out", "lost", "broken", "replaced", "returned", "in-stock", "retired"];
@@ -223,12 +223,12 @@ pub(super) async fn unblocking(
 
 /// Someone followed the language switch on the answer to the form.
 pub(super) async fn unblocking_back(_: Officer, Path((id, _)): Path<(String, String)>) -> Response {
-    Uuid::try_parse(&id).map_or_else(|_| see("/tokens"), |id| see(&format!("/unblockings/{id}")))
+    path::uuid(&id).map_or_else(|| see("/tokens"), |id| see(&format!("/unblockings/{id}")))
 }
 
 async fn unblocking_page(console: &Console, officer: &Officer, id: &str) -> Result<Page, Trouble> {
     let t = officer.t();
-    let id = Uuid::try_parse(id).map_err(|_| Trouble::NotFound)?;
+    let id = path::uuid(id).ok_or(Trouble::NotFound)?;
     let waiting = console.tokens.waiting(officer.acting()).await?;
     let request = waiting.iter().find(|request| request.id == id).ok_or(Trouble::NotFound)?;
     let page = officer.page("/tokens", t.unblocking).crumb(t.tokens, "/tokens");
@@ -272,7 +272,7 @@ pub(super) async fn decide(
         "decline" => false,
         _ => return Trouble::NotFound.page(&officer, "/tokens"),
     };
-    let Ok(id) = Uuid::try_parse(&id) else { return Trouble::NotFound.page(&officer, "/tokens") };
+    let Some(id) = path::uuid(&id) else { return Trouble::NotFound.page(&officer, "/tokens") };
     let (acting, desk, typed, clerk) =
         (officer.acting().clone(), console.clone(), fields.clone(), officer.clone());
     let done = console.act(&officer, &fields, async move {

@@ -16,7 +16,7 @@ use ca_core::{
             session::{ActiveStaff, Presented, StaffSessionError, Unfit},
         },
     },
-    domain::{ids::SerialNumber, staff::Task},
+    domain::{ids::SerialNumber, machine::ValiditySpan, staff::Task},
 };
 use der::{Decode, Encode};
 use jiff::Timestamp;
@@ -30,7 +30,6 @@ use super::{
 };
 use crate::{
     http::{
-        clients::validity,
         connection::Peer,
         portal::{catalogue::Language, cookies},
         support::SupportId,
@@ -112,7 +111,7 @@ fn read(certificate: &[u8]) -> Option<Presented> {
     let tbs = certificate.tbs_certificate();
     let key = tbs.subject_public_key_info().to_der().ok()?;
     let serial = SerialNumber::from_bytes(tbs.serial_number().as_bytes()).ok()?;
-    Some(Presented { serial, key_sha256: Sha256::digest(key).into(), validity: validity(tbs) })
+    Some(Presented { serial, key_sha256: Sha256::digest(key).into(), validity: ValiditySpan::of(tbs) })
 }
 
 /// A member of staff on a session that the ledger just confirmed.
