@@ -68,6 +68,9 @@ pub(crate) struct Telling {
     pub(crate) to_revoke: Vec<CertificateDetails>,
 }
 
+/// Whether the bank publishes that a certificate (DER) is revoked.
+pub(crate) type IsRevoked<'a, A> = &'a dyn Fn(&A, &[u8]) -> bool;
+
 /// Signed notes.
 const SIGNED: &str = "json";
 /// Notes of keys that could not sign.
@@ -314,9 +317,6 @@ impl Note {
         signature.map(|signature| Erasure { certificate, erased_at, signature })
     }
 }
-
-/// Whether the bank publishes that a certificate (DER) is revoked.
-pub(crate) type IsRevoked<'a, A> = &'a dyn Fn(&A, &[u8]) -> bool;
 
 impl Farewell {
     /// The key is gone: the note counts.

@@ -91,7 +91,7 @@ pub(super) enum Command {
     ///
     /// The key signs that it goes, and the bank, which is told, revokes its certificate. Where the bank can't be reached,
     /// it is told at the next “erase --tell”, “enroll”, “renew” or “unblock”. Where nobody knows the PIN the key can't
-    /// sign: the certificate is named, and has to be revoked.
+    /// sign: the certificate is named, and has to be revoked. “erase --tell” names it again until it is.
     Erase(Box<EraseArgs>),
     /// Open the window
     #[cfg(feature = "window")]
