@@ -842,6 +842,14 @@ CREATE TRIGGER approval_ends_are_not_emptied BEFORE TRUNCATE ON approval_ends
 CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit
     FOR EACH STATEMENT EXECUTE FUNCTION refuse('the audit trail is never shortened');
 
+-- Removed users whose name is still there and who are told nothing any more, and since when nothing needs it.
+CREATE VIEW erasable_users (user_id, since) AS
+SELECT user_id,
+       greatest(removed_at, coalesce((SELECT max(c.not_after) FROM certificates c
+                                  WHERE c.user_id = r.user_id AND NOT c.revoked AND c.abandoned_at IS NULL), 0))
+FROM removals r
+WHERE erased_at IS NULL AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.user_id = r.user_id AND o.state = 'queued');
+
 -- Personal data with a period (ca_core::domain::retention): what it is, its key as text, and since when the period runs. What
 -- isn't here is never erased. An enrolment that a certificate or an orphan names is kept with it; a mail of a planned revocation
 -- as long as the plan stands, for it says what its user was told.
@@ -860,8 +868,4 @@ WHERE NOT EXISTS (SELECT 1 FROM certificates c WHERE c.intent = n.id)
 UNION ALL
 SELECT 'evidence', encode(e.enrolment, 'hex'), c.not_after FROM evidence e JOIN certificates c ON c.intent = e.enrolment
 UNION ALL
-SELECT 'removed-users', user_id,
-       greatest(removed_at, coalesce((SELECT max(c.not_after) FROM certificates c
-                                  WHERE c.user_id = r.user_id AND NOT c.revoked AND c.abandoned_at IS NULL), 0))
-FROM removals r
-WHERE erased_at IS NULL AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.user_id = r.user_id AND o.state = 'queued');
+SELECT 'removed-users', user_id, since FROM erasable_users;

@@ -155,8 +155,7 @@ async fn removed_users(
     let erased = sqlx::query!(
         "UPDATE removals SET erased_at = $3
          WHERE user_id IN (SELECT unnest($1::text[]))
-           AND EXISTS (SELECT 1 FROM erasable e
-                       WHERE e.kind = 'removed-users' AND e.record = removals.user_id AND e.since < $2)",
+           AND EXISTS (SELECT 1 FROM erasable_users e WHERE e.user_id = removals.user_id AND e.since < $2)",
         keys,
         before,
         at

@@ -758,6 +758,14 @@ CREATE INDEX users_by_token ON users (device_serial) WHERE device_serial IS NOT 
 CREATE INDEX audit_by_subject ON audit (subject, sequence) WHERE action NOT IN
     ('enrolment.opened', 'certificate.intended', 'certificate.issued', 'certificate.confirmed');
 
+-- Removed users whose name is still there and who are told nothing any more, and since when nothing needs it.
+CREATE VIEW erasable_users (user_id, since) AS
+SELECT user_id,
+       max(removed_at, coalesce((SELECT max(c.not_after) FROM certificates c
+                                  WHERE c.user_id = r.user_id AND c.revoked = 0 AND c.abandoned_at IS NULL), 0))
+FROM removals r
+WHERE erased_at IS NULL AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.user_id = r.user_id AND o.state = 'queued');
+
 -- Personal data with a period (ca_core::domain::retention): what it is, its key as text, and since when the period runs. What
 -- isn't here is never erased. An enrolment that a certificate or an orphan names is kept with it; a mail of a planned revocation
 -- as long as the plan stands, for it says what its user was told.
@@ -776,11 +784,7 @@ WHERE NOT EXISTS (SELECT 1 FROM certificates c WHERE c.intent = n.id)
 UNION ALL
 SELECT 'evidence', hex(e.enrolment), c.not_after FROM evidence e JOIN certificates c ON c.intent = e.enrolment
 UNION ALL
-SELECT 'removed-users', user_id,
-       max(removed_at, coalesce((SELECT max(c.not_after) FROM certificates c
-                                  WHERE c.user_id = r.user_id AND c.revoked = 0 AND c.abandoned_at IS NULL), 0))
-FROM removals r
-WHERE erased_at IS NULL AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.user_id = r.user_id AND o.state = 'queued');
+SELECT 'removed-users', user_id, since FROM erasable_users;
 
 -- A ledger that was moved elsewhere says where to, and nothing is written any more.
 CREATE TABLE moved (
