@@ -57,27 +57,13 @@ pub(super) fn api(
         challenge_lifetime: SignedDuration::try_from(enrolment.challenge_lifetime)?,
         accord: accord.clone(),
     };
-    let certify = CertifyEnrolment {
-        certificates: adapters.store.clone(),
-        audit: adapters.store.clone(),
-        clock: adapters.clock.clone(),
-        trust: trusted.clone(),
-        policies: policies.clone(),
-        inventory: adapters.store.clone(),
-        issue: Arc::new(issue(config, material, adapters, accord)?),
-        budget: budget.clone(),
-    };
-    let confirm = ConfirmEnrolment {
-        certificates: adapters.store.clone(),
-        audit: adapters.store.clone(),
-        clock: adapters.clock.clone(),
-        budget,
-    };
+    let issue = issue(config, material, adapters, accord)?;
+    let certify = certify(adapters, (policies, trusted), issue, budget.clone());
     let download = Some(enrolment.agent_download.clone()).filter(|url| !url.is_empty());
     Ok(Api {
         open: Arc::new(open),
         certify: Arc::new(certify),
-        confirm: Arc::new(confirm),
+        confirm: Arc::new(confirm(adapters, budget)),
         deposits: tokens.deposits,
         unblock: tokens.unblock,
         erasure: tokens.erasure,
@@ -93,6 +79,33 @@ pub(super) fn api(
         metrics: adapters.metrics.clone(),
         detached,
     })
+}
+
+fn certify(
+    adapters: &Adapters,
+    (policies, trusted): (&Arc<Policies>, &Arc<Trusted>),
+    issue: Issue,
+    budget: Arc<AuditBudget>,
+) -> CertifyEnrolment {
+    CertifyEnrolment {
+        certificates: adapters.store.clone(),
+        audit: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        trust: trusted.clone(),
+        policies: policies.clone(),
+        inventory: adapters.store.clone(),
+        issue: Arc::new(issue),
+        budget,
+    }
+}
+
+fn confirm(adapters: &Adapters, budget: Arc<AuditBudget>) -> ConfirmEnrolment {
+    ConfirmEnrolment {
+        certificates: adapters.store.clone(),
+        audit: adapters.store.clone(),
+        clock: adapters.clock.clone(),
+        budget,
+    }
 }
 
 fn issue(

@@ -182,7 +182,6 @@ pub(crate) async fn server(
     let admit = Arc::new(machine::admit(adapters));
     let relying = validation::relying(&config, material, adapters).await?;
     let validation = relying.validation.clone();
-    let public = Arc::new(portal::public(&config)?);
     let portal = Arc::new(portal::portal(
         &config,
         adapters,
@@ -209,13 +208,12 @@ pub(crate) async fn server(
         (detached.clone(), revoked.clone()),
     )?);
     let console = staff::console(&config, material, adapters, &shared)?.map(Arc::new);
-    let staff_sessions = console.as_ref().map(|console| console.sessions.clone());
-    let sessions = (sessions, staff_sessions);
+    let sessions = (sessions, console.as_ref().map(|console| console.sessions.clone()));
     Ok(Server {
         document: openapi::json(&openapi::Servers::of(&config))?,
         machines: Arc::new(machine::api(&config, adapters, admit, &relying.issuers, &api)),
         api,
-        public,
+        public: Arc::new(portal::public(&config)?),
         forwarding: machine::forwarding(adapters),
         console,
         portal,
