@@ -42,7 +42,7 @@ pub(in crate::signer) struct Made {
 pub(super) enum SignFailure {
     #[error("{0}")]
     Call(#[from] CallError),
-    #[error("key {0:?} made a signature that its certificate doesn't verify")]
+    #[error("key {:?} made a signature that its certificate doesn't verify", .0.0)]
     Wrong(KeyLabel),
 }
 

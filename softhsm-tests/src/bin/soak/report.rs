@@ -175,7 +175,9 @@ fn set_aside(path: &Path, aside: &Path, why: &serde_json::Error) -> Result<Vec<E
 /// Whole or not at all: an interrupted soak doesn't cost what the ones before found.
 fn put(path: &Path, text: &str) -> Result<()> {
     let new = path.with_extension("new");
-    fs::write(&new, text).and_then(|()| fs::rename(&new, path)).with_context(|| format!("writing {}", path.display()))
+    fs::write(&new, text)
+        .and_then(|()| fs::rename(&new, path))
+        .with_context(|| format!("writing {}", path.display()))
 }
 
 #[cfg(test)]
