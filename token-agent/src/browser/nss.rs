@@ -12,7 +12,8 @@ use crate::program;
 
 const MODUTIL: &str = "modutil";
 const CERTUTIL: &str = "certutil";
-/// Both take a tenth of a second, but the modules that `modutil` loads ask the smart-card service, which may hang.
+/// Both take a tenth of a second, but the modules that `modutil` loads ask others: OpenSC's asks the smart-card service,
+/// and the desktop's message bus, which it gives 25 seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A database.
