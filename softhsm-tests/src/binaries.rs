@@ -59,7 +59,7 @@ pub fn find_library(name: &str) -> Result<PathBuf, BinaryError> {
 /// # Errors
 /// As [`find`].
 pub fn find_kryoptic() -> Result<PathBuf, BinaryError> {
-    let directory = directory()?.parent().unwrap_or(Path::new(".")).join("kryoptic/debug");
+    let directory = target()?.join("kryoptic/debug");
     let (module, dep_info) =
         (directory.join("libkryoptic_pkcs11.so"), directory.join("libkryoptic_pkcs11.d"));
     if !module.exists() {
@@ -69,6 +69,15 @@ pub fn find_kryoptic() -> Result<PathBuf, BinaryError> {
         BinaryError::Stale { program, .. } => BinaryError::StaleKryoptic(program),
         other => other,
     })
+}
+
+/// The target directory, in which the running executable is: `target/PROFILE/deps/TEST`.
+///
+/// # Errors
+/// When it can't be located.
+pub fn target() -> Result<PathBuf, BinaryError> {
+    let profile = directory()?;
+    Ok(profile.parent().unwrap_or(Path::new(".")).to_owned())
 }
 
 /// Tests live in `deps`, examples in `examples`, programs directly in the profile's directory.

@@ -31,4 +31,5 @@ pub mod softhsm;
 pub mod squid;
 pub mod swtpm;
 pub mod virtual_yubikey;
+pub mod wait;
 pub mod yubikey;

@@ -12,7 +12,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -22,6 +21,7 @@ use crate::{
     ports::PortLease,
     probe::{Probe, Request},
     process::{Environment, Process},
+    wait::PATIENCE,
 };
 
 const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
@@ -30,7 +30,6 @@ const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
 const FRIENDLY_NAME: &str = "Yubico YubiKey OTP+FIDO+CCID";
 /// pcscd has 16 slots, and each driver takes two.
 const MAX_READERS: usize = 8;
-const DEADLINE: Duration = Duration::from_secs(20);
 /// pcscd takes the path of its socket from nobody but who activates it (`sd_listen_fds(3)`): the socket is its
 /// descriptor 3, and `LISTEN_PID` its own process. Daemons live where an ordinary user's path doesn't lead. Only pcscd
 /// itself gets the library.
@@ -144,7 +143,7 @@ impl Watch {
             Some(probe) => probe,
             None => Probe::start(&self.environment)?,
         };
-        let timeout = u64::try_from(DEADLINE.as_millis()).unwrap_or(u64::MAX);
+        let timeout = u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX);
         let outcome = probe.tell(&Request::Wait { reader: reader.to_owned(), present, timeout });
         *guard = Some(probe);
         let wanted = if present { "a card" } else { "no card" };

@@ -10,7 +10,6 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -21,10 +20,9 @@ use crate::{
     ports::PortLease,
     process::{Process, Signal, run},
     soft_pki::SoftAuthority,
+    wait::PATIENCE,
 };
 
-/// Starting includes recovery after a crash, on a loaded machine.
-const DEADLINE: Duration = Duration::from_mins(1);
 /// The superuser; trusted on socket and loopback alike.
 const OWNER: &str = "inro";
 
@@ -109,7 +107,7 @@ impl Postgres {
             command.arg("-c").arg(format!("{setting}={}", self.directory.path().join(file).display()));
         }
         let mut server = Process::spawn("postgres", &mut command, self.directory.path())?;
-        server.wait_until("answer", DEADLINE, |_| {
+        server.wait_until("answer", PATIENCE, |_| {
             let mut ready = program("pg_isready")?;
             ready.arg("--quiet").arg("--host").arg(self.directory.path());
             Ok(ready.args(["--port", &self.port.port().to_string()]).status()?.success())
@@ -154,15 +152,15 @@ impl Postgres {
     pub fn stop(&self) -> Result<()> {
         let Some(mut server) = self.server().take() else { return Ok(()) };
         server.signal(Signal::INT)?;
-        server.wait(DEADLINE).map(drop)
+        server.wait(PATIENCE).map(drop)
     }
 
     /// `kill -9` for the server and all its processes.
     ///
     /// # Errors
-    /// When it can't be waited for.
+    /// When they can't be found or waited for.
     pub fn kill(&self) -> Result<()> {
-        self.server().take().map_or(Ok(()), |mut server| server.kill())
+        self.server().take().map_or(Ok(()), |mut server| server.kill_with_children())
     }
 
     /// A new, empty database; returns its name.
@@ -275,7 +273,7 @@ impl Drop for Postgres {
         // Before the files are removed, and so that the server removes its shared memory; there is nobody to tell when it
         // fails.
         if let Some(mut server) = self.server().take() {
-            let _ = server.signal(Signal::QUIT).and_then(|()| server.wait(DEADLINE));
+            let _ = server.signal(Signal::QUIT).and_then(|()| server.wait(PATIENCE));
         }
     }
 }
@@ -306,7 +304,7 @@ impl Pooler {
         own(&file)?;
         let mut command = as_server(Path::new("/usr/sbin/pgbouncer"))?;
         let mut process = Process::spawn("pgbouncer", command.arg(&file), &folder)?;
-        process.wait_until("listening", DEADLINE, |_| {
+        process.wait_until("listening", PATIENCE, |_| {
             Ok(std::net::TcpStream::connect(("127.0.0.1", port.port())).is_ok())
         })?;
         Ok(Self { port, _process: process })

@@ -12,12 +12,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process, kill_process_group};
+pub use rustix::process::{Pid, Signal};
+use rustix::process::{kill_process, kill_process_group};
 
-use crate::reaper;
+use crate::{
+    reaper,
+    wait::{POLL, awaited},
+};
 
-const POLL: Duration = Duration::from_millis(20);
 const TAIL_LINES: usize = 60;
 
 /// Variables for a child's environment.
@@ -172,6 +174,24 @@ impl Process {
         Ok(())
     }
 
+    /// `kill -9` for the child and its own children, which have process groups of their own; returns when all are gone.
+    ///
+    /// # Errors
+    /// When they can't be found or waited for.
+    pub fn kill_with_children(&mut self) -> Result<()> {
+        // Stopped first, so that none is born while they are looked for.
+        self.signal(Signal::STOP)?;
+        let children = children_of(self.id())?;
+        for child in &children {
+            // One that has just ended is what is wanted.
+            let _ = kill_process(*child, Signal::KILL);
+        }
+        self.kill()?;
+        let left = || children.iter().copied().filter(|child| runs(*child)).collect::<Vec<_>>();
+        awaited(&format!("the end of all of {}", self.name), left, Vec::is_empty)?;
+        Ok(())
+    }
+
     /// Asks it to end (SIGTERM) and waits for that.
     ///
     /// # Errors
@@ -219,6 +239,22 @@ impl Drop for Process {
     }
 }
 
+/// The child processes of a process.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn children_of(process: u32) -> Result<Vec<Pid>> {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let list = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    Ok(list.split_whitespace().filter_map(|number| Pid::from_raw(number.parse().ok()?)).collect())
+}
+
+/// Whether a process is there and more than a corpse that nobody has buried yet (state Z).
+fn runs(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.contains(") Z"))
+}
+
 /// Runs a program to its end and returns what it wrote to its standard output.
 ///
 /// # Errors
@@ -263,7 +299,10 @@ fn shown(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Scratch;
+    use crate::{
+        scratch::Scratch,
+        wait::{PATIENCE, until},
+    };
 
     #[test]
     fn grandchildren_end_with_the_handle() {
@@ -271,18 +310,25 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 600 & echo grandchild $!; wait"]);
         let mut process = Process::spawn("shell", &mut command, scratch.path()).expect("started");
-        process.wait_for_log("grandchild", Duration::from_secs(10)).expect("ready");
+        process.wait_for_log("grandchild", PATIENCE).expect("ready");
         let log = process.log();
         let grandchild: i32 = log.split_whitespace().nth(1).expect("a number").parse().expect("a process id");
         drop(process);
         let grandchild = Pid::from_raw(grandchild).expect("not zero");
-        let gone = (0..500).any(|_| {
-            thread::sleep(POLL);
-            // Killed and perhaps not yet reaped by init: state Z.
-            fs::read_to_string(format!("/proc/{}/stat", grandchild.as_raw_nonzero()))
-                .map_or(true, |stat| stat.contains(") Z"))
-        });
-        assert!(gone, "the grandchild survived");
+        until("the grandchild's end", || runs(grandchild), |runs| !runs);
+    }
+
+    #[test]
+    fn children_in_groups_of_their_own_end_with_the_server_they_serve() {
+        let scratch = Scratch::new("process").expect("scratch");
+        let mut command = Command::new("sh");
+        command.args(["-c", "setsid sleep 600 & echo child $!; wait"]);
+        let mut process = Process::spawn("server", &mut command, scratch.path()).expect("started");
+        process.wait_for_log("child", PATIENCE).expect("ready");
+        let children = children_of(process.id()).expect("children");
+        assert_eq!(children.len(), 1);
+        process.kill_with_children().expect("killed");
+        assert!(!runs(children[0]), "a child survived");
     }
 
     #[test]
@@ -291,9 +337,8 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo out of cheese; exit 3"]);
         let mut process = Process::spawn("shell", &mut command, scratch.path()).expect("started");
-        let error = process
-            .wait_until("a listener", Duration::from_secs(10), |_| Ok(false))
-            .expect_err("it never gets ready");
+        let error =
+            process.wait_until("a listener", PATIENCE, |_| Ok(false)).expect_err("it never gets ready");
         let text = format!("{error:#}");
         assert!(text.contains("out of cheese") && text.contains("exit status: 3"), "{text}");
     }

@@ -3,21 +3,22 @@
 use std::{
     path::Path,
     process::{Command, Output},
-    time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::process::{Process, output_of, run};
-
-/// An X server starts at once, also on a loaded machine.
-const DEADLINE: Duration = Duration::from_mins(1);
+use crate::{
+    ports::PortLease,
+    process::{Process, output_of, run},
+    wait::PATIENCE,
+};
 
 /// The screen; whoever shows something on it ends first.
 #[derive(Debug)]
 pub struct Screen {
-    _server: Process,
+    server: Process,
     display: String,
+    _number: PortLease,
 }
 
 impl Screen {
@@ -26,16 +27,16 @@ impl Screen {
     /// # Errors
     /// When Xvfb is missing or doesn't start.
     pub fn start(directory: &Path, width: u32, height: u32) -> Result<Self> {
+        // A server that looks for a free number itself tries those of others, and removes their sockets.
+        let number = PortLease::one()?;
+        let display = format!(":{}", number.port());
         let mut command = Command::new("Xvfb");
         // Whoever leaves last, such as a program that only looks for a window, must not restart the screen.
-        command.args(["-noreset", "-displayfd", "1", "-nolisten", "tcp"]);
+        command.args([display.as_str(), "-noreset", "-displayfd", "1", "-nolisten", "tcp"]);
         command.args(["-screen", "0", &format!("{width}x{height}x24")]);
         let mut server = Process::spawn("xvfb", &mut command, directory)?;
-        let number =
-            |process: &Process| process.log().lines().find_map(|line| line.trim().parse::<u32>().ok());
-        server.wait_until("the display's number", DEADLINE, |process| Ok(number(process).is_some()))?;
-        let display = format!(":{}", number(&server).context("no number")?);
-        Ok(Self { _server: server, display })
+        server.wait_for_log(&display[1..], PATIENCE)?;
+        Ok(Self { server, display, _number: number })
     }
 
     /// For `DISPLAY`.
@@ -58,5 +59,12 @@ impl Screen {
     pub fn picture(&self, path: &Path) -> Result<()> {
         let mut scrot = Command::new("scrot");
         run(scrot.arg("--overwrite").arg(path).env("DISPLAY", &self.display)).map(drop)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // Asked to, it removes its socket and its lock; there is nobody to tell when it doesn't.
+        let _ = self.server.terminate(PATIENCE);
     }
 }

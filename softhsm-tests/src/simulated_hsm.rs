@@ -10,8 +10,6 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
-    thread,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -23,13 +21,12 @@ use crate::{
     binaries,
     process::{Environment, run},
     softhsm::{self, SoftHsm},
+    wait::{PATIENCE, awaited},
 };
 
 pub use fault::{Conduct, Fault, Idle, Loss};
 
 const CONTROL: &str = "P11_FAULT_CONTROL";
-/// A process that loads the module is at its control socket before that.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How fast the HSM is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -259,14 +256,10 @@ impl SimulatedHsm {
     }
 
     fn request(&self, command: &str) -> Result<Status> {
-        let began = Instant::now();
-        loop {
-            match self.ask(&json!({ "command": command }))? {
-                Some(reply) => return serde_json::from_value(reply).context("reading the HSM's status"),
-                None if began.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
-                None => bail!("no process has the simulated HSM at {} loaded", self.control.display()),
-            }
-        }
+        let ask = || self.ask(&json!({ "command": command }));
+        let what = format!("a process that has the simulated HSM at {} loaded", self.control.display());
+        let reply = awaited(&what, ask, |reply| !matches!(reply, Ok(None)))??;
+        serde_json::from_value(reply.context("awaited")?).context("reading the HSM's status")
     }
 
     /// Tells the process that has the module loaded, or leaves it for the next one that will.

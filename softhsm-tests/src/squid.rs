@@ -5,7 +5,6 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -14,6 +13,7 @@ use crate::{
     openssl::{openssl, openssl_with_input},
     ports::PortLease,
     process::{Process, run},
+    wait::PATIENCE,
 };
 
 /// The user name that it knows.
@@ -24,7 +24,6 @@ pub const PASSWORD: &str = "pr0xy:p@ss";
 const SQUID: &str = "/usr/sbin/squid";
 const BASIC: &str = "/usr/lib/squid/basic_ncsa_auth";
 const CERTIFICATES: &str = "/usr/lib/squid/security_file_certgen";
-const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A running squid. Dropping it ends it.
 #[derive(Debug)]
@@ -103,7 +102,7 @@ impl Squid {
         }
         command.args(["-N", "-f"]).arg(&file);
         let mut process = Process::spawn("squid", &mut command, directory)?;
-        process.wait_for_listener(port.address(), DEADLINE)?;
+        process.wait_for_listener(port.address(), PATIENCE)?;
         Ok(Self { directory: directory.to_owned(), port, _process: process })
     }
 

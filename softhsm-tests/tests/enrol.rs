@@ -20,6 +20,7 @@ use softhsm_tests::{
     bank::{Answer, Bank, EnrolmentClient, NewUser, Options, SoftToken},
     scratch::Scratch,
     virtual_yubikey::{Algorithm, Firmware, Profile},
+    wait::until,
 };
 
 const CONTRACT: &str = "1234567";
@@ -314,6 +315,15 @@ fn malformed_calls_are_told_apart() {
     house.client.certify(&opened, &honest, key).expect("an answer").expect("a certificate");
 }
 
+/// Tells clients to give up, whatever ended the wait for them.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// R1, small: CA and signer are killed under load, in turn. What a client or the journal saw is in the ledger and
 /// revocable, no serial twice, the chains hold, and each is ready again by itself.
 #[test]
@@ -361,8 +371,11 @@ fn kills_under_load_lose_nothing() {
                 }
             });
         }
+        let _over = Over(&over);
+        let certified = || seen.lock().expect("no panic").len();
         for kill in 0..KILLS {
-            thread::sleep(Duration::from_millis(150));
+            let wanted = (certified() + 2).min(tokens.len());
+            until("two more certificates", certified, |certified| *certified >= wanted);
             if kill % 3 != 1 {
                 bank.authority.take().expect("running").kill().expect("killed");
             }
@@ -376,15 +389,9 @@ fn kills_under_load_lose_nothing() {
                 bank.start_authority().expect("ready again");
             }
         }
-        // The clients finish what they began; only a hang would need the flag.
-        let deadline = std::time::Instant::now() + Duration::from_mins(2);
-        while seen.lock().expect("no panic").len() < tokens.len() && std::time::Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(50));
-        }
-        over.store(true, Ordering::Relaxed);
+        until("a certificate for each client", certified, |certified| *certified == tokens.len());
     });
     let seen = seen.into_inner().expect("no panic");
-    assert_eq!(seen.len(), tokens.len(), "some clients never got their certificate");
     let distinct: HashSet<_> = seen.iter().map(|certified| &certified.certificate.0).collect();
     assert_eq!(distinct.len(), seen.len());
 

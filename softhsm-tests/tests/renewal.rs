@@ -9,7 +9,7 @@ use ca_wire::{
     enrolment::{Certified, Certify, Open, Opened},
     problem::{Code, Problem},
 };
-use customers::{Customer, House, page, until};
+use customers::{Customer, House, page};
 use jiff::SignedDuration;
 use softhsm_tests::{
     bank::{
@@ -21,6 +21,7 @@ use softhsm_tests::{
     process::output_of,
     scratch::Scratch,
     virtual_yubikey::{Firmware, Profile},
+    wait::until,
 };
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -103,12 +104,13 @@ fn states(house: &House, user: &str) -> Vec<String> {
     .collect()
 }
 
-fn superseded_on_the_crl(house: &House, serial: &str) -> bool {
+/// What the CRL says of a certificate.
+fn entry_of_the_crl(house: &House, serial: &str) -> Option<String> {
     let crl = fetch(&format!("{}/crl/customer-0.crl", house.bank.urls().validation)).expect("a CRL");
     let text = openssl_with_input(&["crl", "-inform", "DER", "-noout", "-text"], &crl.body).expect("a CRL");
     let text = String::from_utf8_lossy(&text).into_owned();
-    let entry = text.split("Serial Number: ").find(|entry| entry.starts_with(&serial.to_uppercase()));
-    entry.is_some_and(|entry| entry.contains("Superseded"))
+    let mut entries = text.split("Serial Number: ");
+    entries.find(|entry| entry.starts_with(&serial.to_uppercase())).map(ToOwned::to_owned)
 }
 
 fn accepted<T>(answer: anyhow::Result<Answer<T>>) -> T {
@@ -178,9 +180,10 @@ fn a_certificate_is_renewed_without_a_moment_without_one() {
     assert!(home.contains(&new_serial) && !home.contains("更新手続き中"), "{home}");
     let renewed = case.house.audit("certificate.renewed");
     assert_eq!(renewed[0]["details"]["supersedes"], case.customer.serial.as_str());
-    until("a CRL with the superseded certificate", || {
-        superseded_on_the_crl(&case.house, &case.customer.serial)
-    });
+    let entry = || entry_of_the_crl(&case.house, &case.customer.serial);
+    let superseded =
+        |entry: &Option<String>| entry.as_ref().is_some_and(|entry| entry.contains("Superseded"));
+    until("a CRL with the superseded certificate", entry, superseded);
     assert_eq!(case.signed(), 3, "the master's, the old and the new one");
 }
 
@@ -204,7 +207,8 @@ fn after_72_hours_an_unconfirmed_renewal_is_revoked_and_the_old_certificate_stay
     case.day(332);
     assert_eq!(case.certificates(), ["issued", "unconfirmed"]);
     case.day(334);
-    until("the renewal to lapse", || case.certificates() == ["issued", "revoked cessationOfOperation"]);
+    let lapsed = ["issued", "revoked cessationOfOperation"];
+    until("the renewal to lapse", || case.certificates(), |certificates| *certificates == lapsed);
     let lapsed = case.browser(&new, &certified).get("/login").expect("an answer");
     assert!(page(&lapsed, 403).contains("失効"));
     case.house.window(&case.customer).login().expect("the old one works");

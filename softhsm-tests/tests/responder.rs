@@ -4,13 +4,14 @@ mod customers;
 
 use std::{fs, path::Path};
 
-use customers::{House, until};
+use customers::House;
 use serde_json::Value;
 use softhsm_tests::{
     bank::{Bank, Options, fetch},
     openssl::{openssl, openssl_with_input},
     postgres::{self, Postgres},
     scratch::Scratch,
+    wait::{PATIENCE, until},
 };
 
 /// A bank before its first start, whose ceremony leaves a responder's certificate of one day, and whose job renews two days
@@ -67,9 +68,12 @@ fn serial(bank: &Bank) -> String {
 
 /// Awaits that a node answers, verified, with the certificate that the ledger has in use.
 fn until_answered_with(bank: &Bank, serial: &str) {
-    until("an answer with the certificate", || {
-        answer(bank).is_ok_and(|text| text.contains(&printed(serial)))
-    });
+    until(
+        "an answer with the certificate",
+        || answer(bank),
+        |answer| answer.as_ref().is_ok_and(|text| text.contains(&printed(serial))),
+    )
+    .expect("awaited");
 }
 
 #[test]
@@ -79,7 +83,7 @@ fn it_is_renewed_before_its_end_and_answers_carry_the_new_one() {
     bank.migrate().expect("a ledger");
     bank.start_signer().expect("a signer");
     bank.start_authority().expect("an authority");
-    until("a renewal", || status(&bank)["renewed"] == true);
+    until("a renewal", || status(&bank), |status| status["renewed"] == true);
     let renewed = serial(&bank);
     assert_ne!(renewed, configured(&bank));
     until_answered_with(&bank, &renewed);
@@ -112,7 +116,7 @@ fn it_is_renewed_before_its_end_and_answers_carry_the_new_one() {
     assert_ne!(asked, renewed);
     until_answered_with(&house.bank, &asked);
     let authority = house.bank.authority.as_mut().expect("running");
-    authority.terminate(std::time::Duration::from_mins(1)).expect("ended");
+    authority.terminate(PATIENCE).expect("ended");
     house.bank.start_authority().expect("an authority");
     assert!(answer(&house.bank).expect("an answer").contains(&printed(&asked)), "from the first answer on");
 
@@ -123,7 +127,7 @@ fn it_is_renewed_before_its_end_and_answers_carry_the_new_one() {
         .bank
         .operator(&["certificate", "revoke", &customer.serial, "--reason", "superseded"])
         .expect("revoked");
-    until("the revocation", || ask(&house).contains(": revoked"));
+    until("the revocation", || ask(&house), |answer| answer.contains(": revoked"));
 }
 
 /// The signer's policy allows less than the authority wants: nothing is renewed, somebody hears of it, and the certificate
@@ -154,7 +158,7 @@ fn a_renewal_that_fails_leaves_the_old_one_in_use_and_is_told() {
         let failed = lines.find(|line| line.contains("renew_responder") && line.contains("failed"));
         failed.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default()
     };
-    until("a failure", || failures(&bank) >= 1.0);
+    until("a failure", || failures(&bank), |failures| *failures >= 1.0);
     assert_eq!((status(&bank)["renewed"].clone(), serial(&bank)), (Value::Bool(false), configured(&bank)));
     assert!(answer(&bank).expect("an answer").contains(&printed(&configured(&bank))));
     assert!(!bank.audit_rows("responder.intent-abandoned").expect("the trail").is_empty());
@@ -163,10 +167,10 @@ fn a_renewal_that_fails_leaves_the_old_one_in_use_and_is_told() {
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("outside_validity"), "{refused:?}");
 
-    bank.signer.take().expect("running").terminate(std::time::Duration::from_mins(1)).expect("ended");
+    bank.signer.take().expect("running").terminate(PATIENCE).expect("ended");
     limit(&bank, 45);
     bank.start_signer().expect("a signer");
-    until("a renewal by hand", || bank.operator(&["responder", "renew"]).is_ok());
+    until("a renewal by hand", || bank.operator(&["responder", "renew"]), Result::is_ok).expect("awaited");
     until_answered_with(&bank, &serial(&bank));
 }
 
@@ -185,7 +189,7 @@ fn every_node_takes_up_what_one_renewed() {
         node.start_signer().expect("a signer");
         node.start_authority().expect("an authority");
     }
-    until("a renewal", || status(&nodes[0])["renewed"] == true);
+    until("a renewal", || status(&nodes[0]), |status| status["renewed"] == true);
     let renewed = serial(&nodes[0]);
     for node in &nodes {
         until_answered_with(node, &renewed);

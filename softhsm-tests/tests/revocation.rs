@@ -2,11 +2,12 @@
 
 mod customers;
 
-use customers::{CONTRACT, House, page, until};
+use customers::{CONTRACT, House, page};
 use serde_json::Value;
 use softhsm_tests::{
     bank::{CONFIRMATION_PASSWORD, SoftBrowser, fetch, hidden},
     openssl::openssl_with_input,
+    wait::until,
 };
 
 /// The revocation form, filled in.
@@ -18,12 +19,18 @@ fn revoke(master: &SoftBrowser, users: &[&str], confirmation: &str) -> softhsm_t
     master.submit("/manage/users/revoke", &fields).expect("an answer")
 }
 
-fn on_the_crl(house: &House, serial: &str) -> bool {
+/// Waits until the certificate is on the CRL.
+fn on_the_crl(house: &House, serial: &str) {
+    let line = format!("Serial Number: {}", serial.to_uppercase());
+    until("the CRL", || crl(house), |text| text.contains(&line));
+}
+
+fn crl(house: &House) -> String {
     let url = format!("{}/crl/customer-0.crl", house.bank.urls().validation);
     let crl = fetch(&url).expect("a CRL");
     assert_eq!(crl.status, 200);
     let text = openssl_with_input(&["crl", "-inform", "DER", "-noout", "-text"], &crl.body).expect("a CRL");
-    String::from_utf8_lossy(&text).contains(&format!("Serial Number: {}", serial.to_uppercase()))
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Rule 10, and: "a revoked certificate's live portal session ends at its next request".
@@ -48,7 +55,7 @@ fn a_master_revokes_a_general_user_whose_session_ends() {
     let again = house.window(&general);
     assert!(page(&again.get("/login").expect("a page"), 403).contains("失効しています"));
     assert!(again.try_login("whatever").is_err(), "there is a login form for a revoked certificate");
-    until("the CRL", || on_the_crl(&house, &general.serial));
+    on_the_crl(&house, &general.serial);
 
     let rows = house.audit("certificate.revoked");
     assert_eq!(rows.len(), 1);
@@ -99,6 +106,16 @@ fn a_master_reaches_neither_other_contracts_nor_masters_and_a_general_user_nobod
         ];
         page(&master.browser.post("/manage/users/revoke", &fields).expect("an answer"), 400);
     }
+    let fields = [
+        ("csrf", &*csrf),
+        ("user", "general-11"),
+        ("user", "General-12"),
+        ("confirmation", CONFIRMATION_PASSWORD),
+    ];
+    for path in ["/manage/users/revoke/confirm", "/manage/users/revoke"] {
+        let answer = page(&master.browser.post(path, &fields).expect("an answer"), 400);
+        assert!(answer.contains("利用者IDとして読み取れない項目"), "{answer}");
+    }
     let forged = [("csrf", "guess"), ("user", "general-11"), ("confirmation", CONFIRMATION_PASSWORD)];
     assert_eq!(master.browser.post("/manage/users/revoke", &forged).expect("an answer").status, 403);
     assert!(house.audit("certificate.revoked").is_empty());
@@ -136,7 +153,7 @@ fn the_operator_revokes_by_the_one_spelling_of_a_number_and_for_good() {
     assert_eq!((&first["already"], &second["already"]), (&Value::Bool(false), &Value::Bool(true)));
     assert_eq!((&second["revoked_at"], &second["reason"]), (&first["revoked_at"], &first["reason"]));
     // The server hears of what another process wrote.
-    until("the CRL", || on_the_crl(&house, &user.serial));
+    on_the_crl(&house, &user.serial);
 
     let shown = house.bank.operator(&["certificate", "show", &user.serial]).expect("shown");
     assert_eq!((&shown["state"], &shown["contract"]), (&"revoked".into(), &CONTRACT.into()));

@@ -7,13 +7,14 @@ use ca_wire::{
     machine::{BatchResults, CertificateState, CertificateStatus, EntryResult, StatusQuery},
     problem::{Code, Problem},
 };
-use customers::{House, until};
+use customers::House;
 use reqwest::{Method, blocking::RequestBuilder};
 use serde_json::{Value, json};
 use softhsm_tests::{
     bank::{Bank, MachineClient, NewMachine, NewUser, Options, SoftToken},
     soft_pki::{KeyKind, SoftAuthority},
     virtual_yubikey::{Firmware, Profile},
+    wait::until,
 };
 
 const PORTAL: NewMachine = NewMachine::trusted("other-portal");
@@ -145,9 +146,12 @@ fn an_intent_is_never_shown_as_valid() {
     assert_eq!((status.usable, status.state), (false, CertificateState::Intended));
 
     house.bank.start_signer().expect("a signer");
-    until("the certificate", || {
-        machine.certify(vec![entry.clone()]).is_ok_and(|results| results[0].result.is_some())
-    });
+    until(
+        "the certificate",
+        || machine.certify(vec![entry.clone()]),
+        |answer| answer.as_ref().is_ok_and(|results| results[0].result.is_some()),
+    )
+    .expect("awaited");
     assert!(machine.status(&serial).expect("a status").usable);
 }
 

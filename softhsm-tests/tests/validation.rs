@@ -11,11 +11,12 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ca_x509::ocsp::{CertId, OcspRequest, Request, TbsRequest, Version, nonce_extension};
-use customers::{Customer, House, until};
+use customers::{Customer, House};
 use der::{Decode as _, Encode as _, asn1::OctetString};
 use softhsm_tests::{
     bank::fetch,
     openssl::{openssl, openssl_with_input},
+    wait::until,
 };
 use x509_cert::ext::Extension;
 
@@ -198,7 +199,8 @@ fn crls_and_ca_certificates_stand_where_the_certificates_say_and_nothing_else_do
     for path in ["/crl/customer-0.crl", "/ca/customer.cer", "/ocsp"] {
         assert!(text.contains(&relying.url(path)), "the certificate doesn't say {path}");
     }
-    until("the first CRL", || fetch(&relying.url("/crl/customer-0.crl")).is_ok_and(|crl| crl.status == 200));
+    let crl = || fetch(&relying.url("/crl/customer-0.crl")).ok().map(|crl| crl.status);
+    until("the first CRL", crl, |status| *status == Some(200));
     for (path, issuer) in
         [("/crl/customer-0.crl", "ceremony/issuing.pem"), ("/crl/root.crl", "ceremony/root.pem")]
     {

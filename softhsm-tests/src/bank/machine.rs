@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, fs, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ca_wire::{
     Base64Url,
     enrolment::Opened,
@@ -19,9 +19,13 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
+use url::Url;
 
-use super::{Bank, SoftToken};
-use crate::soft_pki::{Identity as Pair, SoftAuthority};
+use super::{Bank, SoftToken, network::KEPT};
+use crate::{
+    relay::Relay,
+    soft_pki::{Identity as Pair, SoftAuthority},
+};
 
 /// A machine to register.
 #[derive(Clone, Copy, Debug)]
@@ -96,11 +100,24 @@ impl MachineClient {
         let authority = reqwest::Certificate::from_pem(&trust).context("reading the server's authority")?;
         let mut builder =
             Client::builder().tls_certs_only([authority]).timeout(Duration::from_mins(1)).no_proxy();
+        builder = builder.pool_idle_timeout(KEPT);
         if let Some(pair) = pair {
             let pem = format!("{}{}", pair.key, pair.certificate);
             builder = builder.identity(Identity::from_pem(pem.as_bytes()).context("reading an identity")?);
         }
         Ok(Self { http: builder.build().context("building a client")?, base: bank.urls().client })
+    }
+
+    /// The same machine by a relay to the listener.
+    ///
+    /// # Errors
+    /// When there can't be one.
+    pub fn by_relay(&self) -> Result<(Self, Relay)> {
+        let mut base = Url::parse(&self.base).context("reading an address")?;
+        let relay = Relay::to(base.port().context("an address without a port")?)?;
+        let Ok(()) = base.set_port(Some(relay.port())) else { bail!("{base} can't have a port") };
+        let base = base.as_str().trim_end_matches('/').to_owned();
+        Ok((Self { http: self.http.clone(), base }, relay))
     }
 
     /// A request to a path, to be completed and sent.

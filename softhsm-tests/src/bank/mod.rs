@@ -9,6 +9,7 @@
 //!           tls/  attestation/  secrets/  logs/
 //! ```
 
+mod comes;
 mod desk;
 mod files;
 mod machine;
@@ -24,7 +25,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -37,6 +37,7 @@ use crate::{
     ports::PortLease,
     process::{Environment, Process, output_of, run},
     virtual_yubikey::AttestationRoots,
+    wait::PATIENCE,
 };
 
 pub use desk::{Desk, Enrolment, TOKEN_PIN};
@@ -47,9 +48,6 @@ pub use portal::{Portal, hidden};
 pub use soft_browser::SoftBrowser;
 pub use soft_token::{Answer, EnrolmentClient, SoftToken, challenge, named};
 pub use staff::Officer;
-
-/// Nothing that a bank does on a loaded machine takes longer.
-const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What may differ between banks.
 #[derive(Clone, Debug)]
@@ -175,10 +173,19 @@ impl Bank {
     pub fn open_with_clock(directory: &Path, clock: &Path, options: &Options) -> Result<(Self, Faults)> {
         let clock = Faults::new(clock, &[])?;
         let mut bank = Self::prepare(directory, options)?;
-        bank.authority_extra = clock.environment()?;
-        bank.signer_extra.clone_from(&bank.authority_extra);
+        bank.keep_time_by(&clock)?;
         bank.begin()?;
         Ok((bank, clock))
+    }
+
+    /// Signer and authority go by this clock, once they are started.
+    ///
+    /// # Errors
+    /// When the shim is missing or stale.
+    pub fn keep_time_by(&mut self, clock: &Faults) -> Result<()> {
+        self.authority_extra = clock.environment()?;
+        self.signer_extra.clone_from(&self.authority_extra);
+        Ok(())
     }
 
     /// What comes after the preparation: ceremony, ledger, signer and authority.
@@ -210,7 +217,7 @@ impl Bank {
         command.envs(self.signer_environment.iter().cloned()).envs(self.signer_extra.iter().cloned());
         let already = self.log_length("signer");
         let mut signer = Process::spawn("signer", &mut command, &self.path("logs"))?;
-        signer.wait_until("`signer ready`", DEADLINE, |process| {
+        signer.wait_until("`signer ready`", PATIENCE, |process| {
             Ok(process.log().get(already..).is_some_and(|log| log.contains("signer ready")))
         })?;
         self.signer = Some(signer);
@@ -224,7 +231,7 @@ impl Bank {
     pub fn start_authority(&mut self) -> Result<()> {
         let mut authority = Process::spawn("authority", &mut self.inro_ca(&["serve"])?, &self.path("logs"))?;
         let ready = format!("{}/readyz", self.urls().ops);
-        authority.wait_until("readiness", DEADLINE, |_| {
+        authority.wait_until("readiness", PATIENCE, |_| {
             Ok(fetch(&ready).is_ok_and(|response| response.status == 200))
         })?;
         self.authority = Some(authority);

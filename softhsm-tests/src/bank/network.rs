@@ -37,6 +37,10 @@ impl Urls {
     }
 }
 
+/// How long clients keep an idle connection: shorter than the authority does, so that none asks on one that is just being
+/// closed.
+pub(super) const KEPT: Duration = Duration::from_secs(5);
+
 /// GETs a plain HTTP address.
 ///
 /// # Errors

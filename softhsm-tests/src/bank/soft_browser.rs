@@ -11,7 +11,7 @@ use reqwest::{
     redirect::Policy,
 };
 
-use super::{Bank, LOGIN_PASSWORD, portal::hidden, soft_token::SoftToken};
+use super::{Bank, LOGIN_PASSWORD, network::KEPT, portal::hidden, soft_token::SoftToken};
 use crate::card_client::Response;
 
 /// A browser window. Cookies are kept; no redirect is followed by itself.
@@ -62,6 +62,7 @@ impl SoftBrowser {
             .tls_certs_only([authority])
             .redirect(Policy::none())
             .timeout(Duration::from_secs(30))
+            .pool_idle_timeout(KEPT)
             .no_proxy();
         if let Some(pem) = identity {
             builder = builder.identity(Identity::from_pem(pem.as_bytes()).context("reading an identity")?);

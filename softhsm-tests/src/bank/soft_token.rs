@@ -18,7 +18,7 @@ use reqwest::blocking::{Client, RequestBuilder};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use super::{Bank, LOGIN_PASSWORD};
+use super::{Bank, LOGIN_PASSWORD, network::KEPT};
 use crate::{
     openssl::openssl_with_input,
     virtual_yubikey::{
@@ -224,6 +224,7 @@ impl EnrolmentClient {
         let http = Client::builder()
             .tls_certs_only([authority])
             .timeout(Duration::from_secs(30))
+            .pool_idle_timeout(KEPT)
             .no_proxy()
             .build()
             .context("building a client")?;

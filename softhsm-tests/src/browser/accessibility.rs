@@ -1,11 +1,12 @@
 //! The accessibility checker axe-core, put into a page as its authors say. `make axe` fetches it.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Browser;
+use crate::binaries;
 
 /// What is wrong on a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ const RUN: &str = "
 ";
 
 pub(super) fn findings(browser: &Browser) -> Result<Vec<Finding>> {
-    let path = checker()?;
+    let path = binaries::target()?.join("axe/node_modules/axe-core/axe.min.js");
     let axe =
         fs::read_to_string(&path).with_context(|| format!("{}: run `make axe` first", path.display()))?;
     browser.script(&axe)?;
@@ -47,11 +48,4 @@ fn finding(violation: &Value) -> Finding {
         impact: text(&violation["impact"]),
         elements: violation["nodes"].as_array().into_iter().flatten().map(element).collect(),
     }
-}
-
-/// `target/axe/node_modules/axe-core/axe.min.js`
-fn checker() -> Result<PathBuf> {
-    let executable = std::env::current_exe().context("locating the running executable")?;
-    let target = executable.ancestors().nth(3).context("no target directory")?;
-    Ok(target.join("axe/node_modules/axe-core/axe.min.js"))
 }

@@ -5,16 +5,16 @@
 mod accessibility;
 mod command;
 mod person;
+mod pictures;
 mod profile;
 
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail};
 use fantoccini::{Client, ClientBuilder, Locator, key::Key};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -22,14 +22,12 @@ use tokio::runtime::Runtime;
 use crate::{
     bank::{Bank, Desk},
     process::{Environment, Process},
+    wait::{PATIENCE, awaited},
 };
 
 pub use accessibility::Finding;
 pub use person::Person;
 use profile::PinBy;
-
-/// Nothing that a browser does on a loaded machine takes longer.
-const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A browser window. Dropping it ends its processes.
 #[derive(Debug)]
@@ -67,7 +65,7 @@ impl Browser {
         directory: &Path,
         screenshots: &str,
     ) -> Result<Self> {
-        let environment = profile::prepare(bank, Some(token), PinBy::Person(person), directory)?;
+        let environment = profile::prepare(bank, Some(token), PinBy::PersonAt(person.display()), directory)?;
         Self::start(environment, false, directory, screenshots)
     }
 
@@ -84,7 +82,7 @@ impl Browser {
         command.args(["--port=0", "--allowed-ips=127.0.0.1"]).envs(environment);
         let mut driver = Process::spawn("chromedriver", &mut command, directory)?;
         let mut port = None;
-        driver.wait_until("a port of chromedriver", DEADLINE, |process| {
+        driver.wait_until("a port of chromedriver", PATIENCE, |process| {
             port = port_in(&process.log());
             Ok(port.is_some())
         })?;
@@ -98,8 +96,13 @@ impl Browser {
                     .connect(&format!("http://127.0.0.1:{port}")),
             )
             .with_context(|| format!("starting Chromium: {}", driver.log()))?;
-        let screenshots = profile::screenshots(screenshots)?;
+        let screenshots = pictures::folder(screenshots)?;
         Ok(Self { runtime, client, driver, screenshots })
+    }
+
+    /// Whether something went wrong because the browser itself has died.
+    pub fn is_gone(error: &Error) -> bool {
+        format!("{error:#}").contains("invalid session id")
     }
 
     /// Goes to an address.
@@ -180,12 +183,15 @@ impl Browser {
 
     /// Polls a script until it returns true; a page that is being replaced has no answer yet.
     fn until(&self, what: &str, script: &str) -> Result<()> {
-        let began = std::time::Instant::now();
-        while !self.script(script).is_ok_and(|value| value == Value::Bool(true)) {
-            ensure!(began.elapsed() < DEADLINE, "no {what}: still at {}", self.place());
-            std::thread::sleep(Duration::from_millis(30));
-        }
-        Ok(())
+        let reached = awaited(
+            what,
+            || self.script(script),
+            |answer| match answer {
+                Ok(value) => *value == Value::Bool(true),
+                Err(error) => Self::is_gone(error),
+            },
+        );
+        reached.with_context(|| format!("still at {}", self.place()))?.map(drop)
     }
 
     fn place(&self) -> String {
@@ -334,7 +340,7 @@ impl Browser {
     /// When it doesn't end.
     pub fn close(mut self) -> Result<()> {
         self.runtime.block_on(self.client.clone().close()).context("closing the browser")?;
-        self.driver.terminate(DEADLINE).map(drop)
+        self.driver.terminate(PATIENCE).map(drop)
     }
 }
 

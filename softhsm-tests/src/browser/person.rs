@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::profile;
+use super::pictures;
 use crate::screen::Screen;
 
 /// The title of Chromium's dialog.
@@ -43,7 +43,7 @@ impl Person {
         let hands = Hands {
             screen: screen.clone(),
             pin: pin.to_owned(),
-            picture: profile::screenshots(screenshots)?.join("pin-dialog.png"),
+            picture: pictures::folder(screenshots)?.join("pin-dialog.png"),
             asked: asked.clone(),
             hesitates: hesitates.clone(),
             leaves: leaves.clone(),

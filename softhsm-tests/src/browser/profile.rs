@@ -9,7 +9,6 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::Person;
 use crate::{
     bank::{Bank, Desk},
     binaries,
@@ -22,8 +21,8 @@ use crate::{
 pub(super) enum PinBy<'a> {
     /// `p11-login`, before anybody is asked.
     Module,
-    /// A person, whenever the browser asks.
-    Person(&'a Person),
+    /// A person at this display, whenever the browser asks.
+    PersonAt(&'a str),
 }
 
 /// Makes the profile and returns the environment for it.
@@ -47,9 +46,7 @@ pub(super) fn prepare(
                     environment.push(("P11_LOGIN_MODULE".to_owned(), OPENSC_MODULE.to_owned()));
                     environment.push(("P11_LOGIN_PIN_FILE".to_owned(), pin));
                 }
-                PinBy::Person(person) => {
-                    environment.push(("DISPLAY".to_owned(), person.display().to_owned()));
-                }
+                PinBy::PersonAt(display) => environment.push(("DISPLAY".to_owned(), display.to_owned())),
             }
             environment
         }
@@ -64,7 +61,7 @@ pub(super) fn prepare(
     if token.is_some() {
         let module = match pin_by {
             PinBy::Module => binaries::find_library("p11_login")?,
-            PinBy::Person(_) => PathBuf::from(OPENSC_MODULE),
+            PinBy::PersonAt(_) => PathBuf::from(OPENSC_MODULE),
         };
         let mut add = Command::new("modutil");
         add.args(["-dbdir", &database, "-force", "-add", "token", "-libfile"]).arg(module);
@@ -110,14 +107,4 @@ pub(super) fn capabilities(headless: bool, directory: &Path) -> Result<Map<Strin
         Value::Object(map) => Ok(map),
         _ => anyhow::bail!("capabilities are an object"),
     }
-}
-
-/// Where the pictures go: below the target directory, in which the running test is.
-pub(super) fn screenshots(name: &str) -> Result<PathBuf> {
-    let executable = std::env::current_exe().context("locating the running executable")?;
-    // target/debug/deps/TEST
-    let target = executable.ancestors().nth(3).context("no target directory")?;
-    let directory = target.join("screenshots").join(name);
-    fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-    Ok(directory)
 }

@@ -3,8 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,6 +13,7 @@ use super::PEOPLE;
 use crate::{
     bank::{Bank, Urls, fetch},
     openssl::{openssl, openssl_with_input, verify},
+    wait::awaited,
 };
 
 /// `summary.json`.
@@ -49,20 +48,17 @@ fn certificate(bank: &Bank, user: &str) -> PathBuf {
 }
 
 /// Waits until the published CRL has the user's certificate.
-pub(super) fn wait_for_crl(bank: &Bank, user: &str, deadline: Duration) -> Result<()> {
+pub(super) fn wait_for_crl(bank: &Bank, user: &str) -> Result<()> {
     let path = certificate(bank, user);
     let serial = openssl(&["x509", "-noout", "-serial", "-in", &path.to_string_lossy()])?;
-    let serial = serial.trim().trim_start_matches("serial=").to_owned();
-    let began = Instant::now();
-    loop {
-        let text =
-            openssl_with_input(&["crl", "-inform", "DER", "-noout", "-text"], &crl(bank, "customer-0")?)?;
-        if String::from_utf8_lossy(&text).contains(&format!("Serial Number: {serial}")) {
-            return Ok(());
-        }
-        ensure!(began.elapsed() < deadline, "the CRL doesn't have {serial} after {deadline:?}");
-        thread::sleep(Duration::from_millis(100));
-    }
+    let line = format!("Serial Number: {}", serial.trim().trim_start_matches("serial="));
+    let crl = || {
+        let crl = crl(bank, "customer-0")?;
+        let text = openssl_with_input(&["crl", "-inform", "DER", "-noout", "-text"], &crl)?;
+        Ok::<_, anyhow::Error>(String::from_utf8_lossy(&text).into_owned())
+    };
+    let shows = |crl: &Result<String>| crl.as_ref().map_or(true, |text| text.contains(&line));
+    awaited("a CRL with the revoked certificate", crl, shows)?.map(drop)
 }
 
 fn crl(bank: &Bank, name: &str) -> Result<Vec<u8>> {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{Block, Document};
 use crate::{
     binaries,
-    process::{Environment, Process, output_of},
+    process::{Environment, Pid, Process, children_of, output_of},
 };
 
 /// Booting takes two seconds, on a loaded machine more.
@@ -81,7 +81,7 @@ done
 pub struct Machine {
     directory: PathBuf,
     process: Process,
-    init: u32,
+    init: Pid,
     runs: u32,
 }
 
@@ -117,11 +117,11 @@ impl Machine {
         command.arg(programs.parent().unwrap_or(Path::new("/")));
         let mut process = Process::spawn("machine", &mut command, directory)?;
         process.wait_until("a running systemd", BOOT, |process| {
-            let Some(init) = child_of(process.id()) else { return Ok(false) };
+            let Some(init) = child_of(process)? else { return Ok(false) };
             let state = output_of(inside(init).args(["systemctl", "is-system-running"]), b"")?;
             Ok(matches!(state.stdout.as_slice(), b"running\n" | b"degraded\n"))
         })?;
-        let init = child_of(process.id()).context("the machine has no first process")?;
+        let init = child_of(&process)?.context("the machine has no first process")?;
         Ok(Self { directory: directory.to_owned(), process, init, runs: 0 })
     }
 
@@ -202,14 +202,13 @@ impl Drop for Machine {
 }
 
 /// The first process in the machine's namespaces, once there is one.
-fn child_of(process: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
+fn child_of(process: &Process) -> Result<Option<Pid>> {
+    Ok(children_of(process.id())?.first().copied())
 }
 
-fn inside(init: u32) -> Command {
+fn inside(init: Pid) -> Command {
     let mut command = Command::new("nsenter");
-    command.arg(format!("--target={init}")).args(NAMESPACES).arg("--");
+    command.arg(format!("--target={}", init.as_raw_nonzero())).args(NAMESPACES).arg("--");
     command
 }
 

@@ -6,14 +6,13 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{bank::Bank, ports::PortLease, process::Process, soft_pki::SoftAuthority};
+use crate::{bank::Bank, ports::PortLease, process::Process, soft_pki::SoftAuthority, wait::PATIENCE};
 
 /// Whom it admits.
 pub const USER: &str = "inro@bank.example";
@@ -21,7 +20,6 @@ pub const USER: &str = "inro@bank.example";
 pub const PASSWORD: &str = "p0st äml\\ ünter";
 
 const PYTHON: &str = "/usr/bin/python3";
-const DEADLINE: Duration = Duration::from_mins(1);
 
 /// How it encrypts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +130,7 @@ impl MailServer {
         command.args([USER, PASSWORD]);
         let already = fs::read_to_string(self.path("mail.log")).unwrap_or_default().len();
         let mut process = Process::spawn("mail", &mut command, &self.directory)?;
-        process.wait_until("mail server", DEADLINE, |process| {
+        process.wait_until("mail server", PATIENCE, |process| {
             Ok(process.log().get(already..).is_some_and(|log| log.contains("mail server ready")))
         })?;
         self.process = Some(process);
@@ -152,7 +150,7 @@ impl MailServer {
             from = "no-reply@bank.example"
             bank = "試験銀行"
             contact = "03-0000-0000"
-            timeout = "5s"
+            timeout = "2m"
             first_retry = "1s"
             longest_retry = "2s"
         };

@@ -14,6 +14,7 @@ use super::{Outcome, Size, books::Books, published, town};
 use crate::{
     bank::{Bank, EnrolmentClient, fetch},
     process::Process,
+    wait::awaited,
 };
 
 /// As long as we look whether anything is issued or un-revoked that shouldn't be.
@@ -95,15 +96,11 @@ fn restore(bank: &Bank, backup: &Path) -> Result<()> {
 
 /// Waits until all of these are on the CRL; its number.
 fn wait_for_crl(bank: &Bank, revoked: &[String]) -> Result<u64> {
-    let began = Instant::now();
-    loop {
-        let crl = published::crl(bank)?;
-        if revoked.iter().all(|serial| crl.serials.contains(serial)) {
-            return Ok(crl.number);
-        }
-        ensure!(began.elapsed() < town::PATIENCE, "CRL {} lacks one of {revoked:?}", crl.number);
-        thread::sleep(PAUSE);
-    }
+    let shows = |crl: &Result<published::Published>| {
+        crl.as_ref().map_or(true, |crl| revoked.iter().all(|serial| crl.serials.contains(serial)))
+    };
+    let crl = awaited(&format!("a CRL with {revoked:?}"), || published::crl(bank), shows)?;
+    Ok(crl?.number)
 }
 
 /// The authority runs on a ledger that lost something, and nobody has decided yet.
@@ -114,11 +111,7 @@ fn nothing_happens(
     outcome: &mut Outcome,
 ) -> Result<()> {
     let live = format!("{}/livez", bank.urls().ops);
-    let began = Instant::now();
-    while fetch(&live).is_err() {
-        ensure!(began.elapsed() < town::PATIENCE, "the authority didn't start");
-        thread::sleep(PAUSE);
-    }
+    awaited("the authority's start", || fetch(&live), Result::is_ok)??;
     let signed = bank.journal()?["certificates"].clone();
     let (client, maker) = (EnrolmentClient::new(bank)?, town::Maker::new(bank)?);
     let began = Instant::now();

@@ -7,7 +7,6 @@ mod maker;
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -17,9 +16,8 @@ pub use maker::TpmMaker;
 use crate::{
     ports::PortLease,
     process::{Environment, Process, run},
+    wait::PATIENCE,
 };
-
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A TPM. Dropping it cuts its power; what it keeps without power stays in its directory.
 #[derive(Debug)]
@@ -52,7 +50,7 @@ impl Swtpm {
         swtpm.args(["--ctrl", &format!("type=tcp,port={control},bindaddr=127.0.0.1")]);
         let mut process = Process::spawn("swtpm", &mut swtpm, &self.directory)?;
         // The control channel may be tried: it takes one client after the other, and so does the TPM itself.
-        process.wait_for_listener((std::net::Ipv4Addr::LOCALHOST, control).into(), DEADLINE)?;
+        process.wait_for_listener((std::net::Ipv4Addr::LOCALHOST, control).into(), PATIENCE)?;
         self.process = Some(process);
         Ok(())
     }

@@ -4,12 +4,9 @@
 use std::collections::BTreeSet;
 
 use rcgen::DnType;
-use softhsm_tests::{bank::SoftBrowser, card_client::Response, soft_pki::Identity};
+use softhsm_tests::{bank::SoftBrowser, card_client::Response, soft_pki::Identity, wait::until};
 
-use crate::{
-    customers::until,
-    staff_house::{Member, StaffHouse, admit},
-};
+use crate::staff_house::{Member, StaffHouse, admit};
 
 const CLERK: &str = "clerk-1";
 const AUDITOR: &str = "auditor";
@@ -160,7 +157,8 @@ fn every_route_of_the_console_by_every_role() {
     let revoked = come_in("revoked", house.identity("revoked"));
     first.done("/staff/withdrawn/withdraw", &[("reason", "異動")]);
     house.revoke_certificates(2, &[&revoked.identity]);
-    until("the staff CA's CRL", || revoked.browser.get("/home").expect("an answer").status == 403);
+    let turned_away = || revoked.browser.get("/home").expect("an answer").status;
+    until("the staff CA's CRL", turned_away, |status| *status == 403);
     let expired = house.authority.client_between(&[(DnType::CommonName, "expired")], (2024, 2025));
     let expired = expired.expect("a certificate");
     admit(first, second, "expired", "clerk hsm-operations administrator", &expired);

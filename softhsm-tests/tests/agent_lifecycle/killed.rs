@@ -13,13 +13,11 @@ use softhsm_tests::{
     bank::TOKEN_PIN,
     process::Process,
     virtual_yubikey::{Misbehaviour, Moment, Profile},
+    wait::until,
     yubikey::PluggedYubiKey,
 };
 
-use crate::{
-    customers::until,
-    rig::{NEW, Office},
-};
+use crate::rig::{NEW, Office};
 
 const FIRST: u32 = 63_600_001;
 /// RESET RETRY COUNTER and CHANGE REFERENCE DATA (NIST SP 800-73-4, part 2).
@@ -160,7 +158,7 @@ fn the_agent_killed_at_every_command_that_counts_leaves_nothing_lost() {
         office.killed_at(customer, moment, when);
         let before = matches!(moment, Moment::After(number) if number < at(unblock));
         // The card may still be at the command that was on its way.
-        until(when, || (office.state(customer.token).pin.left == 0) == before);
+        until(when, || office.state(customer.token).pin.left, |left| (*left == 0) == before);
         office.resume(customer, when);
         office.assert_whole(customer, when);
     }

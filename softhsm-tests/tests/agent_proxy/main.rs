@@ -12,6 +12,7 @@ use softhsm_tests::{
     openssl::openssl,
     soft_pki::SoftAuthority,
     squid::{PASSWORD, Squid, USER},
+    wait::until,
 };
 
 use self::{
@@ -98,18 +99,11 @@ fn what_the_bank_publishes_about_a_certificate_is_looked_at() {
 
     // Revoked: the responder says so within seconds, the list within a minute.
     house.bank.operator(&["certificate", "revoke", &serial, "--reason", "keyCompromise"]).expect("revoked");
-    let began = std::time::Instant::now();
-    let report = loop {
-        let run = house.doctor(&[]);
-        let report = run.json();
-        let said = codes(&report).iter().filter(|code| *code == "certificate.revoked").count();
-        if said == 2 {
-            assert_eq!(run.status(), 9, "{run:?}");
-            break report;
-        }
-        assert!(began.elapsed() < std::time::Duration::from_mins(2), "{report:#}");
-        std::thread::sleep(std::time::Duration::from_millis(500));
-    };
+    let both =
+        |run: &Run| codes(&run.json()).iter().filter(|code| *code == "certificate.revoked").count() == 2;
+    let run = until("both to say that it is revoked", || house.doctor(&[]), both);
+    assert_eq!(run.status(), 9, "{run:?}");
+    let report = run.json();
     assert_eq!(report["support_code"], "certificate.revoked");
     let found = finding(&report, "certificate.revoked");
     assert!(found["next"].as_str().expect("a remedy").contains("obtain a new one"), "{found}");

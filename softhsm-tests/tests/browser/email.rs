@@ -1,13 +1,12 @@
 //! 「設定」→「メールアドレスの変更」: the login password, the code out of the mail that a mail server took, and what the old
 //! address hears.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use softhsm_tests::{
     bank::LOGIN_PASSWORD,
     browser::Browser,
     smtp::{Encryption, MailServer, Taken},
+    wait::awaited,
 };
 
 use crate::{
@@ -59,16 +58,12 @@ const SAID: [Said; 2] = [
 
 /// The mails of a recipient, as soon as there are so many.
 fn mails(server: &MailServer, recipient: &str, number: usize) -> Result<Vec<Taken>> {
-    let began = Instant::now();
-    loop {
+    let mails = || {
         let inbox = server.inbox()?.into_iter();
-        let mails: Vec<Taken> = inbox.filter(|mail| mail.recipients == [recipient]).collect();
-        if mails.len() >= number {
-            return Ok(mails);
-        }
-        ensure!(began.elapsed() < Duration::from_mins(1), "{recipient} has {} mails", mails.len());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        Ok::<Vec<Taken>, Error>(inbox.filter(|mail| mail.recipients == [recipient]).collect())
+    };
+    let enough = |mails: &Result<Vec<Taken>>| mails.as_ref().map_or(true, |mails| mails.len() >= number);
+    awaited(&format!("mail {number} to {recipient}"), mails, enough)?
 }
 
 /// A customer with an address.

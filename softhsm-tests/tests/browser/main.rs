@@ -19,10 +19,9 @@ const DEATHS: usize = 2;
 /// checks, around the handshake in which the card signs; a customer opens it again then, and so does this. Whatever else
 /// goes wrong is the flow's result.
 fn in_a_browser(flow: impl Fn() -> Result<()>) -> Result<()> {
-    const DIED: &str = "session deleted as the browser has closed the connection";
     for _ in 0..DEATHS {
         match flow() {
-            Err(error) if format!("{error:#}").contains(DIED) => {}
+            Err(error) if Browser::is_gone(&error) => {}
             result => return result,
         }
     }

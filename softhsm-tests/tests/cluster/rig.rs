@@ -17,13 +17,12 @@ use softhsm_tests::{
     postgres::{self, Postgres},
     scratch::Scratch,
     virtual_yubikey::{Firmware, Profile, attestation::AttestationKey},
+    wait::{PATIENCE, until},
 };
 
 pub(crate) const CONTRACT: &str = "1234567";
 const FIRST_TOKEN: u32 = 42_000_000;
 const FIRMWARE: Firmware = Firmware(5, 7, 2);
-/// Nothing heals later than this.
-const PATIENCE: Duration = Duration::from_mins(2);
 const CLIENTS: usize = 6;
 
 /// How many certificates a test under load issues; more for a soak.
@@ -135,12 +134,6 @@ impl Cluster {
         }
     }
 
-    /// Waits until a node is ready.
-    pub(crate) fn ready(&self, node: usize) {
-        let url = format!("{}/readyz", self.nodes[node].urls().ops);
-        until("readiness", || fetch(&url).is_ok_and(|answer| answer.status == 200));
-    }
-
     /// The state of a certificate as this node's OCSP responder gives it.
     pub(crate) fn ocsp(&self, node: usize, certificate: &std::path::Path) -> String {
         let bank = &self.nodes[node];
@@ -168,13 +161,9 @@ pub(crate) fn number_of(crl: &[u8]) -> Option<u64> {
     ca_x509::crl::number(list.tbs_cert_list.crl_extensions.as_deref()?)
 }
 
-/// Awaits a state.
-pub(crate) fn until(what: &str, mut reached: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !reached() {
-        assert!(began.elapsed() < PATIENCE, "waiting for {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
+/// Whether a certificate is on a CRL.
+pub(crate) fn shows(crl: Option<&(u64, String)>, serial: &str) -> bool {
+    crl.is_some_and(|(_, text)| text.contains(&serial.to_uppercase()))
 }
 
 /// What the clients have come to.
@@ -212,7 +201,8 @@ impl Load {
     /// Waits until so many more certificates are handed out.
     pub(crate) fn go_on(&self, more: u64) {
         let target = self.certified() + more;
-        until("certificates", || self.certified() >= target || self.over.load(Ordering::SeqCst));
+        let reached = || (self.certified(), self.over.load(Ordering::SeqCst));
+        until("certificates", reached, |(certified, over)| *certified >= target || *over);
     }
 }
 

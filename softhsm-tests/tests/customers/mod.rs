@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
-use std::time::{Duration, Instant};
+pub(crate) mod calendar;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::SignedDuration;
@@ -136,15 +136,6 @@ pub(crate) fn page(response: &Response, status: u16) -> String {
     let text = response.text();
     assert_eq!(response.status, status, "{text}");
     text
-}
-
-/// Awaits a state; a minute is longer than any takes.
-pub(crate) fn until(what: &str, mut reached: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !reached() {
-        assert!(began.elapsed() < Duration::from_mins(1), "waiting for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// The hidden token of a page's form.

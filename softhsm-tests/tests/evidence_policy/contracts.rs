@@ -11,7 +11,7 @@ use softhsm_tests::{
     virtual_yubikey::{Algorithm, Profile},
 };
 
-use crate::rig::{House, NEW};
+use crate::rig::{House, NEW, once_in_force};
 
 fn algorithms(opened: &Opened) -> &[String] {
     &opened.key.algorithms
@@ -86,15 +86,8 @@ fn an_agent_follows_the_contracts_policy_as_it_changes() {
     let token = house.token(Profile::new(60_100_001, NEW));
     let key = "policy-test-second-version";
     let opening = EnrolmentClient::opening(&user, &token);
-    let began = std::time::Instant::now();
-    let opened = loop {
-        let opened = house.client.open_with(&opening, key).expect("an answer").expect("an enrolment");
-        if opened.key.touch_policy == "never" {
-            break opened;
-        }
-        assert!(began.elapsed().as_secs() < 30, "{:?}", opened.key);
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    };
+    let open = || house.client.open_with(&opening, key).expect("an answer").expect("an enrolment");
+    let opened = once_in_force(open, |opened| opened.key.touch_policy == "never");
     let certified = house.certify(&(opened, key.to_owned()), &token).expect("a certificate");
     let shown = house.shown(&certified);
     let evidence = &shown["evidence"];
@@ -133,14 +126,9 @@ fn asserted_keys_are_for_contracts_that_allow_them() {
     assert_eq!(problem.code, Code::NotPermitted);
     assert_eq!(house.why("enrolment.refused", &users[1]), "policy-device-kind");
 
-    let began = std::time::Instant::now();
-    let opened = loop {
-        match house.client.open_with(&opening, "policy-asserted-yes").expect("an answer") {
-            Ok(opened) => break opened,
-            Err(problem) => assert!(began.elapsed().as_secs() < 30, "{problem:?}"),
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    };
+    house.in_force("1000001", 60_200_009, |opened| algorithms(opened) == ["p256"]);
+    let opened: Opened =
+        house.client.open_with(&opening, "policy-asserted-yes").expect("an answer").expect("an enrolment");
     let certify = Certify {
         csr: Base64Url(token.request(|_| {}).expect("a request")),
         evidence: Evidence::Asserted {},

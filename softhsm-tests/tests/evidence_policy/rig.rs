@@ -1,11 +1,6 @@
 //! A bank with contracts, each with one user, and policies in files.
 
-use std::{
-    path::PathBuf,
-    process::Output,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::Output};
 
 use ca_wire::enrolment::{Certified, Opened};
 use ca_wire::problem::{Code, Problem};
@@ -14,11 +9,10 @@ use softhsm_tests::{
     bank::{Bank, EnrolmentClient, NewUser, Options, SoftToken},
     scratch::Scratch,
     virtual_yubikey::{Firmware, Profile},
+    wait::until,
 };
 
 pub(crate) const NEW: Firmware = Firmware(5, 7, 2);
-/// A change of policy is seen long before.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct House {
     pub(crate) client: EnrolmentClient,
@@ -79,16 +73,20 @@ impl House {
         holds: impl Fn(&Opened) -> bool,
     ) -> (Opened, String) {
         let key = format!("policy-test-{}-{user}", token.profile.serial);
-        let began = Instant::now();
-        loop {
+        let open = || {
             let opened = self.client.open(user, token, &key).expect("an answer");
-            let opened = opened.unwrap_or_else(|problem| panic!("{user}: {problem:?}"));
-            if holds(&opened) {
-                return (opened, key);
-            }
-            assert!(began.elapsed() < PATIENCE, "the policy isn't in force: {:?}", opened.key);
-            thread::sleep(Duration::from_millis(100));
-        }
+            opened.unwrap_or_else(|problem| panic!("{user}: {problem:?}"))
+        };
+        (once_in_force(open, holds), key)
+    }
+
+    /// Waits until a contract's policy is in force, by what another of its users is told, who may have a YubiKey. Nobody is
+    /// refused meanwhile.
+    pub(crate) fn in_force(&self, contract: &str, token: u32, holds: impl Fn(&Opened) -> bool) {
+        let id = format!("other-{contract}");
+        let user = NewUser { id: &id, contract, role: "general", name: "方針", token: Some(token) };
+        self.bank.register_user(&user).expect("a user");
+        self.opened_when(&id, &self.token(Profile::new(token, NEW)), holds);
     }
 
     pub(crate) fn certify(
@@ -127,4 +125,17 @@ impl House {
         let row = row.unwrap_or_else(|| panic!("no row about {user}"));
         row["details"]["why"].as_str().expect("a reason").to_owned()
     }
+}
+
+/// Opens an enrolment again and again, until it is as the policy wants it.
+pub(crate) fn once_in_force(open: impl Fn() -> Opened, holds: impl Fn(&Opened) -> bool) -> Opened {
+    let mut last = None;
+    let look = || {
+        let opened = open();
+        let seen = (format!("{:?}", opened.key), holds(&opened));
+        last = Some(opened);
+        seen
+    };
+    until("the policy to be in force", look, |(_, holds)| *holds);
+    last.expect("seen")
 }

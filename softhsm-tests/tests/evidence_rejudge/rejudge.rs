@@ -8,9 +8,10 @@ use softhsm_tests::{
     bank::{SoftBrowser, fetch},
     openssl::{openssl, openssl_with_input},
     smtp::{Encryption, MailServer},
+    wait::until,
 };
 
-use crate::rig::{House, Issued, NEW, NEWEST, OLD, sha256, until};
+use crate::rig::{House, Issued, NEW, NEWEST, OLD, sha256};
 
 /// The subject's Japanese half of a mail that a plan causes.
 const PLANNED: &str = "電子証明書の失効予定のお知らせ";
@@ -28,11 +29,11 @@ fn serials<'a>(issued: &[&'a Issued]) -> BTreeSet<&'a str> {
     issued.iter().map(|one| one.serial.as_str()).collect()
 }
 
-fn on_the_crl(house: &House, serial: &str) -> bool {
+fn crl(house: &House) -> String {
     let url = format!("{}/crl/customer-0.crl", house.bank.urls().validation);
     let crl = fetch(&url).expect("a CRL");
     let text = openssl_with_input(&["crl", "-inform", "DER", "-noout", "-text"], &crl.body).expect("a CRL");
-    String::from_utf8_lossy(&text).contains(&format!("Serial Number: {}", serial.to_uppercase()))
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn ocsp(house: &House, issued: &Issued) -> String {
@@ -64,8 +65,7 @@ fn is_told(house: &House, server: &MailServer, issued: &Issued, date: Timestamp)
     let japan = TimeZone::fixed(jiff::tz::offset(9));
     let date = date.to_zoned(japan).strftime("%Y年%-m月%-d日 %H:%M").to_string();
     let mails = || house.operator(&["mail", "list", "--user", &issued.user]);
-    until("the mail", || {
-        let mails = mails();
+    until("the mail", mails, |mails| {
         let mut all = mails.as_array().expect("a list").iter();
         all.any(|mail| mail["kind"] == "to-be-revoked" && mail["state"] == "delivered")
     });
@@ -80,6 +80,27 @@ fn is_told(house: &House, server: &MailServer, issued: &Issued, date: Timestamp)
     );
     let home = home(house, issued);
     assert!(home.contains(PLANNED_AT_HOME) && home.contains(&date), "{home}");
+}
+
+/// The plan is done: these were revoked, not before its date, and everybody hears of it.
+fn are_revoked(house: &House, newest: &[Issued], date: Timestamp) {
+    until(
+        "the plan's end",
+        || house.operator(&["evidence", "plan", "list"]),
+        |plans| plans[2]["state"] == "done",
+    );
+    for issued in newest {
+        until("OCSP", || ocsp(house, issued), |answer| answer.contains("revoked"));
+        let line = format!("Serial Number: {}", issued.serial.to_uppercase());
+        until("the CRL", || crl(house), |text| text.contains(&line));
+    }
+    let rows = house.bank.audit_rows("certificate.revoked").expect("rows");
+    assert_eq!(rows.len(), 2);
+    for row in &rows {
+        assert!(row["at"].as_str().expect("a time").parse::<Timestamp>().expect("a time") >= date, "{row}");
+        assert_eq!(row["details"]["reason"], "privilegeWithdrawn");
+        assert_eq!(row["details"]["rejudgement"], "3");
+    }
 }
 
 /// A maker's root is retired and a floor is raised; exactly those who rest on them fall out, nobody before the date, and
@@ -147,30 +168,21 @@ fn who_falls_out_is_listed_planned_and_revoked_at_the_date() {
         is_told(&house, &server, issued, later);
     }
     house.operator(&["evidence", "plan", "cancel", "2"]);
-    until("the mails", || subjects(&server, &newest[0]) == [PLANNED, CALLED_OFF]);
+    until("the mails", || subjects(&server, &newest[0]), |subjects| *subjects == [PLANNED, CALLED_OFF]);
     assert!(!home(&house, &newest[0]).contains(PLANNED_AT_HOME), "it is called off");
-    let soon = Timestamp::now() + SignedDuration::from_secs(40);
+    let soon = Timestamp::now() + SignedDuration::from_hours(1);
     assert!(plan(&house, soon, "privilegeWithdrawn").status.success());
     let shown = house.operator(&["evidence", "plan", "show", "3"]);
     assert_eq!(shown.as_array().expect("a list").len(), 2, "{shown}");
     for issued in &newest {
-        until("the mails", || subjects(&server, issued) == [PLANNED, CALLED_OFF, PLANNED]);
+        let told = [PLANNED, CALLED_OFF, PLANNED];
+        until("the mails", || subjects(&server, issued), |subjects| *subjects == told);
         is_told(&house, &server, issued, soon);
     }
     assert!(!home(&house, &new[0]).contains(PLANNED_AT_HOME), "only who falls out is told");
     assert!(ocsp(&house, &newest[0]).contains("good"), "nobody is revoked before the date");
-    until("the plan's end", || house.operator(&["evidence", "plan", "list"])[2]["state"] == "done");
-    for issued in &newest {
-        until("OCSP", || ocsp(&house, issued).contains("revoked"));
-        until("the CRL", || on_the_crl(&house, &issued.serial));
-    }
-    let rows = house.bank.audit_rows("certificate.revoked").expect("rows");
-    assert_eq!(rows.len(), 2);
-    for row in &rows {
-        assert!(row["at"].as_str().expect("a time").parse::<Timestamp>().expect("a time") >= soon, "{row}");
-        assert_eq!(row["details"]["reason"], "privilegeWithdrawn");
-        assert_eq!(row["details"]["rejudgement"], "3");
-    }
+    house.later(SignedDuration::from_hours(1));
+    are_revoked(&house, &newest, soon);
     for issued in old.iter().chain(&new) {
         assert!(ocsp(&house, issued).contains("good"), "{} fell out of nothing", issued.user);
     }

@@ -3,14 +3,15 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
-    time::Duration,
 };
 
+use jiff::SignedDuration;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use softhsm_tests::{
     bank::{Bank, EnrolmentClient, Options, SoftToken},
     binaries,
+    faults::Faults,
     openssl::openssl,
     process::output_of,
     scratch::Scratch,
@@ -23,9 +24,6 @@ pub(crate) const OLD: Firmware = Firmware(5, 4, 3);
 pub(crate) const NEW: Firmware = Firmware(5, 7, 2);
 /// Below the second root.
 pub(crate) const NEWEST: Firmware = Firmware(5, 7, 4);
-
-/// What happens soon happens within this time.
-pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// A certificate and who has it.
 pub(crate) struct Issued {
@@ -45,6 +43,7 @@ impl Issued {
 pub(crate) struct House {
     pub(crate) client: EnrolmentClient,
     pub(crate) bank: Bank,
+    clock: Faults,
     _scratch: Scratch,
 }
 
@@ -53,14 +52,24 @@ impl House {
     pub(crate) fn open(name: &str) -> Self {
         let scratch = Scratch::new(name).expect("a scratch directory");
         let options = Options { adjust: Some(with_officers), ..Options::default() };
+        let clock = Faults::new(&scratch.join("clock"), &[]).expect("a clock");
         let mut bank = Bank::prepare(&scratch.join("bank"), &options).expect("a bank");
+        bank.keep_time_by(&clock).expect("the clock");
         std::fs::create_dir_all(bank.path("officers")).expect("a folder");
         for officer in ["sato", "suzuki", "stranger"] {
             new_officer(&bank, officer);
         }
         bank.begin().expect("a bank");
         bank.register_contract("7654321", "証拠商事").expect("a contract");
-        Self { client: EnrolmentClient::new(&bank).expect("a client"), bank, _scratch: scratch }
+        Self { client: EnrolmentClient::new(&bank).expect("a client"), bank, clock, _scratch: scratch }
+    }
+
+    /// It is so much later, and signer and authority are started anew: a signer follows no jump of its clock.
+    pub(crate) fn later(&mut self, by: SignedDuration) {
+        self.clock.clock(by).expect("a clock");
+        (self.bank.authority, self.bank.signer) = (None, None);
+        self.bank.start_signer().expect("a signer");
+        self.bank.start_authority().expect("an authority");
     }
 
     /// Whose first trust version two officers have signed, and the authority taken up.
@@ -139,15 +148,7 @@ impl House {
 
     /// Waits until the authority believes this version.
     pub(crate) fn taken_up(&self, version: u32) {
-        self.in_log(&["a new trust version was taken up", &format!("\"version\":{version}")]);
-    }
-
-    /// Waits until a line of the authority's log has all of these.
-    pub(crate) fn in_log(&self, words: &[&str]) {
-        let log = || std::fs::read_to_string(self.bank.path("logs/authority.log")).unwrap_or_default();
-        until(&format!("{words:?} in the log"), || {
-            log().lines().any(|line| words.iter().all(|word| line.contains(word)))
-        });
+        self.bank.logs(&["a new trust version was taken up", &format!("\"version\":{version}")]);
     }
 
     /// A user with a certificate on a token of this firmware.
@@ -214,15 +215,6 @@ pub(crate) fn sha256(octets: &[u8]) -> String {
 
 pub(crate) fn text(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
-}
-
-/// Waits for a state.
-pub(crate) fn until(what: &str, mut reached: impl FnMut() -> bool) {
-    let began = std::time::Instant::now();
-    while !reached() {
-        assert!(began.elapsed() < SOON, "{what} hasn't come about");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// A PEM file of several certificates.

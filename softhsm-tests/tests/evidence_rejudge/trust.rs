@@ -113,7 +113,7 @@ fn a_row_that_was_edited_by_hand_is_refused_while_the_last_good_version_serves()
     edit(
         "UPDATE trust_versions SET bundle = CAST(replace(CAST(bundle AS TEXT), '\"yubikey-link\"', '\"yubikey-piv\"') AS BLOB)",
     );
-    house.in_log(&[
+    house.bank.logs(&[
         "ALARM: the trust store is refused; this version keeps serving",
         "altered after it was signed",
     ]);

@@ -1,16 +1,11 @@
 //! The proof of a TPM's key: exported, checked by somebody else, judged again, and taken back by the TPM's maker.
 
-use std::{
-    process::Output,
-    time::{Duration, Instant},
-};
+use std::process::Output;
 
 use serde_json::{Value, json};
 use softhsm_tests::{openssl::openssl_with_input, process::run};
 
 use crate::house::{Computer, House, json};
-
-const SOON: Duration = Duration::from_mins(1);
 
 fn sha256_of(pem: &std::path::Path) -> String {
     let fingerprint = openssl_with_input(
@@ -142,26 +137,10 @@ fn what_the_maker_took_back_is_refused_before_a_key_is_made() {
     std::fs::remove_file(folder.join("maker.crl")).expect("removed");
     let output = house.bank.try_operator(&["trust", "crls"]).expect("inro-ca runs");
     assert_eq!(output.status.code(), Some(7), "something wants a look");
-    in_log(&house, "it has gone, or was put back");
+    house.bank.logs(&["it has gone, or was put back"]);
     json(&house.try_enroll(&computer, "tpm-user-21", &[]), 5);
 }
 
 fn taken_up(house: &House, words: &str) {
-    let log = || std::fs::read_to_string(house.bank.path("logs/authority.log")).unwrap_or_default();
-    wait(words, || {
-        log().lines().any(|line| line.contains("the makers' CRLs were taken up") && line.contains(words))
-    });
-}
-
-fn in_log(house: &House, words: &str) {
-    let log = || std::fs::read_to_string(house.bank.path("logs/authority.log")).unwrap_or_default();
-    wait(words, || log().contains(words));
-}
-
-fn wait(what: &str, mut reached: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !reached() {
-        assert!(began.elapsed() < SOON, "{what} isn't in the log");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    house.bank.logs(&["the makers' CRLs were taken up", words]);
 }

@@ -1,11 +1,8 @@
 //! OCSP and issuing on the same lanes: neither waits behind all that the other wants.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use ca_x509::ocsp::CertStatus;
@@ -14,10 +11,9 @@ use softhsm_tests::{
     bank::{AUDIT_HEAD, Bank, Options, Orders},
     scratch::Scratch,
     simulated_hsm::{Settings, SimulatedHsm},
+    wait::{PATIENCE, settled},
 };
 use uuid::Uuid;
-
-use crate::rig::PATIENCE;
 
 /// Slow enough that a flood stays a flood on any machine.
 const SLOW: Settings = Settings { latency_us: 10_000, lanes: Some(2) };
@@ -93,12 +89,8 @@ async fn is_not_starved(wanted: Asking, flood: Asking) {
     };
     let clients: Vec<_> = (0..FLOOD).map(one).collect();
     let asking = rig.client();
-    let full = async {
-        while asking.status().await.expect("status").queued < 100 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, full).await.expect("a flood");
+    let queued = async || asking.status().await.expect("status").queued;
+    settled("a flood", queued, |queued| *queued >= 100).await;
     let before = done.load(Ordering::Relaxed);
     for _ in 0..WANTED {
         wanted.one(&rig, &asking).await.expect("signed in time");

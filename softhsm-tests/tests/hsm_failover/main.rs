@@ -12,19 +12,15 @@ use softhsm_tests::{
     scratch::Scratch,
     simulated_hsm::{Conduct, Fault, Settings, SimulatedHsm},
     softhsm::SoftHsm,
+    wait::{settled, until},
 };
 
-use crate::rig::{Load, PATIENCE, Rig};
+use crate::rig::{Load, Rig};
 
 /// Waits until an HSM's worker has signed so many more.
 async fn signs_more(rig: &Rig, number: usize, more: u64) {
     let before = rig.signed()[number];
-    let signing = async {
-        while rig.signed()[number] < before + more {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, signing).await.expect("it signs");
+    settled("more signatures", async || rig.signed()[number], |signed| *signed >= before + more).await;
 }
 
 /// Loses the first HSM under load in a certain way and gets it back. No request fails, and nothing is signed twice.
@@ -132,12 +128,7 @@ async fn a_pin_that_was_changed_while_the_module_was_loaded_is_not_given() {
     fs::write(&first, "not-the-pin\n").expect("written");
     rig.hsms[0].fault(&Fault::hangs("C_OpenSession", None).times(1)).expect("done");
     rig.bank.start_signer().expect("the signer, with the other");
-    let hanging = async {
-        while !rig.hsm(0).calls.contains_key("C_OpenSession") {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, hanging).await.expect("it hangs");
+    settled("the hanging call", async || rig.hsm(0).calls, |calls| calls.contains_key("C_OpenSession")).await;
     fs::write(&first, pin).expect("written");
     rig.hsms[0].clear().expect("goes on");
     rig.states([Ready, Ready]).await;
@@ -188,17 +179,15 @@ async fn a_token_that_comes_back_with_other_keys_is_not_taken_back() {
     rig.states([Ready, Down]).await;
     exchange(&rig, &impostor(&rig, "impostor"));
     rig.hsms[1].conduct(&Conduct::PLAIN).expect("put in");
-    let refused = async {
-        loop {
-            let status = rig.client().status().await.expect("status");
-            let trouble = status.tokens[1].trouble.clone().unwrap_or_default();
-            if trouble.contains("is not the one in its certificate") {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, refused).await.expect("refused");
+    settled(
+        "a refusal",
+        async || rig.client().status().await.expect("status"),
+        |status| {
+            let trouble = status.tokens[1].trouble.as_ref();
+            trouble.is_some_and(|trouble| trouble.contains("is not the one in its certificate"))
+        },
+    )
+    .await;
     rig.ask(&rig.client()).await.expect("the other signs");
 }
 
@@ -228,18 +217,16 @@ async fn a_token_that_is_configured_twice_is_logged_in_to_once() {
         })
         .expect("configured");
     rig.bank.start_signer().expect("the signer");
-    let told = async {
-        loop {
-            let status = rig.client().status().await.expect("status");
+    settled(
+        "that it is told",
+        async || rig.client().status().await.expect("status"),
+        |status| {
             let trouble = |state| status.tokens.iter().find(|token| token.state == state)?.trouble.clone();
             let ready = status.tokens.iter().any(|token| token.state == Ready);
-            if ready && trouble(Down).is_some_and(|told| told.contains("the same token")) {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, told).await.expect("told");
+            ready && trouble(Down).is_some_and(|told| told.contains("the same token"))
+        },
+    )
+    .await;
     assert_eq!(rig.hsms[0].logins().expect("kept"), 1, "a wrong PIN would have cost one try");
 }
 
@@ -254,12 +241,12 @@ async fn a_request_whose_caller_was_told_to_ask_again_asks_no_further_token() {
     rig.ask(&hurried).await.expect_err("both would hang");
     // The hanging worker is found out after a second; until then it counts as busy.
     let log = rig.bank.path("logs/signer.log");
-    let found_out = async {
-        while !fs::read_to_string(&log).expect("a log").contains("the worker is restarted") {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, found_out).await.expect("found out");
+    settled(
+        "the restart of the worker",
+        async || fs::read_to_string(&log).expect("a log"),
+        |log| log.contains("the worker is restarted"),
+    )
+    .await;
     // Whoever asks now finds the other HSM's fault: it was not used up by the request that is over.
     let left = rig.hsms.iter().map(|hsm| hsm.status().expect("its status").faults.len()).sum::<usize>();
     assert_eq!(left, 1);
@@ -314,17 +301,15 @@ fn the_authority_shows_each_token_in_its_metrics() {
             let labels = format!("issuer=\"customer\",token=\"hsm-{}\"", number + 1);
             format!("inro_signer_token_ready{{{labels}}} {}.0", wanted[number])
         };
-        let began = std::time::Instant::now();
-        loop {
+        let look = || {
             // Whoever asks for readiness has the signer looked at.
             let ready = fetch(&format!("{ops}/readyz")).expect("an answer").status;
-            let text = fetch(&format!("{ops}/metrics")).expect("metrics").text();
-            if [0, 1].iter().all(|number| text.contains(&sample(*number))) {
-                return ready;
-            }
-            assert!(began.elapsed() < PATIENCE, "never {wanted:?}: {text}");
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
+            let metrics = fetch(&format!("{ops}/metrics")).expect("metrics").text();
+            let tokens = metrics.lines().filter(|line| line.starts_with("inro_signer_token_ready"));
+            (ready, tokens.map(ToOwned::to_owned).collect::<Vec<_>>())
+        };
+        let as_wanted = |tokens: &[String]| [0, 1].iter().all(|number| tokens.contains(&sample(*number)));
+        until(&format!("{wanted:?}"), look, |(_, tokens)| as_wanted(tokens)).0
     };
     assert_eq!(shows([1, 1]), 200);
     first.conduct(&Conduct::ABSENT).expect("taken out");

@@ -16,12 +16,11 @@ use softhsm_tests::{
     bank::{AUDIT_HEAD, Bank, Options, Orders},
     scratch::Scratch,
     simulated_hsm::{Settings, SimulatedHsm, Status as HsmStatus},
+    wait::settled,
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Nothing on a loaded machine takes longer.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// What an authority gives its signer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -66,20 +65,10 @@ impl Rig {
     /// Waits until the tokens are so.
     pub(crate) async fn states(&self, wanted: [TokenState; 2]) -> Status {
         let client = self.client();
-        let mut last = None;
-        let looking = async {
-            loop {
-                if let Ok(status) = client.status().await {
-                    if status.tokens.iter().map(|token| token.state).eq(wanted) {
-                        return status;
-                    }
-                    last = Some(status);
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+        let as_wanted = |status: &Result<Status, ClientError>| {
+            status.as_ref().is_ok_and(|status| status.tokens.iter().map(|token| token.state).eq(wanted))
         };
-        let outcome = tokio::time::timeout(PATIENCE, looking).await;
-        outcome.unwrap_or_else(|_| panic!("never {wanted:?}: {last:?}"))
+        settled(&format!("{wanted:?}"), async || client.status().await, as_wanted).await.expect("awaited")
     }
 
     pub(crate) fn hsm(&self, number: usize) -> HsmStatus {

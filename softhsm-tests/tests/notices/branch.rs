@@ -1,9 +1,11 @@
 //! The branch sees what bounced, and has it sent again.
 
-use softhsm_tests::smtp::{Encryption, MailServer};
+use softhsm_tests::{
+    smtp::{Encryption, MailServer},
+    wait::until,
+};
 
 use crate::{
-    customers::until,
     rig::{backlog, register, restart},
     staff_house::StaffHouse,
 };
@@ -23,7 +25,7 @@ fn a_clerk_sees_what_bounced_and_sends_it_again_and_nobody_else_does() {
     server.answer_to(GONE, "550 5.1.1 <script>nobody</script>").expect("an answer");
     register(house.bank(), "taro-0001", "general", 46_200_001, GONE);
     house.house.enrolled("taro-0001", 46_200_001);
-    until("a bounce", || backlog(house.bank())["bounced"] == 1);
+    until("a bounce", || backlog(house.bank()), |backlog| backlog["bounced"] == 1);
     let list = clerk.page("/mail");
     for shown in ["taro-0001", GONE, "発行", "不達", "5.1.1", "もう一度送る"] {
         assert!(list.contains(shown), "{shown}: {list}");
@@ -50,8 +52,8 @@ fn a_clerk_sees_what_bounced_and_sends_it_again_and_nobody_else_does() {
     server.answer_to("nobody@example.com", "550 other").expect("an answer");
     let done = clerk.done("/mail/retry", &[("mail", &mail)]);
     assert!(clerk.page(&done).contains("もう一度送るように登録しました"), "{done}");
-    until("the mail", || server.inbox().expect("the inbox").len() == 1);
-    until("an empty outbox", || backlog(house.bank())["queued"] == 0);
+    until("the mail", || server.inbox().expect("the inbox"), |inbox| inbox.len() == 1);
+    until("an empty outbox", || backlog(house.bank()), |backlog| backlog["queued"] == 0);
     let rows = house.house.audit("mail.retried");
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0]["actor"], "staff:clerk-1");

@@ -6,10 +6,11 @@ use softhsm_tests::{
     scratch::Scratch,
     smtp::{Encryption, MailServer},
     virtual_yubikey::{Firmware, Profile},
+    wait::until,
 };
 
 use crate::{
-    customers::{CONTRACT, until},
+    customers::CONTRACT,
     rig::{backlog, keeps_rule_9, register},
 };
 
@@ -64,8 +65,8 @@ fn two_nodes_tell_everybody_once() {
         node.start_authority().expect("an authority");
     }
     let expected = 2 * USERS as usize;
-    until("all mail", || server.inbox().expect("the inbox").len() >= expected);
-    until("an empty outbox", || backlog(&nodes[0])["queued"] == 0);
+    until("all mail", || server.inbox().expect("the inbox").len(), |mails| *mails >= expected);
+    until("an empty outbox", || backlog(&nodes[0]), |backlog| backlog["queued"] == 0);
     let inbox = server.inbox().expect("the inbox");
     for mail in &inbox {
         keeps_rule_9(mail);

@@ -4,10 +4,11 @@ use serde_json::Value;
 use softhsm_tests::{
     bank::{CONFIRMATION_PASSWORD, fetch},
     smtp::Encryption,
+    wait::until,
 };
 
 use crate::{
-    customers::{done, until},
+    customers::done,
     rig::{Post, register},
 };
 
@@ -48,8 +49,9 @@ fn what_nobody_needs_is_erased_after_its_period_and_what_the_ledger_rests_on_sta
 
     // After a year and a month the server has erased what it may before anybody asks.
     post.day(402);
-    until("logins and a name", || erased(&post, "logins") == 2 && erased(&post, "removed-users") == 1);
-    until("the mails", || count(&status(&post), "mail", "due") == 0);
+    let gone = || ["logins", "removed-users"].map(|kind| erased(&post, kind));
+    until("two logins and a name to be erased", gone, |erased| *erased == [2, 1]);
+    until("the mails to be erased", || status(&post), |status| count(status, "mail", "due") == 0);
     let shown = post.house.bank.operator(&["user", "show", "jiro-0001"]).expect("the ID stays");
     assert!(!shown.to_string().contains("試験 太郎") && shown.to_string().contains("removed"), "{shown}");
     let shown = post.house.bank.operator(&["user", "show", "taro-0001"]).expect("a user");
@@ -62,7 +64,7 @@ fn what_nobody_needs_is_erased_after_its_period_and_what_the_ledger_rests_on_sta
 
     // Eleven years later: nobody needs the evidence any more. A dry run takes nothing.
     post.house.bank.authority = None;
-    post.house.later(&post.clock, crate::rig::DAY * 4_030);
+    post.house.later(&post.clock, post.calendar.day(4_030));
     let bank = &post.house.bank;
     let dry = bank.operator(&["retention", "run", "--dry-run"]).expect("a report");
     assert_eq!((count(&dry, "evidence", "due"), count(&dry, "evidence", "erased")), (2, 0), "{dry}");

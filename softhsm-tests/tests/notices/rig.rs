@@ -1,25 +1,21 @@
 //! A bank with a mail server, and what came of it.
 
-use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 use serde_json::Value;
 use softhsm_tests::{
     bank::Bank,
     faults::Faults,
     smtp::{Encryption, MailServer, Taken, USER},
+    wait::until,
 };
 
-use crate::customers::{CONTRACT, Customer, House, until};
+use crate::customers::{CONTRACT, Customer, House, calendar::Calendar};
 
-pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
-
-/// A bank whose clock can be moved, and its mail server. Its first day begins at noon in Japan, so that no midnight passes
-/// while a test runs: days are counted by Japan's calendar.
+/// A bank whose clock can be moved, and its mail server.
 pub(crate) struct Post {
     pub(crate) house: House,
     pub(crate) clock: Faults,
     pub(crate) server: MailServer,
-    /// How far its clock was put forward for the beginning.
-    noon: SignedDuration,
+    pub(crate) calendar: Calendar,
 }
 
 impl Post {
@@ -28,10 +24,10 @@ impl Post {
         let server = MailServer::start(&house.bank.path("mail"), encryption).expect("a mail server");
         server.serve(&house.bank).expect("its configuration");
         house.bank.authority = None;
-        let noon = until_noon();
-        house.later(&clock, noon);
+        let calendar = Calendar::begin();
+        house.later(&clock, calendar.day(0));
         house.bank.start_authority().expect("an authority");
-        Self { house, clock, server, noon }
+        Self { house, clock, server, calendar }
     }
 
     /// A user with this address and a certificate.
@@ -43,18 +39,24 @@ impl Post {
     /// So many days after the beginning, with the authority started anew: as after a night.
     pub(crate) fn day(&mut self, days: i32) {
         self.house.bank.authority = None;
-        self.house.later(&self.clock, self.noon + DAY * days);
+        self.house.later(&self.clock, self.calendar.day(days));
         self.house.bank.start_authority().expect("an authority");
     }
 
     /// Awaits that nothing waits any more.
     pub(crate) fn settle(&self) {
-        until("an empty outbox", || backlog(&self.house.bank)["queued"] == 0);
+        until("an empty outbox", || backlog(&self.house.bank), |backlog| backlog["queued"] == 0);
     }
 
     /// What a recipient has got, as `Subject`s' Japanese half.
     pub(crate) fn subjects(&self, recipient: &str) -> Vec<String> {
         self.mails(recipient).iter().map(|mail| japanese(mail.header("Subject"))).collect()
+    }
+
+    /// Awaits that a recipient has got so many.
+    pub(crate) fn arrived(&self, recipient: &str, number: usize) -> Vec<Taken> {
+        let mails = || self.mails(recipient);
+        until(&format!("mail {number} to {recipient}"), mails, |mails| mails.len() == number)
     }
 
     /// What a recipient has got.
@@ -68,14 +70,6 @@ impl Post {
         let all = [&["mail", "list"][..], arguments].concat();
         self.house.bank.operator(&all).expect("a list").as_array().expect("a list").clone()
     }
-}
-
-/// How long it is until the next noon in Japan.
-fn until_noon() -> SignedDuration {
-    let now = Timestamp::now().to_zoned(TimeZone::fixed(jiff::tz::offset(9)));
-    let today = now.with().time(Time::midnight() + SignedDuration::from_hours(12)).build().expect("noon");
-    let noon = if today < now { today.checked_add(DAY).expect("a day") } else { today };
-    noon.timestamp().duration_since(now.timestamp())
 }
 
 /// The Japanese half of a subject.

@@ -12,10 +12,11 @@ use rustix::process::Signal;
 use softhsm_tests::{
     bank::{EnrolmentClient, NewUser, SoftToken, fetch},
     virtual_yubikey::{Firmware, Profile},
+    wait::until,
 };
 
 use crate::{
-    customers::{CONTRACT, House, until},
+    customers::{CONTRACT, House},
     ends_well, restart, section,
 };
 
@@ -23,8 +24,11 @@ use crate::{
 #[derive(Default)]
 struct Met {
     answered: AtomicUsize,
+    /// Of requests that began when the authority had been told to end.
+    answered_late: AtomicUsize,
     /// Certificates that clients hold.
     issued: AtomicUsize,
+    ending: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -39,8 +43,12 @@ fn paused(name: &str, pause: &str) -> House {
 /// Asks again and again until nothing new is accepted; whatever was accepted must be answered.
 fn visit_until_refused(client: &reqwest::blocking::Client, url: &str, met: &Met) {
     while !met.stop.load(Ordering::Relaxed) {
+        let late = met.ending.load(Ordering::Relaxed);
         match client.get(url).send().and_then(|response| response.error_for_status()?.bytes()) {
-            Ok(_) => drop(met.answered.fetch_add(1, Ordering::Relaxed)),
+            Ok(_) => {
+                met.answered.fetch_add(1, Ordering::Relaxed);
+                met.answered_late.fetch_add(usize::from(late), Ordering::Relaxed);
+            }
             Err(error) if error.is_connect() => return,
             Err(error) => panic!("a request to {url} was cut off: {error:?}"),
         }
@@ -103,18 +111,17 @@ fn nothing_that_was_accepted_is_cut_off() {
     }
     let (client, counted) = (EnrolmentClient::new(&house.bank).expect("a client"), met.clone());
     load.push(thread::spawn(move || enrol_until_refused(&client, enrolling, &counted)));
-    until("load", || met.answered.load(Ordering::Relaxed) > 100 && met.issued.load(Ordering::Relaxed) > 0);
+    let load_so_far = || [&met.answered, &met.issued].map(|count| count.load(Ordering::Relaxed));
+    until("load", load_so_far, |[answered, issued]| *answered > 100 && *issued > 0);
 
     let mut authority = house.bank.authority.take().expect("an authority");
     authority.signal(Signal::TERM).expect("signalled");
     let ready = format!("{}/readyz", house.bank.urls().ops);
-    until("that it says it isn't ready", || fetch(&ready).map_or(true, |response| response.status == 503));
-    let before = met.answered.load(Ordering::Relaxed);
-    until("answers in the pause", || {
-        met.answered.load(Ordering::Relaxed) > before || !authority.is_running().expect("a state")
-    });
-    assert!(met.answered.load(Ordering::Relaxed) > before, "nothing was answered after the signal");
+    met.ending.store(true, Ordering::Relaxed);
+    let verdict = || fetch(&ready).ok().map(|response| response.status);
+    until("that it isn't ready", verdict, |status| status.is_none_or(|status| status == 503));
     ends_well(&mut authority, None);
+    assert!(met.answered_late.load(Ordering::Relaxed) > 0, "nothing was answered in the pause");
     met.stop.store(true, Ordering::Relaxed);
     for one in load {
         one.join().expect("no request was cut off");
@@ -137,7 +144,8 @@ fn a_second_signal_hurries() {
     let mut authority = house.bank.authority.take().expect("an authority");
     authority.signal(Signal::TERM).expect("signalled");
     let ready = format!("{}/readyz", house.bank.urls().ops);
-    until("that it says it isn't ready", || fetch(&ready).is_ok_and(|response| response.status == 503));
+    let verdict = || fetch(&ready).ok().map(|response| response.status);
+    until("that it says it isn't ready", verdict, |status| *status == Some(503));
     let verdict = fetch(&ready).expect("a verdict").text();
     assert!(verdict.contains("the node is ending"), "{verdict}");
     assert!(authority.is_running().expect("a state"), "it didn't wait for load balancers");

@@ -10,14 +10,9 @@ mod metrics;
 mod readiness;
 mod traces;
 
-use std::time::Duration;
-
 use customers::House;
 use rustix::process::Signal;
-use softhsm_tests::process::Process;
-
-/// Longer than an end takes on a loaded machine.
-const END: Duration = Duration::from_mins(1);
+use softhsm_tests::{process::Process, wait::PATIENCE};
 
 /// Changes the authority's configuration and environment, and starts it anew.
 fn restart(house: &mut House, environment: &[(&str, &str)], adjust: impl FnOnce(&mut toml::Table)) {
@@ -43,7 +38,7 @@ fn ends_well(process: &mut Process, signal: Option<Signal>) {
     if let Some(signal) = signal {
         process.signal(signal).expect("signalled");
     }
-    let status = process.wait(END).expect("an end");
+    let status = process.wait(PATIENCE).expect("an end");
     assert!(status.success(), "{status}: {}", process.log());
 }
 

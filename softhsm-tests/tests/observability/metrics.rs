@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use softhsm_tests::bank::fetch;
+use softhsm_tests::{bank::fetch, wait::until};
 
-use crate::customers::{House, page, until};
+use crate::customers::{House, page};
 
 const DOCUMENTED: &str = include_str!("../../../ca/docs/metrics.md");
 
@@ -50,21 +50,21 @@ fn a_working_bank_shows_in_its_metrics() {
     let customer = house.customer("measured-01", "general", 42_000_711);
     customer.browser.login().expect("logged in");
     let urls = house.bank.urls();
-    until("the first CRL", || {
-        fetch(&format!("{}/crl/customer-0.crl", urls.validation)).is_ok_and(|crl| crl.status == 200)
-    });
+    let crl = || fetch(&format!("{}/crl/customer-0.crl", urls.validation)).ok().map(|crl| crl.status);
+    until("the first CRL", crl, |status| *status == Some(200));
     let client = reqwest::blocking::Client::builder().no_proxy().build().expect("a client");
     for number in 0..50 {
         fetch(&format!("{}/no-such-path-{number}", urls.validation)).expect("a refusal");
         let method = format!("MADEUP{number}").parse().expect("a method");
         client.request(method, format!("{}/ca/root.cer", urls.validation)).send().expect("a refusal");
     }
-    until("refreshed gauges", || Scrape::of(&house).sum("inro_crl_number", &["issuer=\"customer\""]) >= 1.0);
-    until("a verified trail", || {
+    let number = || Scrape::of(&house).sum("inro_crl_number", &["issuer=\"customer\""]);
+    until("refreshed gauges", number, |number| *number >= 1.0);
+    let trail = || {
         let scrape = Scrape::of(&house);
-        let reached = scrape.sum("inro_audit_verified_sequence", &[]);
-        reached >= 5.0 && reached.total_cmp(&scrape.sum("inro_audit_sequence", &[])).is_eq()
-    });
+        ["inro_audit_verified_sequence", "inro_audit_sequence"].map(|name| scrape.sum(name, &[]))
+    };
+    until("a verified trail", trail, |[verified, last]| *verified >= 5.0 && verified.total_cmp(last).is_eq());
 
     let scrape = Scrape::of(&house);
     let documented: BTreeSet<String> = DOCUMENTED

@@ -1,9 +1,9 @@
 //! `/readyz` and `/livez` while a part of the bank is down.
 
 use serde_json::Value;
-use softhsm_tests::bank::fetch;
+use softhsm_tests::{bank::fetch, wait::until};
 
-use crate::customers::{House, until};
+use crate::customers::House;
 
 fn verdict(house: &House) -> (u16, Value) {
     let response = fetch(&format!("{}/readyz", house.bank.urls().ops)).expect("a verdict");
@@ -29,8 +29,7 @@ fn readiness_names_the_part_that_fails_and_recovers_with_it() {
     assert_eq!(component(&well, "signer")["issuer"], "customer");
 
     house.bank.signer.take().expect("a signer").kill().expect("killed");
-    until("that it isn't ready", || verdict(&house).0 == 503);
-    let (_, ill) = verdict(&house);
+    let (_, ill) = until("that it isn't ready", || verdict(&house), |(status, _)| *status == 503);
     assert_eq!(component(&ill, "signer")["ok"], false, "{ill}");
     assert!(component(&ill, "signer")["trouble"].is_string(), "{ill}");
     for name in ["serving", "ledger", "schema", "crl"] {
@@ -40,5 +39,5 @@ fn readiness_names_the_part_that_fails_and_recovers_with_it() {
     assert_eq!(alive.status, 200, "a dead signer isn't mended by killing the authority");
 
     house.bank.start_signer().expect("the signer");
-    until("that it is ready again", || verdict(&house).0 == 200);
+    until("that it is ready again", || verdict(&house), |(status, _)| *status == 200);
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 use reqwest::Method;
-use softhsm_tests::bank::{LOGIN_PASSWORD, MachineClient, NewMachine, Options};
+use softhsm_tests::{
+    bank::{LOGIN_PASSWORD, MachineClient, NewMachine, Options},
+    wait::until,
+};
 
 use crate::{
     collector::{Collector, texts},
-    customers::{House, until},
+    customers::House,
     restart, section, stop,
 };
 
@@ -55,7 +58,8 @@ fn an_enrolment_is_followed_from_the_socket_to_the_lane() {
     let (mut house, collector) = traced("traces", 1.0);
     let customer = house.customer("traced-01", "general", 42_000_701);
     visit(&house);
-    until("the trace", || collector.spans().iter().any(|span| span.name == CERTIFY));
+    let seen = || collector.spans().into_iter().map(|span| span.name).collect::<Vec<_>>();
+    until("the trace", seen, |names| names.iter().any(|name| name == CERTIFY));
     stop(&mut house);
 
     let spans = collector.spans();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::customers::{House, until};
+use crate::customers::House;
 
 /// A bank whose journal was copied after the first customer; a second came since, and the first was revoked.
 fn bank(name: &str) -> (House, String) {
@@ -33,7 +33,7 @@ fn a_journal_from_an_old_copy_is_not_issued_with_until_the_whole_one_is_back() {
 
     // The authority runs on, and takes the right journal up by itself.
     house.replace_journal(Some(&house.bank.path("whole.journal")));
-    until("readiness", || house.is_ready());
+    house.bank.becomes_ready();
     house.enrolls("third-0001", &token);
     assert_eq!(house.audit("reconcile.agreed").len(), 1);
     assert_eq!(house.status()["agreement"], "agreed");

@@ -8,9 +8,10 @@ use softhsm_tests::{
     postgres::{self, Postgres},
     process::run,
     scratch::Scratch,
+    wait::until,
 };
 
-use crate::customers::{House, until};
+use crate::customers::House;
 
 const DATABASE: &str = "postgres";
 
@@ -57,7 +58,9 @@ fn a_postgresql_ledger_of_an_earlier_moment_is_accepted_by_a_person_and_un_revok
     postgres.execute(DATABASE, "SELECT pg_switch_wal()").expect("switched");
     let segment =
         "SELECT last_archived_wal >= pg_walfile_name(pg_current_wal_lsn() - 16777216) FROM pg_stat_archiver";
-    until("the archive", || postgres.execute(DATABASE, segment).is_ok_and(|reached| reached == "t"));
+    let is = |said: &anyhow::Result<String>, expected: &str| said.as_ref().is_ok_and(|said| said == expected);
+    until("the archive", || postgres.execute(DATABASE, segment), |reached| is(reached, "t"))
+        .expect("awaited");
 
     house.stop_authority();
     postgres.stop().expect("stopped");
@@ -74,8 +77,8 @@ fn a_postgresql_ledger_of_an_earlier_moment_is_accepted_by_a_person_and_un_revok
     fs::write(&signal, "").expect("the signal");
     run(Command::new("chown").arg("--reference").arg(postgres.data()).arg(&signal)).expect("owned");
     postgres.resume().expect("it recovers");
-    let recovered = || postgres.execute(DATABASE, "SELECT pg_is_in_recovery()").is_ok_and(|said| said == "f");
-    until("the recovery's end", recovered);
+    let recovering = || postgres.execute(DATABASE, "SELECT pg_is_in_recovery()");
+    until("the recovery's end", recovering, |said| is(said, "f")).expect("awaited");
 
     house.start_authority();
     house.diverged();
@@ -87,7 +90,7 @@ fn a_postgresql_ledger_of_an_earlier_moment_is_accepted_by_a_person_and_un_revok
     let status = house.status();
     assert_eq!(status["orphans"][0]["serial"], lost.serial.as_str(), "{status}");
     assert_eq!(house.accept().0, 0);
-    until("readiness", || house.is_ready());
+    house.bank.becomes_ready();
     house.enrolls("later-0001", &token);
     let (code, verified) = house.operate(&["audit", "verify"]);
     assert_eq!(code, 0, "{verified}");

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use softhsm_tests::process::run;
 
-use crate::customers::{House, until};
+use crate::customers::House;
 
 fn serials(list: &Value) -> Vec<&str> {
     list.as_array().expect("a list").iter().filter_map(|entry| entry["serial"].as_str()).collect()
@@ -86,7 +86,7 @@ fn r18_a_ledger_from_a_backup_issues_nothing_until_a_person_accepts_it_and_un_re
     house.on_the_crl(&[&lost.serial]);
 
     assert_eq!(house.accept().0, 0);
-    until("readiness", || house.is_ready());
+    house.bank.becomes_ready();
     house.enrolls("later-0001", &token);
     assert_eq!(house.accept().0, 5, "there is nothing to accept any more");
     assert_eq!(house.status()["agreement"], "agreed");

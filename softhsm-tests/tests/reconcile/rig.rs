@@ -4,7 +4,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use serde_json::Value;
@@ -14,11 +13,10 @@ use softhsm_tests::{
     openssl::{openssl, openssl_with_input},
     process::{Process, run},
     virtual_yubikey::{Firmware, Profile},
+    wait::{PATIENCE, until},
 };
 
-use crate::customers::{CONTRACT, House, until};
-
-const DEADLINE: Duration = Duration::from_mins(1);
+use crate::customers::{CONTRACT, House};
 
 impl House {
     /// The SQLite ledger, as `inro.toml` names it.
@@ -39,18 +37,18 @@ impl House {
             Process::spawn("authority", &mut command, &self.bank.path("logs")).expect("a process");
         let alive = format!("{}/livez", self.bank.urls().ops);
         let is_alive = |_: &Process| Ok(fetch(&alive).is_ok_and(|response| response.status == 200));
-        authority.wait_until("answer", DEADLINE, is_alive).expect("it answers");
+        authority.wait_until("answer", PATIENCE, is_alive).expect("it answers");
         self.bank.authority = Some(authority);
     }
 
     pub(crate) fn stop_authority(&mut self) {
         let mut authority = self.bank.authority.take().expect("it runs");
-        authority.terminate(DEADLINE).expect("it ends");
+        authority.terminate(PATIENCE).expect("it ends");
     }
 
     pub(crate) fn stop_signer(&mut self) {
         let mut signer = self.bank.signer.take().expect("it runs");
-        signer.terminate(DEADLINE).expect("it ends");
+        signer.terminate(PATIENCE).expect("it ends");
     }
 
     /// What `/readyz` says of the reconciliation; `None` when all is well there.
@@ -62,19 +60,18 @@ impl House {
         found.expect("it is looked at")["trouble"].as_str().map(str::to_owned)
     }
 
-    pub(crate) fn is_ready(&self) -> bool {
-        let ready = fetch(&format!("{}/readyz", self.bank.urls().ops));
-        ready.is_ok_and(|response| response.status == 200)
+    /// The status of `/readyz`.
+    fn readiness(&self) -> Option<u16> {
+        fetch(&format!("{}/readyz", self.bank.urls().ops)).ok().map(|response| response.status)
     }
 
     /// Waits until ledger and journal were compared and don't agree; returns why.
     pub(crate) fn diverged(&self) -> String {
-        let mut found = None;
-        until("the divergence", || {
-            found = self.divergence().filter(|trouble| !trouble.contains("haven't been held"));
-            found.is_some()
-        });
-        assert!(!self.is_ready());
+        let unlike = |trouble: &Option<String>| {
+            trouble.as_ref().is_some_and(|trouble| !trouble.contains("haven't been held"))
+        };
+        let found = until("the divergence", || self.divergence(), unlike);
+        assert_eq!(self.readiness(), Some(503));
         found.expect("awaited")
     }
 
@@ -151,13 +148,12 @@ impl House {
 
     /// Waits until these serial numbers are on the CRL; returns its number.
     pub(crate) fn on_the_crl(&self, serials: &[&str]) -> u64 {
-        let mut reached = 0;
-        until("the CRL", || {
-            let Some((number, text)) = self.crl() else { return false };
-            reached = number;
-            serials.iter().all(|serial| text.contains(&format!("Serial Number: {}", serial.to_uppercase())))
-        });
-        reached
+        let lines: Vec<_> =
+            serials.iter().map(|serial| format!("Serial Number: {}", serial.to_uppercase())).collect();
+        let shows = |crl: &Option<(u64, String)>| {
+            crl.as_ref().is_some_and(|(_, text)| lines.iter().all(|line| text.contains(line)))
+        };
+        until("the CRL", || self.crl(), shows).expect("awaited").0
     }
 
     /// What OCSP says of a serial number: the word after the colon, or why there is no answer.

@@ -1,21 +1,21 @@
 //! What can't be read, what is too much, connections that break, and many requests at once.
 
-use std::{collections::HashSet, io::Read, sync::mpsc, thread, time::Duration};
+use std::{collections::HashSet, io::Read, sync::mpsc, thread};
 
 use ca_wire::{
     enrolment::Opened,
     machine::{Batch, CertifyEntry, Stage},
     problem::Code,
 };
-use reqwest::{Method, blocking::Body};
+use reqwest::{
+    Method,
+    blocking::{Body, Response},
+};
 use rustix::process::Signal;
 use serde_json::json;
-use softhsm_tests::bank::NewMachine;
+use softhsm_tests::{bank::NewMachine, wait::until};
 
-use crate::{
-    customers::until,
-    rig::{Branch, CERTIFY, CONFIRM, OPEN, QUERY, TERMINALS, certifications, done, openings, refused},
-};
+use crate::rig::{Branch, CERTIFY, CONFIRM, OPEN, QUERY, TERMINALS, certifications, done, openings, refused};
 
 #[test]
 fn what_cannot_be_read_is_refused_as_a_whole() {
@@ -72,12 +72,19 @@ fn a_machine_that_asks_too_much_is_told_when_to_come_again() {
     let hanging = hanging.body(Body::new(Unending(ended)));
     let hanging = thread::spawn(move || hanging.send());
     let other = || client.request(Method::GET, &format!("{OPEN}/x"));
-    until("the place to be taken", || other().send().is_ok_and(|response| response.status() == 503));
+    let answers = |status: u16| {
+        let answered = |answer: &reqwest::Result<_>| {
+            answer.as_ref().is_ok_and(|response: &Response| response.status() == status)
+        };
+        until(&format!("an answer {status}"), || other().send(), answered).expect("awaited");
+    };
+    // The place is taken.
+    answers(503);
     let told = refused("a second request", other(), 503, Code::Unavailable);
     assert_eq!(told.as_deref(), Some("1"));
     drop(end);
     let _ = hanging.join().expect("no panic");
-    until("the place to be free", || other().send().is_ok_and(|response| response.status() == 404));
+    answers(404);
     // None of it is another machine's concern.
     refused(
         "an empty batch",
@@ -97,12 +104,19 @@ fn a_dropped_connection_cancels_nothing() {
     let entries = certifications(&users, &opened);
     let signer = branch.house.bank.signer.as_ref().expect("running");
     signer.signal(Signal::STOP).expect("stopped");
-    let request = branch.machine.request(Method::POST, CERTIFY).json(&Batch { entries: entries.clone() });
-    let impatient = request.timeout(Duration::from_millis(500)).send();
-    assert!(impatient.is_err_and(|error| error.is_timeout()));
-    signer.signal(Signal::CONT).expect("going on");
+    let (machine, relay) = branch.machine.by_relay().expect("a relay");
+    let request = machine.request(Method::POST, CERTIFY).json(&Batch { entries: entries.clone() });
     let stage = |opened: &Opened| branch.machine.enrolment(opened.enrolment_id).expect("a status").stage;
-    until("every certificate", || opened.iter().all(|opened| stage(opened) == Stage::Issued));
+    let stages = || opened.iter().map(stage).collect::<Vec<_>>();
+    thread::scope(|scope| {
+        let request = scope.spawn(|| request.send());
+        until("the work's beginning", stages, |stages| stages.contains(&Stage::Intended));
+        // Nobody listens there.
+        relay.lead_to(1);
+        request.join().expect("no panic").expect_err("a broken connection");
+    });
+    signer.signal(Signal::CONT).expect("going on");
+    until("every certificate", stages, |stages| stages.iter().all(|stage| *stage == Stage::Issued));
     let results = branch.machine.certify(entries).expect("results");
     assert!(results.iter().all(|result| result.status == 200), "{results:?}");
     assert_eq!(branch.journaled(), 10);

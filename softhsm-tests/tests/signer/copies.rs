@@ -1,33 +1,24 @@
 //! The journal copied off the host while the signer works, by programs that are killed in the middle, and a signer that
 //! goes on from the copy.
 
-use std::{fs, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{fs, path::Path, process::Command, sync::Arc};
 
 use softhsm_tests::{
     binaries,
     process::{Process, output_of},
+    wait::settled,
 };
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
     crashes::Load,
-    rig::{DEADLINE, HEAD, Rig, issuing, tbs},
+    rig::{HEAD, Rig, issuing, tbs},
 };
 
 fn copier(rig: &Rig, name: &str, copy: &Path) -> Process {
     let mut command = Command::new(binaries::find("inro-hsm").expect("inro-hsm"));
     command.args(["journal", "copy", "--follow"]).arg(rig.journal()).arg("--to").arg(copy);
     Process::spawn(name, &mut command, &rig.bank.path("logs")).expect("started")
-}
-
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let waiting = async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(DEADLINE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 fn octets(path: &Path) -> u64 {
@@ -42,7 +33,7 @@ async fn a_copy_survives_its_copiers_and_replaces_the_journal() {
     for round in 0..5 {
         let already = octets(&copy);
         let mut copier = copier(&rig, &format!("copier-{round}"), &copy);
-        until("it copies", || octets(&copy) > already).await;
+        settled("the copy's growth", async || octets(&copy), |octets| *octets > already).await;
         copier.kill().expect("killed");
         assert!(fs::read(rig.journal()).expect("reads").starts_with(&fs::read(&copy).expect("reads")));
     }

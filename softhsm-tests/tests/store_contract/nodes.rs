@@ -1,6 +1,12 @@
 //! Several nodes on one ledger, and a server that is restarted or refuses.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use ca_core::{
     domain::user::Role,
@@ -12,7 +18,10 @@ use ca_core::{
 use jiff::SignedDuration;
 use softhsm_tests::{
     postgres::{self, Pooler, Postgres},
+    process::Process,
     relay::Relay,
+    scratch::Scratch,
+    wait::{PATIENCE, until},
 };
 use store_contract::samples::{
     complete, customers, enrolment, event, evidence, intend, issue, issuer, record, serial, user, user_id,
@@ -87,66 +96,110 @@ async fn a_restart_of_the_server_is_survived_without_a_hand() {
     let name = cluster.create_database().expect("a database");
     let server = Server::parse(&cluster.url(&name)).expect("an address");
     migrate(&server).await.expect("a ledger");
+    let patient = PostgresStore::open(&server, &Options::default()).await.expect("the store");
+    customers(&patient, 0).await;
     let options = Options { acquire_timeout: Duration::from_millis(500), ..Options::default() };
     let store = Arc::new(PostgresStore::open(&server, &options).await.expect("the store"));
-    customers(&*store, 0).await;
-    let appending = {
-        let store = store.clone();
-        tokio::spawn(async move {
-            let (mut acknowledged, mut refused) = (0_usize, 0);
-            while refused < 30 || acknowledged < 200 {
-                match store.append(event("served")).await {
-                    Ok(()) => acknowledged += 1,
-                    Err(StoreError::Unavailable(_)) => refused += 1,
-                    Err(error) => panic!("{error:?}"),
-                }
-                tokio::task::yield_now().await;
-            }
-            acknowledged
-        })
-    };
+    let met = Arc::<Met>::default();
+    let appending = tokio::spawn(met.clone().append_to(store.clone()));
     let restarts = blocking({
-        let cluster = cluster.clone();
+        let (cluster, met) = (cluster.clone(), met.clone());
         move || {
-            for round in 0..4 {
-                std::thread::sleep(Duration::from_millis(150));
+            let _over = Over(&met);
+            for round in 0..5 {
+                more(20, "acknowledged rows", &met.acknowledged);
                 if round % 2 == 0 { cluster.stop() } else { cluster.kill() }.expect("ended");
-                std::thread::sleep(Duration::from_millis(50));
+                more(2, "refusals", &met.refused);
                 cluster.resume().expect("back");
             }
-            cluster.stop().expect("ended");
-            std::thread::sleep(Duration::from_millis(200));
-            cluster.resume().expect("back");
+            more(20, "acknowledged rows", &met.acknowledged);
         }
     });
     restarts.await;
-    let acknowledged = appending.await.expect("no panic");
-    store.append(event("served")).await.expect("it works again");
-    let rows = verified_actions(&*store).await.into_iter().filter(|action| action == "served").count();
+    appending.await.expect("no panic");
+    answered(|| store.append(event("served"))).await;
+    let patient = PostgresStore::open(&server, &Options::default()).await.expect("the store");
+    let rows = verified_actions(&patient).await.into_iter().filter(|action| action == "served").count();
+    let acknowledged = met.acknowledged.load(Ordering::SeqCst);
     assert!(rows > acknowledged, "{rows} rows of {acknowledged} that were acknowledged and one more");
-    assert!(store.user(&user_id(0)).await.expect("a query").is_some());
+    assert!(patient.user(&user_id(0)).await.expect("a query").is_some());
+}
+
+/// What has become of rows that somebody appends all the time.
+#[derive(Debug, Default)]
+struct Met {
+    acknowledged: AtomicUsize,
+    refused: AtomicUsize,
+    over: AtomicBool,
+}
+
+impl Met {
+    async fn append_to(self: Arc<Self>, store: Arc<PostgresStore>) {
+        while !self.over.load(Ordering::SeqCst) {
+            let count = match store.append(event("served")).await {
+                Ok(()) => &self.acknowledged,
+                Err(StoreError::Unavailable(_)) => &self.refused,
+                Err(error) => panic!("{error:?}"),
+            };
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Awaits that there are so many more.
+fn more(number: usize, what: &str, of: &AtomicUsize) {
+    let wanted = of.load(Ordering::SeqCst) + number;
+    until(what, || of.load(Ordering::SeqCst), |count| *count >= wanted);
+}
+
+/// Ends the appending, whatever ended the restarts.
+struct Over<'a>(&'a Met);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::SeqCst);
+    }
 }
 
 /// A node that hangs in a transaction holds the others up for no longer than it may.
 #[tokio::test]
 async fn a_lock_that_is_held_too_long_makes_writes_unavailable() {
     let database = Database::migrated().await;
+    let patient = database.open().await;
     let options = Options { commit_timeout: Duration::from_millis(300), ..Options::default() };
     let store = PostgresStore::open(&database.server(), &options).await.expect("the store");
-    let held = blocking({
+    let holder = blocking({
         let (cluster, name) = (database.cluster.clone(), database.name.clone());
-        move || cluster.execute(&name, "BEGIN; SELECT pg_advisory_xact_lock(7310325861); SELECT pg_sleep(2)")
-    });
-    let held = tokio::spawn(held);
-    let refused = loop {
-        if let Err(error) = store.append(event("late")).await {
-            break error;
-        }
-    };
+        move || Holder::of(&cluster, &name)
+    })
+    .await;
+    let refused = store.append(event("late")).await.expect_err("the lock is held");
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
-    held.await.expect("no panic").expect("it ended");
-    store.append(event("after")).await.expect("it works again");
-    verified_actions(&store).await;
+    drop(holder);
+    answered(|| store.append(event("after"))).await;
+    verified_actions(&patient).await;
+}
+
+/// Another node's transaction, which holds the lock of all nodes until it is dropped.
+struct Holder {
+    _session: Process,
+    _scratch: Scratch,
+}
+
+impl Holder {
+    fn of(cluster: &Postgres, database: &str) -> Self {
+        let scratch = Scratch::new("holder").expect("a scratch directory");
+        let mut psql = cluster.tool("psql").expect("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--dbname", database]);
+        let mut session = Process::spawn_with_input("psql", &mut psql, scratch.path()).expect("a session");
+        session.write_line("BEGIN; SELECT pg_advisory_xact_lock(7310325861);").expect("it listens");
+        let held = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                    WHERE datname = current_database() AND locktype = 'advisory' AND granted";
+        let locks = || cluster.execute(database, held);
+        until("the lock", locks, |count| count.as_ref().is_ok_and(|count| count == "1")).expect("awaited");
+        Self { _session: session, _scratch: scratch }
+    }
 }
 
 /// What an error says, with all its causes.
@@ -185,8 +238,9 @@ async fn a_standby_is_refused_at_the_start_and_when_the_address_leads_to_it_late
     let relay = Relay::to(cluster.port()).expect("a relay");
     let server = through(&relay, "ledger_0");
     migrate(&server).await.expect("a ledger");
+    let patient = PostgresStore::open(&server, &Options::default()).await.expect("the store");
+    customers(&patient, 0).await;
     let store = PostgresStore::open(&server, &impatient()).await.expect("the store");
-    customers(&store, 0).await;
     let nobody = user_id(0);
     relay.lead_to(standby.port());
     refused_for("", || store.user(&nobody)).await;
@@ -224,9 +278,10 @@ async fn a_pooler_in_transaction_mode_is_refused() {
 async fn a_connection_that_falls_silent_is_given_up() {
     let database = Database::migrated().await;
     let relay = Relay::to(database.cluster.port()).expect("a relay");
+    let patient = database.open().await;
+    customers(&patient, 2).await;
     let store = PostgresStore::open(&through(&relay, &database.name), &impatient()).await.expect("the store");
     let store = Arc::new(store);
-    customers(&*store, 2).await;
     let nobody = user_id(0);
     for round in 0..3 {
         relay.freeze();
@@ -252,7 +307,7 @@ async fn a_connection_that_falls_silent_is_given_up() {
         answered(|| store.user(&nobody)).await;
         answered(|| store.append(event("after silence"))).await;
     }
-    verified_actions(&*store).await;
+    verified_actions(&patient).await;
 }
 
 fn through(relay: &Relay, database: &str) -> Server {
@@ -271,9 +326,9 @@ fn impatient() -> Options {
     }
 }
 
-/// Far longer than any of it takes, and far shorter than the kernel's patience.
+/// Far longer than any of it takes, and far shorter than the kernel's patience, which is a quarter of an hour.
 async fn in_time<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_mins(1), work).await.expect("it doesn't wait for the kernel")
+    tokio::time::timeout(PATIENCE, work).await.expect("it doesn't wait for the kernel")
 }
 
 /// Awaits that it works.
