@@ -4,10 +4,6 @@
 //! of its batch with it; the nodes' transactions follow one another, because each takes the audit chain's lock first:
 //! the chain has no gaps, numbers rise in the order of the commits, and no two transactions can be in each other's way. The
 //! writer doesn't wait for a batch to fill: under load batches form by themselves while the one before is being synced.
-//!
-//! The server keeps the plan of a statement as it was made while the tables were small, until it has analysed them, a minute
-//! or more later. Such a plan reads the whole of an index that was nearly empty. So the writer has the plans made anew each
-//! time that it has written as much again.
 
 use std::{
     io,
@@ -19,7 +15,7 @@ use ca_core::{
     domain::audit::{AuditEvent, AuditPosition},
     ports::store::StoreResult,
 };
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, PgConnection};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -132,7 +128,6 @@ impl Writer {
             group: options.group.max(1),
             timeout: options.commit_timeout,
             done: done.clone(),
-            plans: Plans { written: 0, good_until: Plans::FIRST },
         };
         Ok((Self { queue: Mutex::new(Some(sender)), done }, tokio::spawn(task.run())))
     }
@@ -202,27 +197,6 @@ struct WriterTask {
     group: usize,
     timeout: Duration,
     done: Arc<Done>,
-    plans: Plans,
-}
-
-/// For how much the statements' plans are good.
-struct Plans {
-    written: u64,
-    good_until: u64,
-}
-
-impl Plans {
-    const FIRST: u64 = 64;
-
-    /// Counts facts. True when it's time for new plans.
-    fn outgrown(&mut self, facts: usize) -> bool {
-        self.written += facts as u64;
-        let outgrown = self.written >= self.good_until;
-        if outgrown {
-            self.good_until = self.written * 2;
-        }
-        outgrown
-    }
 }
 
 impl WriterTask {
@@ -251,9 +225,6 @@ impl WriterTask {
             });
             let committed = committed.map(|audit_head| Commit { audit_head, began });
             batch.answer(&committed);
-            if self.plans.outgrown(count) {
-                self.plan_anew().await;
-            }
         }
         if let Some(connection) = self.connection.take()
             && let Err(error) = connection.close().await
@@ -271,14 +242,6 @@ impl WriterTask {
             committed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
         self.connection = Some(connection);
         Ok(head)
-    }
-
-    /// A connection that doesn't answer is dropped; the next one has no plans yet.
-    async fn plan_anew(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        if let Ok(Ok(_)) = tokio::time::timeout(self.timeout, connection.execute("DISCARD PLANS")).await {
-            self.connection = Some(connection);
-        }
     }
 }
 
