@@ -150,7 +150,7 @@ impl MailServer {
             from = "no-reply@bank.example"
             bank = "試験銀行"
             contact = "03-0000-0000"
-            timeout = "2m"
+            timeout = "10s"
             first_retry = "1s"
             longest_retry = "2s"
         };
