@@ -59,7 +59,11 @@ pub fn awaited<T: Debug>(
 /// After [`PATIENCE`].
 #[track_caller]
 pub fn until<T: Debug>(what: &str, look: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
-    awaited(what, look, wanted).unwrap_or_else(|late| panic!("{late}"))
+    // No closure: the panic is told with the test's own place.
+    match awaited(what, look, wanted) {
+        Ok(seen) => seen,
+        Err(late) => panic!("{late}"),
+    }
 }
 
 /// [`until`] among other tasks of a runtime.
