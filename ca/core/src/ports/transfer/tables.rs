@@ -435,5 +435,6 @@ pub const TABLES: &[Table] = &[
     },
 ];
 
-/// Tables of the schema that aren't moved: what the engine's own schema is, who leads at the moment, and the view of others.
-pub const NOT_MOVED: &[&str] = &["_sqlx_migrations", "schema_versions", "leases", "moved", "erasable"];
+/// Tables of the schema that aren't moved: what the engine's own schema is, who leads at the moment, and views of others.
+pub const NOT_MOVED: &[&str] =
+    &["_sqlx_migrations", "schema_versions", "leases", "moved", "erasable", "erasable_users"];
