@@ -48,6 +48,13 @@ fn obtaining_again_takes_two() {
     assert_eq!(second.post(&format!("{request}/withdraw"), &[]).status, 403, "only who asked withdraws");
     let page = second.page(&request);
     assert!(page.contains("49000002") && !page.contains("<i>"), "{page}");
+    // One address for one request.
+    let id = request.strip_prefix("/approvals/").expect("an ID");
+    for spelling in [format!("%7B{id}%7D"), id.replace('-', ""), format!("urn:uuid:{id}")] {
+        let page = second.browser.get(&format!("/approvals/{spelling}")).expect("an answer");
+        assert_eq!(page.status, 404, "{spelling}");
+        assert_eq!(second.post(&format!("/approvals/{spelling}/approve"), &[]).status, 404, "{spelling}");
+    }
     second.done(&format!("{request}/approve"), &[]);
     assert_eq!(second.post(&format!("{request}/approve"), &[]).status, 409, "twice");
     let token = SoftToken::new(house.bank(), Profile::new(49_000_002, Firmware(5, 7, 4))).expect("a token");
