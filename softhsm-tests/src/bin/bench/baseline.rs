@@ -111,6 +111,11 @@ impl RawKey {
         }
         Ok(best.0)
     }
+
+    /// What one thread alone signs, for the reader to compare: how much more several do differs from machine to machine.
+    pub(crate) fn note_of_one_thread(&self, seconds: f64) -> Result<String> {
+        Ok(format!("One thread alone makes {:.0} raw signatures/s.", self.signatures_per_second(1, seconds)?))
+    }
 }
 
 /// Milliseconds for an argon2id hash with the configuration's cost: the time for `hashes` by so many threads, each in

@@ -103,6 +103,7 @@ fn issue(lab: &Lab, issue: &Issue) -> Result<Vec<Figure>> {
         parts = used;
     }
     let (whole, whole_took, whole_parts) = turn(Clocked::Whole)?;
+    let by_one_thread = key.note_of_one_thread(lab.seconds())?;
     let peer = if issue.with_peer { beside_cfssl(lab, &bank, &rounds)? } else { None };
     kill(&mut bank)?;
     check(&bank, &ledger, &load, done)?;
@@ -120,7 +121,7 @@ fn issue(lab: &Lab, issue: &Issue) -> Result<Vec<Figure>> {
         figure.with_note(format!(
             "Step 2 of the registration API, evidence in, certificate out, {IN_FLIGHT} requests in flight, {}; the \
              enrolments were opened before. {done} certificates in all; after kill -9 of both processes each \
-             acknowledged one was in the ledger, and the journal verified.",
+             acknowledged one was in the ledger, and the journal verified. {by_one_thread}",
             ledger.name()
         )),
         with_all_steps.with_note("All three steps under the clock, and the tokens' signatures between them."),

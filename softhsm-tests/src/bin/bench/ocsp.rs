@@ -67,7 +67,8 @@ pub(crate) fn signed(lab: &Lab) -> Result<Vec<Figure>> {
         rounds.push(Round { ours: requests_per_second(&url, lab.seconds(), Some(&script))?, baseline });
     }
     let name = format!("raw C_Sign, p256, one process, {threads} threads");
-    Ok(vec![Figure::of("ocsp_signed", ("responses/s", Better::Higher), rounds, name).reaching(0.25)])
+    let figure = Figure::of("ocsp_signed", ("responses/s", Better::Higher), rounds, name).reaching(0.25);
+    Ok(vec![figure.with_note(key.note_of_one_thread(lab.seconds())?)])
 }
 
 /// For the certificate of the last user, who gets one where there is none yet.
