@@ -12,7 +12,7 @@ use super::super::spec::{
     CertificateSpec, Input, Issued, Kind, Lifetime, Profile, Source, Spec, Subject, SubjectKey,
 };
 use super::{Mistakes, attestation, authority};
-use crate::ceremony::check;
+use crate::{ceremony::check, clock};
 
 /// `anyPolicy` (RFC 5280, 4.2.1.4).
 const ANY_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.32.0");
@@ -60,10 +60,10 @@ fn existing(
         if facts.self_signed != root {
             return Err("signs itself and should not, or the reverse".to_owned());
         }
-        if facts.not_after < Timestamp::now() && spec.kind != Kind::Retire {
+        if facts.not_after < clock::now() && spec.kind != Kind::Retire {
             return Err(format!("ended on {}", facts.not_after));
         }
-        if facts.not_before > Timestamp::now() {
+        if facts.not_before > clock::now() {
             return Err(format!("begins on {}: is this host's clock right?", facts.not_before));
         }
         Ok(())
@@ -228,7 +228,7 @@ impl Check<'_> {
             self.mistake("validity", format!("is {amount} {unit}"), &format!("choose 1 to {limit} {unit}"));
         }
         // Any date serves; today's makes the message true.
-        let now = Timestamp::now();
+        let now = clock::now();
         let issuer = self.spec.certificate(&self.issued.issuer).and_then(|issuer| end(issuer, now));
         if let (Ok(own), Some(issuer)) = (lifetime.not_after(now), issuer)
             && own > issuer
