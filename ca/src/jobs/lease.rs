@@ -3,14 +3,16 @@
 //! The lease saves work, it protects nothing: a leader that hangs may find another in its place, and what both do at once
 //! must be harmless by itself, as CRL numbers are that the ledger gives out once.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use ca_core::ports::store::LeaseStore;
 use jiff::SignedDuration;
 use tokio::{
     sync::Mutex,
-    time::{Duration, Instant},
+    time::{Duration, Instant, sleep},
 };
+
+use crate::metrics::Metrics;
 
 /// A dead leader is missed after so long, by the database's clock.
 const LIFETIME: SignedDuration = SignedDuration::from_secs(20);
@@ -23,18 +25,15 @@ pub(crate) struct Leader {
     leases: Arc<dyn LeaseStore>,
     job: String,
     node: String,
+    metrics: Arc<Metrics>,
     asked: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Leader {
     /// Leads nothing yet. The node's name must be its own.
-    pub(crate) fn new(leases: Arc<dyn LeaseStore>, job: String, node: &str) -> Self {
-        Self { leases, job, node: node.to_owned(), asked: Mutex::default() }
-    }
-
-    /// The job's name.
-    pub(crate) fn job(&self) -> &str {
-        &self.job
+    pub(crate) fn new(leases: Arc<dyn LeaseStore>, job: String, node: &str, metrics: Arc<Metrics>) -> Self {
+        metrics.node.leading(&job, false);
+        Self { leases, job, node: node.to_owned(), metrics, asked: Mutex::default() }
     }
 
     /// Whether this node leads the job now.
@@ -61,12 +60,26 @@ impl Leader {
             tracing::info!(job = self.job, "this node {change} the job from now on");
         }
         *asked = Some((Instant::now(), leads));
+        self.metrics.node.leading(&self.job, leads);
         leads
+    }
+
+    /// Does what may take longer than the lease lasts, and prolongs it meanwhile. A lease that is lost all the same ends
+    /// nothing.
+    pub(crate) async fn prolonging<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = sleep(PERIOD) => { self.leads().await; }
+            }
+        }
     }
 
     /// Gives the lease back, so that another node needn't wait for it to lapse.
     pub(crate) async fn resign(&self) {
         let Some((_, true)) = self.asked.lock().await.take() else { return };
+        self.metrics.node.leading(&self.job, false);
         if let Err(error) = self.leases.release_lease(&self.job, &self.node).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -85,8 +98,16 @@ mod tests {
 
     fn nodes() -> (Leader, Leader) {
         let leases = Arc::new(MemoryStore::default());
-        let node = |name| Leader::new(leases.clone(), "crl-customer".to_owned(), name);
+        let node = |name| Leader::new(leases.clone(), "crl-customer".to_owned(), name, Arc::default());
         (node("ca-1"), node("ca-2"))
+    }
+
+    /// What is served about the job.
+    fn shown(leader: &Leader) -> Option<bool> {
+        let text = leader.metrics.text();
+        let value =
+            text.lines().find_map(|line| line.strip_prefix("inro_job_leading{job=\"crl-customer\"} "))?;
+        Some(value == "1")
     }
 
     #[tokio::test]
@@ -99,5 +120,16 @@ mod tests {
         assert!(other.leads().await, "asked again");
         one.resign().await;
         assert!(other.leads().await, "only a leader can resign");
+    }
+
+    #[tokio::test]
+    async fn who_leads_is_shown_from_the_start_to_the_end() {
+        let (one, other) = nodes();
+        assert_eq!((shown(&one), shown(&other)), (Some(false), Some(false)));
+        one.leads().await;
+        other.leads().await;
+        assert_eq!((shown(&one), shown(&other)), (Some(true), Some(false)));
+        one.resign().await;
+        assert_eq!((shown(&one), shown(&other)), (Some(false), Some(false)));
     }
 }

@@ -43,9 +43,7 @@ impl Job {
     pub(super) async fn run(mut self) {
         let mut scheduled: Option<Instant> = None;
         loop {
-            let leads = self.leader.leads().await;
-            self.metrics.node.leading(self.leader.job(), leads);
-            if !leads {
+            if !self.leader.leads().await {
                 scheduled = None;
                 self.follow().await;
                 pause(POLL, &self.revoked).await;

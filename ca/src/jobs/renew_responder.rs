@@ -42,9 +42,7 @@ impl Job {
         // When to look next; a new leader looks at once.
         let (mut next, mut failures) = (None::<Instant>, 0_u32);
         loop {
-            let leads = self.leader.leads().await;
-            self.metrics.node.leading(self.leader.job(), leads);
-            if !leads {
+            if !self.leader.leads().await {
                 (next, failures) = (None, 0);
             } else if next.is_none_or(|at| Instant::now() >= at) {
                 failures = if self.look().await { 0 } else { failures.saturating_add(1) };

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::lease::Leader;
 use crate::{logging::chain, metrics::Metrics};
 
-/// Between two looks at the outbox.
+/// Between two looks at the lease, and at the outbox.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Between two looks for notices that are due.
 const NOTICES: Duration = Duration::from_mins(15);
@@ -43,20 +43,36 @@ pub(super) struct Job {
     pub(super) metrics: Arc<Metrics>,
 }
 
+/// When to look next; a new leader looks at once.
+#[derive(Default)]
+struct Next {
+    notices: Option<Instant>,
+    delivery: Option<Instant>,
+}
+
 impl Job {
     pub(super) async fn run(self) {
-        let mut looked: Option<Instant> = None;
+        let mut next = Next::default();
         loop {
-            let mut pause = PERIOD;
             if self.leader.leads().await {
-                if looked.is_none_or(|at| at.elapsed() >= NOTICES) && self.look().await {
-                    looked = Some(Instant::now());
-                }
-                pause = self.deliver().await;
+                // A mail server that doesn't answer takes more time than the lease has.
+                self.leader.prolonging(self.work(&mut next)).await;
             } else {
-                looked = None;
+                next = Next::default();
+                // What it was like when this node asked it is nothing to go by.
+                self.metrics.mail.server(true);
             }
-            sleep(pause).await;
+            sleep(PERIOD).await;
+        }
+    }
+
+    /// Does what is due.
+    async fn work(&self, next: &mut Next) {
+        if is_due(next.notices) && self.look().await {
+            next.notices = Some(Instant::now() + NOTICES);
+        }
+        if is_due(next.delivery) {
+            next.delivery = self.deliver().await.map(|pause| Instant::now() + pause);
         }
     }
 
@@ -76,26 +92,28 @@ impl Job {
         done.is_ok()
     }
 
-    /// Delivers what is due; how long to wait before the next look.
-    async fn deliver(&self) -> Duration {
+    /// Delivers what is due; how long the mail server is to be left alone.
+    async fn deliver(&self) -> Option<Duration> {
         let Some(outgoing) = &self.mailing.outgoing else {
             self.withdraw().await;
-            return PERIOD;
+            return None;
         };
         match outgoing.send.run().await {
             Ok(sent) => {
-                self.told(&sent, Duration::try_from(outgoing.send.terms.first_retry).unwrap_or(PERIOD))
+                self.told(&sent);
+                let pause = Duration::try_from(outgoing.send.terms.first_retry).unwrap_or(PERIOD);
+                sent.unavailable.map(|_| pause.min(LONGEST_PAUSE))
             }
             Err(error) => {
                 let error = chain(&error);
                 tracing::warn!(error, "mail couldn't be delivered for trouble of the ledger; trying again");
                 self.metrics.outcome("mail", "failed");
-                PERIOD
+                None
             }
         }
     }
 
-    fn told(&self, sent: &Sent, first_retry: Duration) -> Duration {
+    fn told(&self, sent: &Sent) {
         for (outcome, count) in [
             ("delivered", sent.delivered),
             ("bounced", sent.bounced),
@@ -112,12 +130,9 @@ impl Job {
         if let Some(error) = &sent.unavailable {
             tracing::warn!(error, "the mail server can't be used; trying again");
             self.metrics.mail.server(false);
-            return first_retry.clamp(Duration::from_secs(1), LONGEST_PAUSE);
-        }
-        if tried {
+        } else if tried {
             self.metrics.mail.server(true);
         }
-        PERIOD
     }
 
     async fn withdraw(&self) {
@@ -132,3 +147,10 @@ impl Job {
         }
     }
 }
+
+fn is_due(next: Option<Instant>) -> bool {
+    next.is_none_or(|at| at <= Instant::now())
+}
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ pub(crate) struct MailMetrics {
 impl MailMetrics {
     pub(super) fn new(register: &mut Register<'_>) -> Self {
         let oldest = "When the oldest queued mail was queued, seconds since 1970; 0 when none is";
-        let server = "1 when the last attempt found a usable mail server, at the node that leads the job";
+        let server = "0 when the last attempt of the node that leads the job found no usable mail server";
         let metrics = Self {
             queued: register.metric("mail_queued", "Mails that wait to be delivered"),
             oldest: register.metric("mail_oldest_queued_timestamp_seconds", oldest),

@@ -26,6 +26,7 @@ use super::ledger;
 use crate::{
     adapters::{clock::SystemClock, passwords::Argon2Passwords, rng::SystemRng, signer::Signers},
     config::{Config, Enrolment, TomlPolicies},
+    jobs::Leader,
     metrics::Metrics,
 };
 
@@ -85,6 +86,11 @@ impl Adapters {
 
     pub(super) fn census(&self) -> Arc<dyn LedgerCensus> {
         self.store.clone()
+    }
+
+    /// This node's part in leading a job.
+    pub(super) fn leader(&self, config: &Config, job: String) -> Leader {
+        Leader::new(self.store.clone(), job, &config.node.name, self.metrics.clone())
     }
 
     pub(super) fn customers(&self) -> Customers {

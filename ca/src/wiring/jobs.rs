@@ -55,7 +55,7 @@ pub(super) fn jobs(
         trust,
         maker_crls: config.trust.maker_crls.clone(),
         mailing: mail::mailing(&config, adapters)?,
-        rejudge: (adapters.rejudge(), rejudgements(&config, adapters)),
+        rejudge: (adapters.rejudge(), adapters.leader(&config, "rejudgements".to_owned())),
         lapse: lapse_renewals(&config, adapters),
         erase: retention::led(&config, adapters),
         calendar: shared.calendar,
@@ -96,21 +96,14 @@ fn publish_crl(
 
 /// A lease for each issuer's CRL.
 fn leaders(config: &Config, adapters: &Adapters) -> Vec<Leader> {
-    let leader = |issuer: &config::Issuer| {
-        Leader::new(adapters.store.clone(), format!("crl-{}", issuer.id), &config.node.name)
-    };
+    let leader = |issuer: &config::Issuer| adapters.leader(config, format!("crl-{}", issuer.id));
     config.issuers.iter().map(leader).collect()
-}
-
-/// Which node executes plans that are due.
-fn rejudgements(config: &Config, adapters: &Adapters) -> Leader {
-    Leader::new(adapters.store.clone(), "rejudgements".to_owned(), &config.node.name)
 }
 
 /// Renewals that nobody confirms, and which node revokes them.
 fn lapse_renewals(config: &Config, adapters: &Adapters) -> (LapseRenewals, Leader) {
     let lapse = LapseRenewals { certificates: adapters.store.clone(), clock: adapters.clock.clone() };
-    (lapse, Leader::new(adapters.store.clone(), "renewals".to_owned(), &config.node.name))
+    (lapse, adapters.leader(config, "renewals".to_owned()))
 }
 
 /// What the job that watches files needs: what was read, and how to build responders anew.

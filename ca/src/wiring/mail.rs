@@ -48,8 +48,7 @@ pub(super) fn mailing(config: &Config, adapters: &Adapters) -> anyhow::Result<(M
         None => None,
     };
     let (outbox, clock) = (adapters.store.clone(), adapters.clock.clone());
-    let leader = Leader::new(adapters.store.clone(), "mail".to_owned(), &config.node.name);
-    Ok((Mailing { outbox, clock, outgoing }, leader))
+    Ok((Mailing { outbox, clock, outgoing }, adapters.leader(config, "mail".to_owned())))
 }
 
 fn terms(mail: &config::Mail) -> anyhow::Result<DeliveryTerms> {

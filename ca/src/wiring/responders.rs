@@ -70,7 +70,7 @@ pub(super) fn led(
     let with_leader = |(renew, responder): (RenewResponder, &Responder)| {
         let key = hex::encode(&key_sha256(responder.public_key())?[..4]);
         let lease = format!("ocsp-{}-{key}", renew.issuer.id());
-        Ok((Arc::new(renew), Leader::new(adapters.store.clone(), lease, &config.node.name)))
+        Ok((Arc::new(renew), adapters.leader(config, lease)))
     };
     renew(config, adapters, issuers).into_iter().zip(configured).map(with_leader).collect()
 }

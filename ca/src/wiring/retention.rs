@@ -15,8 +15,7 @@ fn erase(config: &Config, adapters: &Adapters) -> ErasePersonalData {
 
 /// The job, with which node leads it.
 pub(super) fn led(config: &Config, adapters: &Adapters) -> (ErasePersonalData, Leader) {
-    let leader = Leader::new(adapters.store.clone(), "retention".to_owned(), &config.node.name);
-    (erase(config, adapters), leader)
+    (erase(config, adapters), adapters.leader(config, "retention".to_owned()))
 }
 
 /// Opens the ledger for `inro-ca retention`.
