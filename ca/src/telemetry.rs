@@ -18,7 +18,7 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{Sampler, SdkTracerProvider},
 };
-use tracing::{Span, Subscriber, level_filters::LevelFilter};
+use tracing::{Metadata, Span, Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 
@@ -88,7 +88,6 @@ pub(crate) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let ours = |target: &str| OURS.contains(&target.split(':').next().unwrap_or_default());
     tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(SCOPE))
         .with_location(false)
@@ -96,8 +95,14 @@ where
         .with_target(false)
         .with_level(false)
         .with_tracked_inactivity(false)
-        .with_filter(filter_fn(move |metadata| metadata.is_span() && ours(metadata.target())))
+        .with_filter(filter_fn(is_our_span))
         .with_filter(LevelFilter::DEBUG)
+}
+
+/// Whether it is a span of our code.
+pub(crate) fn is_our_span(metadata: &Metadata<'_>) -> bool {
+    let of = metadata.target().split(':').next().unwrap_or_default();
+    metadata.is_span() && OURS.contains(&of)
 }
 
 /// Takes `traceparent` (W3C Trace Context) into a span that wasn't entered yet.

@@ -55,7 +55,7 @@ impl Watch {
                 )
             };
         }
-        // Where nothing is logged and nothing traced, no span is made.
+        // Of a busy listener's request no span is made where it is neither logged nor traced.
         let span = if self.is_busy() { span!(DEBUG) } else { span!(INFO) };
         telemetry::follow(&span, request.headers(), trust(request));
         if let Some(trace) = telemetry::trace_id(&span) {
