@@ -379,3 +379,18 @@ fn unanswered(error: ClientError) -> SignerError {
         deadline @ ClientError::Deadline(_) => SignerError::Unavailable(deadline.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ca_core::ports::signer::OUTSIDE_VALIDITY;
+    use signer_protocol::message::{Refusal, RefusalCode};
+
+    use super::{ClientError, SignerError, unanswered};
+
+    #[test]
+    fn what_is_too_old_is_refused_with_the_code_that_the_issuance_knows() {
+        let refusal = Refusal { code: RefusalCode::OutsideValidity, detail: String::new() };
+        let SignerError::Refused { code, .. } = unanswered(ClientError::Refused(refusal)) else { panic!() };
+        assert_eq!(code, OUTSIDE_VALIDITY);
+    }
+}

@@ -25,6 +25,7 @@ use crate::{
         ending::Ending,
         forwarded::Forwarding,
         gate::Gate,
+        late::Late,
         layers, machine, openapi, ops, portal, staff, tls, validation,
     },
     jobs::TlsFiles,
@@ -186,7 +187,8 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
     let (metrics, store, rng) = (server.metrics.clone(), server.store.clone(), server.rng.clone());
     let gate = Gate::new(server.accords.clone(), server.api.clock.clone());
     let forwarding = |verifier| Forwarding { verifier, ..server.forwarding.clone() };
-    let private = |verifier, routes| layers::private(forwarding(verifier).before(routes));
+    let private =
+        |verifier, late: Late, routes| layers::private(late.before(forwarding(verifier).before(routes)));
     let listener = |name,
                     (socket, _): (TcpListener, SocketAddr),
                     secured: Secured,
@@ -196,12 +198,15 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
         let (Secured { tls, clients }, metrics, ending) = (secured, metrics.clone(), end.clone());
         Listener { socket, max_connections, service: Service { name, tls, clients, router, metrics, ending } }
     };
+    let late = Late::Problem(server.api.clock.clone());
     let api = gate.before_api(api::router(server.api).merge(openapi::router(server.document)));
-    let public = private(None, gate.before(portal::public_router(server.public)).merge(api));
-    let machines = gate.before_api(machine::router(server.machines));
-    let client = gate.before(portal::router(server.portal)).merge(machines);
-    let client = private(Some(listeners.client_verifier), client);
-    let validation = gate.before(validation::router(server.validation));
+    let pages = gate.before(portal::public_router(server.public));
+    let public = private(None, Late::Text, pages).merge(private(None, late.clone(), api));
+    let verifier = Some(listeners.client_verifier);
+    let machines = private(verifier.clone(), late, gate.before_api(machine::router(server.machines)));
+    let pages = gate.before(portal::router(server.portal.clone()));
+    let client = private(verifier, portal::late(server.portal), pages).merge(machines);
+    let validation = Late::Text.before(gate.before(validation::router(server.validation)));
     let secured = Secured { tls: Some(listeners.public_tls), clients: listeners.proxies };
     let mut all = vec![listener("public", listeners.public, secured, (public, BODY_LIMIT), &ending)];
     let secured = Secured { tls: Some(listeners.client_tls), clients: Some(listeners.clients) };
@@ -210,12 +215,13 @@ async fn serve(server: Server, listeners: Listeners, max_connections: usize, end
     all.push(listener("validation", listeners.validation, plain, (validation, BODY_LIMIT), &ending));
     if let Some((StaffListener { socket, tls, clients }, console)) = listeners.staff.zip(server.console) {
         let secured = Secured { tls: Some(tls), clients: Some(clients) };
-        let console = private(None, gate.before(staff::router(console)));
+        let console = private(None, staff::late(), gate.before(staff::router(console)));
         all.push(listener("staff", socket, secured, (console, FORM_LIMIT), &ending));
     }
     // Health and metrics are told to the last, and for what follows nobody waits.
     let end = Ending::new(Shutdown { pause: Duration::ZERO, deadline: LAST_WORDS });
-    let ops = listener("ops", listeners.ops, Secured::default(), (ops::router(server.ops), FORM_LIMIT), &end);
+    let ops = Late::Text.before(ops::router(server.ops));
+    let ops = listener("ops", listeners.ops, Secured::default(), (ops, FORM_LIMIT), &end);
     let ops = tokio::spawn(ops.serve());
 
     let stop_jobs = CancellationToken::new();

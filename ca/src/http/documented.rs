@@ -21,7 +21,8 @@ impl IntoResponses for Refusals {
             .schema(Some(ObjectBuilder::new().schema_type(Type::Integer).build()))
             .description(Some("Seconds until it is worth trying again"))
             .build();
-        let busy = "Not possible at the moment, such as while the node starts; nothing was lost";
+        let busy = "Not possible at the moment, such as while the node starts, or not within 30 seconds: what was begun \
+                    goes on, and the same again gets its result; nothing was lost";
         let responses = [
             ("4XX", problem("Refused; `code` says why, `detail` what to do next")),
             ("503", problem(busy).header("Retry-After", retry_after)),

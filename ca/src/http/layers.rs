@@ -1,4 +1,4 @@
-//! What every listener wraps round its routes: deadlines, body limits, security headers, and what watches requests.
+//! What every listener wraps round its routes: limits of bodies, security headers, and what watches requests.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,17 +11,12 @@ use axum::{
 };
 use ca_core::ports::rng::Rng;
 use tower::ServiceBuilder;
-use tower_http::{
-    set_header::SetResponseHeaderLayer,
-    timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
-};
+use tower_http::{set_header::SetResponseHeaderLayer, timeout::RequestBodyDeadlineLayer};
 
 use super::observe::{self, Watch};
 use crate::metrics::Metrics;
 
-/// A whole request may take so long to be answered. What it started goes on.
-const REQUEST: Duration = Duration::from_secs(30);
-/// Its body must have arrived by then.
+/// A request's body must have arrived by then.
 const BODY: Duration = Duration::from_secs(15);
 
 /// The layers that every listener has.
@@ -42,7 +37,6 @@ pub(crate) fn common(
                 header::X_CONTENT_TYPE_OPTIONS,
                 HeaderValue::from_static("nosniff"),
             ))
-            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST))
             .layer(RequestBodyDeadlineLayer::new(BODY))
             .layer(DefaultBodyLimit::max(body_limit)),
     )

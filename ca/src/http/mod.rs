@@ -12,6 +12,7 @@ pub(crate) mod ending;
 pub(crate) mod enrolment;
 pub(crate) mod forwarded;
 pub(crate) mod gate;
+pub(crate) mod late;
 pub(crate) mod layers;
 pub(crate) mod machine;
 mod observe;

@@ -29,7 +29,7 @@ use crate::{
     ports::{
         clock::Clock,
         rng::Rng,
-        signer::{Signer, SignerError},
+        signer::{OUTSIDE_VALIDITY, Signer, SignerError},
         store::{AuditStore, CertificateStore, Conflict, StoreError, StoredEvidence},
     },
 };
@@ -166,8 +166,11 @@ impl Issue {
         let recorded = Recorded::resumed(record, audit_head, may_issue);
         let Some(recorded) = recorded else { return Err(IssueError::Ended) };
         match self.finish(recorded, None, actor).await {
-            // Too old to be signed: no use in letting the user wait for the reconciliation to say so.
-            Err(IssueError::Failure(Failure::Signer(SignerError::Refused { code, detail }))) => {
+            // Too old to be signed: no use in letting the user wait for the reconciliation to say so. Any other refusal
+            // may pass, as one for a clock that is being set does.
+            Err(IssueError::Failure(Failure::Signer(SignerError::Refused { code, detail })))
+                if code == OUTSIDE_VALIDITY =>
+            {
                 let recorded = self.signer.recorded(&issuer, intent).await?;
                 if recorded.is_some() {
                     return Err(Failure::Signer(SignerError::Refused { code, detail }).into());

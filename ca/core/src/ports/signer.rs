@@ -133,6 +133,9 @@ pub struct Chained {
     pub octets: Vec<u8>,
 }
 
+/// [`SignerError::Refused`]'s code when something is too old, or dated too far ahead, to be signed.
+pub const OUTSIDE_VALIDITY: &str = "outside_validity";
+
 /// Why nothing was signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignerError {

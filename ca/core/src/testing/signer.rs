@@ -25,8 +25,8 @@ use crate::{
         revocation::Revocation,
     },
     ports::signer::{
-        JournalBody, JournalEntry, JournalHead, JournalPosition, Journaled, JournaledSignature, Signer,
-        SignerError,
+        JournalBody, JournalEntry, JournalHead, JournalPosition, Journaled, JournaledSignature,
+        OUTSIDE_VALIDITY, Signer, SignerError,
     },
 };
 
@@ -43,7 +43,7 @@ pub struct MemorySigner {
     journal: Mutex<Journal>,
     faults: Faults,
     corrupt: AtomicBool,
-    refuse: AtomicBool,
+    refuse: Mutex<Option<&'static str>>,
     refused_revocation: Mutex<Option<SerialNumber>>,
     ocsp_signed: AtomicU64,
 }
@@ -112,7 +112,7 @@ impl MemorySigner {
             journal: Mutex::default(),
             faults: Faults::default(),
             corrupt: AtomicBool::new(false),
-            refuse: AtomicBool::new(false),
+            refuse: Mutex::default(),
             refused_revocation: Mutex::default(),
             ocsp_signed: AtomicU64::new(0),
         }
@@ -128,9 +128,9 @@ impl MemorySigner {
         self.corrupt.store(true, Ordering::Relaxed);
     }
 
-    /// From now on new certificates are refused, as with a notBefore that is too old; recorded ones are returned.
-    pub fn refuse_certificates(&self, refuse: bool) {
-        self.refuse.store(refuse, Ordering::Relaxed);
+    /// From now on new certificates are refused with this code; recorded ones are returned.
+    pub fn refuse_certificates(&self, code: Option<&'static str>) {
+        *locked(&self.refuse) = code;
     }
 
     /// From now on requests with a revocation of this number are refused whole, as with a notAfter that contradicts
@@ -237,8 +237,8 @@ impl Signer for MemorySigner {
                     Err(refused("intent_reused", "the intent was signed with other bytes"))
                 };
             }
-            if self.refuse.load(Ordering::Relaxed) {
-                return Err(refused("outside_validity", "notBefore is too old"));
+            if let Some(code) = *locked(&self.refuse) {
+                return Err(refused(code, "a refusal was ordered"));
             }
             let signature = self.sign(&self.issuing, &tbs);
             let signature = JournaledSignature { position: journal.next(&tbs), signature };
@@ -305,7 +305,7 @@ impl Signer for MemorySigner {
         self.act("signer_revoke", issuer, |journal| {
             let unwanted = locked(&self.refused_revocation).clone();
             if revocations.iter().any(|revocation| Some(&revocation.serial) == unwanted.as_ref()) {
-                return Err(refused("outside_validity", "notAfter isn't the certificate's"));
+                return Err(refused(OUTSIDE_VALIDITY, "notAfter isn't the certificate's"));
             }
             for revocation in revocations {
                 if !journal.revocations.iter().any(|known| known.serial == revocation.serial) {

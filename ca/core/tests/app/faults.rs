@@ -19,7 +19,8 @@ use ca_core::{
     },
     ports::{
         signer::{
-            JournalEntry, JournalHead, JournalPosition, Journaled, JournaledSignature, Signer, SignerError,
+            JournalEntry, JournalHead, JournalPosition, Journaled, JournaledSignature, OUTSIDE_VALIDITY,
+            Signer, SignerError,
         },
         store::{CertificateStore, RevocationStore, RevokeOutcome, SignerStore},
     },
@@ -230,13 +231,30 @@ async fn an_intent_too_old_to_be_signed_ends_with_the_repeat() {
     let token = world.maker.token(&Statement::of(SERIAL));
     world.signer.faults().order("sign_certificate", Fault::Before);
     world.certified(&opened, &token).await.expect_err("a fault");
-    world.signer.refuse_certificates(true);
+    world.signer.refuse_certificates(Some(OUTSIDE_VALIDITY));
     let error = world.certified(&opened, &token).await.expect_err("too old");
     assert!(matches!(error, CertifyError::Ended), "{error:?}");
     assert_eq!(world.record(&opened).await.state, CertificateState::Abandoned);
-    world.signer.refuse_certificates(false);
+    world.signer.refuse_certificates(None);
     let fresh = world.opened(GENERAL, SERIAL, "b").await;
     world.certified(&fresh, &token).await.expect("a certificate");
+}
+
+/// The signer's clock is set while an intent is open: that passes, and the repeat has what it asked for.
+#[tokio::test]
+async fn an_intent_that_is_refused_for_the_signers_clock_yields_its_certificate_later() {
+    let world = World::new().await;
+    let opened = world.opened(GENERAL, SERIAL, "a").await;
+    let token = world.maker.token(&Statement::of(SERIAL));
+    world.signer.faults().order("sign_certificate", Fault::Before);
+    world.certified(&opened, &token).await.expect_err("a fault");
+    world.signer.refuse_certificates(Some("clock_behind"));
+    let error = world.certified(&opened, &token).await.expect_err("refused");
+    assert!(matches!(error, CertifyError::Failure(Failure::Signer(_))), "{error:?}");
+    assert_eq!(world.record(&opened).await.state, CertificateState::Intended);
+    world.signer.refuse_certificates(None);
+    world.certified(&opened, &token).await.expect("a certificate");
+    assert_eq!(world.rows("certificate.intent-abandoned"), 0);
 }
 
 /// Suspended between step 3 and step 6: nothing is signed, and the repeat says why.

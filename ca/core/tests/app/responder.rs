@@ -19,7 +19,7 @@ use ca_core::{
     ports::{
         clock::Clock,
         responders::ResponderStore,
-        signer::SignerError,
+        signer::{OUTSIDE_VALIDITY, SignerError},
         store::{AuditStore, RevocationStore, RevokeOutcome},
     },
     testing::Fault,
@@ -171,7 +171,7 @@ async fn the_reconciliation_settles_what_was_left_open() {
 #[tokio::test]
 async fn what_the_signer_refuses_is_given_up_and_the_old_certificate_serves_on() {
     let world = World::new().await;
-    world.signer.refuse_certificates(true);
+    world.signer.refuse_certificates(Some(OUTSIDE_VALIDITY));
     let refused = renew(&world).await.expect_err("a refusal");
     let RenewError::Failure(Failure::Signer(SignerError::Refused { .. })) = &refused else {
         panic!("{refused:?}")
@@ -179,7 +179,7 @@ async fn what_the_signer_refuses_is_given_up_and_the_old_certificate_serves_on()
     assert!(open(&world).await.is_empty());
     assert_eq!(world.rows("responder.intent-abandoned"), 1);
     assert_eq!(used(&world).await.not_after(), ending(&world).not_after());
-    world.signer.refuse_certificates(false);
+    world.signer.refuse_certificates(None);
     assert!(renew(&world).await.expect("no fault").is_some());
 }
 

@@ -47,7 +47,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tower_http::csrf::CsrfLayer;
 
-use super::{clients::Identity, connection::Peer, detached::Detached, support::SupportId};
+use super::{clients::Identity, connection::Peer, detached::Detached, late::Late, support::SupportId};
 use crate::{logging, metrics::Metrics};
 use catalogue::{Catalogue, Language};
 use pages::{Frame, Message, page};
@@ -137,21 +137,27 @@ async fn not_found(State(portal): State<Arc<Portal>>, Extension(language): Exten
     message(StatusCode::NOT_FOUND, language, text, Some((t.to_home, "/home".to_owned())), None, &portal)
 }
 
-/// Finds the language of a request: the switch in the address, else the cookie, else Japanese. The switch is kept in
-/// the cookie.
+/// Finds the language of a request. The switch is kept in the cookie.
 pub(super) async fn language(mut request: Request, next: Next) -> Response {
-    let query = request.uri().query().unwrap_or_default();
-    let switched = query.split('&').find_map(|pair| pair.strip_prefix("lang=")).and_then(Language::parse);
-    let kept = cookies::value(request.headers(), cookies::LANGUAGE).and_then(Language::parse);
-    let language = switched.or(kept).unwrap_or_default();
+    let is_switched = switched(&request).is_some();
+    let language = language_of(&request);
     request.extensions_mut().insert(language);
     let mut response = next.run(request).await;
-    if switched.is_some()
-        && let Some(cookie) = cookies::set(cookies::LANGUAGE, language.catalogue().lang)
-    {
+    if is_switched && let Some(cookie) = cookies::set(cookies::LANGUAGE, language.catalogue().lang) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// The language of a request: the switch in the address, else the cookie, else Japanese.
+pub(super) fn language_of(request: &Request) -> Language {
+    let kept = cookies::value(request.headers(), cookies::LANGUAGE).and_then(Language::parse);
+    switched(request).or(kept).unwrap_or_default()
+}
+
+fn switched(request: &Request) -> Option<Language> {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').find_map(|pair| pair.strip_prefix("lang=")).and_then(Language::parse)
 }
 
 /// Turns machines and strangers away: what they showed is nobody's certificate here.
@@ -236,6 +242,15 @@ fn unavailable(
     portal: &Portal,
 ) -> Response {
     tracing::error!(error = %logging::chain(error), "{what} failed");
+    not_now(language, support_id, portal)
+}
+
+/// The page in place of one that takes too long.
+pub(crate) fn late(portal: Arc<Portal>) -> Late {
+    Late::Page(Arc::new(move |language, support_id| not_now(language, support_id, &portal)))
+}
+
+fn not_now(language: Language, support_id: SupportId, portal: &Portal) -> Response {
     let t: &Catalogue = language.catalogue();
     let text = (t.unavailable_title, t.unavailable_text);
     let mut response =

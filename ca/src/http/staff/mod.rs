@@ -58,6 +58,7 @@ use tower_http::csrf::CsrfLayer;
 use super::{
     connection::Peer,
     detached::Detached,
+    late::Late,
     portal::{self, pages},
     support::SupportId,
 };
@@ -187,6 +188,13 @@ async fn explained(
         explained.headers_mut().insert(header::ALLOW, allow.clone());
     }
     explained
+}
+
+/// The page in place of one that takes too long.
+pub(crate) fn late() -> Late {
+    Late::Page(Arc::new(|language, support_id| {
+        visitor::not_now(page::Frame::anonymous(language), support_id)
+    }))
 }
 
 /// See Other, as the answer to a form that was done.

@@ -72,12 +72,17 @@ impl Visitor {
     /// The page for what went wrong below; what it was stands in the log under the support ID.
     pub(super) fn unavailable(&self, error: &(dyn std::error::Error + 'static)) -> Response {
         tracing::error!(error = %logging::chain(error), "the console failed");
-        let t = self.t();
-        let mut response =
-            self.explain(StatusCode::SERVICE_UNAVAILABLE, t.unavailable_title, t.unavailable_text);
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        response
+        not_now(self.frame(), self.support_id)
     }
+}
+
+/// The page for what isn't possible at the moment.
+pub(super) fn not_now(frame: Frame, support_id: SupportId) -> Response {
+    let (title, text) = (frame.t.unavailable_title, frame.t.unavailable_text);
+    let page = Page::new(frame, title).paragraphs(text).support(support_id);
+    let mut response = page.respond(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Visitor {
