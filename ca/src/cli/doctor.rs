@@ -21,6 +21,9 @@ use crate::{
     wiring::{self, Adapters},
 };
 
+/// A staff CA's CRL that lapses so soon wants a ceremony; the alert sounds as early.
+const STAFF_CRL_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// A responder's certificate that ends so soon wasn't renewed when it should have been.
 const RESPONDER_SOON: SignedDuration = SignedDuration::from_hours(24);
 
@@ -90,6 +93,11 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
         let remedy = "have its authority issue a new one, and name it under certificate";
         let lasts = lasts.with_context(|| format!("machine.{}.certificate: {remedy}", machine.id));
         findings.push(Finding::of(format!("certificate of the machine {}", machine.id), &lasts));
+    }
+    if let Some(crl) = &material.staff_crl {
+        let remedy = "staff.crl: hold a ceremony for the next one, and replace the file";
+        let lasts = lasts(crl.next_update, now, STAFF_CRL_SOON).context(remedy);
+        findings.push(Finding::of("the staff CA's CRL", &lasts));
     }
     findings.push(Finding::of(
         "the root's CRL isn't older than what was served",

@@ -1,6 +1,7 @@
 //! What happens without being asked: idempotent, without input, periodic and nudged. A run that fails is logged and
 //! counted, and the next one starts from what is durable.
 
+mod alarm;
 mod erase;
 mod lapse_renewals;
 mod lease;
@@ -125,7 +126,7 @@ impl Jobs {
         running.add(watch_maker_crls::Job { folder, trusted: trusted.clone(), clock, metrics }.run());
         running.add(take_up_trust::run(read, trusted, self.metrics.clone()));
         if let Some(file) = self.staff_crl {
-            running.add(watch_staff_crl::run(file, self.clock.clone()));
+            running.add(watch_staff_crl::run(file, self.clock.clone(), self.metrics.clone()));
         }
         running.add(watch_tls::run(tls));
         running.add(watch_calendar::run(self.calendar, self.clock.clone(), self.metrics.clone()));

@@ -26,6 +26,8 @@ pub(crate) use packages::{Package, Packages, packages};
 pub(crate) use proxies::{Proxies, Proxy};
 pub(crate) use root_crl::root_crl;
 pub(crate) use staff_crl::StaffCrl;
+#[cfg(test)]
+pub(crate) use staff_crl::testing;
 
 use crate::config::{self, Config};
 

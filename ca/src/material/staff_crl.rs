@@ -81,15 +81,14 @@ impl StaffCrl {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod testing {
     use rcgen::{
         BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod,
         KeyPair, RevokedCertParams, SerialNumber as Number, date_time_ymd,
     };
 
-    use super::*;
-
-    fn authority() -> (Issuer<'static, KeyPair>, Vec<u8>) {
+    /// A CA and its certificate, DER.
+    pub(crate) fn authority() -> (Issuer<'static, KeyPair>, Vec<u8>) {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -97,7 +96,8 @@ mod tests {
         (Issuer::new(params, key), der)
     }
 
-    fn list(issuer: &Issuer<'_, KeyPair>, number: u64, serials: &[u8]) -> Vec<u8> {
+    /// Its CRL of 2026-04-01, DER, until 2027-04-01.
+    pub(crate) fn staff_crl(issuer: &Issuer<'_, KeyPair>, number: u64, serials: &[u8]) -> Vec<u8> {
         let revoked = |serial: &u8| RevokedCertParams {
             serial_number: Number::from_slice(&[*serial]),
             revocation_time: date_time_ymd(2026, 4, 1),
@@ -114,19 +114,27 @@ mod tests {
         };
         params.signed_by(issuer).expect("a CRL").der().to_vec()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        testing::{authority, staff_crl},
+        *,
+    };
 
     #[test]
     fn the_staff_cas_own_list_is_read_and_nobody_elses() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("staff.crl");
         let ((ours, certificate), (theirs, _)) = (authority(), authority());
-        std::fs::write(&path, list(&ours, 3, &[5, 9])).expect("a file");
+        std::fs::write(&path, staff_crl(&ours, 3, &[5, 9])).expect("a file");
         let read = StaffCrl::read(&path, &certificate).expect("a CRL");
         for (serial, listed) in [(5_u8, true), (9, true), (6, false)] {
             let serial = SerialNumber::from_bytes(&[serial]).expect("a number");
             assert_eq!(read.lists(&serial), listed);
         }
-        std::fs::write(&path, list(&theirs, 4, &[5])).expect("a file");
+        std::fs::write(&path, staff_crl(&theirs, 4, &[5])).expect("a file");
         let error = StaffCrl::read(&path, &certificate).expect_err("refused");
         assert!(error.to_string().contains("didn't sign"), "{error:#}");
     }
@@ -134,7 +142,8 @@ mod tests {
     #[test]
     fn what_was_revoked_never_seems_good_again() {
         let (ours, _) = authority();
-        let parsed = |number, serials: &[u8]| StaffCrl::parse(&list(&ours, number, serials)).expect("a CRL");
+        let parsed =
+            |number, serials: &[u8]| StaffCrl::parse(&staff_crl(&ours, number, serials)).expect("a CRL");
         let before = parsed(7, &[1, 2]);
         parsed(8, &[1, 2, 3]).succeeds(&before).expect("one more");
         before.succeeds(&before).expect("the same");

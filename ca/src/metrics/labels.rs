@@ -44,6 +44,9 @@ pub(crate) struct OutcomeLabels {
     pub(crate) outcome: &'static str,
 }
 
+/// None, of a gauge that isn't there before it is set.
+pub(crate) type NoLabels = [(&'static str, &'static str); 0];
+
 /// An issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct IssuerLabels {

@@ -7,7 +7,7 @@ use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge}
 
 use super::{
     IssuerGauges, Register, instant,
-    labels::{BuildLabels, ComponentLabels, JobLabels, PoolLabels},
+    labels::{BuildLabels, ComponentLabels, JobLabels, NoLabels, PoolLabels},
 };
 
 /// How busy a pool of password hashing is.
@@ -33,6 +33,8 @@ pub(crate) struct NodeMetrics {
     leading: Family<JobLabels, Gauge>,
     diverged: IssuerGauges,
     root_crl_next_update: Gauge<f64, AtomicU64>,
+    staff_crl_next_update: Family<NoLabels, Gauge<f64, AtomicU64>>,
+    staff_crl_usable: Family<NoLabels, Gauge>,
     maker_crls: Gauge,
     maker_crls_due: Gauge,
     maker_crls_refused: Gauge,
@@ -52,6 +54,8 @@ impl NodeMetrics {
         let build: Family<BuildLabels, Gauge> = register.metric("build_info", "The program, always 1");
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         let root = "nextUpdate of the root's CRL, seconds since 1970";
+        let staff = "nextUpdate of the staff CA's CRL that is in use, seconds since 1970";
+        let usable = "1 when the staff CA's CRL in use is the file's and hasn't lapsed";
         let refreshed = "When the ledger's and the signers' gauges were last refreshed, seconds since 1970";
         Self {
             ready: register.metric("ready", "1 when /readyz says so"),
@@ -62,6 +66,8 @@ impl NodeMetrics {
             diverged: register
                 .metric("ledger_journal_diverged", "1 when ledger and journal contradict each other"),
             root_crl_next_update: register.metric("root_crl_next_update_timestamp_seconds", root),
+            staff_crl_next_update: register.metric("staff_crl_next_update_timestamp_seconds", staff),
+            staff_crl_usable: register.metric("staff_crl_usable", usable),
             maker_crls: register.metric("maker_crls", "CRLs of device makers that count"),
             maker_crls_due: register
                 .metric("maker_crls_due", "CRLs of device makers of which a newer one should be there"),
@@ -115,6 +121,14 @@ impl NodeMetrics {
     /// Shows when the root's CRL lapses.
     pub(crate) fn root_crl(&self, next_update: Timestamp) {
         self.root_crl_next_update.set(instant(next_update));
+    }
+
+    /// Shows when the staff CA's CRL in use lapses, and whether it is the file's and hasn't.
+    pub(crate) fn staff_crl(&self, next_update: Option<Timestamp>, usable: bool) {
+        if let Some(next_update) = next_update {
+            self.staff_crl_next_update.get_or_create(&[]).set(instant(next_update));
+        }
+        self.staff_crl_usable.get_or_create(&[]).set(usable.into());
     }
 
     /// Shows how many CRLs of device makers count, how many of them are due, and how many files don't count.

@@ -174,6 +174,29 @@ fn the_calendar_is_taken_up_as_it_changes() {
     until("the metric", usable, |usable| *usable == Some(true));
 }
 
+/// A CRL of the staff CA that can't be read leaves the one in use, and everybody is told.
+#[test]
+fn a_staff_crl_that_is_none_is_told() {
+    let (house, [first, _]) = StaffHouse::bare("staff-crl");
+    let shown = || {
+        let metrics = fetch(&format!("{}/metrics", house.bank().urls().ops)).expect("metrics").text();
+        let told = metrics.lines().find_map(|line| line.strip_prefix("inro_staff_crl_usable{} "));
+        told.map(str::to_owned)
+    };
+    let log = || house.bank().authority.as_ref().expect("an authority").log();
+    until("the gauge", shown, |shown| shown.as_deref() == Some("1"));
+    house.revoke_certificates(2, &[&first.identity]);
+    let status = || first.browser.get("/").expect("an answer").status;
+    until("the staff CA's CRL", status, |status| *status == 403);
+
+    std::fs::write(house.bank().path("staff/ca.crl"), "garbage").expect("a file");
+    until("the gauge", shown, |shown| shown.as_deref() == Some("0"));
+    until("the alarm", log, |log| log.contains("ALARM: the staff CA's CRL"));
+    assert_eq!(status(), 403, "what was revoked seems good again");
+    house.revoke_certificates(3, &[&first.identity]);
+    until("the gauge", shown, |shown| shown.as_deref() == Some("1"));
+}
+
 /// The next three weeks, all open or all closed.
 fn days(word: &str) -> String {
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(9))).date();
