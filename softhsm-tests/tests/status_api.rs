@@ -177,6 +177,7 @@ fn unknown_and_misspelt_is_never_good() {
         format!("-{serial}"),
         format!("0x{serial}"),
         format!("%20{serial}"),
+        "%FF".to_owned(),
         serial[1..].to_owned(),
         "00".to_owned(),
         "ff".to_owned(),

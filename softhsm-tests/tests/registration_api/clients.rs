@@ -40,6 +40,7 @@ fn a_restricted_machine_stays_within_its_contracts() {
     assert_eq!(code(&results[0]), Code::UserUnknown);
     let path = format!("{OPEN}/{}", opened[0].enrolment_id);
     refused("another's enrolment", client.request(Method::GET, &path), 404, Code::NotFound);
+    refused("no name", client.request(Method::GET, &format!("{OPEN}/%FF")), 404, Code::NotFound);
     assert_eq!(branch.journaled(), 0);
 }
 
@@ -61,9 +62,16 @@ fn every_route_knows_its_clients() {
 
     let enrolment = format!("{OPEN}/7f3a1b9e-3d0c-4d4e-9d5b-0a2b6c8d1e2f");
     let certificate = format!("/machine/v1/certificates/customer/{}", customer.serial);
-    let registration =
-        [(Method::POST, OPEN), (Method::POST, CERTIFY), (Method::POST, CONFIRM), (Method::GET, &*enrolment)];
-    let status = [(Method::GET, &*certificate), (Method::POST, QUERY)];
+    let [no_enrolment, no_certificate] =
+        ["/machine/v1/enrolments/%FF", "/machine/v1/certificates/customer/%FF"];
+    let registration = [
+        (Method::POST, OPEN),
+        (Method::POST, CERTIFY),
+        (Method::POST, CONFIRM),
+        (Method::GET, &*enrolment),
+        (Method::GET, no_enrolment),
+    ];
+    let status = [(Method::GET, &*certificate), (Method::GET, no_certificate), (Method::POST, QUERY)];
     let all = || registration.iter().chain(&status);
     let request = |client: &MachineClient, (method, path): &(Method, &str)| {
         let request = client.request(method.clone(), path);

@@ -21,8 +21,8 @@ pub(super) async fn json<T: DeserializeOwned>(parts: &Parts, body: Body, limit: 
 }
 
 /// An identifier in a path.
-pub(super) fn uuid(text: &str) -> Result<Uuid, Refused> {
-    path::uuid(text).ok_or_else(|| Refused::new(Code::NotFound))
+pub(super) fn uuid(text: Option<&str>) -> Result<Uuid, Refused> {
+    text.and_then(path::uuid).ok_or_else(|| Refused::new(Code::NotFound))
 }
 
 /// The `Idempotency-Key` header.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Extension, Json,
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -24,6 +24,7 @@ use crate::http::{
     connection::Peer,
     documented::Refusals,
     enrolment::{certificate_sha256, device, evidence, renews, tpm_keys},
+    path::Named,
     problem::Refused,
     support::SupportId,
 };
@@ -108,11 +109,11 @@ fn opened_response(api: &Api, opened: &open::Opened) -> Response {
 pub(super) async fn certify(
     State(api): State<Arc<Api>>,
     Extension(support_id): Extension<SupportId>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let command = later_step::<Certify>(&parts, &id, body, CERTIFY_LIMIT).await;
+    let command = later_step::<Certify>(&parts, id.as_deref(), body, CERTIFY_LIMIT).await;
     let command = command.map(|(step, wire)| certify::Certify {
         caller: Caller::Agent,
         enrolment: step.enrolment,
@@ -149,11 +150,11 @@ pub(super) async fn certify(
 pub(super) async fn confirm(
     State(api): State<Arc<Api>>,
     Extension(support_id): Extension<SupportId>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let command = later_step::<Confirm>(&parts, &id, body, CONFIRM_LIMIT).await;
+    let command = later_step::<Confirm>(&parts, id.as_deref(), body, CONFIRM_LIMIT).await;
     let command = command.and_then(|(step, wire)| {
         Ok(confirm::Confirm {
             caller: Caller::Agent,
@@ -178,7 +179,7 @@ struct LaterStep {
 /// Reads such a step: what addresses it first, then its body.
 async fn later_step<T: DeserializeOwned>(
     parts: &Parts,
-    id: &str,
+    id: Option<&str>,
     body: Body,
     limit: usize,
 ) -> Result<(LaterStep, T), Refused> {

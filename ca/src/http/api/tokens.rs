@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -23,7 +23,9 @@ use ca_wire::token::{self, Approvers, KeptPuk, Released, UnblockState};
 use secrecy::ExposeSecret;
 
 use super::{Api, decode};
-use crate::http::{connection::Peer, documented::Refusals, enrolment::device, support::SupportId};
+use crate::http::{
+    connection::Peer, documented::Refusals, enrolment::device, path::Named, support::SupportId,
+};
 
 /// A password, a PUK and a few identifiers.
 const SMALL: usize = 4 * 1024;
@@ -44,12 +46,12 @@ const ERASURE_LIMIT: usize = 16 * 1024;
 pub(super) async fn deposit(
     State(api): State<Arc<Api>>,
     Extension(support_id): Extension<SupportId>,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
     let command = async {
-        let (deposit, bearer) = (decode::uuid(&name)?, decode::bearer(&parts.headers)?);
+        let (deposit, bearer) = (decode::uuid(name.as_deref())?, decode::bearer(&parts.headers)?);
         let wire: token::Deposit = decode::json(&parts, body, SMALL).await?;
         let (occasion, puk, proven) = (occasion(wire.occasion), wire.puk.into(), wire.proven);
         Ok(deposit::Deposit { occasion, bearer, deposit, puk, proven })
@@ -73,12 +75,12 @@ pub(super) async fn deposit(
 pub(super) async fn confirm_deposit(
     State(api): State<Arc<Api>>,
     Extension(support_id): Extension<SupportId>,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
     let command = async {
-        let (deposit, bearer) = (decode::uuid(&name)?, decode::bearer(&parts.headers)?);
+        let (deposit, bearer) = (decode::uuid(name.as_deref())?, decode::bearer(&parts.headers)?);
         let wire: token::Confirm = decode::json(&parts, body, SMALL).await?;
         Ok(deposit::Confirm { occasion: occasion(wire.occasion), bearer, deposit })
     };
@@ -140,11 +142,11 @@ pub(super) async fn ask(
 pub(super) async fn look_up(
     State(api): State<Arc<Api>>,
     Extension(support_id): Extension<SupportId>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
-    let command = decode::uuid(&id).and_then(|id| Ok((id, decode::bearer(&parts.headers)?)));
+    let command = decode::uuid(id.as_deref()).and_then(|id| Ok((id, decode::bearer(&parts.headers)?)));
     let use_case = api.unblock.clone();
     let found =
         api.run(command, move |(id, bearer)| async move { use_case.look_up(id, &bearer).await }).await;
@@ -167,11 +169,11 @@ pub(super) async fn look_up(
 pub(super) async fn release(
     State(api): State<Arc<Api>>,
     Extension(support_id): Extension<SupportId>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
-    let command = decode::uuid(&id).and_then(|id| Ok((id, decode::bearer(&parts.headers)?)));
+    let command = decode::uuid(id.as_deref()).and_then(|id| Ok((id, decode::bearer(&parts.headers)?)));
     let use_case = api.unblock.clone();
     let released =
         api.run(command, move |(id, bearer)| async move { use_case.release(id, &bearer).await }).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -41,7 +41,7 @@ use crate::http::{
     connection::Peer,
     documented::Refusals,
     enrolment::{certificate_sha256, device, evidence, renews, tpm_keys},
-    path,
+    path::{self, Named},
     problem::Refused,
     support::SupportId,
 };
@@ -186,17 +186,17 @@ pub(super) async fn look_up(
     State(api): State<Arc<MachineApi>>,
     Extension(support_id): Extension<SupportId>,
     Extension(peer): Extension<Peer>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Response {
-    let found = find(&api, &peer, &id).await;
+    let found = find(&api, &peer, id.as_deref()).await;
     let response = found.map(|found| Json(status(&api, &found, support_id)).into_response());
     api.answer("machine-enrolment-status", support_id, response)
 }
 
-async fn find(api: &MachineApi, peer: &Peer, id: &str) -> Result<Found, Refused> {
+async fn find(api: &MachineApi, peer: &Peer, id: Option<&str>) -> Result<Found, Refused> {
     let admitted = api.admit(peer, MachineRole::Registration).await?;
     api.charge(&admitted, peer, 1).await?;
-    let found = match path::uuid(id) {
+    let found = match id.and_then(path::uuid) {
         Some(id) => api.look_up.run(EnrolmentId(id), &admitted.machine).await?,
         None => None,
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -29,7 +29,9 @@ use super::{
     MachineApi,
     batch::{self, Kind},
 };
-use crate::http::{connection::Peer, documented::Refusals, problem::Refused, support::SupportId};
+use crate::http::{
+    connection::Peer, documented::Refusals, path::Named, problem::Refused, support::SupportId,
+};
 
 /// The largest certificate of ours has under 3 KiB.
 const QUERY: Kind = Kind { step: "machine-status", role: MachineRole::Status, entry_limit: 8 * 1024 };
@@ -51,9 +53,9 @@ pub(super) async fn by_serial(
     State(api): State<Arc<MachineApi>>,
     Extension(support_id): Extension<SupportId>,
     Extension(peer): Extension<Peer>,
-    Path((issuer, serial)): Path<(String, String)>,
+    Named(names): Named<(String, String)>,
 ) -> Response {
-    let status = find(&api, &peer, issuer, serial).await;
+    let status = find(&api, &peer, names).await;
     if status.is_ok() {
         api.metrics.outcome(QUERY.step, "done");
     }
@@ -63,11 +65,12 @@ pub(super) async fn by_serial(
 async fn find(
     api: &MachineApi,
     peer: &Peer,
-    issuer: String,
-    serial: String,
+    names: Option<(String, String)>,
 ) -> Result<CertificateStatus, Refused> {
     let admitted = api.admit(peer, MachineRole::Status).await?;
     api.charge(&admitted, peer, 1).await?;
+    let (issuer, serial) =
+        names.ok_or_else(|| Refused::new(Code::MalformedRequest).because("The path isn't UTF-8."))?;
     let query = StatusQuery { issuer: Some(issuer), serial: Some(serial), certificate: None };
     look_up(api, query).await
 }

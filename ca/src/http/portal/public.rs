@@ -6,7 +6,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     Extension, Router,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
@@ -18,7 +18,10 @@ use super::{
     language,
     pages::{self, Frame, Message, page},
 };
-use crate::material::{Package, Packages};
+use crate::{
+    http::path::Named,
+    material::{Package, Packages},
+};
 
 /// What the public pages show.
 pub(crate) struct Public {
@@ -118,8 +121,11 @@ impl Package {
 async fn file(
     State(public): State<Arc<Public>>,
     Extension(language): Extension<Language>,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
 ) -> Response {
+    let Some(name) = name else {
+        return not_found(language);
+    };
     let Packages { offered, files, .. } = &public.packages;
     let package = offered.iter().find(|package| package.name == name).map(|package| &package.octets);
     let octets = package.or_else(|| files.iter().find(|(file, _)| *file == name).map(|(_, octets)| octets));

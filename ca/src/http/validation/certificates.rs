@@ -3,14 +3,14 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 use bytes::Bytes;
 
 use super::Validation;
-use crate::http::layers::plain;
+use crate::http::{layers::plain, path::Named};
 
 /// Certificates by the name before `.cer`.
 pub(crate) struct CaCertificates(pub(crate) HashMap<String, Bytes>);
@@ -27,8 +27,9 @@ pub(crate) struct CaCertificates(pub(crate) HashMap<String, Bytes>);
         (status = 404, description = "There is no such certificate", content_type = "text/plain", body = String),
     )
 )]
-pub(crate) async fn get(State(state): State<Arc<Validation>>, Path(name): Path<String>) -> Response {
-    let found = name.strip_suffix(".cer").and_then(|name| state.certificates.0.get(name));
+pub(crate) async fn get(State(state): State<Arc<Validation>>, Named(name): Named<String>) -> Response {
+    let name = name.as_deref().and_then(|name| name.strip_suffix(".cer"));
+    let found = name.and_then(|name| state.certificates.0.get(name));
     let Some(der) = found else {
         return plain(StatusCode::NOT_FOUND, "There is no such CA certificate.\n");
     };

@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{Validation, cacheable, unless_known};
-use crate::http::layers::plain;
+use crate::http::{layers::plain, path::Named};
 
 /// As long as CRLs aren't partitioned there is one partition, with the full CRL.
 pub(crate) const PARTITION: u32 = 0;
@@ -148,10 +148,10 @@ fn ready(der: Vec<u8>) -> anyhow::Result<Ready> {
 )]
 pub(crate) async fn get(
     State(state): State<Arc<Validation>>,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
     headers: HeaderMap,
 ) -> Response {
-    let found = match name.strip_suffix(".crl") {
+    let found = match name.as_deref().and_then(|name| name.strip_suffix(".crl")) {
         Some("root") => {
             let root = state.crls.root.read().unwrap_or_else(PoisonError::into_inner);
             Ok(Some(root.clone()))
