@@ -1,6 +1,6 @@
 //! `inro-ca retention …`: how long personal data is kept, what is due, and erasing it now.
 
-use ca_core::app::erase::Standing;
+use ca_core::app::erase::{Erased, Standing};
 use clap::Subcommand;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -55,15 +55,16 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
     let for_real = matches!(command, Command::Run { dry_run: false });
     let erased = if for_real {
         output.progress("erasing what is due");
-        desk.run(&operator()).await?
+        desk.run(&operator()).await
     } else {
-        Vec::new()
+        Erased::default()
     };
     let count = |standing: &Standing| {
-        erased.iter().find(|(kind, _)| *kind == standing.kind).map_or(0, |(_, records)| *records)
+        erased.records.iter().find(|(kind, _)| *kind == standing.kind).map_or(0, |(_, records)| *records)
     };
     let views: Vec<KindView> = looked.iter().map(|of| KindView::of(of, count(of))).collect();
-    output.result(&views, |out| table(out, &rows(&views, for_real)))
+    output.result(&views, |out| table(out, &rows(&views, for_real)))?;
+    erased.failure.map_or(Ok(()), |failure| Err(failure.into()))
 }
 
 fn rows(views: &[KindView], for_real: bool) -> Vec<Vec<String>> {

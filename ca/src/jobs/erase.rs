@@ -40,19 +40,23 @@ impl Job {
 
     /// One run; how long to wait for the next.
     async fn erase(&self) -> Duration {
-        match self.erase.run(&Actor::System).await {
-            Ok(erased) => {
-                for (kind, records) in erased.into_iter().filter(|(_, records)| *records > 0) {
-                    self.metrics.retention.erased(kind, records);
-                    tracing::info!(kind = kind.as_str(), records, "personal data was erased");
-                }
+        let erased = self.erase.run(&Actor::System).await;
+        for (kind, records) in erased.records.into_iter().filter(|(_, records)| *records > 0) {
+            self.metrics.retention.erased(kind, records);
+            tracing::info!(kind = kind.as_str(), records, "personal data was erased");
+        }
+        match erased.failure {
+            None => {
                 self.metrics.retention.done(self.erase.clock.now());
                 self.metrics.outcome("retention", "done");
                 PERIOD
             }
-            Err(error) => {
+            Some(error) => {
                 let error = chain(&error);
-                tracing::warn!(error, "personal data whose period is over couldn't be erased; trying again");
+                tracing::warn!(
+                    error,
+                    "not all personal data whose period is over could be erased; trying again"
+                );
                 self.metrics.outcome("retention", "failed");
                 AGAIN
             }

@@ -50,6 +50,15 @@ pub struct Standing {
     pub due: u64,
 }
 
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Erased {
+    /// How many records of each kind.
+    pub records: Vec<(PersonalData, u64)>,
+    /// Why something that is due may be left: the first failure of the ledger. It kept no other kind from being erased.
+    pub failure: Option<Failure>,
+}
+
 impl ErasePersonalData {
     /// What the next run will erase.
     ///
@@ -66,37 +75,37 @@ impl ErasePersonalData {
         Ok(all)
     }
 
-    /// Erases what is due; returns how many records of each kind.
-    ///
-    /// # Errors
-    /// [`Failure`] of the ledger; what was erased before it stays so.
-    pub async fn run(&self, by: &Actor) -> Result<Vec<(PersonalData, u64)>, Failure> {
-        let mut all = Vec::new();
+    /// Erases what is due, of every kind what it can.
+    pub async fn run(&self, by: &Actor) -> Erased {
+        let mut all = Erased::default();
         for kind in PersonalData::ALL {
-            all.push((kind, self.erase(by, kind).await?));
+            let mut records = 0;
+            if let Err(error) = self.erase(by, kind, &mut records).await {
+                all.failure.get_or_insert(error);
+            }
+            all.records.push((kind, records));
         }
-        Ok(all)
+        all
     }
 
-    async fn erase(&self, by: &Actor, kind: PersonalData) -> Result<u64, Failure> {
+    async fn erase(&self, by: &Actor, kind: PersonalData, erased: &mut u64) -> Result<(), Failure> {
         let before = self.periods.before(kind, self.clock.now());
-        let mut erased = 0;
         loop {
             let keys = self.retention.erasable(kind, before, PAGE).await?;
             if keys.is_empty() {
-                return Ok(erased);
+                return Ok(());
             }
             let row = event(self.clock.now(), by.clone(), "personal-data.erased", kind.as_str())
                 .with("records", keys.len())
                 .with("before", before);
             match self.retention.erase(kind, before, &keys, row).await {
-                Ok(()) => erased += keys.len() as u64,
+                Ok(()) => *erased += keys.len() as u64,
                 // Somebody else is at it: the rest is theirs.
-                Err(StoreError::Conflict(Conflict::Missing)) => return Ok(erased),
+                Err(StoreError::Conflict(Conflict::Missing)) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
             if keys.len() < PAGE as usize {
-                return Ok(erased);
+                return Ok(());
             }
         }
     }

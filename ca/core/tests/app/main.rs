@@ -5,6 +5,7 @@ mod certify;
 mod custody;
 mod customers;
 mod device;
+mod erase;
 mod faults;
 mod login;
 mod machines;
