@@ -20,15 +20,18 @@ pub(crate) async fn json_octets(parts: &Parts, body: Body, limit: usize) -> Resu
             .because("Send application/json."));
     }
     to_bytes(body, limit).await.map_err(|error| {
-        let source = std::error::Error::source(&error);
-        let too_large =
-            source.and_then(|source| source.downcast_ref::<http_body_util::LengthLimitError>()).is_some();
-        if too_large {
+        if is_too_large(&error) {
             Refused::new(Code::TooLarge).because(format!("At most {limit} octets are taken."))
         } else {
             Refused::new(Code::MalformedRequest).because("The body didn't arrive in time or in one piece.")
         }
     })
+}
+
+/// Whether a body broke off because it has more octets than are taken.
+pub(super) fn is_too_large(error: &axum::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
 }
 
 /// Reads `what` (`body`, `entry`) from JSON.

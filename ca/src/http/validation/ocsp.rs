@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use base64::Engine;
+use bytes::Bytes;
 use ca_core::{
     app::answer_ocsp::{AnswerOcsp, OcspReply},
     domain::ocsp::MAX_REQUEST_BYTES,
@@ -16,7 +17,7 @@ use ca_core::{
 };
 
 use super::{Validation, cacheable, unless_known};
-use crate::http::{base64::BASE64, layers::plain};
+use crate::http::{base64::BASE64, body::is_too_large, layers::plain};
 
 /// GET is for small requests (RFC 9919 speaks of 255 octets); longer ones are posted.
 const LONGEST_PATH: usize = 1024;
@@ -113,6 +114,7 @@ pub(crate) async fn get_nothing_slash(
     request_body(content = [u8], content_type = "application/ocsp-request"),
     responses(
         (status = 200, description = "An OCSPResponse, DER", content_type = "application/ocsp-response", body = [u8]),
+        (status = 400, description = "The request broke off, or was too slow", content_type = "text/plain", body = String),
         (status = 413, description = "The request is too large", content_type = "text/plain", body = String),
         (status = 415, description = "Another media type", content_type = "text/plain", body = String),
     )
@@ -130,6 +132,7 @@ pub(crate) async fn post_slash(state: State<Arc<Validation>>, request: Request) 
     request_body(content = [u8], content_type = "application/ocsp-request"),
     responses(
         (status = 200, description = "An OCSPResponse, DER", content_type = "application/ocsp-response", body = [u8]),
+        (status = 400, description = "The request broke off, or was too slow", content_type = "text/plain", body = String),
         (status = 413, description = "The request is too large", content_type = "text/plain", body = String),
         (status = 415, description = "Another media type", content_type = "text/plain", body = String),
     )
@@ -141,12 +144,27 @@ pub(crate) async fn post(State(state): State<Arc<Validation>>, request: Request)
     if !kind.eq_ignore_ascii_case("application/ocsp-request") {
         return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Post application/ocsp-request.\n");
     }
-    let Ok(octets) = to_bytes(body, MAX_REQUEST_BYTES).await else {
-        state.metrics.outcome("ocsp", "too-large");
-        return plain(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.\n");
+    let octets = match posted(body).await {
+        Ok(octets) => octets,
+        Err((outcome, status, text)) => {
+            state.metrics.outcome("ocsp", outcome);
+            return plain(status, text);
+        }
     };
     let reply = state.ocsp.answer(&octets).await;
     uncached(&state, reply)
+}
+
+/// The request in a body; else what is counted and answered.
+async fn posted(body: Body) -> Result<Bytes, (&'static str, StatusCode, &'static str)> {
+    to_bytes(body, MAX_REQUEST_BYTES).await.map_err(|error| {
+        if is_too_large(&error) {
+            ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.\n")
+        } else {
+            let text = "The request didn't arrive in time or in one piece.\n";
+            ("broken-off", StatusCode::BAD_REQUEST, text)
+        }
+    })
 }
 
 fn uncached(state: &Validation, reply: OcspReply) -> Response {
@@ -195,6 +213,23 @@ fn percent_decode(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_not_a_large_one() {
+        let largest = posted(Body::from(vec![0; MAX_REQUEST_BYTES])).await.expect("a request");
+        assert_eq!(largest.len(), MAX_REQUEST_BYTES);
+
+        let told = |refused: Result<Bytes, (&'static str, StatusCode, &'static str)>| {
+            let (outcome, status, _) = refused.expect_err("it was taken");
+            (outcome, status.as_u16())
+        };
+        let larger = posted(Body::from(vec![0; MAX_REQUEST_BYTES + 1])).await;
+        assert_eq!(told(larger), ("too-large", 413));
+
+        let parts = [Ok("0"), Err(std::io::Error::from(std::io::ErrorKind::TimedOut))];
+        let broken = posted(Body::from_stream(futures::stream::iter(parts))).await;
+        assert_eq!(told(broken), ("broken-off", 400));
+    }
 
     #[test]
     fn a_path_is_decoded_once_and_bounded() {
