@@ -57,6 +57,7 @@ impl Signers {
         let by_issuer = issuers
             .iter()
             .map(|issuer| {
+                metrics.signer.count_refusals(issuer.id.as_str());
                 let one = OneSigner {
                     name: issuer.signer.clone(),
                     client: Client::new(&issuer.signer_socket),

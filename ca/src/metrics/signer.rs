@@ -146,6 +146,14 @@ impl SignerMetrics {
         }
     }
 
+    /// Begins to count an issuer's refusals: one that comes alone shows only beside the zero before it.
+    pub(crate) fn count_refusals(&self, of: &str) {
+        for what in [Signing::Certificate, Signing::Crl, Signing::Ocsp, Signing::Revocation] {
+            let (what, kind) = (what.as_str(), Failed::Refused.as_str());
+            self.failures.get_or_create(&SigningFailureLabels { issuer: of.to_owned(), what, kind });
+        }
+    }
+
     /// Shows how an issuer's signer is.
     pub(crate) fn health(&self, of: &str, healthy: bool, locked_out: bool) {
         let labels = issuer(of);

@@ -76,6 +76,8 @@ struct Cached {
 pub struct OcspReply {
     /// The `OCSPResponse`, DER.
     pub der: Vec<u8>,
+    /// Why it has no answer; HTTP says 200 all the same (RFC 6960, A.2).
+    pub error: Option<ErrorStatus>,
     /// `None` for a response that says nothing, or only to the one who asked.
     pub cacheable: Option<Lasting>,
 }
@@ -140,7 +142,7 @@ impl AnswerOcsp {
                     error = &error as &dyn std::error::Error,
                     "an OCSP request can't be answered now"
                 );
-                OcspReply { der: error_response(ErrorStatus::TryLater), cacheable: None }
+                OcspReply::unanswered(ErrorStatus::TryLater)
             }
         }
     }
@@ -188,7 +190,8 @@ impl AnswerOcsp {
         {
             self.keep(request, Cached { statuses, head, looked_at, response: response.clone(), lasts }, now);
         }
-        Ok(OcspReply { der: response, cacheable: query.nonce().is_none().then_some(lasts) })
+        let cacheable = query.nonce().is_none().then_some(lasts);
+        Ok(OcspReply { der: response, error: None, cacheable })
     }
 
     async fn statuses(&self, query: &Query, issuer: &Issuer) -> Result<Vec<LedgerStatus>, Failure> {
@@ -241,7 +244,13 @@ impl AnswerOcsp {
                 tracing::warn!(%error, kind, "a refused OCSP request can't be written to the audit trail");
             }
         }
-        OcspReply { der: error_response(status), cacheable: None }
+        OcspReply::unanswered(status)
+    }
+}
+
+impl OcspReply {
+    fn unanswered(status: ErrorStatus) -> Self {
+        Self { der: error_response(status), error: Some(status), cacheable: None }
     }
 }
 
@@ -258,6 +267,6 @@ impl Cached {
     }
 
     fn reply(&self) -> OcspReply {
-        OcspReply { der: self.response.clone(), cacheable: Some(self.lasts) }
+        OcspReply { der: self.response.clone(), error: None, cacheable: Some(self.lasts) }
     }
 }

@@ -353,8 +353,6 @@ impl Answer {
 pub enum ErrorStatus {
     /// The request can't be read or is beyond the limits.
     MalformedRequest,
-    /// A fault here.
-    InternalError,
     /// Not now.
     TryLater,
     /// Certificates of an issuer that isn't served here.
@@ -365,7 +363,6 @@ pub enum ErrorStatus {
 pub fn error_response(status: ErrorStatus) -> Vec<u8> {
     let status = match status {
         ErrorStatus::MalformedRequest => ResponseStatus::MalformedRequest,
-        ErrorStatus::InternalError => ResponseStatus::InternalError,
         ErrorStatus::TryLater => ResponseStatus::TryLater,
         ErrorStatus::Unauthorized => ResponseStatus::Unauthorized,
     };

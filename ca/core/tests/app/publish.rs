@@ -2,7 +2,8 @@
 
 use ca_core::{
     domain::{
-        audit::AuditPosition, certificate::CertificateRecord, ids::SerialNumber, revocation::RevocationReason,
+        audit::AuditPosition, certificate::CertificateRecord, ids::SerialNumber, ocsp::ErrorStatus,
+        revocation::RevocationReason,
     },
     ports::{signer::Signer, store::RevocationStore},
     testing::Fault,
@@ -64,7 +65,11 @@ async fn ask(
     record: &CertificateRecord,
     nonce: Option<&[u8]>,
 ) -> (ResponseStatus, Option<CertStatus>) {
-    read(&world.ocsp.run(&question(&world.authority, &record.serial, nonce)).await.der)
+    let reply = world.ocsp.run(&question(&world.authority, &record.serial, nonce)).await;
+    let (status, said) = read(&reply.der);
+    let error = (status == ResponseStatus::TryLater).then_some(ErrorStatus::TryLater);
+    assert_eq!(reply.error, error, "what is counted is what was answered");
+    (status, said)
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use base64::Engine;
 use bytes::Bytes;
 use ca_core::{
     app::answer_ocsp::{AnswerOcsp, OcspReply},
-    domain::ocsp::MAX_REQUEST_BYTES,
+    domain::ocsp::{ErrorStatus, MAX_REQUEST_BYTES},
     ports::clock::Clock,
 };
 
@@ -70,7 +70,7 @@ pub(crate) async fn get(State(state): State<Arc<Validation>>, uri: Uri, headers:
     let Some(lasts) = reply.cacheable else {
         return uncached(&state, reply);
     };
-    state.metrics.outcome("ocsp", "answered");
+    state.metrics.outcome("ocsp", outcome(&reply));
     let etag = hex::encode(&lasts.sha256[..16]);
     let now = state.ocsp.clock.now();
     let kind = "application/ocsp-response";
@@ -168,14 +168,23 @@ async fn posted(body: Body) -> Result<Bytes, (&'static str, StatusCode, &'static
 }
 
 fn uncached(state: &Validation, reply: OcspReply) -> Response {
-    state
-        .metrics
-        .outcome("ocsp", if reply.cacheable.is_some() { "answered" } else { "answered-once-or-refused" });
+    state.metrics.outcome("ocsp", outcome(&reply));
     let mut response = Response::new(Body::from(reply.der));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/ocsp-response"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// In metrics. HTTP's status can't tell these apart: each is 200.
+fn outcome(reply: &OcspReply) -> &'static str {
+    match (reply.error, reply.cacheable) {
+        (None, Some(_)) => "answered",
+        (None, None) => "answered-once",
+        (Some(ErrorStatus::MalformedRequest), _) => "malformed",
+        (Some(ErrorStatus::Unauthorized), _) => "unauthorized",
+        (Some(ErrorStatus::TryLater), _) => "try-later",
+    }
 }
 
 /// The request in a path: percent-decoded exactly once, then base64, padded or not.

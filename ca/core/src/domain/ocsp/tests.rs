@@ -289,7 +289,6 @@ fn openssl_accepts_good_revoked_and_unknown() {
 fn errors_are_unsigned_and_minimal() {
     for (status, number) in [
         (ErrorStatus::MalformedRequest, 1),
-        (ErrorStatus::InternalError, 2),
         (ErrorStatus::TryLater, 3),
         (ErrorStatus::Unauthorized, 6),
     ] {
