@@ -11,7 +11,7 @@ use ca_core::{
         store::{PublishedCrl, RevocationStore},
     },
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_secs(1);
 const SCHEDULE: Duration = Duration::from_secs(30);
 /// After a failure.
 const BACK_OFF: Duration = Duration::from_secs(3);
-/// The alarm sounds so long before the current CRL lapses.
+/// The alarm sounds so long before the current CRL lapses, unless it is a short one.
 const ALARM: SignedDuration = SignedDuration::from_hours(24);
 
 pub(super) struct Job {
@@ -126,10 +126,16 @@ impl Job {
         let labels = IssuerLabels { issuer: issuer.to_string() };
         self.metrics.crl_next_update.get_or_create(&labels).set(seconds(crl.next_update));
         self.metrics.crl_entries.get_or_create(&labels).set(count(crl.entries));
-        if crl.next_update.duration_since(self.clock.now()) < ALARM {
-            tracing::error!(%issuer, next_update = %crl.next_update, "ALARM: the CRL lapses within a day");
+        if lapses(&crl, self.clock.now()) {
+            tracing::error!(%issuer, next_update = %crl.next_update, "ALARM: the CRL lapses soon");
         }
     }
+}
+
+/// Whether less is left than there should ever be: a CRL is followed by the next one in the first half of its time.
+fn lapses(crl: &PublishedCrl, now: Timestamp) -> bool {
+    let whole = crl.next_update.duration_since(crl.this_update);
+    crl.next_update.duration_since(now) < ALARM.min(whole * 2 / 5)
 }
 
 /// For a gauge, which is exact for every time and number that matters here.
@@ -141,4 +147,37 @@ pub(super) fn seconds(at: jiff::Timestamp) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "a CRL has far fewer than 2^52 entries")]
 fn count(entries: u64) -> f64 {
     entries as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_alarm_sounds_while_the_next_crl_is_on_time() {
+        let this_update: Timestamp = "2026-04-01T00:00:00Z".parse().expect("a time");
+        let lapses_after = |validity: SignedDuration, passed: SignedDuration| {
+            let crl = PublishedCrl {
+                number: 1,
+                this_update,
+                next_update: this_update + validity,
+                listed_from: this_update,
+                entries: 0,
+                der: Vec::new(),
+            };
+            lapses(&crl, this_update + passed)
+        };
+        // From the shortest to the longest that validation.crl_validity may be; the interval is half of it at the most.
+        for hours in [1, 2, 24, 48, 7 * 24] {
+            let validity = SignedDuration::from_hours(hours);
+            assert!(!lapses_after(validity, SignedDuration::ZERO), "{validity}");
+            assert!(!lapses_after(validity, validity / 2), "{validity}");
+            assert!(lapses_after(validity, validity * 9 / 10), "{validity}");
+        }
+        let week = SignedDuration::from_hours(7 * 24);
+        assert!(
+            !lapses_after(week, week - ALARM)
+                && lapses_after(week, week - ALARM + SignedDuration::from_secs(1))
+        );
+    }
 }

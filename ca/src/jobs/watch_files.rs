@@ -8,7 +8,7 @@ use ca_core::{
         answer_ocsp::AnswerOcsp,
         publish_crl::root::{RootCrl, RootCrls, Unfit},
     },
-    domain::{ids::MachineId, ocsp::Responder, profile::Issuer},
+    domain::{ids::MachineId, ocsp::Responder, profile::Issuer, responder::ResponderPolicy},
     ports::clock::Clock,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -49,6 +49,8 @@ pub(crate) struct Files {
     /// Those that are answered with, one for each issuer.
     pub(crate) in_use: Vec<Responder>,
     pub(crate) rebuild: Rebuild,
+    /// When they are to be renewed.
+    pub(crate) responder_policy: ResponderPolicy,
     /// Registered machines with the ends of their certificates.
     pub(crate) machines: Vec<(MachineId, Timestamp)>,
 }
@@ -132,6 +134,8 @@ impl Files {
             near("issuing certificate", authority.id().as_str(), authority.not_after(), ISSUER_ALARM);
             let not_after = responder.not_after();
             metrics.ocsp_responder_not_after.get_or_create(&labels).set(seconds(not_after));
+            let renewal = self.responder_policy.renewal_of(responder);
+            metrics.ocsp_responder_renewal.get_or_create(&labels).set(seconds(renewal));
             near("OCSP responder certificate", authority.id().as_str(), not_after, RESPONDER_ALARM);
         }
         for (machine, not_after) in &self.machines {

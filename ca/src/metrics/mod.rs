@@ -72,6 +72,8 @@ pub(crate) struct Metrics {
     pub(crate) crl_entries: IssuerGauges,
     /// notAfter of the OCSP responder's certificate, seconds since 1970.
     pub(crate) ocsp_responder_not_after: IssuerGauges,
+    /// When it is to be renewed, seconds since 1970.
+    pub(crate) ocsp_responder_renewal: IssuerGauges,
     /// notAfter of the issuing certificate, seconds since 1970.
     pub(crate) issuer_not_after: IssuerGauges,
     machine_not_after: Family<MachineLabels, Gauge<f64, AtomicU64>>,
@@ -98,6 +100,8 @@ impl Default for Metrics {
         let responder = "notAfter of the OCSP responder's certificate, seconds since 1970";
         let ocsp_responder_not_after =
             register.metric("ocsp_responder_not_after_timestamp_seconds", responder);
+        let renewal = "When the OCSP responder's certificate is to be renewed, seconds since 1970";
+        let ocsp_responder_renewal = register.metric("ocsp_responder_renewal_timestamp_seconds", renewal);
         let issuer = "notAfter of the issuing certificate, seconds since 1970";
         let issuer_not_after = register.metric("issuer_not_after_timestamp_seconds", issuer);
         let machine = "notAfter of a registered machine's certificate, seconds since 1970";
@@ -119,6 +123,7 @@ impl Default for Metrics {
             crl_next_update,
             crl_entries,
             ocsp_responder_not_after,
+            ocsp_responder_renewal,
             issuer_not_after,
             machine_not_after,
         }

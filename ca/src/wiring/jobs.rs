@@ -119,6 +119,7 @@ fn files(config: Config, material: &Material, adapters: &Adapters, relying: Rely
         responders,
         in_use,
         rebuild: Box::new(move |responders| factory.build(responders)),
+        responder_policy: config.validation.responder,
         machines: material
             .machines
             .iter()
