@@ -50,7 +50,8 @@ macro_rules! contract {
                 issuing_is_idempotent_for_the_same_bytes, an_abandoned_intent_frees_everything, lists_are_in_order,
                 orphans_are_kept_once_in_the_journals_order;
             revocations: nothing_unrevokes, the_head_rises_with_each_revocation_at_once, an_orphan_can_be_revoked, each_journal_is_told_in_order_of_entry,
-                a_revocation_comes_back_from_a_journal, a_crl_holds_what_has_not_expired, crl_numbers_rise;
+                a_revocation_comes_back_from_a_journal, a_crl_holds_what_has_not_expired, crl_numbers_rise,
+                a_crl_lists_what_was_revoked_when_it_got_its_number;
             renewals: a_confirmed_renewal_supersedes_in_one_commit, the_first_login_confirms_a_renewal,
                 a_user_has_one_unconfirmed_renewal, only_what_stands_on_the_token_is_renewed,
                 an_unconfirmed_renewal_lapses_once, a_lapsed_renewal_is_not_confirmed, a_renewal_falls_with_its_predecessor,
@@ -84,7 +85,7 @@ macro_rules! contract {
                 a_plan_is_told_to_who_has_a_living_certificate, each_change_of_a_plan_is_told_once,
                 a_change_overtakes_what_waits;
             parallel: one_idempotency_key_opens_one_enrolment, one_user_gets_one_intent,
-                losers_never_take_others_with_them, crl_numbers_are_given_once;
+                losers_never_take_others_with_them, crl_numbers_are_given_once_and_heads_rise_with_them;
             census: what_is_unfinished_is_counted, open_renewals_of_responders_are_counted,
                 certificates_that_expire_soon_are_counted,
                 a_crl_says_what_it_is_without_its_entries, a_probe_writes_and_changes_nothing;

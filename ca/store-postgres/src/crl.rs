@@ -2,7 +2,7 @@
 
 use ca_core::{
     domain::ids::IssuerId,
-    ports::store::{Conflict, PublishedCrl},
+    ports::store::{Conflict, NextCrl, PublishedCrl},
 };
 use sqlx::{PgConnection, PgExecutor};
 
@@ -10,10 +10,15 @@ use crate::{
     failure::Failure,
     outcome::Written,
     readers::Readers,
+    revocation,
     rows::{signed, time, unsigned},
 };
 
-pub(crate) async fn next_number(tx: &mut PgConnection, issuer: &IssuerId) -> Result<Written<u64>, Failure> {
+/// In the transaction that takes the number, which no other overlaps, the head is as exact as the number.
+pub(crate) async fn next_number(
+    tx: &mut PgConnection,
+    issuer: &IssuerId,
+) -> Result<Written<NextCrl>, Failure> {
     let issuer = issuer.as_str();
     let number = sqlx::query_scalar!(
         "INSERT INTO issuers (issuer, last_crl_number) VALUES ($1, 1)
@@ -21,9 +26,10 @@ pub(crate) async fn next_number(tx: &mut PgConnection, issuer: &IssuerId) -> Res
          RETURNING last_crl_number",
         issuer
     )
-    .fetch_one(tx)
+    .fetch_one(&mut *tx)
     .await?;
-    Ok(Written::Changed(unsigned("issuers.last_crl_number", number)?))
+    let number = unsigned("issuers.last_crl_number", number)?;
+    Ok(Written::Changed(NextCrl { number, head: revocation::head(tx).await? }))
 }
 
 /// Makes a CRL the current one, also one whose number came from elsewhere: the next number is beyond it.

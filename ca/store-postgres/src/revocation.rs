@@ -9,7 +9,9 @@ use ca_core::{
         ids::{IssuerId, SerialNumber, SignerName},
         revocation::{Revocation, RevocationReason},
     },
-    ports::store::{LedgerStatus, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult, Unjournaled},
+    ports::store::{
+        LedgerStatus, NextCrl, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult, Unjournaled,
+    },
 };
 use futures::TryStreamExt;
 use jiff::Timestamp;
@@ -71,8 +73,8 @@ impl RevocationStore for PostgresStore {
         .await
     }
 
-    async fn revoked(&self, issuer: &IssuerId, from: Timestamp) -> StoreResult<Vec<Revocation>> {
-        Ok(listed(self.readers(), issuer, from).await?)
+    async fn revoked(&self, issuer: &IssuerId, from: Timestamp, head: u64) -> StoreResult<Vec<Revocation>> {
+        Ok(listed(self.readers(), issuer, from, head).await?)
     }
 
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus> {
@@ -87,7 +89,7 @@ impl RevocationStore for PostgresStore {
         Ok(self.head.get(head(self.readers())).await?)
     }
 
-    async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64> {
+    async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<NextCrl> {
         let issuer = issuer.clone();
         self.write(None, move |tx| Box::pin(async move { crl::next_number(tx, &issuer).await })).await
     }
@@ -227,10 +229,15 @@ async fn restore(tx: &mut PgConnection, revocation: &Revocation) -> Result<Writt
 }
 
 /// A CRL's content: perhaps a million, so row by row, and each row in time.
-async fn listed(pool: Readers<'_>, issuer: &IssuerId, from: Timestamp) -> Result<Vec<Revocation>, Failure> {
+async fn listed(
+    pool: Readers<'_>,
+    issuer: &IssuerId,
+    from: Timestamp,
+    head: u64,
+) -> Result<Vec<Revocation>, Failure> {
     let mut lent = pool.lend().await?;
     let patience = lent.patience();
-    let read = listed_on(lent.connection()?, patience, issuer, from).await;
+    let read = listed_on(lent.connection()?, patience, issuer, from, head).await;
     lent.answer(read)
 }
 
@@ -239,6 +246,7 @@ async fn listed_on(
     patience: Duration,
     issuer: &IssuerId,
     from: Timestamp,
+    head: u64,
 ) -> Result<Result<Vec<Revocation>, Failure>, Elapsed> {
     let (name, from) = (issuer.as_str(), from.as_millisecond());
     let mut rows = sqlx::query_as!(
@@ -252,6 +260,9 @@ async fn listed_on(
     let mut listed = Vec::new();
     loop {
         let row = timeout(patience, rows.try_next()).await?;
+        if matches!(&row, Ok(Some(row)) if !row.is_within(head)) {
+            continue;
+        }
         match row.map_err(Failure::from).map(|row| row.map(|row| row.of(issuer)).transpose()) {
             Ok(Ok(Some(revocation))) => listed.push(revocation),
             Ok(Ok(None)) => return Ok(Ok(listed)),
@@ -300,9 +311,9 @@ async fn unjournaled_on(
 }
 
 /// The number of the latest revocation, of whatever issuer.
-async fn head(pool: Readers<'_>) -> Result<u64, Failure> {
+pub(crate) async fn head(executor: impl PgExecutor<'_>) -> Result<u64, Failure> {
     let number = sqlx::query_scalar!(r#"SELECT coalesce(max(number), 0) AS "number!" FROM revocations"#)
-        .fetch_one(pool)
+        .fetch_one(executor)
         .await?;
     unsigned("revocations.number", number)
 }

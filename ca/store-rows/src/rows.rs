@@ -333,6 +333,13 @@ pub struct RevocationRow {
 }
 
 impl RevocationRow {
+    /// Whether it was entered by the time of `head`. Asked here and not in the query: nearly every row was, which the
+    /// planners don't know and would read by number and sort.
+    #[must_use]
+    pub fn is_within(&self, head: u64) -> bool {
+        u64::try_from(self.number).unwrap_or_default() <= head
+    }
+
     pub fn of(self, issuer: &IssuerId) -> Parsed<Revocation> {
         Ok(Revocation {
             issuer: issuer.clone(),

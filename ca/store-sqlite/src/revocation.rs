@@ -7,7 +7,9 @@ use ca_core::{
         ids::{IssuerId, SerialNumber, SignerName},
         revocation::{Revocation, RevocationReason},
     },
-    ports::store::{LedgerStatus, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult, Unjournaled},
+    ports::store::{
+        LedgerStatus, NextCrl, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult, Unjournaled,
+    },
 };
 use jiff::Timestamp;
 use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
@@ -66,7 +68,7 @@ impl RevocationStore for SqliteStore {
         .await
     }
 
-    async fn revoked(&self, issuer: &IssuerId, from: Timestamp) -> StoreResult<Vec<Revocation>> {
+    async fn revoked(&self, issuer: &IssuerId, from: Timestamp, head: u64) -> StoreResult<Vec<Revocation>> {
         let (name, from) = (issuer.as_str(), from.as_millisecond());
         let rows = sqlx::query_as!(
             RevocationRow,
@@ -78,7 +80,8 @@ impl RevocationStore for SqliteStore {
         .fetch_all(self.readers())
         .await
         .map_err(Failure::from)?;
-        Ok(rows.into_iter().map(|row| row.of(issuer)).collect::<Result<_, Failure>>()?)
+        let listed = rows.into_iter().filter(|row| row.is_within(head));
+        Ok(listed.map(|row| row.of(issuer)).collect::<Result<_, Failure>>()?)
     }
 
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus> {
@@ -93,7 +96,7 @@ impl RevocationStore for SqliteStore {
         Ok(self.head.get(head(self.readers())).await?)
     }
 
-    async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64> {
+    async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<NextCrl> {
         let issuer = issuer.clone();
         self.write(None, move |tx| Box::pin(async move { crl::next_number(tx, &issuer).await })).await
     }
@@ -260,9 +263,9 @@ async fn unjournaled(
 }
 
 /// The number of the latest revocation, of whatever issuer.
-async fn head(pool: &SqlitePool) -> Result<u64, Failure> {
+pub(crate) async fn head(executor: impl SqliteExecutor<'_>) -> Result<u64, Failure> {
     let number = sqlx::query_scalar!(r#"SELECT coalesce(max(number), 0) AS "number!: i64" FROM revocations"#)
-        .fetch_one(pool)
+        .fetch_one(executor)
         .await?;
     unsigned("revocations.number", number)
 }

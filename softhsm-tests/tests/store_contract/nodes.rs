@@ -48,7 +48,7 @@ async fn nodes_share_one_chain() {
             let (store, n) = (store.clone(), 1 + node * EACH + n);
             tasks.spawn(async move {
                 issue(&*store, n).await;
-                store.next_crl_number(&issuer()).await.expect("a number")
+                store.next_crl_number(&issuer()).await.expect("a number").number
             });
         }
     }
@@ -295,7 +295,7 @@ async fn a_connection_that_falls_silent_is_given_up() {
                 match n % 4 {
                     0 => store.user(&user_id(0)).await.map(drop),
                     1 => store.contracts().await.map(drop),
-                    2 => store.revoked(&issuer(), from).await.map(drop),
+                    2 => store.revoked(&issuer(), from, u64::MAX).await.map(drop),
                     _ => store.unjournaled_revocations(&issuer(), &signer, 10).await.map(drop),
                 }
             });

@@ -160,7 +160,7 @@ async fn a_full_ledger_arrives_whole_and_is_left_for_good() {
     // And it goes on from there.
     complete(&store, 4).await.expect("the open intent");
     issue(&store, 8).await;
-    assert_eq!(store.next_crl_number(&issuer()).await.expect("a number"), 2);
+    assert_eq!(store.next_crl_number(&issuer()).await.expect("a number").number, 2);
     store
         .revoke(&issuer(), &serial(1), RevocationReason::Superseded, at(9), event("revoked"))
         .await

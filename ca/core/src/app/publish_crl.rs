@@ -1,6 +1,7 @@
 //! The full CRL of an issuer: on schedule, and whenever there are revocations that the current one lacks.
 //!
-//! Revocations go into the signer's journal first; the signer then refuses a CRL that omits one of them.
+//! Revocations go into the signer's journal first; the signer then refuses a CRL that omits one of them. What a CRL lists is
+//! settled with its number: several may be made at once, and none lacks what one with a lower number lists.
 
 pub mod root;
 
@@ -25,7 +26,7 @@ use crate::{
     ports::{
         clock::Clock,
         signer::{Signer, SignerError},
-        store::{AuditStore, Conflict, PublishedCrl, RevocationStore, SignerStore, StoreError},
+        store::{AuditStore, Conflict, NextCrl, PublishedCrl, RevocationStore, SignerStore, StoreError},
     },
 };
 
@@ -107,10 +108,10 @@ impl PublishCrl {
         due: Due,
     ) -> Result<Option<PublishedCrl>, PublishError> {
         let issuer = self.issuer.id();
-        let number = self.revocations.next_crl_number(issuer).await?;
+        let NextCrl { number, head } = self.revocations.next_crl_number(issuer).await?;
         let now = self.clock.now();
         let from = crl::listed_from(current, whole_second(now));
-        let revoked = self.revocations.revoked(issuer, from).await?;
+        let revoked = self.revocations.revoked(issuer, from, head).await?;
         let draft = crl::draft(&self.issuer, &self.policy, number, &revoked, current, now)?;
         let audit_head = self.audit.head().await?;
         let signature = self.signer.sign_crl(issuer, audit_head, draft.tbs().to_vec()).await?;

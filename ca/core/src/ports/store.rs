@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 pub use certificates::{Application, CertificateStore, FreshChallenge, Orphan, StoredEvidence};
 pub use customers::CustomerStore;
 pub use login::{LoginEntry, LoginStore, PasswordBy, Session};
-pub use revocations::{HEAD_LAG, RevocationStore, RevokeOutcome, Unjournaled};
+pub use revocations::{HEAD_LAG, NextCrl, RevocationStore, RevokeOutcome, Unjournaled};
 pub use signers::{SignerRecord, SignerStore};
 
 pub use crate::domain::{

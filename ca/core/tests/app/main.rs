@@ -16,6 +16,7 @@ mod open;
 mod pki;
 mod policies;
 mod publish;
+mod publishers;
 mod reconcile;
 mod rejudge;
 mod renewal;

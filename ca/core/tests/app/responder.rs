@@ -210,7 +210,7 @@ async fn a_revoked_certificate_is_not_used() {
     let outcome = world.revoke_serial(&serial(&renewed), RevocationReason::KeyCompromise).await;
     assert!(matches!(outcome, RevokeOutcome::Revoked(_)), "{outcome:?}");
     assert_eq!(used(&world).await.not_after(), ending(&world).not_after());
-    let listed = world.store.revoked(&issuer_id(), world.clock.now()).await.expect("the store");
+    let listed = world.store.revoked(&issuer_id(), world.clock.now(), u64::MAX).await.expect("the store");
     assert_eq!(listed.first().map(|revocation| &revocation.serial), Some(&serial(&renewed)));
     assert_eq!(listed[0].not_after, renewed.not_after());
 }

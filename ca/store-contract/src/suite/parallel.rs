@@ -3,14 +3,16 @@
 use std::{future::Future, sync::Arc};
 
 use ca_core::{
-    domain::{certificate::CertificateRecord, enrolment::Enrolment, ids::EnrolmentId},
-    ports::store::{Conflict, StoreError, StoreResult},
+    domain::{
+        certificate::CertificateRecord, enrolment::Enrolment, ids::EnrolmentId, revocation::RevocationReason,
+    },
+    ports::store::{Conflict, RevokeOutcome, StoreError, StoreResult},
 };
 use tokio::task::JoinSet;
 
 use crate::samples::{
-    Ledger, complete, customers, device, digest, enrolment, event, evidence, intent_id, issuer, key, record,
-    serial, user_id, verified_actions,
+    Ledger, at, complete, customers, device, digest, enrolment, event, evidence, intent_id, issue, issuer,
+    key, record, serial, user_id, verified_actions,
 };
 
 const TASKS: u32 = 50;
@@ -112,12 +114,24 @@ pub async fn losers_never_take_others_with_them(store: impl Ledger) {
     assert_eq!(listed.iter().filter(|record| record.der().is_some()).count(), 27);
 }
 
-pub async fn crl_numbers_are_given_once(store: impl Ledger) {
+/// Each while others revoke: a higher number never comes with a lower head.
+pub async fn crl_numbers_are_given_once_and_heads_rise_with_them(store: impl Ledger) {
+    customers(&store, TASKS).await;
     let store = Arc::new(store);
-    let results =
-        at_once(&store, |store, _| async move { store.next_crl_number(&issuer()).await.expect("a number") })
-            .await;
-    let mut numbers: Vec<u64> = results.into_iter().map(|(_, number)| number).collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (1..=u64::from(TASKS)).collect::<Vec<_>>());
+    let results = at_once(&store, |store, n| async move {
+        issue(&*store, n).await;
+        let revoked =
+            store.revoke(&issuer(), &serial(n), RevocationReason::Superseded, at(5), event("revoked")).await;
+        assert!(matches!(revoked, Ok(RevokeOutcome::Revoked(_))), "{revoked:?}");
+        let next = store.next_crl_number(&issuer()).await.expect("a number");
+        let listed = store.revoked(&issuer(), at(0), next.head).await.expect("a query");
+        assert_eq!(listed.len() as u64, next.head);
+        assert!(listed.iter().any(|revocation| revocation.serial == serial(n)), "what was revoked before");
+        next
+    })
+    .await;
+    let mut next: Vec<(u64, u64)> = results.into_iter().map(|(_, next)| (next.number, next.head)).collect();
+    next.sort_unstable();
+    assert!(next.iter().map(|(number, _)| *number).eq(1..=u64::from(TASKS)), "{next:?}");
+    assert!(next.is_sorted_by_key(|(_, head)| *head), "{next:?}");
 }

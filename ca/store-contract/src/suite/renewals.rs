@@ -109,7 +109,7 @@ pub async fn a_confirmed_renewal_supersedes_in_one_commit(store: impl Ledger) {
     let status = store.status(&issuer(), &serial(1)).await.expect("a query");
     assert_eq!(status, LedgerStatus::Revoked(superseded.clone()));
     assert_eq!(store.status(&issuer(), &serial(2)).await.expect("a query"), LedgerStatus::Good);
-    assert_eq!(store.revoked(&issuer(), at(0)).await.expect("a query"), [superseded]);
+    assert_eq!(store.revoked(&issuer(), at(0), u64::MAX).await.expect("a query"), [superseded]);
     assert_eq!(store.revocation_head().await.expect("a query"), before.0 + 1, "OCSP notices");
     let actions = verified_actions(&store).await;
     assert_eq!(actions[before.1..], ["certificate.renewed"]);
@@ -255,7 +255,7 @@ pub async fn a_confirmation_and_a_lapse_at_once_leave_one_certificate(store: imp
     };
     let found = [RevocationReason::CessationOfOperation, RevocationReason::Superseded];
     assert!(found.contains(&standing));
-    assert_eq!(store.revoked(&issuer(), at(0)).await.expect("a query").len(), 1);
+    assert_eq!(store.revoked(&issuer(), at(0), u64::MAX).await.expect("a query").len(), 1);
     verified_actions(&*store).await;
 }
 

@@ -115,7 +115,7 @@ pub async fn a_revoked_responder_is_not_listed_for_use(store: impl Ledger) {
     let RevokeOutcome::Revoked(revocation) = revoke(2).await.expect("a write") else { panic!("not revoked") };
     assert_eq!(revocation.not_after, renewal(2).not_after);
     assert_eq!(live(&store, 0).await, [renewal(1).intent]);
-    let listed = store.revoked(&issuer(), at(0)).await.expect("a query");
+    let listed = store.revoked(&issuer(), at(0), u64::MAX).await.expect("a query");
     assert_eq!(listed, [revocation]);
     assert!(matches!(store.status(&issuer(), &serial(2)).await.expect("a query"), LedgerStatus::Revoked(_)));
 

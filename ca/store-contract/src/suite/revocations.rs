@@ -6,7 +6,7 @@ use ca_core::{
         ids::{IssuerId, SerialNumber, SignerName},
         revocation::{Revocation, RevocationReason},
     },
-    ports::store::{AuditStore, Conflict, LedgerStatus, Orphan, PublishedCrl, RevokeOutcome},
+    ports::store::{AuditStore, Conflict, LedgerStatus, NextCrl, Orphan, PublishedCrl, RevokeOutcome},
 };
 
 use super::signers::introduce;
@@ -87,7 +87,7 @@ pub async fn an_orphan_can_be_revoked(store: impl Ledger) {
     store.record_orphan(&orphan, event("orphan.found")).await.expect("kept");
     assert_eq!(store.status(&issuer(), &serial(1)).await.expect("a query"), LedgerStatus::Unknown);
     assert_eq!(revoke(&store, 1, 5).await, RevokeOutcome::Revoked(revocation(1, 5)));
-    assert_eq!(store.revoked(&issuer(), at(6)).await.expect("a query"), [revocation(1, 5)]);
+    assert_eq!(store.revoked(&issuer(), at(6), u64::MAX).await.expect("a query"), [revocation(1, 5)]);
     assert_eq!(
         store.status(&issuer(), &serial(1)).await.expect("a query"),
         LedgerStatus::Revoked(revocation(1, 5))
@@ -144,7 +144,10 @@ pub async fn a_revocation_comes_back_from_a_journal(store: impl Ledger) {
             LedgerStatus::Revoked(_)
         ));
     }
-    assert_eq!(store.revoked(&issuer(), at(0)).await.expect("a query"), [revocation(1, 5), revocation(2, 6)]);
+    assert_eq!(
+        store.revoked(&issuer(), at(0), u64::MAX).await.expect("a query"),
+        [revocation(1, 5), revocation(2, 6)]
+    );
     verified_actions(&store).await;
 }
 
@@ -164,7 +167,7 @@ pub async fn a_crl_holds_what_has_not_expired(store: impl Ledger) {
     let revoked = |seconds| {
         let store = &store;
         async move {
-            let revoked = store.revoked(&issuer(), at(seconds)).await.expect("a query");
+            let revoked = store.revoked(&issuer(), at(seconds), u64::MAX).await.expect("a query");
             revoked.into_iter().map(|revocation| revocation.serial).collect::<Vec<SerialNumber>>()
         }
     };
@@ -207,7 +210,7 @@ pub async fn crl_numbers_rise(store: impl Ledger) {
         entries,
         der: vec![u8::try_from(number).expect("a small number"); 10],
     };
-    let next = || async { store.next_crl_number(&issuer()).await.expect("a number") };
+    let next = || async { store.next_crl_number(&issuer()).await.expect("a number").number };
     let publish = |crl: PublishedCrl| {
         let store = &store;
         async move { store.publish_crl(&issuer(), &crl, event("crl.published")).await }
@@ -236,5 +239,39 @@ pub async fn crl_numbers_rise(store: impl Ledger) {
     revoke(&store, 3, 5).await;
     assert_eq!(lacking().await, 1, "though revoked before that CRL's thisUpdate");
     let other = IssuerId::parse("staff").expect("an issuer");
-    assert_eq!(store.next_crl_number(&other).await.expect("a number"), 1);
+    assert_eq!(store.next_crl_number(&other).await.expect("a number").number, 1);
+}
+
+/// Two that are made at once: the later number's list has all that the earlier one's has, whenever each is read.
+pub async fn a_crl_lists_what_was_revoked_when_it_got_its_number(store: impl Ledger) {
+    customers(&store, 3).await;
+    for n in 1..=3 {
+        issue(&store, n).await;
+    }
+    let next = async || store.next_crl_number(&issuer()).await.expect("a number");
+    let listed = async |next: NextCrl| {
+        let revoked = store.revoked(&issuer(), at(0), next.head).await.expect("a query");
+        revoked.into_iter().map(|revocation| revocation.serial).collect::<Vec<SerialNumber>>()
+    };
+    let empty = next().await;
+    revoke(&store, 3, 5).await;
+    let first = next().await;
+    assert_eq!(first.head, store.revocation_head().await.expect("a query"));
+    assert!(store.restore_revocation(&revocation(1, 7), event("restored")).await.expect("entered"));
+    revoke(&store, 2, 5).await;
+    let second = next().await;
+    assert_eq!(listed(empty).await, []);
+    assert_eq!(listed(first).await, [serial(3)], "though revoked in the same second as another");
+    assert_eq!(listed(second).await, [serial(1), serial(2), serial(3)]);
+
+    let crl = PublishedCrl {
+        number: first.number,
+        this_update: at(50),
+        next_update: at(1000),
+        listed_from: at(50),
+        entries: 1,
+        der: vec![1],
+    };
+    store.publish_crl(&issuer(), &crl, event("crl.published")).await.expect("published");
+    assert_eq!(store.revoked_since_crl(&issuer()).await.expect("a query"), 2, "the next CRL is due");
 }

@@ -44,8 +44,9 @@ pub trait RevocationStore: Send + Sync {
     ) -> StoreResult<Unjournaled>;
     /// This signer's journal has all revocations up to this number ([`Unjournaled`]); never moves back.
     async fn mark_journaled(&self, issuer: &IssuerId, signer: &SignerName, up_to: u64) -> StoreResult<()>;
-    /// Every revocation of a certificate with a notAfter of `from` or later, ordered by serial number: a CRL's content.
-    async fn revoked(&self, issuer: &IssuerId, from: Timestamp) -> StoreResult<Vec<Revocation>>;
+    /// Every revocation of a certificate with a notAfter of `from` or later that was entered by the time of `head`
+    /// ([`NextCrl`]), ordered by serial number: a CRL's content.
+    async fn revoked(&self, issuer: &IssuerId, from: Timestamp, head: u64) -> StoreResult<Vec<Revocation>>;
     /// What OCSP needs to know.
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus>;
     /// A number that is another one after each revocation, of whatever issuer: while it stays the same, so does every
@@ -53,8 +54,9 @@ pub trait RevocationStore: Send + Sync {
     /// store acknowledged or said of a status, and behind what other processes committed by [`HEAD_LAG`] at the most.
     async fn revocation_head(&self) -> StoreResult<u64>;
 
-    /// Takes the next CRL number; numbers rise strictly and are never given twice.
-    async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64>;
+    /// Takes the next CRL number, with the head of that moment; numbers rise strictly and are never given twice, and no
+    /// number comes with a lower head than one before it.
+    async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<NextCrl>;
     /// CRL numbers go on above `number`, which a signer's journal holds.
     async fn raise_crl_number(&self, issuer: &IssuerId, number: u64) -> StoreResult<()>;
     /// Makes a signed CRL the current one; `CrlNumber` when a higher one is.
@@ -65,6 +67,16 @@ pub trait RevocationStore: Send + Sync {
     /// one, less its entries (counting, not comparing times: a revocation may be committed while a CRL is built). All, when there
     /// is no CRL.
     async fn revoked_since_crl(&self, issuer: &IssuerId) -> StoreResult<u64>;
+}
+
+/// A CRL to be: what it lists is settled with its number, so that no CRL lacks what one with a lower number lists,
+/// whoever makes the two, and however long each takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextCrl {
+    /// `CRLNumber`.
+    pub number: u64,
+    /// The number of the latest revocation, of whatever issuer; the CRL lists none after it.
+    pub head: u64,
 }
 
 /// Revocations that a signer's journal lacks.

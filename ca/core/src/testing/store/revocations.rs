@@ -13,7 +13,8 @@ use crate::{
         revocation::{Revocation, RevocationReason},
     },
     ports::store::{
-        Conflict, LedgerStatus, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult, Unjournaled,
+        Conflict, LedgerStatus, NextCrl, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult,
+        Unjournaled,
     },
 };
 
@@ -84,8 +85,11 @@ impl RevocationStore for MemoryStore {
         })
     }
 
-    async fn revoked(&self, issuer: &IssuerId, from: Timestamp) -> StoreResult<Vec<Revocation>> {
-        self.query("revoked", |state| state.listed(issuer, from).cloned().collect())
+    async fn revoked(&self, issuer: &IssuerId, from: Timestamp, head: u64) -> StoreResult<Vec<Revocation>> {
+        self.query("revoked", |state| {
+            let rows = state.listed(issuer, from).filter(|row| row.number <= head);
+            rows.map(|row| row.revocation.clone()).collect()
+        })
     }
 
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus> {
@@ -104,11 +108,12 @@ impl RevocationStore for MemoryStore {
         self.query("revocation_head", State::revocation_head)
     }
 
-    async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<u64> {
+    async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<NextCrl> {
         self.commit("next_crl_number", |state| {
+            let head = state.revocation_head();
             let row = state.crls.entry(issuer.clone()).or_default();
             row.number += 1;
-            Ok(row.number)
+            Ok(NextCrl { number: row.number, head })
         })
     }
 
@@ -187,8 +192,8 @@ impl State {
         self.revocations.values().map(|row| row.number).max().unwrap_or_default()
     }
 
-    fn listed(&self, issuer: &IssuerId, from: Timestamp) -> impl Iterator<Item = &Revocation> {
-        let rows = self.revocations.values().map(|row| &row.revocation);
-        rows.filter(move |revocation| revocation.issuer == *issuer && revocation.not_after >= from)
+    fn listed(&self, issuer: &IssuerId, from: Timestamp) -> impl Iterator<Item = &RevocationRow> {
+        let rows = self.revocations.values();
+        rows.filter(move |row| row.revocation.issuer == *issuer && row.revocation.not_after >= from)
     }
 }
