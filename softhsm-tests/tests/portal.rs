@@ -8,7 +8,7 @@ use customers::{House, calendar::Calendar, done, page, send, token_of};
 use jiff::SignedDuration;
 use serde_json::Value;
 use softhsm_tests::{
-    bank::{CONFIRMATION_PASSWORD, LOGIN_PASSWORD, Options, SoftBrowser},
+    bank::{CONFIRMATION_PASSWORD, LOGIN_PASSWORD, Options, SoftBrowser, fetch},
     openssl::openssl_with_input,
     process::run,
     soft_pki::SoftAuthority,
@@ -398,6 +398,43 @@ fn a_server_certificate_is_taken_up_without_a_restart() {
     for url in [&urls.public, &urls.client] {
         until("the new certificate", || shown(url), |issuer| issuer.contains("Renewed server authority"));
     }
+}
+
+/// One that has expired is left while the one in use is valid; log and doctor say so.
+#[test]
+fn an_expired_server_certificate_is_no_renewal() {
+    let house = House::open("portal-tls-expired");
+    let finding = || -> Value {
+        let doctor = house.bank.try_operator(&["doctor"]).expect("a doctor");
+        let report: Value = serde_json::from_slice(&doctor.stdout).expect("a report");
+        let findings = report["findings"].as_array().expect("findings");
+        let server = |finding: &&Value| finding["what"] == "server certificate and key";
+        findings.iter().find(server).expect("a finding").clone()
+    };
+    assert_eq!(finding()["ok"], true);
+    let metrics = || {
+        let metrics = fetch(&format!("{}/metrics", house.bank.urls().ops)).expect("metrics").text();
+        let shown = metrics.lines().find(|line| line.starts_with("inro_server_not_after_timestamp_seconds"));
+        shown.expect("a gauge").to_owned()
+    };
+    let before = metrics();
+    let provider = SoftAuthority::new("Late server authority").expect("an authority");
+    let server = provider.server_between(&["localhost", "127.0.0.1"], (2024, 2025)).expect("a certificate");
+    std::fs::write(house.bank.path("tls/server.pem"), &server.certificate).expect("the certificate");
+    std::fs::write(house.bank.path("tls/server.key"), &server.key).expect("the key");
+    let log = || house.bank.authority.as_ref().map(softhsm_tests::process::Process::log).unwrap_or_default();
+    let alarm = |log: &str| {
+        let said = |line: &&str| line.contains("ALARM: the server certificate") && line.contains("expired");
+        log.lines().find(said).map(str::to_owned)
+    };
+    let said = until("the alarm", || alarm(&log()), Option::is_some).expect("an alarm");
+    assert!(said.contains("ERROR") && said.contains("keeping the one in use"), "{said}");
+    assert_eq!(metrics(), before);
+    let visitor = SoftBrowser::with_pem(&house.bank, None).expect("a browser").at_public(&house.bank);
+    page(&visitor.get("/help").expect("the one in use"), 200);
+    let found = finding();
+    assert_eq!(found["ok"], false);
+    assert!(found["trouble"].as_str().unwrap_or_default().contains("it expired at 2025-01-01"), "{found}");
 }
 
 /// What the master sees is what the ledger says; the language switch keeps the place.

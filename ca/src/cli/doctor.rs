@@ -4,7 +4,10 @@
 use anyhow::{Context, anyhow, bail};
 use ca_core::{
     domain::ocsp::Responder,
-    ports::signer::{Signer, SignerError},
+    ports::{
+        clock::Clock as _,
+        signer::{Signer, SignerError},
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -15,8 +18,10 @@ use super::{
     output::Output,
 };
 use crate::{
+    adapters::clock::SystemClock,
     config::{self, Config},
-    jobs::MACHINE_ALARM,
+    http::tls::CurrentIdentity,
+    jobs::{MACHINE_ALARM, SERVER_ALARM},
     material::{self, IssuerMaterial, Material},
     wiring::{self, Adapters},
 };
@@ -76,11 +81,7 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
     let mut findings = vec![Finding::of("configuration file", &anyhow::Ok(()))];
     let material = material::load(config);
     findings.push(Finding::of("certificates, CRL, trust anchors and calendar", &material));
-    let identity = material::server_identity(&config.tls).and_then(|identity| {
-        crate::http::tls::CurrentIdentity::new(&identity)?;
-        Ok(())
-    });
-    findings.push(Finding::of("server certificate and key", &identity));
+    findings.push(Finding::of("server certificate and key", &server(config, SystemClock.now())));
     let adapters = Adapters::open(config).await;
     findings.push(Finding::of("database and its schema", &adapters));
     findings.extend(custody(config).await);
@@ -113,6 +114,14 @@ async fn examine(config: &Config, output: Output) -> Vec<Finding> {
         findings.push(Finding::of(format!("the signer {} signs", issuer.signer), &signs));
     }
     findings
+}
+
+/// The certificate that browsers, agents and machines see.
+fn server(config: &Config, now: Timestamp) -> anyhow::Result<()> {
+    let identity = material::server_identity(&config.tls)?;
+    CurrentIdentity::new(&identity)?;
+    let good = identity.valid_at(now).and_then(|()| lasts(identity.validity()?.not_after, now, SERVER_ALARM));
+    good.context("tls.certificate_file: put a renewed one in its place, with its key")
 }
 
 async fn root_crl(material: &Material, adapters: &Adapters) -> anyhow::Result<()> {

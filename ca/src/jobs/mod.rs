@@ -50,7 +50,7 @@ pub(crate) use observe::Observe;
 pub(crate) use send_mail::{Mailing, Outgoing};
 pub(crate) use watch_files::{Files, MACHINE_ALARM};
 pub(crate) use watch_staff_crl::StaffCrlFile;
-pub(crate) use watch_tls::TlsFiles;
+pub(crate) use watch_tls::{SERVER_ALARM, TlsFiles};
 
 /// Everything that the jobs need.
 pub(crate) struct Jobs {
@@ -128,7 +128,7 @@ impl Jobs {
         if let Some(file) = self.staff_crl {
             running.add(watch_staff_crl::run(file, self.clock.clone(), self.metrics.clone()));
         }
-        running.add(watch_tls::run(tls));
+        running.add(watch_tls::run(tls, self.clock.clone(), self.metrics.clone()));
         running.add(watch_calendar::run(self.calendar, self.clock.clone(), self.metrics.clone()));
         running.add(sweep_sessions::run(self.sessions, self.staff_sessions, self.metrics.clone()));
         running.add(watch_files::run(self.files, self.validation, self.clock, self.metrics, renewed));

@@ -12,10 +12,11 @@ pub(crate) mod trust;
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
-use ca_core::domain::attestation::Anchor;
+use anyhow::{Context, bail, ensure};
+use ca_core::domain::{attestation::Anchor, machine::ValiditySpan};
 use ca_x509::signed::Signed;
 use der::{Decode, Encode};
+use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject};
 use x509_cert::Certificate;
 
@@ -36,6 +37,30 @@ use crate::config::{self, Config};
 pub(crate) struct ServerIdentity {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
+}
+
+impl ServerIdentity {
+    /// When its own certificate is valid: an old intermediate beside it need not keep a client from finding a way to a root.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub(crate) fn validity(&self) -> anyhow::Result<ValiditySpan> {
+        let own = self.chain.first().context("tls.certificate_file holds no certificate")?;
+        let own =
+            Certificate::from_der(own).context("tls.certificate_file: its first certificate isn't DER")?;
+        Ok(ValiditySpan::of(own.tbs_certificate()))
+    }
+
+    /// Whether clients take it now.
+    ///
+    /// # Errors
+    /// Since or until when not.
+    pub(crate) fn valid_at(&self, now: Timestamp) -> anyhow::Result<()> {
+        let ValiditySpan { not_before, not_after } = self.validity()?;
+        ensure!(not_before <= now, "it isn't valid before {not_before}");
+        ensure!(now <= not_after, "it expired at {not_after}");
+        Ok(())
+    }
 }
 
 /// An issuing CA's certificates.

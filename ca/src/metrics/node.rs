@@ -33,6 +33,7 @@ pub(crate) struct NodeMetrics {
     leading: Family<JobLabels, Gauge>,
     diverged: IssuerGauges,
     root_crl_next_update: Gauge<f64, AtomicU64>,
+    server_not_after: Family<NoLabels, Gauge<f64, AtomicU64>>,
     staff_crl_next_update: Family<NoLabels, Gauge<f64, AtomicU64>>,
     staff_crl_usable: Family<NoLabels, Gauge>,
     maker_crls: Gauge,
@@ -54,6 +55,7 @@ impl NodeMetrics {
         let build: Family<BuildLabels, Gauge> = register.metric("build_info", "The program, always 1");
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         let root = "nextUpdate of the root's CRL, seconds since 1970";
+        let server = "notAfter of the server certificate that is in use, seconds since 1970";
         let staff = "nextUpdate of the staff CA's CRL that is in use, seconds since 1970";
         let usable = "1 when the staff CA's CRL in use is the file's and hasn't lapsed";
         let refreshed = "When the ledger's and the signers' gauges were last refreshed, seconds since 1970";
@@ -66,6 +68,7 @@ impl NodeMetrics {
             diverged: register
                 .metric("ledger_journal_diverged", "1 when ledger and journal contradict each other"),
             root_crl_next_update: register.metric("root_crl_next_update_timestamp_seconds", root),
+            server_not_after: register.metric("server_not_after_timestamp_seconds", server),
             staff_crl_next_update: register.metric("staff_crl_next_update_timestamp_seconds", staff),
             staff_crl_usable: register.metric("staff_crl_usable", usable),
             maker_crls: register.metric("maker_crls", "CRLs of device makers that count"),
@@ -121,6 +124,11 @@ impl NodeMetrics {
     /// Shows when the root's CRL lapses.
     pub(crate) fn root_crl(&self, next_update: Timestamp) {
         self.root_crl_next_update.set(instant(next_update));
+    }
+
+    /// Shows until when the server certificate is valid.
+    pub(crate) fn server(&self, not_after: Timestamp) {
+        self.server_not_after.get_or_create(&[]).set(instant(not_after));
     }
 
     /// Shows when the staff CA's CRL in use lapses, and whether it is the file's and hasn't.

@@ -95,6 +95,7 @@ fn a_working_bank_shows_in_its_metrics() {
         ("inro_crl_next_update_timestamp_seconds", &[], 1e9),
         ("inro_root_crl_next_update_timestamp_seconds", &[], 1e9),
         ("inro_issuer_not_after_timestamp_seconds", &[], 1e9),
+        ("inro_server_not_after_timestamp_seconds", &[], 1e9),
         ("inro_passwords_computing_limit", &["pool=\"portal\""], 1.0),
         ("inro_outcomes_total", &["what=\"login\"", "outcome=\"admitted\""], 1.0),
         ("inro_http_connections_limit", &["listener=\"public\""], 16.0),
