@@ -12,19 +12,22 @@ use std::{
     },
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use crate::{
     ports::PortLease,
-    process::{Process, Signal, run},
+    process::{Process, Signal, output_of, run},
     soft_pki::SoftAuthority,
     wait::PATIENCE,
 };
 
 /// The superuser; trusted on socket and loopback alike.
-const OWNER: &str = "inro";
+const OWNER: &str = "postgres";
+
+/// How a bank is told to make its database and the roles.
+const GUIDE: &str = include_str!("../../ca/docs/postgresql.md");
 
 /// What may differ between clusters.
 #[derive(Clone, Copy, Debug)]
@@ -206,10 +209,29 @@ impl Postgres {
         Ok(run(&mut psql)?.trim_end().to_owned())
     }
 
+    /// The database `inro` with the roles `inro_owner` and `inro`, by the guide's own words. Once in a cluster.
+    ///
+    /// # Errors
+    /// With the server's words, or when the guide has none.
+    pub fn create_by_guide(&self) -> Result<()> {
+        let sql = GUIDE.split_once("```sql\n").and_then(|(_, rest)| rest.split_once("```"));
+        let (sql, _) = sql.context("the guide has no SQL")?;
+        let mut psql = self.tool("psql")?;
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname=postgres"]);
+        let made = output_of(&mut psql, sql.as_bytes())?;
+        ensure!(made.status.success(), "the guide's SQL: {}", String::from_utf8_lossy(&made.stderr));
+        Ok(())
+    }
+
     /// A database's URL, by the Unix socket.
     pub fn url(&self, database: &str) -> String {
+        self.url_of(OWNER, database)
+    }
+
+    /// The same for a role.
+    pub fn url_of(&self, role: &str, database: &str) -> String {
         let (host, port) = (self.directory.path().display(), self.port.port());
-        format!("postgres://{OWNER}@localhost/{database}?host={host}&port={port}")
+        format!("postgres://{role}@localhost/{database}?host={host}&port={port}")
     }
 
     /// The same by TCP, without what it says of TLS.

@@ -16,6 +16,9 @@ use crate::{
     writer::BEGIN,
 };
 
+/// Tables whose rows the database numbers.
+const NUMBERED: [&str; 4] = ["certificates", "logins", "approvals", "outbox"];
+
 /// The ledger while it is filled. Nodes that were started on it already can't write meanwhile. Dropped before its commit,
 /// it is empty again.
 #[derive(Debug)]
@@ -32,12 +35,26 @@ impl Arrival {
         schema::check(server).await?;
         let unusable = |source| OpenError::Unusable { server: server.clone(), source };
         let mut connection = schema::connect(server, Use::Maintenance).await.map_err(unusable)?;
+        if let Some(role) = lacking(&mut connection).await.map_err(unusable)? {
+            return Err(OpenError::NotOwner { server: server.clone(), role });
+        }
         // Not sqlx's transaction: the connection is all that this has, and it is committed or dropped.
         connection.execute(BEGIN).await.map_err(unusable)?;
         let found = tables(&mut connection).await.map_err(unusable)?;
         check_schema(&found).map_err(|what| unusable(sqlx::Error::Decode(what.into())))?;
         Ok(Self { connection })
     }
+}
+
+/// The role that is connected, where it may add rows and not set from which number on they are numbered: a node's.
+async fn lacking(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT current_user::text WHERE NOT
+         (SELECT bool_and(has_sequence_privilege(pg_get_serial_sequence(name, 'id'), 'UPDATE')) FROM unnest($1) name)",
+    )
+    .bind(NUMBERED.as_slice())
+    .fetch_optional(connection)
+    .await
 }
 
 /// The tables of the schema with their columns.
@@ -90,7 +107,7 @@ impl LedgerTarget for Arrival {
 
     async fn commit(&mut self) -> StoreResult<()> {
         // Numbers that the database gives out go on after those that came.
-        for table in ["certificates", "logins", "approvals", "outbox"] {
+        for table in NUMBERED {
             let statement = format!(
                 "SELECT setval(pg_get_serial_sequence('{table}', 'id'), coalesce(max(id), 0) + 1, false) FROM {table}"
             );

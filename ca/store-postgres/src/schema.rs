@@ -62,6 +62,16 @@ pub enum OpenError {
         #[source]
         source: sqlx::Error,
     },
+    /// The role may do what a node does, and not fill a ledger.
+    #[error(
+        "the role {role} may not fill {server}: use the configuration of the tables' owner, as for `inro-ca migrate`"
+    )]
+    NotOwner {
+        /// The database.
+        server: Server,
+        /// As whom the address connects.
+        role: String,
+    },
     /// A migration failed; it was rolled back.
     #[error("{server} can't be upgraded")]
     Migration {

@@ -27,23 +27,32 @@ fn a_bank_moves_to_postgresql_and_goes_on() {
     browser.login().expect("a login");
 
     let postgres = Postgres::shared().expect("a PostgreSQL");
-    let url = postgres.url(&postgres.create_database().expect("a database"));
+    postgres.create_by_guide().expect("a database and two roles");
     let ledger = bank.path("ca.sqlite3");
     let from = ledger.to_string_lossy().into_owned();
     std::fs::copy(bank.path("inro.toml"), bank.path("old.toml")).expect("a copy");
-    bank.use_postgres(&url).expect("its configuration");
+    let become_role =
+        |bank: &Bank, role| bank.use_postgres(&postgres.url_of(role, "inro")).expect("its configuration");
+    become_role(&bank, "inro_owner");
     bank.migrate().expect("an empty ledger");
     let in_use = bank.try_operator(&["migrate-store", "--from", &from]).expect("a refusal");
     let said = String::from_utf8_lossy(&in_use.stderr).into_owned();
     assert!(!in_use.status.success() && said.contains("is in use"), "{said}");
 
     bank.authority.take().expect("it runs").terminate(Duration::from_mins(1)).expect("ended");
+    become_role(&bank, "inro");
+    let nodes_role = bank.try_operator(&["migrate-store", "--from", &from]).expect("a refusal");
+    let said = String::from_utf8_lossy(&nodes_role.stderr).into_owned();
+    assert_eq!(nodes_role.status.code(), Some(3), "{said}");
+    assert!(said.contains("use the configuration of the tables' owner"), "{said}");
+    become_role(&bank, "inro_owner");
     let moved = bank.operator(&["migrate-store", "--from", &from]).expect("moved");
     let rows = |name: &str| {
         let tables = moved["tables"].as_array().expect("tables");
         tables.iter().find(|table| table["name"] == name).expect(name)["rows"].as_u64().expect("a count")
     };
     assert_eq!((rows("users"), rows("certificates"), rows("sessions")), (1, 1, 1));
+    become_role(&bank, "inro");
     bank.start_authority().expect("it goes on");
     assert_eq!(browser.get("/home").expect("a page").status, 200, "the session goes on, too");
     let again = client.enroll(id, &token, "moving-idempotency-key").expect("an answer").expect("the same");

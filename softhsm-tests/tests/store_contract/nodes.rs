@@ -258,7 +258,8 @@ async fn a_pooler_in_transaction_mode_is_refused() {
     let open = async |mode: &'static str| {
         let cluster = database.cluster.clone();
         let pooler = blocking(move || Pooler::start(&cluster, mode).expect("a pooler")).await;
-        let url = format!("postgres://inro@127.0.0.1:{}/{}?sslmode=disable", pooler.port(), database.name);
+        let url =
+            format!("postgres://postgres@127.0.0.1:{}/{}?sslmode=disable", pooler.port(), database.name);
         let opened =
             PostgresStore::open(&Server::parse(&url).expect("an address"), &Options::default()).await;
         (opened, pooler)
@@ -311,7 +312,7 @@ async fn a_connection_that_falls_silent_is_given_up() {
 }
 
 fn through(relay: &Relay, database: &str) -> Server {
-    let url = format!("postgres://inro@127.0.0.1:{}/{database}?sslmode=disable", relay.port());
+    let url = format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", relay.port());
     Server::parse(&url).expect("an address")
 }
 

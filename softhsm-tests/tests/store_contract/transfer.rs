@@ -20,6 +20,7 @@ use ca_core::{
     },
     testing::clock::ManualClock,
 };
+use softhsm_tests::postgres::Postgres;
 use store_contract::{
     samples::{
         Ledger, at, complete, customers, der, digest, enrolment, event, evidence, intend, intent_id, issue,
@@ -27,10 +28,10 @@ use store_contract::{
     },
     suite::{custody, mail, policies, responders::renewal, staff, tokens, trust},
 };
-use store_postgres::{Arrival, PostgresStore};
+use store_postgres::{Arrival, PostgresStore, Server};
 use store_sqlite::{Departure, OpenError, Options, SqliteStore};
 
-use crate::rig::Database;
+use crate::rig::{Database, blocking};
 
 /// At least a row in every table, and every state.
 async fn fill(store: &impl Ledger) {
@@ -134,9 +135,9 @@ async fn full() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-async fn moved(path: &Path, database: &Database) -> Result<Moved, MoveError> {
+async fn moved(path: &Path, to: &Server) -> Result<Moved, MoveError> {
     let mut source = Departure::open(path).await.expect("the source");
-    let mut target = Arrival::open(&database.server()).await.expect("the target");
+    let mut target = Arrival::open(to).await.expect("the target");
     move_ledger(&mut source, &mut target, "the new database", &ManualClock::at(at(77)), &mut |_| {}).await
 }
 
@@ -144,7 +145,7 @@ async fn moved(path: &Path, database: &Database) -> Result<Moved, MoveError> {
 async fn a_full_ledger_arrives_whole_and_is_left_for_good() {
     let (_folder, path) = full().await;
     let database = Database::migrated().await;
-    let report = moved(&path, &database).await.expect("moved");
+    let report = moved(&path, &database.server()).await.expect("moved");
     assert!(!report.was_copied);
     assert_eq!(report.tables.len(), TABLES.len());
     for table in &report.tables {
@@ -229,7 +230,7 @@ async fn a_target_with_another_ledger_is_refused_and_left_alone() {
     let database = Database::migrated().await;
     let store = database.open().await;
     customers(&store, 1).await;
-    let refused = moved(&path, &database).await.expect_err("a refusal");
+    let refused = moved(&path, &database.server()).await.expect_err("a refusal");
     assert!(matches!(refused, MoveError::NotEmpty { .. }), "{refused:?}");
     assert_eq!(store.contracts().await.expect("a query").len(), 1);
     sqlite(&path).await.append(event("not left")).await.expect("a row");
@@ -242,8 +243,38 @@ async fn a_move_that_was_cut_short_is_ended_by_doing_it_again() {
     let copy = path.with_extension("copy");
     std::fs::copy(&path, &copy).expect("a copy");
     let database = Database::migrated().await;
-    moved(&copy, &database).await.expect("moved, as far as the target goes");
-    let report = moved(&path, &database).await.expect("the rest");
+    moved(&copy, &database.server()).await.expect("moved, as far as the target goes");
+    let report = moved(&path, &database.server()).await.expect("the rest");
     assert!(report.was_copied);
     assert!(matches!(SqliteStore::open(&path, &Options::default()).await, Err(OpenError::Moved { .. })));
+}
+
+/// The roles are those of the guide: what the nodes' may is enough for a node, and not for this.
+#[tokio::test]
+async fn the_owner_of_the_tables_fills_them_and_the_nodes_role_works_on_them() {
+    let (_folder, path) = full().await;
+    let cluster = blocking(|| {
+        let cluster = Postgres::shared().expect("a cluster");
+        cluster.create_by_guide().expect("a database and two roles");
+        cluster
+    })
+    .await;
+    let connected_as = |role| Server::parse(&cluster.url_of(role, "inro")).expect("an address");
+    let (owner, node) = (connected_as("inro_owner"), connected_as("inro"));
+    store_postgres::migrate(&owner).await.expect("a ledger");
+    let refused = Arrival::open(&node).await.expect_err("a refusal");
+    assert!(matches!(&refused, store_postgres::OpenError::NotOwner { role, .. } if role == "inro"));
+
+    moved(&path, &owner).await.expect("moved");
+    let unknown =
+        "SELECT count(*) FROM pg_class WHERE relname IN ('certificates', 'audit') AND reltuples <= 0";
+    assert_eq!(cluster.execute("inro", unknown).expect("a count"), "0", "the planner knows the tables");
+    let store = PostgresStore::open(&node, &store_postgres::Options::default()).await.expect("the store");
+    complete(&store, 4).await.expect("the open intent");
+    issue(&store, 8).await;
+    store
+        .revoke(&issuer(), &serial(1), RevocationReason::Superseded, at(9), event("revoked"))
+        .await
+        .expect("revoked");
+    verified_actions(&store).await;
 }
