@@ -257,6 +257,11 @@ impl Postgres {
         own(&key)
     }
 
+    /// What the server wrote since it was started: warnings and worse.
+    pub fn log(&self) -> String {
+        self.server().as_ref().map_or_else(String::new, Process::log)
+    }
+
     /// The cluster's files.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")

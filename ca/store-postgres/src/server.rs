@@ -137,6 +137,7 @@ pub(crate) async fn prepare(connection: &mut PgConnection, purpose: Use) -> Resu
         Use::Maintenance => "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0",
     };
     connection.execute(settings).await?;
+    notice_absence(connection).await?;
     let (standby, encoding, commits): (bool, String, String) = sqlx::query_as(
         "SELECT pg_is_in_recovery(), current_setting('server_encoding'), current_setting('synchronous_commit')",
     )
@@ -151,6 +152,26 @@ pub(crate) async fn prepare(connection: &mut PgConnection, purpose: Use) -> Resu
     }
     if matches!(commits.as_str(), "off" | "local") {
         connection.execute("SET synchronous_commit = on").await?;
+    }
+    Ok(())
+}
+
+/// Has the server notice that a node is gone: one that gave a query up, within two seconds; one that vanished, within a
+/// minute. Until then each has a connection that others may be in need of.
+async fn notice_absence(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // On a Unix socket there are no keepalives, and setting them does nothing.
+    connection
+        .execute(
+            "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3",
+        )
+        .await?;
+    match connection.execute("SET client_connection_check_interval = '2s'").await {
+        // Systems such as Windows don't tell a server of it: there a query goes on to its own time-out.
+        Err(sqlx::Error::Database(error)) => tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "the server can't notice that a query was given up"
+        ),
+        other => drop(other?),
     }
     Ok(())
 }

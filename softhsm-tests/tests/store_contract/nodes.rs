@@ -21,7 +21,7 @@ use softhsm_tests::{
     process::Process,
     relay::Relay,
     scratch::Scratch,
-    wait::{PATIENCE, until},
+    wait::{PATIENCE, settled, until},
 };
 use store_contract::samples::{
     complete, customers, enrolment, event, evidence, intend, issue, issuer, record, serial, user, user_id,
@@ -171,7 +171,7 @@ async fn a_lock_that_is_held_too_long_makes_writes_unavailable() {
     let store = PostgresStore::open(&database.server(), &options).await.expect("the store");
     let holder = blocking({
         let (cluster, name) = (database.cluster.clone(), database.name.clone());
-        move || Holder::of(&cluster, &name)
+        move || Holder::of(&cluster, &name, "SELECT pg_advisory_xact_lock(7310325861)")
     })
     .await;
     let refused = store.append(event("late")).await.expect_err("the lock is held");
@@ -181,22 +181,64 @@ async fn a_lock_that_is_held_too_long_makes_writes_unavailable() {
     verified_actions(&patient).await;
 }
 
-/// Another node's transaction, which holds the lock of all nodes until it is dropped.
+/// A query that nobody waits for any more ends at the server, too: else those that were given up would take all the
+/// connections that it has.
+#[tokio::test]
+async fn a_query_that_is_given_up_leaves_nothing_at_the_server() {
+    const READERS: u32 = 2;
+    let cluster =
+        Arc::new(blocking(|| Postgres::start(postgres::Options { fsync: false }).expect("a cluster")).await);
+    let name = cluster.create_database().expect("a database");
+    let tcp = format!("{}?sslmode=disable", cluster.tcp_url(&name));
+    let nobody = user_id(0);
+    for (way, url) in [("socket", cluster.url(&name)), ("tcp", tcp)] {
+        let server = Server::parse(&url).expect("an address").with_application_name(way);
+        migrate(&server).await.expect("a ledger");
+        let options =
+            Options { readers: READERS, read_timeout: Duration::from_millis(200), ..Options::default() };
+        let store = PostgresStore::open(&server, &options).await.expect("the store");
+        let holder = blocking({
+            let (cluster, name) = (cluster.clone(), name.clone());
+            move || Holder::of(&cluster, &name, "LOCK TABLE users")
+        })
+        .await;
+        for _ in 0..10 {
+            let refused = store.user(&nobody).await.expect_err("the table is locked");
+            assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+        }
+        let connections = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{way}'");
+        let connections = async || {
+            let (cluster, connections) = (cluster.clone(), connections.clone());
+            let count = blocking(move || cluster.execute("postgres", &connections).expect("a count")).await;
+            count.parse::<u32>().expect("a number")
+        };
+        settled("connections to be left", connections, |count| *count <= READERS + 1).await;
+        drop(holder);
+        let log = cluster.log();
+        assert!(!log.contains("statement timeout"), "they went by their own time-out: {log}");
+        answered(|| store.user(&nobody)).await;
+    }
+}
+
+/// Somebody's transaction, which holds a lock until it is dropped.
 struct Holder {
     _session: Process,
     _scratch: Scratch,
 }
 
 impl Holder {
-    fn of(cluster: &Postgres, database: &str) -> Self {
+    /// Takes it with this statement.
+    fn of(cluster: &Postgres, database: &str, lock: &str) -> Self {
         let scratch = Scratch::new("holder").expect("a scratch directory");
         let mut psql = cluster.tool("psql").expect("psql");
         psql.args(["--no-psqlrc", "--quiet", "--dbname", database]);
         let mut session = Process::spawn_with_input("psql", &mut psql, scratch.path()).expect("a session");
-        session.write_line("BEGIN; SELECT pg_advisory_xact_lock(7310325861);").expect("it listens");
-        let held = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
-                    WHERE datname = current_database() AND locktype = 'advisory' AND granted";
-        let locks = || cluster.execute(database, held);
+        session.write_line(&format!("BEGIN; {lock};")).expect("it listens");
+        let held = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+             AND state = 'idle in transaction' AND starts_with(query, '{lock}')"
+        );
+        let locks = || cluster.execute(database, &held);
         until("the lock", locks, |count| count.as_ref().is_ok_and(|count| count == "1")).expect("awaited");
         Self { _session: session, _scratch: scratch }
     }
