@@ -23,9 +23,9 @@ impl Job {
         loop {
             if self.leader.leads().await {
                 let outcome = match self.rejudge.execute().await {
-                    Ok(Executed { plans: 0, .. }) => "done",
+                    Ok(Executed { plans: 0, revoked: 0 }) => "done",
                     Ok(Executed { plans, revoked }) => {
-                        tracing::info!(plans, revoked, "the certificates of plans that were due are revoked");
+                        tracing::info!(plans, revoked, "certificates of plans that were due are revoked");
                         self.revoked.notify_one();
                         "done"
                     }

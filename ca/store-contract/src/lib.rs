@@ -82,6 +82,7 @@ macro_rules! contract {
                 a_bounced_mail_is_tried_again_at_the_present_address,
                 an_address_is_changed_by_the_code_that_it_got;
             trust: a_trust_bundle_takes_two_steps, a_rejudgement_is_planned_and_ends_once,
+                a_plan_revokes_whom_it_names_while_it_stands,
                 a_plan_is_told_to_who_has_a_living_certificate, each_change_of_a_plan_is_told_once,
                 a_change_overtakes_what_waits;
             parallel: one_idempotency_key_opens_one_enrolment, one_user_gets_one_intent,

@@ -9,7 +9,7 @@ use ca_core::{
     },
     ports::{
         rejudgements::{Fallen, NewRejudgement, PlanEnd, Rejudgement, RejudgementStore},
-        store::{Conflict, StoreResult},
+        store::{Conflict, RevokeOutcome, StoreResult},
     },
 };
 use jiff::Timestamp;
@@ -19,6 +19,7 @@ use crate::{
     PostgresStore,
     failure::Failure,
     outcome::Written,
+    revocation,
     rows::{id, name, optional_time, reason, serial, signed, time, unsigned},
 };
 
@@ -105,6 +106,26 @@ impl RejudgementStore for PostgresStore {
         Ok(optional_time("rejudgements.revoke_at", at)?)
     }
 
+    async fn revoke_fallen(
+        &self,
+        plan: u64,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<RevokeOutcome> {
+        let plan = signed("the plan's number", plan)?;
+        let (issuer, serial) = (issuer.clone(), serial.clone());
+        let outcome = self
+            .write(Some(audit), move |tx| {
+                Box::pin(async move { revoke_for(tx, plan, &issuer, &serial, at).await })
+            })
+            .await;
+        // Whatever became of it: an outcome may be unknown.
+        self.head.forget();
+        outcome
+    }
+
     async fn end_rejudgement(
         &self,
         plan: u64,
@@ -186,6 +207,29 @@ async fn tell(tx: &mut PgConnection, plan: i64, at: i64) -> Result<(), sqlx::Err
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Revokes for a plan that stands as this transaction sees it, and no other writes beside it.
+async fn revoke_for(
+    tx: &mut PgConnection,
+    plan: i64,
+    issuer: &IssuerId,
+    serial: &SerialNumber,
+    at: Timestamp,
+) -> Result<Written<RevokeOutcome>, Failure> {
+    let (name, octets) = (issuer.as_str(), serial.as_bytes());
+    let stands = sqlx::query_scalar!(
+        "SELECT j.reason FROM rejudged_certificates r JOIN rejudgements j ON j.id = r.rejudgement
+         WHERE r.rejudgement = $1 AND r.issuer = $2 AND r.serial = $3
+           AND NOT EXISTS (SELECT 1 FROM rejudgement_ends e WHERE e.rejudgement = j.id)",
+        plan,
+        name,
+        octets
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let given = reason("rejudgements.reason", stands.ok_or(Conflict::Missing)?)?;
+    revocation::revoke(tx, issuer, serial, given, at).await
 }
 
 async fn conclude(

@@ -133,7 +133,7 @@ async fn standing(
 }
 
 /// Revokes, and a renewal that nobody confirmed with it.
-async fn revoke(
+pub(crate) async fn revoke(
     tx: &mut PgConnection,
     issuer: &IssuerId,
     serial: &SerialNumber,

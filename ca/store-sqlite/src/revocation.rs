@@ -140,7 +140,7 @@ async fn standing(
 }
 
 /// Revokes, and a renewal that nobody confirmed with it.
-async fn revoke(
+pub(crate) async fn revoke(
     tx: &mut SqliteConnection,
     issuer: &IssuerId,
     serial: &SerialNumber,

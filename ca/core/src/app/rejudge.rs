@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::{Actor, AuditEvent},
+        audit::Actor,
         ids::{IssuerId, SerialNumber, UserId},
         revocation::RevocationReason,
     },
@@ -23,7 +23,7 @@ use crate::{
         clock::Clock,
         rejudgements::{Fallen, NewRejudgement, PlanEnd, Rejudgement, RejudgementStore},
         signer::Signer,
-        store::{Conflict, RevocationStore, RevokeOutcome, SignerStore, StoreError},
+        store::{Conflict, RevocationStore, RevokeOutcome, SignerStore, StoreError, StoreResult},
     },
 };
 
@@ -39,7 +39,7 @@ pub const PLAN_REASONS: [RevocationReason; 3] =
 pub struct Rejudge {
     /// Plans.
     pub plans: Arc<dyn RejudgementStore>,
-    /// Revocations.
+    /// Revocations, for the journal.
     pub revocations: Arc<dyn RevocationStore>,
     /// The journal.
     pub signer: Arc<dyn Signer>,
@@ -130,17 +130,12 @@ impl Rejudge {
         Ok(self.plans.plan_rejudgement(&entered, row).await?)
     }
 
-    /// Calls a plan off.
+    /// Calls a plan off, also while it is executed: nothing is revoked by it from then on, what was stays revoked.
     ///
     /// # Errors
     /// `NoPlan`.
     pub async fn cancel(&self, by: Actor, plan: u64) -> Result<(), RejudgeError> {
-        let now = self.clock.now();
-        let row = ended(now, by, plan, PlanEnd::Cancelled);
-        match self.plans.end_rejudgement(plan, PlanEnd::Cancelled, now, row).await {
-            Err(StoreError::Conflict(Conflict::Missing)) => Err(RejudgeError::NoPlan(plan)),
-            result => Ok(result?),
-        }
+        self.end(by, plan, PlanEnd::Cancelled).await
     }
 
     /// Revokes what plans have come due for. Stopped anywhere, the next run goes on: what is revoked stays so, once.
@@ -152,13 +147,15 @@ impl Rejudge {
         let plans = self.plans.rejudgements().await?;
         let mut executed = Executed::default();
         for plan in plans.iter().filter(|plan| plan.ended.is_none() && plan.revoke_at <= now) {
-            executed.revoked += self.revoke_all(plan).await?;
-            let row = ended(self.clock.now(), Actor::System, plan.id, PlanEnd::Done);
-            match self.plans.end_rejudgement(plan.id, PlanEnd::Done, row.at, row).await {
+            match self.carry_out(plan, &mut executed.revoked).await {
                 Ok(()) => executed.plans += 1,
-                // Another node was faster, or somebody called it off too late.
-                Err(StoreError::Conflict(Conflict::Missing)) => {}
-                Err(error) => return Err(error.into()),
+                Err(RejudgeError::NoPlan(plan)) => {
+                    tracing::info!(
+                        plan,
+                        "the plan ended while it was executed: called off, or done by another node"
+                    );
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(executed)
@@ -180,18 +177,35 @@ impl Rejudge {
         Ok(self.plans.fallen(plan).await?)
     }
 
-    async fn revoke_all(&self, plan: &Rejudgement) -> Result<u64, RejudgeError> {
+    async fn end(&self, by: Actor, plan: u64, end: PlanEnd) -> Result<(), RejudgeError> {
+        let now = self.clock.now();
+        let row = event(now, by, "rejudgement.ended", format_args!("plan-{plan}")).with("end", end.as_str());
+        while_it_stands(plan, self.plans.end_rejudgement(plan, end, now, row).await)
+    }
+
+    /// Revokes one after the other, counting them, and ends the plan; `NoPlan` as soon as somebody else has ended it.
+    async fn carry_out(&self, plan: &Rejudgement, revoked: &mut u64) -> Result<(), RejudgeError> {
         let fallen = self.plans.fallen(plan.id).await?;
-        let mut revoked = 0;
         for some in fallen.chunks(TELL_EVERY) {
-            for Fallen { issuer, serial, user, .. } in some {
-                revoked += u64::from(self.revoke(plan, issuer, serial, user).await?);
-            }
+            let outcome = self.revoke_all(plan, some, revoked).await;
             if let Some(Fallen { issuer, .. }) = some.last() {
                 self.tell_signer(issuer).await;
             }
+            outcome?;
         }
-        Ok(revoked)
+        self.end(Actor::System, plan.id, PlanEnd::Done).await
+    }
+
+    async fn revoke_all(
+        &self,
+        plan: &Rejudgement,
+        fallen: &[Fallen],
+        revoked: &mut u64,
+    ) -> Result<(), RejudgeError> {
+        for Fallen { issuer, serial, user, .. } in fallen {
+            *revoked += u64::from(self.revoke(plan, issuer, serial, user).await?);
+        }
+        Ok(())
     }
 
     async fn revoke(
@@ -207,7 +221,8 @@ impl Rejudge {
             .with("user", user)
             .with("reason", plan.reason.as_str())
             .with("rejudgement", plan.id);
-        match self.revocations.revoke(issuer, serial, plan.reason, whole_second(now), row).await? {
+        let outcome = self.plans.revoke_fallen(plan.id, issuer, serial, whole_second(now), row).await;
+        match while_it_stands(plan.id, outcome)? {
             RevokeOutcome::Revoked(_) => Ok(true),
             RevokeOutcome::Already(_) => Ok(false),
             RevokeOutcome::Unknown => {
@@ -227,6 +242,10 @@ impl Rejudge {
     }
 }
 
-fn ended(at: Timestamp, by: Actor, plan: u64, end: PlanEnd) -> AuditEvent {
-    event(at, by, "rejudgement.ended", format_args!("plan-{plan}")).with("end", end.as_str())
+/// What the store misses is the plan.
+fn while_it_stands<T>(plan: u64, outcome: StoreResult<T>) -> Result<T, RejudgeError> {
+    match outcome {
+        Err(StoreError::Conflict(Conflict::Missing)) => Err(RejudgeError::NoPlan(plan)),
+        outcome => Ok(outcome?),
+    }
 }

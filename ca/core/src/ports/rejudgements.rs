@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::store::StoreResult;
+use super::store::{RevokeOutcome, StoreResult};
 use crate::domain::{
     audit::AuditEvent,
     ids::{IssuerId, SerialNumber, UserId},
@@ -49,7 +49,7 @@ pub struct NewRejudgement {
 pub enum PlanEnd {
     /// Its certificates are revoked.
     Done,
-    /// Somebody called it off before its date.
+    /// Somebody called it off; what it had revoked by then stays revoked.
     Cancelled,
 }
 
@@ -108,6 +108,17 @@ pub trait RejudgementStore: Send + Sync {
         issuer: &IssuerId,
         serial: &SerialNumber,
     ) -> StoreResult<Option<Timestamp>>;
+    /// Revokes a certificate for a plan that names it and stands, with the plan's reason, as
+    /// [`RevocationStore::revoke`](super::store::RevocationStore::revoke) does; `Missing` when there is none, or it has
+    /// ended. So whoever ended a plan knows that nothing is revoked by it from then on.
+    async fn revoke_fallen(
+        &self,
+        plan: u64,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<RevokeOutcome>;
     /// Ends a plan; `Missing` when there is none, or it has ended. In the same commit the users of its living certificates
     /// are told the first date that is left, or that there is none any more
     /// ([`NotToBeRevoked`](crate::domain::mail::MailKind::NotToBeRevoked)), as by `plan_rejudgement`.

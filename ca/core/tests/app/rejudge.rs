@@ -1,14 +1,22 @@
 //! Plans after a new judgement, and their execution at the date.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use ca_core::{
     app::rejudge::{Executed, Plan, Rejudge, RejudgeError},
-    domain::{certificate::CertificateState, revocation::RevocationReason},
+    domain::{
+        audit::AuditEvent,
+        certificate::CertificateState,
+        ids::{IssuerId, SerialNumber},
+        revocation::RevocationReason,
+    },
     ports::{
         clock::Clock,
-        rejudgements::{Fallen, PlanEnd, RejudgementStore},
-        store::CertificateStore,
+        rejudgements::{Fallen, NewRejudgement, PlanEnd, Rejudgement, RejudgementStore},
+        store::{CertificateStore, RevokeOutcome, StoreResult},
     },
-    testing::Fault,
+    testing::{Fault, MemoryStore},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -74,7 +82,7 @@ async fn a_plan_revokes_at_its_date_and_not_before() {
     world.clock.advance(SignedDuration::from_hours(25));
 
     // Fails after the commit: the next run goes on, and nobody is revoked twice.
-    world.store.faults().order("revoke", Fault::After);
+    world.store.faults().order("revoke_fallen", Fault::After);
     assert!(rejudge.execute().await.is_err());
     assert_eq!(rejudge.execute().await.expect("done"), Executed { plans: 1, revoked: 0 });
     assert!(is_revoked(&world, &one).await && !is_revoked(&world, &other).await);
@@ -98,4 +106,77 @@ async fn a_plan_that_was_called_off_revokes_nobody() {
     assert!(!is_revoked(&world, &one).await);
     assert_eq!(world.rows("rejudgement.planned"), 1);
     assert_eq!(world.rows("rejudgement.ended"), 1);
+}
+
+/// Somebody calls the plan off as soon as it has revoked somebody.
+struct CalledOffMeanwhile(Arc<MemoryStore>);
+
+#[async_trait]
+impl RejudgementStore for CalledOffMeanwhile {
+    async fn plan_rejudgement(&self, plan: &NewRejudgement, audit: AuditEvent) -> StoreResult<u64> {
+        self.0.plan_rejudgement(plan, audit).await
+    }
+
+    async fn rejudgements(&self) -> StoreResult<Vec<Rejudgement>> {
+        self.0.rejudgements().await
+    }
+
+    async fn fallen(&self, plan: u64) -> StoreResult<Vec<Fallen>> {
+        self.0.fallen(plan).await
+    }
+
+    async fn planned_revocation(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+    ) -> StoreResult<Option<Timestamp>> {
+        self.0.planned_revocation(issuer, serial).await
+    }
+
+    async fn revoke_fallen(
+        &self,
+        plan: u64,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<RevokeOutcome> {
+        let outcome = self.0.revoke_fallen(plan, issuer, serial, at, audit.clone()).await;
+        if let Ok(RevokeOutcome::Revoked(_)) = outcome {
+            let row = AuditEvent { action: "rejudgement.ended", ..audit };
+            // `Missing` when it was called off already.
+            let _ = self.0.end_rejudgement(plan, PlanEnd::Cancelled, at, row).await;
+        }
+        outcome
+    }
+
+    async fn end_rejudgement(
+        &self,
+        plan: u64,
+        end: PlanEnd,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<()> {
+        self.0.end_rejudgement(plan, end, at, audit).await
+    }
+}
+
+/// Whom a plan hasn't revoked when it is called off it spares.
+#[tokio::test]
+async fn a_plan_that_is_called_off_while_it_is_executed_revokes_no_more() {
+    let world = World::new().await;
+    let rejudge = Rejudge { plans: Arc::new(CalledOffMeanwhile(world.store.clone())), ..rejudge(&world) };
+    let both = [fallen(&world, GENERAL, 1_000_001).await, fallen(&world, MASTER, 1_000_000).await];
+    let number = rejudge.plan(clerk(), plan(&both, world.clock.now())).await.expect("planned");
+    assert_eq!(rejudge.execute().await.expect("called off"), Executed { plans: 0, revoked: 1 });
+
+    let fallen = world.store.fallen(number).await.expect("the store");
+    let [first, second] = fallen.as_slice() else { panic!("{fallen:?}") };
+    assert!(is_revoked(&world, first).await && !is_revoked(&world, second).await);
+    let journaled: Vec<_> = world.signer.revocations().into_iter().map(|one| one.serial).collect();
+    assert_eq!(journaled, [first.serial.clone()], "the signer knows at once");
+    let plans = world.store.rejudgements().await.expect("the store");
+    assert_eq!(plans[0].ended.map(|(end, _)| end), Some(PlanEnd::Cancelled));
+    assert_eq!((world.rows("certificate.revoked"), world.rows("rejudgement.ended")), (1, 1));
+    assert_eq!(rejudge.execute().await.expect("nothing is left"), Executed::default());
 }

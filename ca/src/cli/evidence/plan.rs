@@ -26,7 +26,7 @@ pub(in crate::cli) enum Command {
         /// The plan's number.
         plan: u64,
     },
-    /// Call a plan off: nothing is revoked.
+    /// Call a plan off: nothing is revoked by it from then on, and nothing that was is undone.
     Cancel {
         /// The plan's number.
         plan: u64,
@@ -120,7 +120,10 @@ pub(super) async fn run(desk: &EvidenceDesk, command: Command, output: Output) -
         Command::Cancel { plan } => {
             desk.rejudge.cancel(operator(), plan).await?;
             output.result(&serde_json::json!({ "cancelled": plan }), |out| {
-                writeln!(out, "plan {plan} is called off: nothing is revoked by it")
+                writeln!(
+                    out,
+                    "plan {plan} is called off: it revokes nothing from now on; what it had revoked stays revoked"
+                )
             })
         }
     }

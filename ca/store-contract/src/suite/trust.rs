@@ -9,7 +9,7 @@ use ca_core::{
     ports::{
         outbox::{Announcement, MailList, Settlement},
         rejudgements::{Fallen, NewRejudgement, PlanEnd},
-        store::Conflict,
+        store::{Conflict, LedgerStatus, RevokeOutcome},
         trust::{OfficerSignature, StagedTrust, TrustRecord},
     },
 };
@@ -118,6 +118,42 @@ pub async fn a_rejudgement_is_planned_and_ends_once(store: impl Ledger) {
     assert_eq!(verified_actions(&store).await.len(), before + 3);
 }
 
+/// Whether a plan has ended is known inside the commit that would revoke for it.
+pub async fn a_plan_revokes_whom_it_names_while_it_stands(store: impl Ledger) {
+    customers(&store, 4).await;
+    for n in 1..=4 {
+        issue(&store, n).await;
+    }
+    let revoke = async |plan, n| {
+        store.revoke_fallen(plan, &issuer(), &serial(n), at(6), event("certificate.revoked")).await
+    };
+    let first = planned(&store, 1000, &[1, 2]).await;
+    let second = planned(&store, 1000, &[1, 2, 3]).await;
+    let outcome = revoke(first, 1).await.expect("an outcome");
+    let RevokeOutcome::Revoked(revocation) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((&revocation.serial, revocation.at), (&serial(1), at(6)));
+    assert_eq!(revocation.reason, RevocationReason::PrivilegeWithdrawn);
+    assert_eq!(revoke(second, 1).await.expect("an outcome"), RevokeOutcome::Already(revocation));
+    let head = store.revocation_head().await.expect("a query");
+
+    call_off(&store, first).await;
+    let rows = verified_actions(&store).await.len();
+    for (plan, n) in [(first, 1), (first, 2), (second, 4), (9, 3)] {
+        refused(revoke(plan, n).await, Conflict::Missing);
+    }
+    for n in 2..=4 {
+        assert_eq!(store.status(&issuer(), &serial(n)).await.expect("a query"), LedgerStatus::Good);
+    }
+    assert_eq!(verified_actions(&store).await.len(), rows, "what changed nothing leaves no row");
+    assert_eq!(store.revocation_head().await.expect("a query"), head);
+
+    assert!(matches!(revoke(second, 2).await, Ok(RevokeOutcome::Revoked(_))), "the other plan stands");
+    assert!(store.revocation_head().await.expect("a query") > head, "seen at once");
+    let row = event("rejudgement.ended");
+    store.end_rejudgement(second, PlanEnd::Done, at(8), row).await.expect("ended");
+    refused(revoke(second, 3).await, Conflict::Missing);
+}
+
 /// The mails to user `n` of plans for their certificate, the first one first.
 async fn told(store: &impl Ledger, n: u32) -> Vec<OutboxMail> {
     let mails = store.mails(&MailList::OfUser(user_id(n)), 50).await.expect("a query");
@@ -168,6 +204,16 @@ pub async fn a_plan_is_told_to_who_has_a_living_certificate(store: impl Ledger) 
     assert_eq!(told(&store, 3).await, [], "it is revoked already");
     call_off(&store, first).await;
     assert_eq!(date(1).await, None);
+    let kinds = async |n| told(&store, n).await.iter().map(|mail| mail.kind).collect::<Vec<_>>();
+    let (to_be, not_to_be) = (MailKind::ToBeRevoked, MailKind::NotToBeRevoked);
+    assert_eq!(kinds(1).await, [to_be, not_to_be]);
+
+    let halfway = planned(&store, 900, &[1, 2]).await;
+    let row = event("certificate.revoked");
+    store.revoke_fallen(halfway, &issuer(), &serial(1), at(6), row).await.expect("revoked");
+    call_off(&store, halfway).await;
+    assert_eq!(kinds(1).await, [to_be, not_to_be, to_be], "it was revoked");
+    assert_eq!(kinds(2).await, [to_be, not_to_be]);
 }
 
 /// The first date of the plans that stand counts; who was told of it isn't told again, who was told another one is.

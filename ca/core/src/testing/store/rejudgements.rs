@@ -13,7 +13,7 @@ use crate::{
     },
     ports::{
         rejudgements::{Fallen, NewRejudgement, PlanEnd, Rejudgement, RejudgementStore},
-        store::{Conflict, StoreResult},
+        store::{Conflict, RevokeOutcome, StoreResult},
     },
 };
 
@@ -61,6 +61,24 @@ impl RejudgementStore for MemoryStore {
         serial: &SerialNumber,
     ) -> StoreResult<Option<Timestamp>> {
         self.query("planned_revocation", |state| state.planned_revocation(issuer, serial))
+    }
+
+    async fn revoke_fallen(
+        &self,
+        plan: u64,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<RevokeOutcome> {
+        self.commit("revoke_fallen", |state| {
+            let mut standing = state.rejudgements.iter().filter(|(known, _)| known.ended.is_none());
+            let named = standing.find(|(known, all)| {
+                known.id == plan && all.iter().any(|one| one.issuer == *issuer && one.serial == *serial)
+            });
+            let reason = named.ok_or(conflict(Conflict::Missing))?.0.reason;
+            Ok(state.revoke(issuer, serial, reason, at, &audit))
+        })
     }
 
     async fn end_rejudgement(

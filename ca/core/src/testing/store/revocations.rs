@@ -28,21 +28,7 @@ impl RevocationStore for MemoryStore {
         at: Timestamp,
         audit: AuditEvent,
     ) -> StoreResult<RevokeOutcome> {
-        self.commit("revoke", |state| {
-            let key = (issuer.clone(), serial.clone());
-            if let Some(standing) = state.revocations.get(&key) {
-                return Ok(RevokeOutcome::Already(standing.revocation.clone()));
-            }
-            let Some(not_after) = state.revocable_until(issuer, serial) else {
-                return Ok(RevokeOutcome::Unknown);
-            };
-            let revocation =
-                Revocation { issuer: issuer.clone(), serial: serial.clone(), at, reason, not_after };
-            state.enter_revocation(&revocation);
-            state.fall_with(&revocation);
-            state.append(&audit);
-            Ok(RevokeOutcome::Revoked(revocation))
-        })
+        self.commit("revoke", |state| Ok(state.revoke(issuer, serial, reason, at, &audit)))
     }
 
     async fn restore_revocation(&self, revocation: &Revocation, audit: AuditEvent) -> StoreResult<bool> {
@@ -153,6 +139,28 @@ impl RevocationStore for MemoryStore {
 }
 
 impl State {
+    /// Revokes, and a renewal that nobody confirmed with it.
+    pub(super) fn revoke(
+        &mut self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        reason: RevocationReason,
+        at: Timestamp,
+        audit: &AuditEvent,
+    ) -> RevokeOutcome {
+        if let Some(standing) = self.revocations.get(&(issuer.clone(), serial.clone())) {
+            return RevokeOutcome::Already(standing.revocation.clone());
+        }
+        let Some(not_after) = self.revocable_until(issuer, serial) else {
+            return RevokeOutcome::Unknown;
+        };
+        let revocation = Revocation { issuer: issuer.clone(), serial: serial.clone(), at, reason, not_after };
+        self.enter_revocation(&revocation);
+        self.fall_with(&revocation);
+        self.append(audit);
+        RevokeOutcome::Revoked(revocation)
+    }
+
     /// notAfter of whatever can be revoked under this number: a certificate, an intent, an orphan, a responder's certificate.
     fn revocable_until(&self, issuer: &IssuerId, serial: &SerialNumber) -> Option<Timestamp> {
         let certificate = self.certificate(issuer, serial).map(|row| &row.record);
