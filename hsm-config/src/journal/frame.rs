@@ -186,8 +186,8 @@ impl<R: Read> Scanner<R> {
         Ok(Next::Frame(place, hash))
     }
 
-    /// A file system may grow a file before it writes the octets; after a power cut they are zero to the end. Nothing
-    /// else that fails its check is forgiven.
+    /// A file system may grow a file before it writes the octets; after a power cut they are zero to the end. What else
+    /// fails its check is forgiven by those alone who know that nobody was told of it.
     fn zeros_or_damage(&mut self, head: &[u8]) -> io::Result<Next> {
         let mut octets = head.len() as u64;
         let mut zero = head.iter().all(|octet| *octet == 0);

@@ -1,9 +1,10 @@
 //! How far the journal is acknowledged: a small file beside it, rewritten after every sync.
 //!
 //! The journal's last octets may be a batch that isn't synced yet, and that is cut off again if it can't be: whoever
-//! copies the journal while the signer writes it must stop where this says. It isn't synced itself. After a crash it may
-//! be behind, never ahead; the signer puts it right at its next start. What can't be written to it is no harm to anybody
-//! but the copy, which waits.
+//! copies the journal while the signer writes it must stop where this says, and what a power cut left after it may be cut
+//! off (`open`). It is synced at the signer's start only, so that there is one after a power cut. Then it may be behind,
+//! never ahead; the signer puts it right at its next start. What can't be written to it is no harm to anybody but the
+//! copy, which waits.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     extent::Extent,
-    files::beside,
+    files::{beside, folder},
     frame::{Hash, sha256},
 };
 
@@ -72,19 +73,21 @@ impl Mark {
     }
 
     fn put(&mut self, octets: &[u8]) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(
-                OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .mode(0o600)
-                    .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
-                    .open(&self.path)?,
-            ),
-        };
-        file.write_all_at(octets, 0)
+        if let Some(file) = &self.file {
+            return file.write_all_at(octets, 0);
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
+            .open(&self.path)?;
+        file.write_all_at(octets, 0)?;
+        file.sync_all()?;
+        File::open(folder(&self.path))?.sync_all()?;
+        self.file = Some(file);
+        Ok(())
     }
 }
 

@@ -15,7 +15,8 @@
 //! | `table` | what of it is large |
 //! | `checkpoint` | the index on disk, so that a start need not read everything |
 //! | `keeper` | the threads that write checkpoints and check what a checkpoint stood for |
-//! | `mark` | how far everything is acknowledged, for whoever copies |
+//! | `mark` | how far everything is acknowledged, for whoever copies, and after a power cut |
+//! | `hole` | blocks that a power cut left unwritten |
 //! | `copy` | copies elsewhere, and back |
 //! | `files` | names, owners, and putting a file in place whole |
 //! | `open` | creating, locking and re-reading the file |
@@ -28,6 +29,7 @@ pub mod copy;
 mod extent;
 mod files;
 mod frame;
+mod hole;
 mod index;
 mod keeper;
 mod mark;
@@ -115,8 +117,8 @@ pub struct Unsound(String);
 
 impl Journal {
     /// Opens a journal, or creates an empty one, and locks it against other processes. Reads and checks all of it, or
-    /// what its checkpoint leaves to read, and the rest afterwards. The incomplete end that a crash leaves is cut off with a
-    /// line in the log.
+    /// what its checkpoint leaves to read, and the rest afterwards. The end that a crash leaves incomplete, or a power cut
+    /// with holes, is cut off with a line in the log, unless it was acknowledged.
     ///
     /// # Errors
     /// [`OpenError`] when the file is locked, unreadable, or inconsistent anywhere but in an incomplete end; the error

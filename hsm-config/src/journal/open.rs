@@ -20,15 +20,20 @@ use super::{
     change::Change,
     checkpoint::{self, Ignored, Summary},
     files::{exposed, put_in_place},
-    frame::{self, HEADER, Hash, Next, Place, Scanner},
+    frame::{self, FRAME_HEAD, HEADER, Hash, MAX_BODY, Next, Place, Scanner},
+    hole,
     index::Index,
+    mark,
     record::{self, Record},
     storage::Storage,
+    writer,
 };
 
 /// How far reading may be ahead of what is taken in, and in pieces of what size.
 const BATCHES: usize = 8;
 const BATCH_OCTETS: usize = 128 * 1024;
+/// What one batch can't be longer than, whatever its last job was.
+const LONGEST_BATCH: u64 = (writer::BATCH_OCTETS + FRAME_HEAD + MAX_BODY) as u64;
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
@@ -206,6 +211,8 @@ fn scan_after(
     mut each: impl FnMut(&Record),
 ) -> Result<Scanned, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
+    // Before the entries: beside a live signer it moves on.
+    let acknowledged = acknowledged(path, file).map_err(io)?;
     let damaged = |index: &Index, fault: String| OpenError::Damaged {
         path: path.to_owned(),
         sequence: index.entries() + 1,
@@ -231,14 +238,37 @@ fn scan_after(
             index.tidy();
             match batch.then {
                 None => {}
-                Some(Ok(Next::Damaged(fault))) => return Err(damaged(&index, fault.to_owned())),
+                Some(Ok(Next::Torn { .. })) if acknowledged.is_some_and(|end| index.end() < end) => {
+                    return Err(damaged(&index, "it isn't whole, and was acknowledged".to_owned()));
+                }
                 Some(Ok(Next::Torn { octets })) => return Ok(Scanned { index, torn: Some(octets) }),
+                Some(Ok(Next::Damaged(fault))) => {
+                    let Some(octets) = left_of_a_batch(file, &index, acknowledged).map_err(io)? else {
+                        return Err(damaged(&index, fault.to_owned()));
+                    };
+                    return Ok(Scanned { index, torn: Some(octets) });
+                }
                 Some(Ok(Next::End | Next::Frame(..))) => break,
                 Some(Err(error)) => return Err(io(error)),
             }
         }
         Ok(Scanned { index, torn: None })
     })
+}
+
+/// Where the journal's mark, if it has one, says that everything was acknowledged.
+fn acknowledged(path: &Path, file: &File) -> io::Result<Option<u64>> {
+    let journal = frame::identifier(file)?;
+    let mark = mark::read(path).ok().flatten().filter(|mark| mark.journal == journal);
+    Ok(mark.map(|mark| mark.end))
+}
+
+/// How many octets after the end of `index`, which don't check, are left of a batch that nobody was told of; `None` when
+/// the file was changed.
+fn left_of_a_batch(file: &File, index: &Index, acknowledged: Option<u64>) -> io::Result<Option<u64>> {
+    let left = file.metadata()?.len().saturating_sub(index.end());
+    let untold = acknowledged.is_some_and(|end| end <= index.end()) && left <= LONGEST_BATCH;
+    Ok((untold && hole::in_frame(file, index.end(), &index.head())?).then_some(left))
 }
 
 /// Frames whose hashes fit, and what comes after them unless it is another batch.

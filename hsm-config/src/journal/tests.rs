@@ -17,6 +17,7 @@ use crate::signer::policy::fixtures::{House, house, now, serial};
 
 mod checkpoints;
 mod copies;
+mod holes;
 
 fn key() -> KeyLabel {
     KeyLabel("customer-issuing".to_owned())
@@ -377,6 +378,7 @@ proptest! {
             let octets = fs::read(&place.path).expect("reads");
             let cut = HEADER + cut.index(octets.len() - HEADER + 1);
             fs::write(&place.path, &octets[..cut]).expect("written");
+            fs::remove_file(mark::path_of(&place.path)).expect("removed");
             let journal = Journal::open(&place.path, now).expect("opens");
             let left = journal.index().entries();
             for sequence in 1..=left {

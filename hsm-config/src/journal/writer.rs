@@ -25,9 +25,9 @@ use super::{
     storage::Storage,
 };
 
-/// Most entries and octets that one sync covers.
+/// Most entries and octets that one sync covers; the last job may go beyond.
 const BATCH_JOBS: usize = 512;
-const BATCH_OCTETS: usize = 16 * 1024 * 1024;
+pub(super) const BATCH_OCTETS: usize = 16 * 1024 * 1024;
 
 type Outcome = Result<Vec<JournalPosition>, AppendError>;
 

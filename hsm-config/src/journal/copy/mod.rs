@@ -3,7 +3,7 @@
 //! A copy is a prefix of its journal, octet for octet, so everything that reads a journal reads a copy. It only ever gets
 //! what the signer has acknowledged (`mark`), every entry checked against the chain on its way, and never an octet over
 //! what it has: a copy of another journal, one that is ahead, or one that says something else is refused and told where
-//! the two part. It may be interrupted at any octet; what is incomplete is cut off when it goes on.
+//! the two part. It may be interrupted at any octet; what is incomplete is cut off when it goes on, and holes are filled.
 
 mod error;
 mod file;
@@ -102,7 +102,13 @@ impl Copying {
         let genesis = genesis(&file, journal)?;
         let at = match after {
             0 => Position::start(genesis),
-            _ => walk(&file, journal, genesis, |at| at.entries < after)?.0,
+            _ => match walk(&file, journal, genesis, |at| at.entries < after)? {
+                (at, _, Next::Damaged(fault)) => {
+                    let (path, fault) = (journal.to_owned(), fault.to_owned());
+                    return Err(CopyError::Source { path, sequence: at.entries + 1, fault });
+                }
+                (at, ..) => at,
+            },
         };
         let to = acknowledged(journal, &header)?;
         if at.entries < after || at.end > to.end {

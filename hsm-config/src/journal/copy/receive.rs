@@ -28,7 +28,7 @@ pub fn receive(
     let genesis = frame::genesis(&header).ok_or_else(|| OpenError::NoJournal { path: from.to_owned() })?;
     let mut copy = Copy::open(copy, &header)?;
     if stream.fill_buf().map_err(failed(from))?.is_empty() {
-        return Ok(copy.at);
+        return copy.filled().map(|()| copy.at);
     }
     let mut start = [0; 8];
     stream.read_exact(&mut start).map_err(|_| CopyError::Cut(copy.at.entries + 1))?;
@@ -65,7 +65,7 @@ pub fn receive(
         }
         match next {
             Next::Frame(..) => {}
-            Next::End => return Ok(at),
+            Next::End => return copy.filled().map(|()| at),
             Next::Torn { .. } => return Err(CopyError::Cut(at.entries + 1)),
             Next::Damaged(fault) => {
                 let fault = fault.to_owned();

@@ -210,8 +210,10 @@ async fn a_new_checkpoint_takes_the_olds_place_whole_or_not_at_all() {
     assert!(!beside(&checkpoint, ".new").exists());
     // The journal's own end may be torn behind it.
     let sound = fs::read(&place.path).expect("reads");
+    let mark = fs::read(mark::path_of(&place.path)).expect("a mark");
     append(&place.path, NEVER, vec![revocation(6)]).await;
     let torn = fs::read(&place.path).expect("reads");
+    fs::write(mark::path_of(&place.path), mark).expect("written");
     for cut in sound.len()..torn.len() {
         fs::write(&place.path, &torn[..cut]).expect("written");
         assert_eq!(opened(&place.path).index.entries(), 7, "cut at {cut}");
