@@ -11,7 +11,6 @@ use tokio::{
     sync::Mutex,
     time::{Duration, Instant, sleep},
 };
-use uuid::Uuid;
 
 use crate::metrics::Metrics;
 
@@ -25,17 +24,16 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub(crate) struct Leader {
     leases: Arc<dyn LeaseStore>,
     job: String,
-    holder: String,
+    node: String,
     metrics: Arc<Metrics>,
     asked: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Leader {
-    /// Leads nothing yet. The holder is this process, not the name: of two nodes that have one name by mistake, one leads.
+    /// Leads nothing yet. The node's name must be its own.
     pub(crate) fn new(leases: Arc<dyn LeaseStore>, job: String, node: &str, metrics: Arc<Metrics>) -> Self {
         metrics.node.leading(&job, false);
-        let holder = format!("{node} {}", Uuid::new_v4());
-        Self { leases, job, holder, metrics, asked: Mutex::default() }
+        Self { leases, job, node: node.to_owned(), metrics, asked: Mutex::default() }
     }
 
     /// Whether this node leads the job now.
@@ -47,7 +45,7 @@ impl Leader {
             return leads;
         }
         let led = asked.is_some_and(|(_, leads)| leads);
-        let taken = self.leases.take_lease(&self.job, &self.holder, LIFETIME).await;
+        let taken = self.leases.take_lease(&self.job, &self.node, LIFETIME).await;
         let leads = taken.unwrap_or_else(|error| {
             // Whoever can't reach the ledger can't do the job either.
             tracing::debug!(
@@ -82,7 +80,7 @@ impl Leader {
     pub(crate) async fn resign(&self) {
         let Some((_, true)) = self.asked.lock().await.take() else { return };
         self.metrics.node.leading(&self.job, false);
-        if let Err(error) = self.leases.release_lease(&self.job, &self.holder).await {
+        if let Err(error) = self.leases.release_lease(&self.job, &self.node).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 job = self.job,
@@ -99,13 +97,9 @@ mod tests {
     use super::*;
 
     fn nodes() -> (Leader, Leader) {
-        nodes_named(["ca-1", "ca-2"])
-    }
-
-    fn nodes_named([one, other]: [&str; 2]) -> (Leader, Leader) {
         let leases = Arc::new(MemoryStore::default());
         let node = |name| Leader::new(leases.clone(), "crl-customer".to_owned(), name, Arc::default());
-        (node(one), node(other))
+        (node("ca-1"), node("ca-2"))
     }
 
     /// What is served about the job.
@@ -126,17 +120,6 @@ mod tests {
         assert!(other.leads().await, "asked again");
         one.resign().await;
         assert!(other.leads().await, "only a leader can resign");
-    }
-
-    /// As with a copied inro.toml.
-    #[tokio::test]
-    async fn of_two_nodes_with_one_name_one_leads() {
-        let (one, other) = nodes_named(["ca-1", "ca-1"]);
-        assert!(one.leads().await);
-        assert!(!other.leads().await);
-        other.resign().await;
-        one.asked.lock().await.take();
-        assert!(one.leads().await, "the other had nothing to give back");
     }
 
     #[tokio::test]
