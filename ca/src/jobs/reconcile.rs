@@ -63,6 +63,9 @@ fn tell(issuer: &str, report: &Reconciled) {
     for serial in &report.restored {
         tracing::warn!(issuer, %serial, "a revocation of the journal was entered into the ledger again");
     }
+    for serial in &report.predated {
+        tracing::warn!(issuer, %serial, "a revocation was moved back to the journal's earlier time");
+    }
     for serial in &report.abandoned {
         tracing::info!(issuer, %serial, "an intent that was never signed was given up");
     }

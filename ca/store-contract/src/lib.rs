@@ -50,7 +50,7 @@ macro_rules! contract {
                 issuing_is_idempotent_for_the_same_bytes, an_abandoned_intent_frees_everything, lists_are_in_order,
                 orphans_are_kept_once_in_the_journals_order;
             revocations: nothing_unrevokes, the_head_rises_with_each_revocation_at_once, an_orphan_can_be_revoked, each_journal_is_told_in_order_of_entry,
-                a_revocation_comes_back_from_a_journal, a_crl_holds_what_has_not_expired, crl_numbers_rise,
+                a_revocation_comes_back_from_a_journal, a_revocation_only_moves_back, a_crl_holds_what_has_not_expired, crl_numbers_rise,
                 a_crl_lists_what_was_revoked_when_it_got_its_number;
             renewals: a_confirmed_renewal_supersedes_in_one_commit, the_first_login_confirms_a_renewal,
                 a_user_has_one_unconfirmed_renewal, only_what_stands_on_the_token_is_renewed,

@@ -307,8 +307,11 @@ CREATE TRIGGER revocations_reach_the_certificate AFTER INSERT ON revocations
     FOR EACH ROW EXECUTE FUNCTION reach_the_certificate();
 CREATE TRIGGER revocations_are_kept BEFORE DELETE ON revocations
     FOR EACH ROW EXECUTE FUNCTION refuse('nothing un-revokes');
+-- Only the time may change, to an earlier one that a signer's journal holds.
 CREATE TRIGGER revocations_stand BEFORE UPDATE ON revocations
-    FOR EACH ROW EXECUTE FUNCTION refuse('a revocation is never changed');
+    FOR EACH ROW WHEN (NEW.at >= OLD.at OR (NEW.number, NEW.issuer, NEW.serial, NEW.reason, NEW.not_after)
+                                        <> (OLD.number, OLD.issuer, OLD.serial, OLD.reason, OLD.not_after))
+    EXECUTE FUNCTION refuse('a revocation is never changed');
 
 -- Mail: what somebody is to be told, written with its cause. A row is queued until a mail server took it (delivered), it
 -- was refused for good (bounced), or what it says was no longer so (withdrawn).
@@ -491,11 +494,13 @@ CREATE TRIGGER rejudgement_ends_stand BEFORE UPDATE ON rejudgement_ends
 -- A row per issuer: counters that only rise.
 CREATE TABLE issuers (
     issuer TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-    last_crl_number BIGINT NOT NULL DEFAULT 0
+    last_crl_number BIGINT NOT NULL DEFAULT 0,
+    -- CRLs up to this number may say a later time than a revocation has by now.
+    crls_outdated_to BIGINT NOT NULL DEFAULT 0
 );
 
-CREATE TRIGGER crl_numbers_rise BEFORE UPDATE OF last_crl_number ON issuers
-    FOR EACH ROW WHEN (NEW.last_crl_number < OLD.last_crl_number)
+CREATE TRIGGER crl_numbers_rise BEFORE UPDATE ON issuers
+    FOR EACH ROW WHEN (NEW.last_crl_number < OLD.last_crl_number OR NEW.crls_outdated_to < OLD.crls_outdated_to)
     EXECUTE FUNCTION refuse('CRL numbers rise');
 
 -- The signers of all nodes: how far each one's journal and this ledger agree.

@@ -1,6 +1,6 @@
 //! The ledger's books, a page of a journal at a time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use ca_core::{
@@ -10,11 +10,12 @@ use ca_core::{
         store::StoreResult,
     },
 };
+use jiff::Timestamp;
 
 use crate::{
     PostgresStore,
     failure::Failure,
-    rows::{EnteredRow, digest, serial, unsigned},
+    rows::{EnteredRow, digest, serial, time, unsigned},
 };
 
 #[async_trait]
@@ -49,19 +50,20 @@ impl LedgerBooks for PostgresStore {
         &self,
         issuer: &IssuerId,
         serials: &[SerialNumber],
-    ) -> StoreResult<BTreeSet<SerialNumber>> {
+    ) -> StoreResult<BTreeMap<SerialNumber, Timestamp>> {
         let name = issuer.as_str();
         let serials: Vec<&[u8]> = serials.iter().map(SerialNumber::as_bytes).collect();
-        let rows = sqlx::query_scalar!(
-            "SELECT serial FROM revocations WHERE issuer = $1 AND serial = ANY($2::bytea[])",
+        let rows = sqlx::query!(
+            "SELECT serial, at FROM revocations WHERE issuer = $1 AND serial = ANY($2::bytea[])",
             name,
             &serials as &[&[u8]]
         )
         .fetch_all(self.readers())
         .await
         .map_err(Failure::from)?;
-        let read = |octets: Vec<u8>| serial("revocations.serial", &octets);
-        Ok(rows.into_iter().map(read).collect::<Result<_, Failure>>()?)
+        let read =
+            |octets: &[u8], at| Ok((serial("revocations.serial", octets)?, time("revocations.at", at)?));
+        Ok(rows.into_iter().map(|row| read(&row.serial, row.at)).collect::<Result<_, Failure>>()?)
     }
 
     async fn audit_hashes(&self, first: u64, last: u64) -> StoreResult<Vec<(u64, [u8; 32])>> {

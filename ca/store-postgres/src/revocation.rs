@@ -10,7 +10,8 @@ use ca_core::{
         revocation::{Revocation, RevocationReason},
     },
     ports::store::{
-        LedgerStatus, NextCrl, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult, Unjournaled,
+        Conflict, LedgerStatus, NextCrl, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult,
+        Unjournaled,
     },
 };
 use futures::TryStreamExt;
@@ -54,6 +55,18 @@ impl RevocationStore for PostgresStore {
             self.write(Some(audit), move |tx| Box::pin(async move { restore(tx, &revocation).await })).await;
         self.head.forget();
         restored
+    }
+
+    async fn predate_revocation(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<bool> {
+        let (issuer, serial) = (issuer.clone(), serial.clone());
+        self.write(Some(audit), move |tx| Box::pin(async move { predate(tx, &issuer, &serial, at).await }))
+            .await
     }
 
     async fn unjournaled_revocations(
@@ -226,6 +239,25 @@ async fn restore(tx: &mut PgConnection, revocation: &Revocation) -> Result<Writt
     .execute(tx)
     .await?;
     Ok(if inserted.rows_affected() == 0 { Written::Unchanged(false) } else { Written::Changed(true) })
+}
+
+/// Moves the revocation back, after which no CRL up to now says what it should.
+async fn predate(
+    tx: &mut PgConnection,
+    issuer: &IssuerId,
+    serial: &SerialNumber,
+    at: Timestamp,
+) -> Result<Written<bool>, Failure> {
+    let standing = standing(&mut *tx, issuer, serial).await?.ok_or(Conflict::Missing)?;
+    if standing.at <= at {
+        return Ok(Written::Unchanged(false));
+    }
+    let (name, octets, at) = (issuer.as_str(), serial.as_bytes(), at.as_millisecond());
+    sqlx::query!("UPDATE revocations SET at = $3 WHERE issuer = $1 AND serial = $2", name, octets, at)
+        .execute(&mut *tx)
+        .await?;
+    crl::outdate(tx, issuer).await?;
+    Ok(Written::Changed(true))
 }
 
 /// A CRL's content: perhaps a million, so row by row, and each row in time.

@@ -297,7 +297,10 @@ BEGIN
 END;
 CREATE TRIGGER revocations_are_kept BEFORE DELETE ON revocations
 BEGIN SELECT RAISE(ABORT, 'nothing un-revokes'); END;
+-- Only the time may change, to an earlier one that a signer's journal holds.
 CREATE TRIGGER revocations_stand BEFORE UPDATE ON revocations
+    WHEN NEW.at >= OLD.at OR (NEW.number, NEW.issuer, NEW.serial, NEW.reason, NEW.not_after)
+                          <> (OLD.number, OLD.issuer, OLD.serial, OLD.reason, OLD.not_after)
 BEGIN SELECT RAISE(ABORT, 'a revocation is never changed'); END;
 
 -- Mail: what somebody is to be told, written with its cause. A row is queued until a mail server took it (delivered), it
@@ -468,11 +471,13 @@ BEGIN SELECT RAISE(ABORT, 'the end of a plan is never changed'); END;
 -- A row per issuer: counters that only rise.
 CREATE TABLE issuers (
     issuer TEXT NOT NULL PRIMARY KEY,
-    last_crl_number INTEGER NOT NULL DEFAULT 0
+    last_crl_number INTEGER NOT NULL DEFAULT 0,
+    -- CRLs up to this number may say a later time than a revocation has by now.
+    crls_outdated_to INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
-CREATE TRIGGER crl_numbers_rise BEFORE UPDATE OF last_crl_number ON issuers
-    WHEN NEW.last_crl_number < OLD.last_crl_number
+CREATE TRIGGER crl_numbers_rise BEFORE UPDATE ON issuers
+    WHEN NEW.last_crl_number < OLD.last_crl_number OR NEW.crls_outdated_to < OLD.crls_outdated_to
 BEGIN SELECT RAISE(ABORT, 'CRL numbers rise'); END;
 
 -- The signers of all nodes: how far each one's journal and this ledger agree.

@@ -1,6 +1,6 @@
 //! The ledger's books, a page of a journal at a time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use ca_core::{
@@ -10,12 +10,13 @@ use ca_core::{
         store::StoreResult,
     },
 };
+use jiff::Timestamp;
 
 use crate::{
     SqliteStore,
     failure::Failure,
     json::json,
-    rows::{EnteredRow, digest, serial, unsigned},
+    rows::{EnteredRow, digest, serial, time, unsigned},
 };
 
 #[async_trait]
@@ -50,11 +51,11 @@ impl LedgerBooks for SqliteStore {
         &self,
         issuer: &IssuerId,
         serials: &[SerialNumber],
-    ) -> StoreResult<BTreeSet<SerialNumber>> {
+    ) -> StoreResult<BTreeMap<SerialNumber, Timestamp>> {
         let (name, serials) = (issuer.as_str(), json(serials.iter().map(ToString::to_string)));
         let serials = serials.map_err(Failure::from)?;
-        let rows = sqlx::query_scalar!(
-            "SELECT serial FROM revocations
+        let rows = sqlx::query!(
+            "SELECT serial, at FROM revocations
              WHERE issuer = $1 AND serial IN (SELECT unhex(value) FROM json_each($2))",
             name,
             serials
@@ -62,8 +63,9 @@ impl LedgerBooks for SqliteStore {
         .fetch_all(self.readers())
         .await
         .map_err(Failure::from)?;
-        let read = |octets: Vec<u8>| serial("revocations.serial", &octets);
-        Ok(rows.into_iter().map(read).collect::<Result<_, Failure>>()?)
+        let read =
+            |octets: &[u8], at| Ok((serial("revocations.serial", octets)?, time("revocations.at", at)?));
+        Ok(rows.into_iter().map(|row| read(&row.serial, row.at)).collect::<Result<_, Failure>>()?)
     }
 
     async fn audit_hashes(&self, first: u64, last: u64) -> StoreResult<Vec<(u64, [u8; 32])>> {

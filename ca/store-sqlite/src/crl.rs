@@ -87,6 +87,15 @@ async fn raise(tx: &mut SqliteConnection, issuer: &str, number: i64) -> Result<(
     Ok(())
 }
 
+/// CRLs up to now may say a later time than a revocation has.
+pub(crate) async fn outdate(tx: &mut SqliteConnection, issuer: &IssuerId) -> Result<(), Failure> {
+    let issuer = issuer.as_str();
+    sqlx::query!("UPDATE issuers SET crls_outdated_to = last_crl_number WHERE issuer = $1", issuer)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 pub(crate) async fn current(
     executor: impl SqliteExecutor<'_>,
     issuer: &IssuerId,
@@ -117,7 +126,9 @@ pub(crate) async fn revoked_since(pool: &SqlitePool, issuer: &IssuerId) -> Resul
         r#"SELECT max(0,
                (SELECT count(*) FROM revocations WHERE issuer = $1
                   AND not_after >= coalesce((SELECT listed_from FROM crls WHERE issuer = $1), -9223372036854775807))
-               - coalesce((SELECT entries FROM crls WHERE issuer = $1), 0)) AS "missing!: i64""#,
+               - coalesce((SELECT entries FROM crls WHERE issuer = $1), 0))
+           + (SELECT count(*) FROM crls JOIN issuers ON issuers.issuer = crls.issuer
+              WHERE crls.issuer = $1 AND crls.number <= issuers.crls_outdated_to) AS "missing!: i64""#,
         issuer
     )
     .fetch_one(pool)

@@ -1,7 +1,7 @@
 //! A node that meets a long journal for the first time, with everything in the ledger already: the walk asks page by page.
 //! `INRO_CATCH_UP_ENTRIES` makes the journal longer; the time for each entry is printed (`--nocapture`).
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use ca_core::{
@@ -114,8 +114,12 @@ impl<L: Ledger> LedgerBooks for Forgetful<L> {
         Ok(Vec::new())
     }
 
-    async fn revoked_among(&self, _: &IssuerId, _: &[SerialNumber]) -> StoreResult<BTreeSet<SerialNumber>> {
-        Ok(BTreeSet::new())
+    async fn revoked_among(
+        &self,
+        _: &IssuerId,
+        _: &[SerialNumber],
+    ) -> StoreResult<BTreeMap<SerialNumber, Timestamp>> {
+        Ok(BTreeMap::new())
     }
 
     async fn audit_hashes(&self, first: u64, last: u64) -> StoreResult<Vec<(u64, [u8; 32])>> {

@@ -117,6 +117,8 @@ async fn the_schema_itself_refuses_what_must_never_happen() {
         "DELETE FROM revocations",
         "UPDATE revocations SET reason = 0",
         "UPDATE revocations SET at = at + 1",
+        "UPDATE revocations SET at = at - 1, reason = 0",
+        "UPDATE revocations SET at = at - 1, number = number + 1",
         "UPDATE evidence SET verdict = 'accepted'",
         "INSERT INTO passwords VALUES ('user-000001', 'login', 'plain text', FALSE)",
         "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)",

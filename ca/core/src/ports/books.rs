@@ -1,8 +1,9 @@
 //! What a walk along a signer's journal asks the ledger, a page of entries at a time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::{signer::JournalPosition, store::StoreResult};
 use crate::domain::ids::{EnrolmentId, IssuerId, SerialNumber, SignerName};
@@ -18,12 +19,12 @@ pub trait LedgerBooks: Send + Sync {
         first: u64,
         last: u64,
     ) -> StoreResult<Vec<Entered>>;
-    /// Which of these serial numbers are revoked.
+    /// Which of these serial numbers are revoked, and since when.
     async fn revoked_among(
         &self,
         issuer: &IssuerId,
         serials: &[SerialNumber],
-    ) -> StoreResult<BTreeSet<SerialNumber>>;
+    ) -> StoreResult<BTreeMap<SerialNumber, Timestamp>>;
     /// The numbers and hashes of the audit trail's rows from `first` to `last`, as far as there are any.
     async fn audit_hashes(&self, first: u64, last: u64) -> StoreResult<Vec<(u64, [u8; 32])>>;
 }

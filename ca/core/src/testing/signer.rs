@@ -15,7 +15,7 @@ use der::Decode;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
-use x509_cert::crl::TbsCertList;
+use x509_cert::crl::{RevokedCert, TbsCertList};
 
 use super::fault::{Fault, Faults, locked};
 use crate::{
@@ -270,6 +270,13 @@ impl Signer for MemorySigner {
             };
             if journal.revocations.iter().any(|r| r.not_after >= this_update && !is_listed(&r.serial)) {
                 return Err(refused("denies_revocation", "a journaled revocation is missing"));
+            }
+            let is_later = |entry: &RevokedCert, revocation: &Revocation| {
+                entry.serial_number.as_bytes() == revocation.serial.as_bytes()
+                    && ca_x509::time::from_x509(&entry.revocation_date).is_ok_and(|at| at > revocation.at)
+            };
+            if listed.iter().any(|entry| journal.revocations.iter().any(|r| is_later(entry, r))) {
+                return Err(refused("denies_revocation", "a certificate is revoked since an earlier time"));
             }
             journal.crl_number = number;
             let position = journal.next(&tbs);

@@ -18,7 +18,7 @@ use ca_core::{
     },
     ports::{
         signer::Signer,
-        store::{CertificateStore, RevocationStore, SignerStore},
+        store::{CertificateStore, RevocationStore, RevokeOutcome, SignerStore},
     },
     testing::{Fault, store::Backup},
 };
@@ -267,6 +267,35 @@ async fn an_intent_in_a_ledger_that_went_back_is_not_signed() {
     assert_eq!(world.signer.certificates_signed(), signed);
     assert!(refusal(&world).await.is_some());
     assert!(run(&world).await.starts_with("ledger-"));
+}
+
+/// The ledger came back from a copy, and before anybody compared it with the journal, the same was revoked once more.
+#[tokio::test]
+async fn what_was_revoked_again_is_revoked_since_the_first_time() {
+    for fault in [None, Some(Fault::Before), Some(Fault::After)] {
+        let (world, backup, kept, _) = bank().await;
+        let [journaled] = <[_; 1]>::try_from(world.signer.revocations()).expect("one");
+        world.store.restore(&backup);
+        world.clock.advance(jiff::SignedDuration::from_secs(5));
+        let outcome = world.revoke_serial(&kept.serial, RevocationReason::KeyCompromise).await;
+        assert!(matches!(outcome, RevokeOutcome::Revoked(again) if again.at > journaled.at));
+        world.publish.run().await.expect_err("the signer says since when it is revoked");
+
+        if let Some(fault) = fault {
+            world.store.faults().order("predate_revocation", fault);
+            world.reconcile.run().await.expect_err("a fault");
+        }
+        let report = world.reconcile.run().await.expect("a walk");
+        let moved = usize::from(fault != Some(Fault::After));
+        assert_eq!((report.predated.len(), report.restored.len()), (moved, 0), "{fault:?}");
+        assert_eq!(world.rows("revocation.predated"), 1, "{fault:?}");
+        let status = world.store.status(&issuer_id(), &kept.serial).await.expect("the store");
+        assert_eq!(status, LedgerStatus::Revoked(journaled.clone()), "{fault:?}");
+        let crl = world.publish.run().await.expect("a CRL").expect("due");
+        assert_eq!(crl.entries, 1, "{fault:?}");
+        assert_eq!(world.reconcile.run().await.expect("a walk").predated, [], "{fault:?}");
+        assert!(world.publish.run().await.expect("no fault").is_none(), "{fault:?}: nothing is due");
+    }
 }
 
 /// A crash after any step of the walk, the step persisted or not: the next run ends where one without a fault ends.

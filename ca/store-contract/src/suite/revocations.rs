@@ -2,7 +2,7 @@
 
 use ca_core::{
     domain::{
-        certificate::CertificateRecord,
+        certificate::{CertificateRecord, CertificateState},
         ids::{IssuerId, SerialNumber, SignerName},
         revocation::{Revocation, RevocationReason},
     },
@@ -149,6 +149,53 @@ pub async fn a_revocation_comes_back_from_a_journal(store: impl Ledger) {
         [revocation(1, 5), revocation(2, 6)]
     );
     verified_actions(&store).await;
+}
+
+pub async fn a_revocation_only_moves_back(store: impl Ledger) {
+    customers(&store, 2).await;
+    issue(&store, 1).await;
+    let predate = async |n, seconds| {
+        store.predate_revocation(&issuer(), &serial(n), at(seconds), event("revocation.predated")).await
+    };
+    let lacking = async || store.revoked_since_crl(&issuer()).await.expect("a query");
+    let publish = async |number| {
+        let (this_update, next_update) = (at(50), at(1000));
+        let crl =
+            PublishedCrl { number, this_update, next_update, listed_from: at(50), entries: 1, der: vec![1] };
+        store.publish_crl(&issuer(), &crl, event("crl.published")).await.expect("published");
+    };
+    refused(predate(1, 5).await, Conflict::Missing);
+    revoke(&store, 1, 9).await;
+    refused(predate(2, 5).await, Conflict::Missing);
+    assert!(!predate(1, 10).await.expect("an outcome"), "later");
+    assert!(!predate(1, 9).await.expect("an outcome"), "the same");
+    publish(1).await;
+    let begun = store.next_crl_number(&issuer()).await.expect("a number");
+    assert_eq!(lacking().await, 0);
+
+    assert!(predate(1, 5).await.expect("moved"));
+    assert!(!predate(1, 5).await.expect("an outcome"), "a repeat");
+    assert!(!predate(1, 7).await.expect("an outcome"), "not forth again");
+    assert_eq!(
+        store.status(&issuer(), &serial(1)).await.expect("a query"),
+        LedgerStatus::Revoked(revocation(1, 5))
+    );
+    assert_eq!(store.revoked(&issuer(), at(0), begun.head).await.expect("a query"), [revocation(1, 5)]);
+    let among = store.revoked_among(&issuer(), &[serial(1)]).await.expect("a query");
+    assert_eq!(among.into_values().collect::<Vec<_>>(), [at(5)]);
+    let record = store.certificate(&issuer(), &serial(1)).await.expect("a query").expect("a certificate");
+    assert!(
+        matches!(record.state, CertificateState::Revoked { at: since, .. } if since == at(5)),
+        "{:?}",
+        record.state
+    );
+    assert_eq!(lacking().await, 1, "the current CRL says the later time");
+    publish(begun.number).await;
+    assert_eq!(lacking().await, 1, "what was read for this one, nobody knows");
+    publish(store.next_crl_number(&issuer()).await.expect("a number").number).await;
+    assert_eq!(lacking().await, 0);
+    let actions = verified_actions(&store).await;
+    assert_eq!(actions.iter().filter(|action| *action == "revocation.predated").count(), 1);
 }
 
 pub async fn a_crl_holds_what_has_not_expired(store: impl Ledger) {

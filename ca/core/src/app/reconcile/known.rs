@@ -1,7 +1,9 @@
 //! What the ledger has of a page of the journal, looked up at once: nearly every entry of a long journal is in it already,
 //! and asking for each by itself is what a first walk would spend its time on.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
 
 use super::Reconcile;
 use crate::{
@@ -17,7 +19,8 @@ use crate::{
 pub(super) struct Known {
     /// By the number of the journal's entry.
     certificates: HashMap<u64, Entered>,
-    revoked: BTreeSet<SerialNumber>,
+    /// Since when.
+    revoked: BTreeMap<SerialNumber, Timestamp>,
 }
 
 impl Reconcile {
@@ -40,7 +43,7 @@ impl Reconcile {
             })
             .collect();
         let revoked = if serials.is_empty() {
-            BTreeSet::new()
+            BTreeMap::new()
         } else {
             self.books.revoked_among(issuer, &serials).await?
         };
@@ -56,7 +59,7 @@ impl Reconcile {
 }
 
 impl Known {
-    /// Whether the ledger has what this entry says, byte for byte.
+    /// Whether the ledger has what this entry says, byte for byte; a revocation also since an earlier time.
     pub(super) fn has(&self, entry: &JournalEntry) -> bool {
         match &entry.body {
             JournalBody::Certificate(journaled) => {
@@ -66,7 +69,9 @@ impl Known {
                         && entered.tbs == journaled.tbs
                 })
             }
-            JournalBody::Revocation(revocation) => self.revoked.contains(&revocation.serial),
+            JournalBody::Revocation(revocation) => {
+                self.revoked.get(&revocation.serial).is_some_and(|at| *at <= revocation.at)
+            }
             JournalBody::Crl(_) | JournalBody::Foreign => true,
         }
     }

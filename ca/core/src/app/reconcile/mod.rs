@@ -2,7 +2,8 @@
 //!
 //! The journal is walked from where the last walk ended, and each entry's anchor is looked up in the ledger's trail
 //! ([`Walk`]). A certificate that matches an intent is adopted into the ledger, any other is an orphan, which is kept,
-//! alarmed and decided by people; a revocation that the ledger lacks is entered again. Intents that stayed open are asked
+//! alarmed and decided by people; a revocation that the ledger lacks is entered again, one that it dates later than the
+//! journal is moved back. Intents that stayed open are asked
 //! for one by one, and given up once the signer can't sign them any more.
 //!
 //! While the two contradict each other, nothing is issued: see [`Accord`]. Only a person ends that ([`accept`]).
@@ -94,6 +95,8 @@ pub struct Reconciled {
     pub orphans: Vec<SerialNumber>,
     /// Revocations that were in the journal only, and are in the ledger again.
     pub restored: Vec<SerialNumber>,
+    /// Revocations that the ledger dated later than the journal, and doesn't any more.
+    pub predated: Vec<SerialNumber>,
     /// Journal entries that can't be read or whose signature is wrong. Each is an alarm.
     pub unreadable: u64,
     /// Why nothing is issued, if ledger and journal don't agree.

@@ -55,8 +55,8 @@ impl Reconcile {
         report: &mut Reconciled,
     ) -> Result<(), Failure> {
         let status = self.revocations.status(&revocation.issuer, &revocation.serial).await?;
-        if matches!(status, LedgerStatus::Revoked(_)) {
-            return Ok(());
+        if let LedgerStatus::Revoked(standing) = status {
+            return self.predate(revocation, &standing, position, report).await;
         }
         let row = self
             .row("revocation.restored", &revocation.serial)
@@ -65,6 +65,35 @@ impl Reconcile {
             .with("journal_sequence", position.sequence);
         if self.revocations.restore_revocation(revocation, row).await? {
             report.restored.push(revocation.serial.clone());
+            return Ok(());
+        }
+        // Revoked meanwhile.
+        match self.revocations.status(&revocation.issuer, &revocation.serial).await? {
+            LedgerStatus::Revoked(standing) => self.predate(revocation, &standing, position, report).await,
+            LedgerStatus::Good | LedgerStatus::Unknown => Ok(()),
+        }
+    }
+
+    /// Somebody revoked again what the ledger had forgotten. The signer signs no CRL and no answer with the later time, and
+    /// what was said before stands.
+    async fn predate(
+        &self,
+        journaled: &Revocation,
+        standing: &Revocation,
+        position: JournalPosition,
+        report: &mut Reconciled,
+    ) -> Result<(), Failure> {
+        if standing.at <= journaled.at {
+            return Ok(());
+        }
+        let (issuer, serial) = (&journaled.issuer, &journaled.serial);
+        let row = self
+            .row("revocation.predated", serial)
+            .with("revoked_at", journaled.at)
+            .with("instead_of", standing.at)
+            .with("journal_sequence", position.sequence);
+        if self.revocations.predate_revocation(issuer, serial, journaled.at, row).await? {
+            report.predated.push(serial.clone());
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ pub const HEAD_LAG: Duration = Duration::from_millis(10);
 #[async_trait]
 pub trait RevocationStore: Send + Sync {
     /// Revokes. Also an intent that was never seen issued, and an orphan. Returns the standing revocation when there is one already:
-    /// its time and reason never change, and nothing un-revokes. An unconfirmed renewal of it falls with it: the key that
+    /// its reason never changes, its time to none later, and nothing un-revokes. An unconfirmed renewal of it falls with it: the key that
     /// spoke for it isn't believed any more.
     async fn revoke(
         &self,
@@ -34,6 +34,16 @@ pub trait RevocationStore: Send + Sync {
     /// Enters a revocation that a signer's journal holds and the ledger lost, with its time and reason, whether the
     /// ledger knows the certificate or not. Returns false, and writes nothing, when the number is revoked already.
     async fn restore_revocation(&self, revocation: &Revocation, audit: AuditEvent) -> StoreResult<bool>;
+    /// Moves a revocation back to `at`, which a signer's journal holds: its signer signs nothing that says a later time.
+    /// The next CRL is due then. Returns false, and writes nothing, when the ledger's time is as early; `Missing` when
+    /// there is no such revocation.
+    async fn predate_revocation(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<bool>;
     /// Revocations that this signer's journal hasn't acknowledged yet, in the order in which they were entered, and the
     /// audit head.
     async fn unjournaled_revocations(
@@ -50,7 +60,7 @@ pub trait RevocationStore: Send + Sync {
     /// What OCSP needs to know.
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus>;
     /// A number that is another one after each revocation, of whatever issuer: while it stays the same, so does every
-    /// [`status`](Self::status) but `Unknown`. It is cheap to ask for again and again. It is never behind what this
+    /// [`status`](Self::status) but `Unknown` and the time of what was predated. It is cheap to ask for again and again. It is never behind what this
     /// store acknowledged or said of a status, and behind what other processes committed by [`HEAD_LAG`] at the most.
     async fn revocation_head(&self) -> StoreResult<u64>;
 
@@ -65,7 +75,7 @@ pub trait RevocationStore: Send + Sync {
     async fn current_crl(&self, issuer: &IssuerId) -> StoreResult<Option<PublishedCrl>>;
     /// How many revocations the current CRL lacks: those of certificates with its `listed_from` as notAfter or a later
     /// one, less its entries (counting, not comparing times: a revocation may be committed while a CRL is built). All, when there
-    /// is no CRL.
+    /// is no CRL. One more, when a revocation was predated since its number was given.
     async fn revoked_since_crl(&self, issuer: &IssuerId) -> StoreResult<u64>;
 }
 

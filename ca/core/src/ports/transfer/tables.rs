@@ -256,7 +256,11 @@ pub const TABLES: &[Table] = &[
         key: 1,
         columns: &[("rejudgement", Integer), ("ended", Text), ("at", Integer)],
     },
-    Table { name: "issuers", key: 1, columns: &[("issuer", Text), ("last_crl_number", Integer)] },
+    Table {
+        name: "issuers",
+        key: 1,
+        columns: &[("issuer", Text), ("last_crl_number", Integer), ("crls_outdated_to", Integer)],
+    },
     Table {
         name: "signers",
         key: 2,

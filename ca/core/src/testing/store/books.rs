@@ -1,8 +1,9 @@
 //! The books in memory.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::MemoryStore;
 use crate::{
@@ -42,11 +43,13 @@ impl LedgerBooks for MemoryStore {
         &self,
         issuer: &IssuerId,
         serials: &[SerialNumber],
-    ) -> StoreResult<BTreeSet<SerialNumber>> {
+    ) -> StoreResult<BTreeMap<SerialNumber, Timestamp>> {
         self.query("revoked_among", |state| {
-            let is_revoked =
-                |serial: &&SerialNumber| state.revocations.contains_key(&(issuer.clone(), (*serial).clone()));
-            serials.iter().filter(is_revoked).cloned().collect()
+            let revoked = |serial: &SerialNumber| {
+                let row = state.revocations.get(&(issuer.clone(), serial.clone()))?;
+                Some((serial.clone(), row.revocation.at))
+            };
+            serials.iter().filter_map(revoked).collect()
         })
     }
 

@@ -137,6 +137,8 @@ struct RevocationRow {
 #[derive(Clone, Debug, Default)]
 struct CrlRow {
     number: u64,
+    /// CRLs up to this number may say a later time than a revocation has by now.
+    outdated_to: u64,
     current: Option<PublishedCrl>,
 }
 

@@ -43,6 +43,30 @@ impl RevocationStore for MemoryStore {
         })
     }
 
+    async fn predate_revocation(
+        &self,
+        issuer: &IssuerId,
+        serial: &SerialNumber,
+        at: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<bool> {
+        self.commit("predate_revocation", |state| {
+            let row = state.revocations.get_mut(&(issuer.clone(), serial.clone()));
+            let revocation = &mut row.ok_or(conflict(Conflict::Missing))?.revocation;
+            if revocation.at <= at {
+                return Ok(false);
+            }
+            revocation.at = at;
+            let revocation = revocation.clone();
+            state.reach(&revocation);
+            if let Some(row) = state.crls.get_mut(issuer) {
+                row.outdated_to = row.number;
+            }
+            state.append(&audit);
+            Ok(true)
+        })
+    }
+
     async fn unjournaled_revocations(
         &self,
         issuer: &IssuerId,
@@ -133,7 +157,9 @@ impl RevocationStore for MemoryStore {
             let current = state.crls.get(issuer).and_then(|row| row.current.as_ref());
             let cutoff = current.map_or(Timestamp::MIN, |crl| crl.listed_from);
             let known = current.map_or(0, |crl| crl.entries);
-            (state.listed(issuer, cutoff).count() as u64).saturating_sub(known)
+            let outdated = state.crls.get(issuer).map_or(0, |row| row.outdated_to);
+            let is_outdated = current.is_some_and(|crl| crl.number <= outdated);
+            (state.listed(issuer, cutoff).count() as u64).saturating_sub(known) + u64::from(is_outdated)
         })
     }
 }
@@ -172,26 +198,35 @@ impl State {
             .or(self.responder_revocable_until(issuer, serial))
     }
 
-    pub(super) fn enter_revocation(&mut self, revocation: &Revocation) {
-        let (issuer, serial) = (revocation.issuer.clone(), revocation.serial.clone());
-        if let Some(row) = self.certificate_mut(&issuer, &serial)
+    /// The certificate says of itself since when it is revoked.
+    fn reach(&mut self, revocation: &Revocation) {
+        if let Some(row) = self.certificate_mut(&revocation.issuer, &revocation.serial)
             && row.record.state != CertificateState::Abandoned
         {
             let der = row.record.der().map(<[u8]>::to_vec);
-            let told =
-                (der.is_some() && !row.record.is_unconfirmed_renewal()).then(|| row.record.user.clone());
             row.record.state =
                 CertificateState::Revoked { der, at: revocation.at, reason: revocation.reason };
-            let replaced = |user: &UserId| {
-                let mut others = self.certificates.iter().map(|row| &row.record);
-                revocation.reason == RevocationReason::Superseded
-                    && others.any(|r| r.user == *user && matches!(r.state, CertificateState::Issued { .. }))
-            };
-            if let Some(user) = told.filter(|user| !replaced(user)) {
-                self.enqueue(MailKind::Revoked, &user, Some((&issuer, &serial)), revocation.at);
-            }
         }
         self.revoke_responder(revocation);
+    }
+
+    pub(super) fn enter_revocation(&mut self, revocation: &Revocation) {
+        let (issuer, serial) = (revocation.issuer.clone(), revocation.serial.clone());
+        let told = self
+            .certificate(&issuer, &serial)
+            .map(|row| &row.record)
+            .filter(|record| record.state != CertificateState::Abandoned && record.der().is_some())
+            .filter(|record| !record.is_unconfirmed_renewal())
+            .map(|record| record.user.clone());
+        self.reach(revocation);
+        let replaced = |user: &UserId| {
+            let mut others = self.certificates.iter().map(|row| &row.record);
+            revocation.reason == RevocationReason::Superseded
+                && others.any(|r| r.user == *user && matches!(r.state, CertificateState::Issued { .. }))
+        };
+        if let Some(user) = told.filter(|user| !replaced(user)) {
+            self.enqueue(MailKind::Revoked, &user, Some((&issuer, &serial)), revocation.at);
+        }
         let number = self.revocation_head() + 1;
         self.revocations.insert((issuer, serial), RevocationRow { number, revocation: revocation.clone() });
     }

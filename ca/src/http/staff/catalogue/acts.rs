@@ -66,6 +66,7 @@ const ACTS: &[(&str, &str, &str)] = &[
     ("responder.intent-abandoned", "OCSP証明書の発行中止", "OCSP issuance abandoned"),
     ("responder.issued", "OCSP証明書の発行", "OCSP certificate issued"),
     ("responder.signature-wrong", "OCSP証明書の署名不正", "Wrong signature on an OCSP certificate"),
+    ("revocation.predated", "失効日時の繰り上げ", "Revocation moved back"),
     ("revocation.restored", "失効の復元", "Revocation restored"),
     ("root-crl.taken-up", "ルートの失効リストの取り込み", "Root revocation list taken up"),
     ("session.closed", "ログアウト", "Logout"),
