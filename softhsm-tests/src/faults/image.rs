@@ -19,8 +19,8 @@ const SECTOR: usize = 512;
 pub enum Tear<'a> {
     /// None of them reached the disk.
     AllLost,
-    /// Some did, in no order: of changed blocks any, of an appended end any first part, of a folder's changes all or
-    /// none.
+    /// Some did, in no order: of changed blocks any, of an appended end any first part, or all of its length with any of
+    /// its blocks zero, of a folder's changes all or none.
     Some(&'a mut StdRng),
 }
 
@@ -142,7 +142,8 @@ fn read_file(
     }
 }
 
-/// A file system writes a longer length only after the data before it, so an appended end is cut, and never has holes.
+/// A file system may write a longer length after the data before it, so that an appended end is cut, or before it, so
+/// that blocks of the end are holes.
 fn torn(durable: Vec<u8>, unsynced: &[u8], rng: &mut StdRng) -> Vec<u8> {
     let mut content = durable;
     if unsynced.len() < content.len() && rng.random() {
@@ -157,10 +158,25 @@ fn torn(durable: Vec<u8>, unsynced: &[u8], rng: &mut StdRng) -> Vec<u8> {
     if let Some(appended) = unsynced.get(content.len()..)
         && !appended.is_empty()
     {
-        let sectors = rng.random_range(0..=appended.len().div_ceil(SECTOR));
-        content.extend_from_slice(&appended[..appended.len().min(sectors * SECTOR)]);
+        if rng.random() {
+            let sectors = rng.random_range(0..=appended.len().div_ceil(SECTOR));
+            content.extend_from_slice(&appended[..appended.len().min(sectors * SECTOR)]);
+        } else {
+            append_with_holes(&mut content, appended, rng);
+        }
     }
     content
+}
+
+/// The blocks are the file's own: the first may have begun with what was there before.
+fn append_with_holes(content: &mut Vec<u8>, appended: &[u8], rng: &mut StdRng) {
+    let mut rest = appended;
+    while !rest.is_empty() {
+        let (block, after) = rest.split_at(rest.len().min(BLOCK - content.len() % BLOCK));
+        let written = rng.random();
+        content.extend(block.iter().map(|octet| if written { *octet } else { 0 }));
+        rest = after;
+    }
 }
 
 fn empty(folder: &Path) -> Result<()> {

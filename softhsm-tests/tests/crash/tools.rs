@@ -129,6 +129,21 @@ fn unsynced_writes_survive_in_no_order() {
     assert!(seen.iter().any(|(_, second)| (1..2048).contains(second)), "never torn: {seen:?}");
 }
 
+/// The length may be there before the data.
+#[test]
+fn an_unsynced_end_may_have_holes() {
+    let bench = Bench::new(true);
+    let holes = (0..40).any(|seed| {
+        bench.shell("rm -f *; printf 1 >file; sync file .; head -c 20000 /dev/zero | tr '\\0' 2 >>file");
+        bench.cut(Tear::Some(&mut StdRng::seed_from_u64(seed)));
+        let content = &bench.found()[0].1;
+        assert!(content.starts_with('1'), "the synced begin is lost");
+        let first_hole = content.find('\0');
+        content.len() == 20_001 && first_hole.is_some_and(|hole| content[hole..].contains('2'))
+    });
+    assert!(holes, "data never follows a hole");
+}
+
 /// Commits a row in a session that is killed at the cut, and says whether the row is there afterwards.
 fn a_committed_row_survives(synchronous: &str, power: Power) -> bool {
     let bench = Bench::new(true);
