@@ -167,13 +167,13 @@ async fn notice_absence(connection: &mut PgConnection) -> Result<(), sqlx::Error
         .await?;
     match connection.execute("SET client_connection_check_interval = '2s'").await {
         // Systems such as Windows don't tell a server of it: there a query goes on to its own time-out.
-        Err(sqlx::Error::Database(error)) => tracing::debug!(
-            error = &error as &dyn std::error::Error,
-            "the server can't notice that a query was given up"
-        ),
-        other => drop(other?),
+        Err(sqlx::Error::Database(error)) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "the server can't notice that a query was given up");
+            Ok(())
+        }
+        other => other.map(drop),
     }
-    Ok(())
 }
 
 /// Makes sure that a connection has its settings for itself, while another one is open that was set up: behind a pooler in
