@@ -71,7 +71,7 @@ macro_rules! contract {
                 what_somebody_else_erased_is_not_erased_again;
             books: a_page_of_the_journal_is_looked_up_at_once;
             signers: a_signer_keeps_its_journal, reconciliation_goes_forward_only,
-                the_furthest_journaled_certificate_is_known, a_lease_has_one_holder;
+                the_furthest_journaled_entry_is_known, a_lease_has_one_holder;
             staff: a_key_is_one_active_members, a_staff_session_ends_with_its_member, a_request_takes_another_member,
                 both_may_still_when_it_is_done,
                 an_effect_that_fails_leaves_the_request_open, a_plan_is_changed_when_the_users_fit,

@@ -511,11 +511,14 @@ CREATE TABLE signers (
     reconciled_sequence BIGINT CHECK (reconciled_sequence > 0),
     reconciled_hash BYTEA CHECK (length(reconciled_hash) = 32),
     revocations_to BIGINT NOT NULL DEFAULT 0 CHECK (revocations_to >= 0),
+    journaled_sequence BIGINT CHECK (journaled_sequence > 0),
+    journaled_hash BYTEA CHECK (length(journaled_hash) = 32),
     anchors_accepted_to BIGINT NOT NULL DEFAULT 0 CHECK (anchors_accepted_to >= 0),
     introduced_at BIGINT NOT NULL,
     retired_at BIGINT,
     PRIMARY KEY (issuer, name),
-    CHECK ((reconciled_sequence IS NULL) = (reconciled_hash IS NULL))
+    CHECK ((reconciled_sequence IS NULL) = (reconciled_hash IS NULL)),
+    CHECK ((journaled_sequence IS NULL) = (journaled_hash IS NULL))
 );
 
 CREATE TRIGGER signers_are_kept BEFORE DELETE ON signers
@@ -524,7 +527,7 @@ CREATE TRIGGER signers_keep_their_journal BEFORE UPDATE OF issuer, name, journal
     FOR EACH ROW EXECUTE FUNCTION refuse('a signer keeps its journal');
 CREATE TRIGGER signers_go_forward BEFORE UPDATE ON signers
     FOR EACH ROW WHEN (NEW.reconciled_sequence < OLD.reconciled_sequence OR NEW.revocations_to < OLD.revocations_to
-                       OR NEW.anchors_accepted_to < OLD.anchors_accepted_to)
+                       OR NEW.anchors_accepted_to < OLD.anchors_accepted_to OR NEW.journaled_sequence < OLD.journaled_sequence)
     EXECUTE FUNCTION refuse('reconciliation never goes back');
 
 -- Which node does what only one may do at a time. Times are the database's.

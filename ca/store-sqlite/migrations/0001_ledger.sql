@@ -488,11 +488,14 @@ CREATE TABLE signers (
     reconciled_sequence INTEGER CHECK (reconciled_sequence > 0),
     reconciled_hash BLOB CHECK (length(reconciled_hash) = 32),
     revocations_to INTEGER NOT NULL DEFAULT 0 CHECK (revocations_to >= 0),
+    journaled_sequence INTEGER CHECK (journaled_sequence > 0),
+    journaled_hash BLOB CHECK (length(journaled_hash) = 32),
     anchors_accepted_to INTEGER NOT NULL DEFAULT 0 CHECK (anchors_accepted_to >= 0),
     introduced_at INTEGER NOT NULL,
     retired_at INTEGER,
     PRIMARY KEY (issuer, name),
-    CHECK ((reconciled_sequence IS NULL) = (reconciled_hash IS NULL))
+    CHECK ((reconciled_sequence IS NULL) = (reconciled_hash IS NULL)),
+    CHECK ((journaled_sequence IS NULL) = (journaled_hash IS NULL))
 ) STRICT;
 
 CREATE TRIGGER signers_are_kept BEFORE DELETE ON signers
@@ -501,7 +504,7 @@ CREATE TRIGGER signers_keep_their_journal BEFORE UPDATE OF issuer, name, journal
 BEGIN SELECT RAISE(ABORT, 'a signer keeps its journal'); END;
 CREATE TRIGGER signers_go_forward BEFORE UPDATE ON signers
     WHEN NEW.reconciled_sequence < OLD.reconciled_sequence OR NEW.revocations_to < OLD.revocations_to
-      OR NEW.anchors_accepted_to < OLD.anchors_accepted_to
+      OR NEW.anchors_accepted_to < OLD.anchors_accepted_to OR NEW.journaled_sequence < OLD.journaled_sequence
 BEGIN SELECT RAISE(ABORT, 'reconciliation never goes back'); END;
 
 -- Which node does what only one may do at a time. Times are the database's.

@@ -7,9 +7,12 @@ use ca_core::{
         ids::{IssuerId, SerialNumber, SignerName},
         revocation::{Revocation, RevocationReason},
     },
-    ports::store::{
-        Conflict, LedgerStatus, NextCrl, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult,
-        Unjournaled,
+    ports::{
+        signer::JournalPosition,
+        store::{
+            Conflict, LedgerStatus, NextCrl, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult,
+            Unjournaled,
+        },
     },
 };
 use jiff::Timestamp;
@@ -73,7 +76,12 @@ impl RevocationStore for SqliteStore {
         Ok(unjournaled(self.readers(), issuer, signer, limit).await?)
     }
 
-    async fn mark_journaled(&self, issuer: &IssuerId, signer: &SignerName, up_to: u64) -> StoreResult<()> {
+    async fn mark_journaled(
+        &self,
+        issuer: &IssuerId,
+        signer: &SignerName,
+        up_to: (u64, JournalPosition),
+    ) -> StoreResult<()> {
         let (issuer, signer) = (issuer.clone(), signer.clone());
         self.write(None, move |tx| {
             Box::pin(async move { signer::mark_journaled(tx, &issuer, &signer, up_to).await })

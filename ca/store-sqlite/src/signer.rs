@@ -153,20 +153,26 @@ async fn set_reconciled(
     Ok(Written::Changed(()))
 }
 
-/// The journal has the revocations up to here; an earlier number changes nothing.
+/// The journal has the revocations up to here, the last of them by this entry; an earlier number changes nothing.
 pub(crate) async fn mark_journaled(
     tx: &mut SqliteConnection,
     issuer: &IssuerId,
     name: &SignerName,
-    up_to: u64,
+    (up_to, entry): (u64, JournalPosition),
 ) -> Result<Written<()>, Failure> {
-    let (issuer, name) = (issuer.as_str(), name.as_str());
+    let (issuer, name, hash) = (issuer.as_str(), name.as_str(), entry.hash.as_slice());
     let up_to = signed("the revocation's number", up_to)?;
+    let sequence = signed("the journal's sequence", entry.sequence)?;
     sqlx::query!(
-        "UPDATE signers SET revocations_to = $3 WHERE issuer = $1 AND name = $2 AND revocations_to < $3",
+        "UPDATE signers SET revocations_to = $3,
+             journaled_sequence = CASE WHEN journaled_sequence >= $4 THEN journaled_sequence ELSE $4 END,
+             journaled_hash = CASE WHEN journaled_sequence >= $4 THEN journaled_hash ELSE $5 END
+         WHERE issuer = $1 AND name = $2 AND revocations_to < $3",
         issuer,
         name,
-        up_to
+        up_to,
+        sequence,
+        hash
     )
     .execute(tx)
     .await?;
@@ -187,13 +193,16 @@ async fn last_journaled(
                UNION ALL
                SELECT journal_sequence, journal_hash FROM responders
                WHERE issuer = $1 AND signer = $2 AND journal_sequence IS NOT NULL
+               UNION ALL
+               SELECT journaled_sequence, journaled_hash FROM signers
+               WHERE issuer = $1 AND name = $2 AND journaled_sequence IS NOT NULL
            ) ORDER BY sequence DESC LIMIT 1"#,
         issuer,
         name
     )
     .fetch_optional(pool)
     .await?;
-    row.map(|row| position("certificates", row.sequence, &row.hash)).transpose()
+    row.map(|row| position("last_journaled", row.sequence, &row.hash)).transpose()
 }
 
 async fn accept_lost_anchors(

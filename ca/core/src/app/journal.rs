@@ -47,7 +47,7 @@ pub(super) async fn push_revocations(
         }
         let asked = page.revocations.iter().map(|(_, revocation)| revocation.clone()).collect();
         match signer.revoke(issuer, page.audit, asked).await {
-            Ok(_) => revocations.mark_journaled(issuer, &name, *up_to).await?,
+            Ok(entry) => revocations.mark_journaled(issuer, &name, (*up_to, entry)).await?,
             Err(SignerError::Refused { .. }) => {
                 return push_one_by_one(revocations, signer, issuer, &name, &page).await;
             }
@@ -82,7 +82,7 @@ async fn push_one_by_one(
     let mut acknowledged = true;
     for (number, revocation) in &page.revocations {
         match signer.revoke(issuer, page.audit, vec![revocation.clone()]).await {
-            Ok(_) if acknowledged => revocations.mark_journaled(issuer, name, *number).await?,
+            Ok(entry) if acknowledged => revocations.mark_journaled(issuer, name, (*number, entry)).await?,
             Ok(_) => {}
             Err(SignerError::Refused { code, detail }) => {
                 acknowledged = false;

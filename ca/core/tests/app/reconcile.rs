@@ -239,6 +239,20 @@ async fn a_journal_that_was_cut_rewritten_or_replaced_is_not_issued_with_until_t
     }
 }
 
+/// No certificate was issued in the tail, and it is younger than the last reconciliation.
+#[tokio::test]
+async fn a_lost_tail_of_revocations_is_noticed() {
+    let (world, ..) = bank().await;
+    assert_eq!(run(&world).await, "agreed");
+    let copy = world.signer.copy_journal();
+    world.revoke_user(OTHER, RevocationReason::KeyCompromise).await;
+    world.publish.push().await.expect("told");
+    world.signer.restore_journal(&copy);
+    let world = world.restarted();
+    assert_eq!(run(&world).await, "journal-behind");
+    assert!(refusal(&world).await.is_some());
+}
+
 /// The signer's host is restored from an old copy while the authority runs: its first signature gives it away.
 #[tokio::test]
 async fn a_signature_from_a_journal_that_went_back_is_not_handed_out() {

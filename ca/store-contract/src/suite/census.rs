@@ -58,7 +58,7 @@ pub async fn what_is_unfinished_is_counted(store: impl Ledger) {
     assert_eq!(counted, expected);
     let pending = store.unjournaled_revocations(&issuer(), &signer(), 10).await.expect("a query");
     let (up_to, _) = pending.revocations[1].clone();
-    store.mark_journaled(&issuer(), &signer(), up_to).await.expect("marked");
+    store.mark_journaled(&issuer(), &signer(), (up_to, position(2))).await.expect("marked");
     let counted = store.unfinished(&issuer()).await.expect("a query");
     assert_eq!(counted.unjournaled_revocations, 1);
 }

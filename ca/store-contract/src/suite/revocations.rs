@@ -122,8 +122,9 @@ pub async fn each_journal_is_told_in_order_of_entry(store: impl Ledger) {
     let first = pending(signer(), 2).await;
     let (up_to, last) = first.last().cloned().expect("a revocation");
     assert_eq!(last, revocation(3, 10));
-    store.mark_journaled(&issuer(), &signer(), up_to).await.expect("marked");
-    store.mark_journaled(&issuer(), &signer(), up_to - 1).await.expect("not moved back");
+    store.mark_journaled(&issuer(), &signer(), (up_to, position(7))).await.expect("marked");
+    store.mark_journaled(&issuer(), &signer(), (up_to - 1, position(8))).await.expect("not moved back");
+    assert_eq!(store.last_journaled(&issuer(), &signer()).await.expect("a query"), Some(position(7)));
     assert_eq!(serials(pending(signer(), 10).await), [serial(2)]);
     assert_eq!(pending(other, 10).await.len(), 3, "the other journal hasn't heard of them");
 }

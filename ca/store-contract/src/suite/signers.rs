@@ -61,7 +61,7 @@ pub async fn reconciliation_goes_forward_only(store: impl Ledger) {
     );
 }
 
-pub async fn the_furthest_journaled_certificate_is_known(store: impl Ledger) {
+pub async fn the_furthest_journaled_entry_is_known(store: impl Ledger) {
     customers(&store, 3).await;
     assert_eq!(store.last_journaled(&issuer(), &signer()).await.expect("a query"), None);
     for n in [3, 1, 2] {

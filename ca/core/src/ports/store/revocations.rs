@@ -6,12 +6,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::StoreResult;
-use crate::domain::{
-    audit::{AuditEvent, AuditPosition},
-    crl::PublishedCrl,
-    ids::{IssuerId, SerialNumber, SignerName},
-    ocsp::LedgerStatus,
-    revocation::{Revocation, RevocationReason},
+use crate::{
+    domain::{
+        audit::{AuditEvent, AuditPosition},
+        crl::PublishedCrl,
+        ids::{IssuerId, SerialNumber, SignerName},
+        ocsp::LedgerStatus,
+        revocation::{Revocation, RevocationReason},
+    },
+    ports::signer::JournalPosition,
 };
 
 /// How long other processes' revocations may take to show in [`RevocationStore::revocation_head`].
@@ -52,8 +55,14 @@ pub trait RevocationStore: Send + Sync {
         signer: &SignerName,
         limit: u32,
     ) -> StoreResult<Unjournaled>;
-    /// This signer's journal has all revocations up to this number ([`Unjournaled`]); never moves back.
-    async fn mark_journaled(&self, issuer: &IssuerId, signer: &SignerName, up_to: u64) -> StoreResult<()>;
+    /// This signer's journal has all revocations up to this number ([`Unjournaled`]), the last by this entry or one before
+    /// it; never moves back.
+    async fn mark_journaled(
+        &self,
+        issuer: &IssuerId,
+        signer: &SignerName,
+        up_to: (u64, JournalPosition),
+    ) -> StoreResult<()>;
     /// Every revocation of a certificate with a notAfter of `from` or later that was entered by the time of `head`
     /// ([`NextCrl`]), ordered by serial number: a CRL's content.
     async fn revoked(&self, issuer: &IssuerId, from: Timestamp, head: u64) -> StoreResult<Vec<Revocation>>;

@@ -34,7 +34,7 @@ pub trait SignerStore: Send + Sync {
         name: &SignerName,
         position: JournalPosition,
     ) -> StoreResult<()>;
-    /// The furthest place in the signer's journal that an issued certificate names.
+    /// The furthest place in the signer's journal that the ledger knows: an issued certificate's, or a revocation's.
     async fn last_journaled(
         &self,
         issuer: &IssuerId,

@@ -271,6 +271,8 @@ pub const TABLES: &[Table] = &[
             ("reconciled_sequence", Integer),
             ("reconciled_hash", Octets),
             ("revocations_to", Integer),
+            ("journaled_sequence", Integer),
+            ("journaled_hash", Octets),
             ("anchors_accepted_to", Integer),
             ("introduced_at", Integer),
             ("retired_at", Integer),

@@ -85,6 +85,8 @@ struct State {
     revocations: BTreeMap<(IssuerId, SerialNumber), RevocationRow>,
     crls: HashMap<IssuerId, CrlRow>,
     signers: BTreeMap<(IssuerId, SignerName), SignerRecord>,
+    /// By which entry each signer's journal has the revocations that it was told.
+    journaled: HashMap<(IssuerId, SignerName), JournalPosition>,
     leases: HashMap<String, (String, std::time::Instant)>,
     trust: Vec<TrustRecord>,
     staged_trust: Option<StagedTrust>,

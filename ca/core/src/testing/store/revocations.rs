@@ -12,9 +12,12 @@ use crate::{
         mail::MailKind,
         revocation::{Revocation, RevocationReason},
     },
-    ports::store::{
-        Conflict, LedgerStatus, NextCrl, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult,
-        Unjournaled,
+    ports::{
+        signer::JournalPosition,
+        store::{
+            Conflict, LedgerStatus, NextCrl, PublishedCrl, RevocationStore, RevokeOutcome, StoreResult,
+            Unjournaled,
+        },
     },
 };
 
@@ -86,10 +89,21 @@ impl RevocationStore for MemoryStore {
         })
     }
 
-    async fn mark_journaled(&self, issuer: &IssuerId, signer: &SignerName, up_to: u64) -> StoreResult<()> {
+    async fn mark_journaled(
+        &self,
+        issuer: &IssuerId,
+        signer: &SignerName,
+        (up_to, entry): (u64, JournalPosition),
+    ) -> StoreResult<()> {
         self.commit("mark_journaled", |state| {
-            if let Some(record) = state.signers.get_mut(&(issuer.clone(), signer.clone())) {
-                record.revocations_to = record.revocations_to.max(up_to);
+            let name = (issuer.clone(), signer.clone());
+            let record = state.signers.get_mut(&name).filter(|record| record.revocations_to < up_to);
+            if let Some(record) = record {
+                record.revocations_to = up_to;
+                let known = state.journaled.entry(name).or_insert(entry);
+                if known.sequence < entry.sequence {
+                    *known = entry;
+                }
             }
             Ok(())
         })

@@ -82,7 +82,8 @@ impl SignerStore for MemoryStore {
             let of_responders =
                 responders.filter(|row| row.record.issuer == *issuer && row.record.signer == *name);
             let positions = of_signer.map(|row| row.position).chain(of_responders.map(|row| row.position));
-            positions.flatten().max_by_key(|position| position.sequence)
+            let of_revocations = state.journaled.get(&(issuer.clone(), name.clone()));
+            positions.flatten().chain(of_revocations.copied()).max_by_key(|position| position.sequence)
         })
     }
 
