@@ -239,6 +239,27 @@ async fn a_journal_that_was_cut_rewritten_or_replaced_is_not_issued_with_until_t
     }
 }
 
+/// A walk breaks off at any of its looks into the ledger, and an older ledger is put in place: what was read counts for
+/// nothing there.
+#[tokio::test]
+async fn a_walk_that_failed_says_nothing_of_a_ledger_that_went_back() {
+    for looks in 0..5 {
+        let (world, ..) = bank().await;
+        let older = world.store.backup();
+        world.revoke_user(OTHER, RevocationReason::KeyCompromise).await;
+        world.publish.push().await.expect("told");
+        (0..looks).for_each(|_| world.store.faults().pass("audit_hashes"));
+        world.store.faults().order("audit_hashes", Fault::Before);
+        let failed = world.reconcile.run().await;
+        assert!(failed.is_err() || looks > 0, "the first look fails");
+        world.store.faults().clear();
+        world.store.restore(&older);
+
+        let report = world.reconcile.run().await.expect("no fault");
+        assert_eq!(report.restored.len(), 1, "after {looks} looks");
+    }
+}
+
 /// No certificate was issued in the tail, and it is younger than the last reconciliation.
 #[tokio::test]
 async fn a_lost_tail_of_revocations_is_noticed() {

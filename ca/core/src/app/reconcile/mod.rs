@@ -147,7 +147,8 @@ impl Reconcile {
     }
 
     /// Reads what is new in the journal and settles it. What was read is remembered, so that neither a fault nor a loss
-    /// that waits for a person makes the next walk read it again.
+    /// that waits for a person makes the next walk read it again: what agreed in the ledger that it agreed with, for the
+    /// next walk may find an older one in its place.
     async fn walk_journal(&self, report: &mut Reconciled) -> Result<Walk, Stop> {
         let head = self.signer.journal(self.issuer.id()).await?;
         let known = self.introduced(head.journal).await?;
@@ -155,21 +156,20 @@ impl Reconcile {
         let kept = self.accord.take_walk();
         let mut walk = kept.map_or_else(|| Walk::begin(remembered), |walk| walk.resume(remembered));
         let walked = self.walk_on(&mut walk, &head, report).await;
-        match &walked {
-            Ok(()) => {
-                if let Some(agreed) = walk.agreed()
-                    && walk.verdict().is_none_or(|divergence| !divergence.is_journals())
-                {
-                    self.signers.set_reconciled(self.issuer.id(), &known.name, agreed).await?;
-                }
-                if walk.has_loss() {
-                    self.accord.keep_walk(walk.clone());
-                }
-            }
-            Err(Stop::Failed(_)) => self.accord.keep_walk(walk.clone()),
-            Err(Stop::Diverged(_)) => {}
+        let agrees = match &walked {
+            Ok(()) => walk.verdict().is_none_or(|divergence| !divergence.is_journals()),
+            Err(Stop::Failed(_)) => true,
+            Err(Stop::Diverged(_)) => return walked.map(|()| walk),
+        };
+        if walk.has_loss() {
+            self.accord.keep_walk(walk.clone());
         }
-        walked.map(|()| walk)
+        let written = match walk.agreed().filter(|_| agrees) {
+            Some(position) => self.signers.set_reconciled(self.issuer.id(), &known.name, position).await,
+            None => Ok(()),
+        };
+        // After a fault the ledger may be out of reach as well; then that is read once more.
+        walked.and(written.map_err(Stop::from)).map(|()| walk)
     }
 
     /// Tells those who issue, and at a change the operators.
