@@ -150,7 +150,7 @@ impl SignerMetrics {
     pub(crate) fn count_refusals(&self, of: &str) {
         for what in [Signing::Certificate, Signing::Crl, Signing::Ocsp, Signing::Revocation] {
             let (what, kind) = (what.as_str(), Failed::Refused.as_str());
-            self.failures.get_or_create(&SigningFailureLabels { issuer: of.to_owned(), what, kind });
+            drop(self.failures.get_or_create(&SigningFailureLabels { issuer: of.to_owned(), what, kind }));
         }
     }
 
