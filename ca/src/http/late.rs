@@ -149,8 +149,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_in_time_is_left_alone() {
-        let routes = Router::new().route("/", get(|| async { "served" }));
-        let router = Late::Text.before(routes).layer(Extension(SupportId::random(&SystemRng)));
+        let served = Router::new().route("/", get(|| async { "served" }));
+        let router = Late::Text.before(served).layer(Extension(SupportId::random(&SystemRng)));
         let response = router.oneshot(Request::new(Body::empty())).await.expect("a response");
         assert_eq!(response.status(), 200);
     }
