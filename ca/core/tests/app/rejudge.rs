@@ -174,7 +174,7 @@ async fn a_plan_that_is_called_off_while_it_is_executed_revokes_no_more() {
     let [first, second] = fallen.as_slice() else { panic!("{fallen:?}") };
     assert!(is_revoked(&world, first).await && !is_revoked(&world, second).await);
     let journaled: Vec<_> = world.signer.revocations().into_iter().map(|one| one.serial).collect();
-    assert_eq!(journaled, [first.serial.clone()], "the signer knows at once");
+    assert_eq!(journaled, std::slice::from_ref(&first.serial), "the signer knows at once");
     let plans = world.store.rejudgements().await.expect("the store");
     assert_eq!(plans[0].ended.map(|(end, _)| end), Some(PlanEnd::Cancelled));
     assert_eq!((world.rows("certificate.revoked"), world.rows("rejudgement.ended")), (1, 1));

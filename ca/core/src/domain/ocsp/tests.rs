@@ -287,11 +287,9 @@ fn openssl_accepts_good_revoked_and_unknown() {
 
 #[test]
 fn errors_are_unsigned_and_minimal() {
-    for (status, number) in [
-        (ErrorStatus::MalformedRequest, 1),
-        (ErrorStatus::TryLater, 3),
-        (ErrorStatus::Unauthorized, 6),
-    ] {
+    for (status, number) in
+        [(ErrorStatus::MalformedRequest, 1), (ErrorStatus::TryLater, 3), (ErrorStatus::Unauthorized, 6)]
+    {
         assert_eq!(error_response(status), [0x30, 3, 0x0a, 1, number]);
     }
 }
