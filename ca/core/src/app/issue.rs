@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use tracing::{Instrument, debug_span, field::Empty};
 
 use super::{
@@ -33,6 +34,9 @@ use crate::{
         store::{AuditStore, CertificateStore, Conflict, StoreError, StoredEvidence},
     },
 };
+
+/// A signer signs nothing with an older notBefore. It isn't even asked: what it refuses is an alarm.
+const SIGNABLE: SignedDuration = SignedDuration::from_mins(10);
 
 /// The use case, which others end in.
 pub struct Issue {
@@ -163,11 +167,14 @@ impl Issue {
         let (may_issue, audit_head) = (self.accord.may_issue()?, self.audit.head().await?);
         let row = self.row(actor, "certificate.intent-abandoned", &record);
         let issuer = record.issuer.clone();
+        if self.is_past_signing(&record).await? {
+            self.certificates.abandon_intent(intent, row).await?;
+            return Err(IssueError::Ended);
+        }
         let recorded = Recorded::resumed(record, audit_head, may_issue);
         let Some(recorded) = recorded else { return Err(IssueError::Ended) };
         match self.finish(recorded, None, actor).await {
-            // Too old to be signed: no use in letting the user wait for the reconciliation to say so. Any other refusal
-            // may pass, as one for a clock that is being set does.
+            // Too old by the signer's clock. Any other refusal may pass, as one for a clock that is being set does.
             Err(IssueError::Failure(Failure::Signer(SignerError::Refused { code, detail })))
                 if code == OUTSIDE_VALIDITY =>
             {
@@ -180,6 +187,15 @@ impl Issue {
             }
             result => result,
         }
+    }
+
+    /// Whether an intent is too old to be signed, and wasn't: no use in letting the user wait for the reconciliation to say so.
+    async fn is_past_signing(&self, record: &CertificateRecord) -> Result<bool, Failure> {
+        let is_old = self.clock.now().duration_since(record.not_before) > SIGNABLE;
+        if !is_old || record.signer != self.signer.name(&record.issuer)? {
+            return Ok(false);
+        }
+        Ok(self.signer.recorded(&record.issuer, record.intent).await?.is_none())
     }
 
     /// Steps 7 to 9. `fresh` for an intent that can't have been signed before.

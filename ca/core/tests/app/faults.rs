@@ -240,6 +240,21 @@ async fn an_intent_too_old_to_be_signed_ends_with_the_repeat() {
     world.certified(&fresh, &token).await.expect("a certificate");
 }
 
+/// A signer's refusal is an alarm, so it isn't asked for what it would refuse.
+#[tokio::test]
+async fn an_intent_too_old_to_be_signed_ends_without_a_refusal() {
+    let world = World::new().await;
+    let opened = world.opened(GENERAL, SERIAL, "a").await;
+    let token = world.maker.token(&Statement::of(SERIAL));
+    world.signer.faults().order("sign_certificate", Fault::Before);
+    world.certified(&opened, &token).await.expect_err("a fault");
+    world.clock.advance(SignedDuration::from_mins(11));
+    world.signer.refuse_certificates(Some("malformed"));
+    let error = world.certified(&opened, &token).await.expect_err("too old");
+    assert!(matches!(error, CertifyError::Ended), "{error:?}");
+    assert_eq!(world.record(&opened).await.state, CertificateState::Abandoned);
+}
+
 /// The signer's clock is set while an intent is open: that passes, and the repeat has what it asked for.
 #[tokio::test]
 async fn an_intent_that_is_refused_for_the_signers_clock_yields_its_certificate_later() {
