@@ -29,7 +29,7 @@ impl Job {
         loop {
             if self.leader.leads().await {
                 if next.is_none_or(|next| next <= Instant::now()) {
-                    next = Some(Instant::now() + self.erase().await);
+                    next = Some(Instant::now() + self.leader.prolonging(self.erase()).await);
                 }
             } else {
                 next = None;

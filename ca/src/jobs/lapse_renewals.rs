@@ -22,7 +22,7 @@ impl Job {
     pub(super) async fn run(self) {
         loop {
             if self.leader.leads().await {
-                let outcome = match self.lapse.run().await {
+                let outcome = match self.leader.prolonging(self.lapse.run()).await {
                     Ok(0) => "done",
                     Ok(lapsed) => {
                         tracing::info!(lapsed, "renewals that nobody confirmed within 72 hours are revoked");

@@ -22,7 +22,7 @@ impl Job {
     pub(super) async fn run(self) {
         loop {
             if self.leader.leads().await {
-                let outcome = match self.rejudge.execute().await {
+                let outcome = match self.leader.prolonging(self.rejudge.execute()).await {
                     Ok(Executed { plans: 0, revoked: 0 }) => "done",
                     Ok(Executed { plans, revoked }) => {
                         tracing::info!(plans, revoked, "certificates of plans that were due are revoked");
