@@ -3,8 +3,8 @@
 //! The journal is walked from where the last walk ended, and each entry's anchor is looked up in the ledger's trail
 //! ([`Walk`]). A certificate that matches an intent is adopted into the ledger, any other is an orphan, which is kept,
 //! alarmed and decided by people; a revocation that the ledger lacks is entered again, one that it dates later than the
-//! journal is moved back. Intents that stayed open are asked
-//! for one by one, and given up once the signer can't sign them any more.
+//! journal is moved back. Intents that stayed open are asked for one by one, and given up once the signer can't sign them
+//! any more.
 //!
 //! While the two contradict each other, nothing is issued: see [`Accord`]. Only a person ends that ([`accept`]).
 

@@ -23,9 +23,9 @@ pub const HEAD_LAG: Duration = Duration::from_millis(10);
 /// Revocations, CRLs and what relying parties are told.
 #[async_trait]
 pub trait RevocationStore: Send + Sync {
-    /// Revokes. Also an intent that was never seen issued, and an orphan. Returns the standing revocation when there is one already:
-    /// its reason never changes, its time to none later, and nothing un-revokes. An unconfirmed renewal of it falls with it: the key that
-    /// spoke for it isn't believed any more.
+    /// Revokes. Also an intent that was never seen issued, and an orphan. Returns the standing revocation when there is one
+    /// already: its reason never changes, its time to none later, and nothing un-revokes. An unconfirmed renewal of it falls
+    /// with it: the key that spoke for it isn't believed any more.
     async fn revoke(
         &self,
         issuer: &IssuerId,
@@ -69,8 +69,9 @@ pub trait RevocationStore: Send + Sync {
     /// What OCSP needs to know.
     async fn status(&self, issuer: &IssuerId, serial: &SerialNumber) -> StoreResult<LedgerStatus>;
     /// A number that is another one after each revocation, of whatever issuer: while it stays the same, so does every
-    /// [`status`](Self::status) but `Unknown` and the time of what was predated. It is cheap to ask for again and again. It is never behind what this
-    /// store acknowledged or said of a status, and behind what other processes committed by [`HEAD_LAG`] at the most.
+    /// [`status`](Self::status) but `Unknown` and the time of what was predated. It is cheap to ask for again and again. It
+    /// is never behind what this store acknowledged or said of a status, and behind what other processes committed by
+    /// [`HEAD_LAG`] at the most.
     async fn revocation_head(&self) -> StoreResult<u64>;
 
     /// Takes the next CRL number, with the head of that moment; numbers rise strictly and are never given twice, and no
