@@ -13,7 +13,7 @@ SHELL := bash
 PACKAGES := \
 	build-essential pkg-config openssl curl \
 	softhsm2 opensc opensc-pkcs11 libengine-pkcs11-openssl \
-	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool yubikey-manager \
+	pcscd libpcsclite-dev vsmartcard-vpcd yubico-piv-tool ykcs11 yubikey-manager \
 	libtss2-dev libtss2-tcti-swtpm0 swtpm swtpm-tools tpm2-tools gnutls-bin gcab \
 	sqlite3 postgresql pgbouncer \
 	squid-openssl gsettings-desktop-schemas libglib2.0-bin \
