@@ -65,13 +65,23 @@ pub(crate) async fn publish(
     Ok(Written::Changed(()))
 }
 
-/// Numbers go on above `number`.
+/// Numbers go on above `number`; the CRL that had it is lost, so that none up to there may stay the current one.
 pub(crate) async fn raise_number(
     tx: &mut SqliteConnection,
     issuer: &IssuerId,
     number: u64,
 ) -> Result<Written<()>, Failure> {
-    raise(tx, issuer.as_str(), signed("the CRL's number", number)?).await?;
+    let (issuer, number) = (issuer.as_str(), signed("the CRL's number", number)?);
+    sqlx::query!(
+        "INSERT INTO issuers (issuer, last_crl_number, crls_outdated_to) VALUES ($1, $2, $2)
+         ON CONFLICT DO UPDATE SET last_crl_number = excluded.last_crl_number,
+                                   crls_outdated_to = excluded.crls_outdated_to
+         WHERE issuers.last_crl_number < excluded.last_crl_number",
+        issuer,
+        number
+    )
+    .execute(tx)
+    .await?;
     Ok(Written::Changed(()))
 }
 

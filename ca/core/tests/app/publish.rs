@@ -223,6 +223,18 @@ async fn a_crl_that_failed_half_way_is_made_good_with_a_higher_number() {
 }
 
 /// The ledger's numbers are behind the signer's, as after a restored backup: it catches up by itself.
+/// Of several nodes the one that leads may know nothing of what another's signer signed before the ledger was restored.
+#[tokio::test]
+async fn a_crl_that_is_lost_is_followed_at_once() {
+    let world = World::new().await;
+    world.publish.run().await.expect("a CRL").expect("the first");
+    assert_eq!(world.publish.run().await.expect("no fault"), None);
+    world.store.raise_crl_number(&issuer_id(), 7).await.expect("another's journal has it");
+    let crl = world.publish.run().await.expect("a CRL").expect("due");
+    assert_eq!(crl.number, 8);
+    assert_eq!(world.publish.run().await.expect("no fault"), None);
+}
+
 #[tokio::test]
 async fn a_ledger_whose_crl_number_is_behind_catches_up() {
     let world = World::new().await;

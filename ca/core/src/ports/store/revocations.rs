@@ -77,7 +77,8 @@ pub trait RevocationStore: Send + Sync {
     /// Takes the next CRL number, with the head of that moment; numbers rise strictly and are never given twice, and no
     /// number comes with a lower head than one before it.
     async fn next_crl_number(&self, issuer: &IssuerId) -> StoreResult<NextCrl>;
-    /// CRL numbers go on above `number`, which a signer's journal holds.
+    /// CRL numbers go on above `number`, which a signer's journal holds. If that is higher than any that was taken, the CRL
+    /// is lost that had it, and the next is due.
     async fn raise_crl_number(&self, issuer: &IssuerId, number: u64) -> StoreResult<()>;
     /// Makes a signed CRL the current one; `CrlNumber` when a higher one is.
     async fn publish_crl(&self, issuer: &IssuerId, crl: &PublishedCrl, audit: AuditEvent) -> StoreResult<()>;
@@ -85,7 +86,7 @@ pub trait RevocationStore: Send + Sync {
     async fn current_crl(&self, issuer: &IssuerId) -> StoreResult<Option<PublishedCrl>>;
     /// How many revocations the current CRL lacks: those of certificates with its `listed_from` as notAfter or a later
     /// one, less its entries (counting, not comparing times: a revocation may be committed while a CRL is built). All, when there
-    /// is no CRL. One more, when a revocation was predated since its number was given.
+    /// is no CRL. One more, when a revocation was predated since its number was given, or a later CRL is lost.
     async fn revoked_since_crl(&self, issuer: &IssuerId) -> StoreResult<u64>;
 }
 

@@ -139,7 +139,7 @@ struct RevocationRow {
 #[derive(Clone, Debug, Default)]
 struct CrlRow {
     number: u64,
-    /// CRLs up to this number may say a later time than a revocation has by now.
+    /// CRLs up to this number may say a later time than a revocation has by now, or there was a later one, which is lost.
     outdated_to: u64,
     current: Option<PublishedCrl>,
 }

@@ -144,7 +144,9 @@ impl RevocationStore for MemoryStore {
     async fn raise_crl_number(&self, issuer: &IssuerId, number: u64) -> StoreResult<()> {
         self.commit("raise_crl_number", |state| {
             let row = state.crls.entry(issuer.clone()).or_default();
-            row.number = row.number.max(number);
+            if row.number < number {
+                (row.number, row.outdated_to) = (number, number);
+            }
             Ok(())
         })
     }
