@@ -495,7 +495,7 @@ CREATE TRIGGER rejudgement_ends_stand BEFORE UPDATE ON rejudgement_ends
 CREATE TABLE issuers (
     issuer TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     last_crl_number BIGINT NOT NULL DEFAULT 0,
-    -- CRLs up to this number may say a later time than a revocation has by now.
+    -- CRLs up to this number may say a later time than a revocation has by now, or there was a later one, which is lost.
     crls_outdated_to BIGINT NOT NULL DEFAULT 0
 );
 

@@ -82,12 +82,8 @@ impl LoginStore for PostgresStore {
 
     async fn open_session(&self, session: &Session, audit: AuditEvent) -> StoreResult<()> {
         let session = session.clone();
-        let opened = self
-            .write(Some(audit), move |tx| Box::pin(async move { session::open(tx, &session).await }))
-            .await;
         // A first login with a renewal supersedes the certificate before it.
-        self.head.forget();
-        opened
+        self.write_revoking(audit, move |tx| Box::pin(async move { session::open(tx, &session).await })).await
     }
 
     async fn session(&self, token_sha256: &[u8; 32]) -> StoreResult<Option<Session>> {

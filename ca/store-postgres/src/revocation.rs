@@ -42,22 +42,15 @@ impl RevocationStore for PostgresStore {
         audit: AuditEvent,
     ) -> StoreResult<RevokeOutcome> {
         let (issuer, serial) = (issuer.clone(), serial.clone());
-        let outcome = self
-            .write(Some(audit), move |tx| {
-                Box::pin(async move { revoke(tx, &issuer, &serial, reason, at).await })
-            })
-            .await;
-        // Whatever became of it: an outcome may be unknown.
-        self.head.forget();
-        outcome
+        self.write_revoking(audit, move |tx| {
+            Box::pin(async move { revoke(tx, &issuer, &serial, reason, at).await })
+        })
+        .await
     }
 
     async fn restore_revocation(&self, revocation: &Revocation, audit: AuditEvent) -> StoreResult<bool> {
         let revocation = revocation.clone();
-        let restored =
-            self.write(Some(audit), move |tx| Box::pin(async move { restore(tx, &revocation).await })).await;
-        self.head.forget();
-        restored
+        self.write_revoking(audit, move |tx| Box::pin(async move { restore(tx, &revocation).await })).await
     }
 
     async fn predate_revocation(

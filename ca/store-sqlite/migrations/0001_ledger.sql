@@ -472,7 +472,7 @@ BEGIN SELECT RAISE(ABORT, 'the end of a plan is never changed'); END;
 CREATE TABLE issuers (
     issuer TEXT NOT NULL PRIMARY KEY,
     last_crl_number INTEGER NOT NULL DEFAULT 0,
-    -- CRLs up to this number may say a later time than a revocation has by now.
+    -- CRLs up to this number may say a later time than a revocation has by now, or there was a later one, which is lost.
     crls_outdated_to INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 

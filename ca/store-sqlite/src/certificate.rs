@@ -164,14 +164,11 @@ impl CertificateStore for SqliteStore {
         audit: AuditEvent,
     ) -> StoreResult<()> {
         let (issuer, serial) = (issuer.clone(), serial.clone());
-        let confirmed = self
-            .write(Some(audit), move |tx| {
-                Box::pin(async move { renewal::confirm(tx, &issuer, &serial, at).await })
-            })
-            .await;
-        // It may have superseded another, and an outcome may be unknown.
-        self.head.forget();
-        confirmed
+        // It may have superseded another.
+        self.write_revoking(audit, move |tx| {
+            Box::pin(async move { renewal::confirm(tx, &issuer, &serial, at).await })
+        })
+        .await
     }
 
     async fn unconfirmed_renewals(
@@ -200,13 +197,10 @@ impl CertificateStore for SqliteStore {
         audit: AuditEvent,
     ) -> StoreResult<bool> {
         let (issuer, serial) = (issuer.clone(), serial.clone());
-        let lapsed = self
-            .write(Some(audit), move |tx| {
-                Box::pin(async move { renewal::lapse(tx, &issuer, &serial, at).await })
-            })
-            .await;
-        self.head.forget();
-        lapsed
+        self.write_revoking(audit, move |tx| {
+            Box::pin(async move { renewal::lapse(tx, &issuer, &serial, at).await })
+        })
+        .await
     }
 
     async fn certificate(

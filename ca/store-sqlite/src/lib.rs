@@ -145,6 +145,20 @@ impl SqliteStore {
     {
         Ok(self.writer.write(audit, Box::new(apply)).await?.value)
     }
+
+    /// [`write`](Self::write) of what may revoke. Whatever became of it, the head is asked for anew: an outcome may be
+    /// unknown.
+    async fn write_revoking<T, F>(&self, audit: AuditEvent, apply: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<Written<T>, Failure>>
+            + Send
+            + 'static,
+    {
+        let outcome = self.write(Some(audit), apply).await;
+        self.head.forget();
+        outcome
+    }
 }
 
 #[async_trait]

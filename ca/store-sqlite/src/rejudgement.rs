@@ -118,14 +118,10 @@ impl RejudgementStore for SqliteStore {
     ) -> StoreResult<RevokeOutcome> {
         let plan = signed("the plan's number", plan)?;
         let (issuer, serial) = (issuer.clone(), serial.clone());
-        let outcome = self
-            .write(Some(audit), move |tx| {
-                Box::pin(async move { revoke_for(tx, plan, &issuer, &serial, at).await })
-            })
-            .await;
-        // Whatever became of it: an outcome may be unknown.
-        self.head.forget();
-        outcome
+        self.write_revoking(audit, move |tx| {
+            Box::pin(async move { revoke_for(tx, plan, &issuer, &serial, at).await })
+        })
+        .await
     }
 
     async fn end_rejudgement(
